@@ -1,0 +1,63 @@
+# `make run` and `make test` do all the set-up they need; `make help` lists everything.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+export TRAINCHART_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trainchart
+export PATH := $(TRAINCHART_CACHE)/bin:$(PATH)
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Python >= 3.10 with the pinned packages; made anew when the pins change.
+$(VENV)/ready: requirements.txt pyproject.toml
+	@echo "venv: installing the pinned packages into $(VENV)"
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: tools
+tools: $(VENV)/ready
+	@python3 -m e2e.cluster tools helm git-lfs lfstest-gitserver
+
+.PHONY: setup
+setup: $(VENV)/ready ## Install what the machine lacks: Python packages, tools, Docker, and the test cluster
+	python3 -m e2e.cluster up
+
+.PHONY: run
+run: setup ## Train YOLOv5 in a local cluster, and print the result
+	$(PYTHON) -m e2e.run
+
+.PHONY: test
+test: tools ## Fast tests: no cluster, no network
+	$(PYTHON) -m pytest -n 2 --durations=5
+
+.PHONY: e2e
+e2e: setup ## End-to-end tests: a real cluster, a real git server, real training
+	$(PYTHON) -m pytest e2e -v --durations=15
+
+.PHONY: lint
+lint: $(VENV)/ready ## Style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+.PHONY: generate
+generate: $(VENV)/ready ## Write the files that are made from the typed values
+	$(VENV)/bin/trainchart generate
+
+.PHONY: pins
+pins: $(VENV)/ready ## Renew requirements.txt from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --extra e2e --universal --python-version 3.10 --upgrade --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.txt
+	sed -i '1i # Everything the tools, tests and end-to-end run use, pinned. Made from pyproject.toml by: make pins' requirements.txt
+
+.PHONY: clean
+clean: ## Remove the cluster, its images, the cache and the virtual environment
+	python3 -m e2e.cluster clean
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

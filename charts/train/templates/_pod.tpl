@@ -1,0 +1,167 @@
+{{- /*
+The pod of a run, for the Job's gang and for `helm test`. It is all that Pod Security "restricted" demands, has no token of
+the cluster, and mounts everything that is secret as files.
+*/ -}}
+
+{{- /*
+What both kinds of pods have in their spec, but for the containers.
+Usage: {{ include "train.pod.spec" (dict "root" . "values" $values) | nindent 6 }}
+*/ -}}
+{{- define "train.pod.spec" -}}
+restartPolicy: Never
+serviceAccountName: {{ include "train.name.serviceAccount" .root }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .values.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: {{ int64 .values.securityContext.runAsUser }}
+  runAsGroup: {{ int64 .values.securityContext.runAsGroup }}
+  fsGroup: {{ int64 .values.securityContext.fsGroup }}
+  {{- /* A large workspace is not walked through again at every start. */}}
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+The container's security context.
+Usage: {{ include "train.pod.securityContext" . | nindent 12 }}
+*/ -}}
+{{- define "train.pod.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- /*
+Environment that the runner reads; the run's identity and attempt are what Volcano wrote on the pod.
+Usage: {{ include "train.pod.env" $values | nindent 12 }}
+*/ -}}
+{{- define "train.pod.env" -}}
+- name: HOME
+  value: /tmp/home
+- name: JOB_ATTEMPT
+  valueFrom:
+    fieldRef:
+      apiVersion: v1
+      fieldPath: metadata.annotations['volcano.sh/job-retry-count']
+- name: JOB_GROUP
+  valueFrom:
+    fieldRef:
+      apiVersion: v1
+      fieldPath: metadata.annotations['scheduling.k8s.io/group-name']
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      apiVersion: v1
+      fieldPath: status.podIP
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      apiVersion: v1
+      fieldPath: metadata.name
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      apiVersion: v1
+      fieldPath: metadata.namespace
+{{- range $name, $value := .env }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+Mounts of the container, and the volumes behind them.
+Usage: {{ include "train.pod.mounts" $values | nindent 12 }}
+*/ -}}
+{{- define "train.pod.mounts" -}}
+- name: run
+  mountPath: /trainchart
+  readOnly: true
+- name: workspace
+  mountPath: /workspace
+- name: tmp
+  mountPath: /tmp
+- name: shm
+  mountPath: /dev/shm
+{{- if .git.secretName }}
+- name: git
+  mountPath: /var/run/trainchart/git
+  readOnly: true
+{{- end }}
+{{- if .git.caBundle.configMapName }}
+- name: ca
+  mountPath: /var/run/trainchart/ca
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- /*
+Usage: {{ include "train.pod.volumes" (dict "root" . "values" $values) | nindent 8 }}
+*/ -}}
+{{- define "train.pod.volumes" -}}
+{{- $values := .values -}}
+- name: run
+  configMap:
+    name: {{ include "train.name.run" .root }}
+    {{- /* The credential helper is started by git as a program. */}}
+    defaultMode: 0555
+    items:
+      {{- include "train.run.items" .root | nindent 6 }}
+- name: workspace
+{{- if eq $values.workspace.type "emptyDir" }}
+  emptyDir:
+    sizeLimit: {{ $values.workspace.size }}
+{{- else }}
+  persistentVolumeClaim:
+    claimName: {{ include "train.name.claim" . }}
+{{- end }}
+- name: tmp
+  emptyDir: {}
+- name: shm
+  emptyDir:
+    medium: Memory
+    sizeLimit: {{ $values.sharedMemory }}
+{{- if $values.git.secretName }}
+- name: git
+  secret:
+    secretName: {{ $values.git.secretName }}
+    defaultMode: 0440
+    {{- /* A missing Secret or key is told by the runner in words; without this the pod would hang before it starts. */}}
+    optional: true
+    items:
+      - key: {{ $values.git.userKey }}
+        path: {{ $values.git.userKey }}
+      - key: {{ $values.git.tokenKey }}
+        path: {{ $values.git.tokenKey }}
+{{- end }}
+{{- if $values.git.caBundle.configMapName }}
+- name: ca
+  configMap:
+    name: {{ $values.git.caBundle.configMapName }}
+    optional: true
+    items:
+      - key: {{ $values.git.caBundle.key }}
+        path: ca.crt
+{{- end }}
+{{- end -}}

@@ -1,0 +1,47 @@
+{{- /*
+The ConfigMap that is mounted at /trainchart. Its keys cannot hold a slash: <folder>.<file> becomes <folder>/<file>.
+*/ -}}
+
+{{- /*
+The files of the run, as JSON: path below /trainchart -> path in the chart. A family's data file is the chart's alone.
+Usage: {{ include "train.run.files" . | fromJson }}
+*/ -}}
+{{- define "train.run.files" -}}
+{{- $files := dict -}}
+{{- range $path, $_ := .Files.Glob "files/runner/*" -}}
+{{- $_ := set $files (printf "runner/%s" (base $path)) $path -}}
+{{- end -}}
+{{- range $path, $_ := .Files.Glob (printf "files/families/%s/*" .Values.family) -}}
+{{- if ne (base $path) "family.yaml" -}}
+{{- $_ := set $files (printf "family/%s" (base $path)) $path -}}
+{{- end -}}
+{{- end -}}
+{{- $files | toJson -}}
+{{- end -}}
+
+{{- /*
+Data of the ConfigMap.
+Usage: {{ include "train.run.data" . | nindent 2 }}
+*/ -}}
+{{- define "train.run.data" -}}
+{{- $root := . -}}
+settings.json: |
+  {{- include "train.settings" . | nindent 2 }}
+{{- range $target, $path := include "train.run.files" . | fromJson }}
+{{ $target | replace "/" "." }}: |
+  {{- $root.Files.Get $path | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+The volume's items: which key lies where.
+Usage: {{ include "train.run.items" . | nindent 6 }}
+*/ -}}
+{{- define "train.run.items" -}}
+- key: settings.json
+  path: settings.json
+{{- range $target, $_ := include "train.run.files" . | fromJson }}
+- key: {{ $target | replace "/" "." }}
+  path: {{ $target }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,21 @@
+{{- /* How many processes the trainer can be, and that a batch can be shared among them. */ -}}
+{{- define "train.rules.topology" -}}
+{{- $broken := list -}}
+{{- $values := .values -}}
+{{- $family := .family -}}
+{{- $processes := mul (int $values.replicas) (include "train.accelerator.processes" .) -}}
+{{- if gt $processes 1 -}}
+{{- if not (has .profile.backend $family.multiProcessBackends) -}}
+{{- $broken = append $broken (printf "replicas: %d on accelerator profile %s is %d training processes, and %s trains in one process on %s; set replicas: 1, or choose an accelerator" (int $values.replicas) .profile.name $processes $family.title .profile.backend) -}}
+{{- else if eq (toString $values.train.device) "cpu" -}}
+{{- $broken = append $broken (printf "train.device: is cpu, and %s cannot train on it in %d processes; leave train.device empty, or set replicas: 1" $family.title $processes) -}}
+{{- end -}}
+{{- with $family.globalBatch -}}
+{{- $batch := get $values.train (trimPrefix "train." .) | int -}}
+{{- if mod $batch $processes -}}
+{{- $broken = append $broken (printf "%s: %d is the batch of all %d processes together and must be divisible by their number; set a multiple of %d" . $batch $processes $processes) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $broken | toJson -}}
+{{- end -}}

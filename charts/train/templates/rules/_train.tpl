@@ -1,0 +1,12 @@
+{{- /* The family's own settings are those it has defaults for: anything else is a typing mistake. */ -}}
+{{- define "train.rules.train" -}}
+{{- $broken := list -}}
+{{- $known := .family.defaults.train | default dict -}}
+{{- $family := .values.family -}}
+{{- range $key := keys (.root.Values.train | default dict) | sortAlpha -}}
+{{- if not (hasKey $known $key) -}}
+{{- $broken = append $broken (printf "train.%s: family %s has no such setting; it has %s" $key $family (keys $known | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end -}}
+{{- $broken | toJson -}}
+{{- end -}}

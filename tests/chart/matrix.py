@@ -1,0 +1,67 @@
+"""Every combination of family, accelerator, workspace and replicas, and the one outcome that is stated for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import yaml
+
+from trainchart.files import Tree, load_values, overlay
+from trainchart.render import CHART
+
+ROOT = CHART.parents[1]
+FAMILIES = sorted(path.parent.name for path in CHART.glob("files/families/*/family.yaml"))
+PROFILES = sorted(path.stem for path in CHART.glob("files/accelerators/*.yaml"))
+WORKSPACES: dict[str, Tree] = {
+    "emptyDir": {"type": "emptyDir", "size": "5Gi"},
+    "newClaim": {"type": "newClaim", "size": "5Gi", "accessMode": "ReadWriteOnce"},
+    "newSharedClaim": {"type": "newClaim", "size": "5Gi", "accessMode": "ReadWriteMany", "storageClassName": "nfs"},
+    "existingClaim": {"type": "existingClaim", "claimName": "data", "accessMode": "ReadWriteOnce"},
+    "existingSharedClaim": {"type": "existingClaim", "claimName": "data", "accessMode": "ReadWriteMany"},
+}
+REPLICAS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Cell:
+    family: str
+    profile: str
+    workspace: str
+    replicas: int
+
+    def __str__(self) -> str:
+        return f"{self.family}-{self.profile}-{self.workspace}-{self.replicas}"
+
+    @property
+    def values(self) -> Tree:
+        files = load_values(ROOT / f"values/{self.family}.yaml", ROOT / f"values/accelerators/{self.profile}.yaml")
+        return overlay(files, {"workspace": WORKSPACES[self.workspace], "replicas": self.replicas})
+
+    @property
+    def refusals(self) -> list[str]:
+        """The keys that the chart refuses this cell for; empty when it is admitted."""
+        return list(self._refusals())
+
+    def _refusals(self) -> Iterator[str]:
+        several = self.replicas > 1
+        if several and _data(f"accelerators/{self.profile}")["backend"] not in self._family["multiProcessBackends"]:
+            yield "replicas"
+        if several and WORKSPACES[self.workspace].get("accessMode") == "ReadWriteOnce":
+            yield "workspace.accessMode"
+
+    @property
+    def _family(self) -> dict[str, Any]:
+        return _data(f"families/{self.family}/family")
+
+
+def _data(path: str) -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load((CHART / "files" / f"{path}.yaml").read_text(encoding="utf-8"))
+    return data
+
+
+CELLS = [Cell(*cell) for cell in product(FAMILIES, PROFILES, WORKSPACES, REPLICAS)]
+ADMITTED = [cell for cell in CELLS if not cell.refusals]
+REFUSED = [cell for cell in CELLS if cell.refusals]

@@ -1,0 +1,130 @@
+"""Every cell of family x accelerator x workspace x replicas: its stated outcome, and what must hold for all that is admitted."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from tests.chart.matrix import ADMITTED, CELLS, REFUSED, Cell
+from tests.chart.schemas import check_object
+from trainchart.errors import RenderError
+from trainchart.render import Manifest, render, render_text
+from trainchart.values import schema
+
+SHAPE = jsonschema_rs.Draft202012Validator(schema())
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_the_values_of_a_cell_have_the_right_shape(cell: Cell) -> None:
+    SHAPE.validate(cell.values)
+
+
+@pytest.mark.parametrize("cell", REFUSED, ids=str)
+def test_a_refused_cell_is_refused_for_exactly_the_stated_keys(cell: Cell) -> None:
+    with pytest.raises(RenderError) as refusal:
+        render(cell.values)
+    assert re.findall(r"^  - ([\w.]+):", str(refusal.value), flags=re.MULTILINE) == cell.refusals
+
+
+@pytest.mark.parametrize("cell", ADMITTED, ids=str)
+def test_an_admitted_cell_renders_objects_that_the_published_schemas_allow(cell: Cell) -> None:
+    for manifest in render(cell.values):
+        check_object(manifest)
+
+
+@pytest.mark.parametrize("cell", ADMITTED, ids=str)
+def test_a_cell_renders_the_same_bytes_twice_and_leaves_no_template_behind(cell: Cell) -> None:
+    first, second = render_text(cell.values), render_text(cell.values)
+    assert first == second
+    for path, text in first.items():
+        assert "{{" not in text or path == "configmap.yaml", path
+        assert "<no value>" not in text, path
+        assert "%!" not in text, path
+
+
+@pytest.mark.parametrize("cell", ADMITTED, ids=str)
+def test_the_whole_gang_starts_or_nothing_does(cell: Cell) -> None:
+    spec = job(cell)["spec"]
+    (task,) = spec["tasks"]
+    assert spec["minAvailable"] == task["minAvailable"] == task["replicas"] == cell.replicas
+
+
+@pytest.mark.parametrize("cell", ADMITTED, ids=str)
+def test_every_mount_has_its_volume_and_every_volume_a_mount(cell: Cell) -> None:
+    for pod in pods(cell):
+        volumes = [volume["name"] for volume in pod["volumes"]]
+        (container,) = pod["containers"]
+        mounts = container["volumeMounts"]
+        assert sorted(volumes) == sorted(mount["name"] for mount in mounts)
+        assert no_repeats(volumes)
+        assert no_repeats(mount["mountPath"] for mount in mounts)
+        assert no_repeats(variable["name"] for variable in container["env"])
+
+
+@pytest.mark.parametrize("cell", ADMITTED, ids=str)
+def test_every_file_of_the_run_is_a_key_of_its_config_map(cell: Cell) -> None:
+    (run,) = [manifest for manifest in render(cell.values) if manifest["kind"] == "ConfigMap"]
+    assert run["immutable"] is True
+    for pod in pods(cell):
+        (volume,) = [volume["configMap"] for volume in pod["volumes"] if volume["name"] == "run"]
+        assert volume["name"] == run["metadata"]["name"]
+        assert sorted(item["key"] for item in volume["items"]) == sorted(run["data"])
+
+
+@pytest.mark.parametrize("cell", ADMITTED, ids=str)
+def test_every_pod_keeps_to_pod_security_restricted_and_has_no_token(cell: Cell) -> None:
+    for pod in pods(cell):
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & pod.keys()
+        assert {kind for volume in pod["volumes"] for kind in volume} <= {
+            "name", "configMap", "emptyDir", "persistentVolumeClaim", "secret",
+        }  # fmt: skip
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+@pytest.mark.parametrize("cell", ADMITTED, ids=str)
+def test_accelerators_are_asked_for_in_limits_alone_and_in_integers(cell: Cell) -> None:
+    (container,) = job(cell)["spec"]["tasks"][0]["template"]["spec"]["containers"]
+    extended = {name: amount for name, amount in container["resources"]["limits"].items() if "/" in name}
+    assert bool(extended) == (cell.profile != "cpu")
+    assert all(re.fullmatch(r"[1-9][0-9]*", amount) for amount in extended.values())
+    assert not [name for name in container["resources"]["requests"] if "/" in name]
+
+
+@pytest.mark.parametrize("cell", ADMITTED, ids=str)
+def test_all_objects_carry_the_release_in_name_and_labels(cell: Cell) -> None:
+    for manifest in render(cell.values):
+        metadata = manifest["metadata"]
+        assert metadata["name"].startswith("run-42")
+        assert metadata["labels"]["app.kubernetes.io/instance"] == "run-42"
+        assert "namespace" not in metadata
+
+
+def job(cell: Cell) -> Manifest:
+    (found,) = [manifest for manifest in render(cell.values) if manifest["kind"] == "Job"]
+    return found
+
+
+def pods(cell: Cell) -> Iterator[dict[str, Any]]:
+    """The pod specs: the gang's template, and the check of `helm test`."""
+    for manifest in render(cell.values):
+        if manifest["kind"] == "Job":
+            yield manifest["spec"]["tasks"][0]["template"]["spec"]
+        if manifest["kind"] == "Pod":
+            yield manifest["spec"]
+
+
+def no_repeats(items: Any) -> bool:
+    return max(Counter(items).values()) == 1

@@ -1,0 +1,238 @@
+"""The chart's own parts: helpers, the settings that the runner gets, Volcano's rules, and what is derived from data files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.matrix import CHART, FAMILIES, PROFILES, ROOT
+from trainchart.errors import RenderError
+from trainchart.files import Tree, load_values, overlay
+from trainchart.generate import generated
+from trainchart.render import Manifest, render, render_by_helm, render_text
+from trainchart.values.families import FAMILIES as MODELS
+
+HAMI = load_values(ROOT / "values/yolov5.yaml")
+CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "amount"),
+    [
+        *[("0", 0), ("5", 5), ("500m", 0), ("1500m", 1), ("1k", 1000), ("1Ki", 1024), ("3G", 3_000_000_000)],
+        *[("4096Mi", 4 << 30), ("1.5Gi", 3 << 29), ("20Gi", 20 << 30), ("2Ti", 2 << 40), ("1Pi", 1 << 50)],
+    ],
+)
+def test_a_quantity_is_its_amount(tmp_path: Path, quantity: str, amount: int) -> None:
+    assert helper(tmp_path, f'{{{{ include "train.quantity" "{quantity}" }}}}') == amount
+
+
+@pytest.mark.parametrize("text", ["", "Gi", "2GiB", "-1", "1e3x", "two"])
+def test_what_is_not_a_quantity_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RenderError, match=f'"{text}" is not a quantity'):
+        helper(tmp_path, f'{{{{ include "train.quantity" "{text}" }}}}')
+
+
+@pytest.mark.parametrize(("duration", "seconds"), [("30s", 30), ("90m", 5400), ("720h", 2_592_000), ("2d", 172_800)])
+def test_a_duration_is_its_seconds(tmp_path: Path, duration: str, seconds: int) -> None:
+    assert helper(tmp_path, f'{{{{ include "train.seconds" "{duration}" }}}}') == seconds
+
+
+def test_empty_values_are_not_configured_at_any_depth(tmp_path: Path) -> None:
+    given = '(dict "a" "" "b" nil "c" 0 "d" false "e" (dict "f" "" "g" "x") "h" (list))'
+    kept = helper(tmp_path, f'{{{{ include "train.configured" {given} }}}}')
+    assert kept == {"c": 0, "d": False, "e": {"g": "x"}, "h": []}
+
+
+def test_the_family_s_defaults_lie_under_the_user_s_values() -> None:
+    train = settings(overlay(HAMI, {"train": {"epochs": None, "batchSize": 8, "imageSize": ""}}))["train"]
+    assert (train["epochs"], train["batchSize"], train["imageSize"]) == (3, 8, 640)
+
+
+def test_the_runner_gets_every_setting_of_its_contract() -> None:
+    """docs/runner.md shows the settings in full: what is rendered has the same keys, at every level."""
+    shown = re.search(
+        r"## Settings\s+```json\n(.*?)```", (ROOT / "docs/runner.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert shown
+    assert keys(settings(HAMI)) == keys(json.loads(shown[1]))
+
+
+def test_settings_without_optional_parts_are_empty_and_not_missing() -> None:
+    change = {"git": {"secretName": ""}, "publish": {"type": "none"}, "workspace": {"type": "newClaim"}}
+    result = settings(overlay(CPU, change))
+    assert result["git"]["credentials"] == ""
+    assert result["publish"] == {"type": "none", "modelName": "yolov5-trained", "maxBatchSize": 8}
+    assert result["workspace"] == {"path": "/workspace", "directory": "run-42", "shared": True, "persistent": True}
+    assert result["accelerator"] == {"profile": "cpu", "backend": "cpu", "count": 0}
+
+
+def test_the_reference_s_defaults_are_what_hami_is_asked_for() -> None:
+    (container,) = one(HAMI, "Job")["spec"]["tasks"][0]["template"]["spec"]["containers"]
+    extended = {name: amount for name, amount in container["resources"]["limits"].items() if "/" in name}
+    assert extended == {"nvidia.com/gpualloc": "1", "nvidia.com/gpucores": "50", "nvidia.com/gpumem": "4096"}
+
+
+def test_resource_names_can_be_those_of_the_cluster() -> None:
+    names = {"accelerator": {"resourceNames": {"count": "nvidia.com/gpu", "memory": "example.com/mem"}}}
+    (container,) = one(overlay(HAMI, names), "Job")["spec"]["tasks"][0]["template"]["spec"]["containers"]
+    assert {"nvidia.com/gpu", "nvidia.com/gpucores", "example.com/mem"} <= container["resources"]["limits"].keys()
+
+
+def test_a_user_s_error_ends_the_job_and_anything_else_restarts_it() -> None:
+    codes = json.loads((CHART / "files/runner/exit_codes.json").read_text(encoding="utf-8"))["codes"]
+    policies = one(HAMI, "Job")["spec"]["policies"]
+    user_errors = [code["code"] for code in codes if code["code"] and not code["retried"]]
+    assert user_errors
+    assert policies[:-1] == [{"exitCode": code, "action": "TerminateJob"} for code in user_errors]
+    assert policies[-1] == {"events": ["PodFailed", "PodEvicted"], "action": "RestartJob"}
+
+
+@pytest.mark.parametrize(("retries", "tries"), [(0, 1), (2, 3)])
+def test_retries_are_counted_as_volcano_counts_tries(retries: int, tries: int) -> None:
+    spec = one(overlay(HAMI, {"retries": retries}), "Job")["spec"]
+    assert spec["maxRetry"] == spec["tasks"][0]["maxRetry"] == tries
+
+
+def test_the_pod_ends_a_little_after_the_runner_s_own_time_limit() -> None:
+    values = overlay(HAMI, {"timeLimit": "90m"})
+    assert settings(values)["run"]["timeLimitSeconds"] == 5400
+    assert one(values, "Job")["spec"]["tasks"][0]["template"]["spec"]["activeDeadlineSeconds"] == 5700
+
+
+def test_the_master_s_service_finds_the_pod_of_rank_0_before_it_is_ready() -> None:
+    service = one(HAMI, "Service")
+    assert service["metadata"]["name"] not in ("run-42", "run-42-svc"), "Volcano deletes a Service named like its Job"
+    assert service["spec"]["selector"] == {"volcano.sh/job-name": "run-42", "volcano.sh/task-index": "0"}
+    assert (service["spec"]["clusterIP"], service["spec"]["publishNotReadyAddresses"]) == ("None", True)
+    assert settings(HAMI)["topology"]["port"] == service["spec"]["ports"][0]["port"]
+
+
+def test_a_new_claim_is_kept_only_on_request() -> None:
+    claim = overlay(HAMI, {"workspace": {"type": "newClaim", "storageClassName": "fast"}})
+    assert "annotations" not in one(claim, "PersistentVolumeClaim")["metadata"]
+    kept = one(overlay(claim, {"workspace": {"keep": True}}), "PersistentVolumeClaim")
+    assert kept["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert kept["spec"]["storageClassName"] == "fast"
+
+
+def test_a_network_policy_isolates_the_run_on_request() -> None:
+    assert not [manifest for manifest in render(HAMI) if manifest["kind"] == "NetworkPolicy"]
+    rule = {"ports": [{"port": 443, "protocol": "TCP"}]}
+    policy = one(overlay(HAMI, {"networkPolicy": {"enabled": True, "egress": [rule]}}), "NetworkPolicy")
+    own = {"matchLabels": {"app.kubernetes.io/name": "train", "app.kubernetes.io/instance": "run-42"}}
+    assert policy["spec"]["podSelector"] == own
+    assert policy["spec"]["ingress"] == [{"from": [{"podSelector": own}]}]
+    assert policy["spec"]["egress"] == [{"to": [{"podSelector": own}]}, rule]
+
+
+def test_an_account_of_the_user_s_is_used_and_none_is_made() -> None:
+    manifests = render(overlay(HAMI, {"serviceAccount": {"name": "mine"}}))
+    assert not [manifest for manifest in manifests if manifest["kind"] in ("ServiceAccount", "Role", "RoleBinding")]
+    job = next(manifest for manifest in manifests if manifest["kind"] == "Job")
+    assert job["spec"]["tasks"][0]["template"]["spec"]["serviceAccountName"] == "mine"
+
+
+def test_environment_and_placement_reach_the_pod() -> None:
+    placement = {
+        "nodeSelector": {"pool": "gpu"},
+        "tolerations": [{"operator": "Exists"}],
+        "env": {"HTTPS_PROXY": "http://p"},
+    }
+    pod = one(overlay(HAMI, {**placement, "imagePullSecrets": ["pull"]}), "Job")["spec"]["tasks"][0]["template"]["spec"]
+    assert pod["nodeSelector"] == {"pool": "gpu"}
+    assert pod["tolerations"] == [{"operator": "Exists"}]
+    assert pod["imagePullSecrets"] == [{"name": "pull"}]
+    assert {"name": "HTTPS_PROXY", "value": "http://p"} in pod["containers"][0]["env"]
+
+
+def test_credentials_and_certificates_are_mounted_as_files_and_nothing_more_of_them() -> None:
+    git = {"git": {"caBundle": {"configMapName": "git-ca", "key": "root.pem"}, "tokenKey": "PASS"}}
+    pod = one(overlay(HAMI, git), "Job")["spec"]["tasks"][0]["template"]["spec"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert [item["key"] for item in volumes["git"]["secret"]["items"]] == ["GIT_USER", "PASS"]
+    assert volumes["ca"]["configMap"]["items"] == [{"key": "root.pem", "path": "ca.crt"}]
+    assert not [variable for variable in pod["containers"][0]["env"] if "secretKeyRef" in variable.get("valueFrom", {})]
+
+
+def test_notes_say_how_to_follow_this_run() -> None:
+    notes = render_text(overlay(HAMI, {"timeLimit": "2h"}), namespace="vision")["NOTES.txt"]
+    assert "kubectl -n vision get vcjob run-42 -w" in notes
+    assert "kubectl -n vision logs -f run-42-train-0" in notes
+    assert "--timeout=2h" in notes
+    assert "emptyDir" in notes
+
+
+def test_nothing_of_the_chart_s_version_is_in_the_pod_template() -> None:
+    template = json.dumps(one(HAMI, "Job")["spec"])
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["version"] not in template
+
+
+def test_the_helm_program_renders_the_same_objects_and_refuses_an_unknown_key(helm: str) -> None:
+    expected = sorted(render(HAMI), key=str)
+    assert sorted(render_by_helm(HAMI, helm=helm), key=str) == expected
+    with pytest.raises(RenderError, match=r"(?s)replica'? not allowed"):
+        render_by_helm(overlay(HAMI, {"replica": 2}), helm=helm)
+
+
+def test_templates_tools_and_runner_know_no_family_and_no_accelerator_by_name() -> None:
+    names = re.compile("|".join([*FAMILIES, *(profile for profile in PROFILES if profile != "cpu")]))
+    code = [*CHART.glob("templates/**/*.*"), *CHART.glob("files/runner/*"), *(ROOT / "tools").glob("**/*.py")]
+    knowing = [path for path in code if names.search(path.read_text(encoding="utf-8"))]
+    assert [path for path in knowing if path.parent.name != "families"] == []
+
+
+def test_a_family_is_a_folder_a_model_a_values_file_and_an_end_to_end_case() -> None:
+    values = {path.stem for path in (ROOT / "values").glob("*.yaml")}
+    cases = {path.stem for path in (ROOT / "e2e/values").glob("*.yaml")}
+    assert set(FAMILIES) == MODELS.keys() == values == cases
+
+
+def test_an_accelerator_is_a_profile_and_a_values_file() -> None:
+    assert {path.stem for path in (ROOT / "values/accelerators").glob("*.yaml")} == set(PROFILES)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_s_defaults_are_the_keys_of_its_model(family: str) -> None:
+    data = yaml.safe_load((CHART / f"files/families/{family}/family.yaml").read_text(encoding="utf-8"))
+    assert data["defaults"]["train"].keys() == MODELS[family].model_fields.keys()
+
+
+def test_generated_files_are_what_the_models_make() -> None:
+    for path, text in generated().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run make generate"
+
+
+def test_the_documented_exit_codes_are_the_runner_s() -> None:
+    codes = json.loads((CHART / "files/runner/exit_codes.json").read_text(encoding="utf-8"))["codes"]
+    table = re.findall(
+        r"^\| (\d+) \| ([a-z-]+) \|", (ROOT / "docs/runner.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert [(int(code), name) for code, name in table] == [(code["code"], code["name"]) for code in codes]
+
+
+def settings(values: Tree) -> Tree:
+    result: Tree = json.loads(one(values, "ConfigMap")["data"]["settings.json"])
+    return result
+
+
+def one(values: Tree, kind: str) -> Manifest:
+    (found,) = [manifest for manifest in render(values) if manifest["kind"] == kind]
+    return found
+
+
+def keys(tree: object) -> object:
+    return {key: keys(value) for key, value in tree.items()} if isinstance(tree, dict) else None
+
+
+def helper(tmp_path: Path, template: str) -> object:
+    """What a helper returns: rendered by a copy of the chart that has one more template."""
+    chart = tmp_path / "train"
+    shutil.copytree(CHART, chart, ignore=shutil.ignore_patterns("__pycache__"))
+    (chart / "templates" / "probe.yaml").write_text(f"result: |-\n  {template}\n", encoding="utf-8")
+    return json.loads(yaml.safe_load(render_text(HAMI, chart=chart)["probe.yaml"])["result"])

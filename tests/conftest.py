@@ -1,0 +1,22 @@
+"""What all tests share: the pinned programs that `make setup-tools` put into the cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+def tools_folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TRAINCHART_CACHE") or Path(cache, "trainchart")) / "bin"
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    """The pinned `helm`, else the one on PATH."""
+    found = shutil.which("helm", path=f"{tools_folder()}{os.pathsep}{os.environ['PATH']}")
+    assert found, "no helm: run make setup"
+    return found

@@ -1,0 +1,106 @@
+"""The values of a run, typed; and the chart's JSON schema made of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from trainchart.values.base import Duration, ObjectName, Open, Quantity, Section
+from trainchart.values.families import FAMILIES
+from trainchart.values.sections import (
+    Accelerator,
+    Dataset,
+    Git,
+    NetworkPolicy,
+    Publish,
+    Resources,
+    SecurityContext,
+    ServiceAccount,
+    Source,
+    Workspace,
+)
+
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Values(Section):
+    family: str = Field("", description="What to train: a folder of files/families/.")
+    image: str = Field("", description="The training image: it has python3, git, git-lfs and the trainer.")
+    imagePullPolicy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="When to pull it.")
+    imagePullSecrets: list[ObjectName] = Field(
+        default_factory=list, description="Names of Secrets of type kubernetes.io/dockerconfigjson."
+    )
+    replicas: int = Field(1, ge=1, le=1000, description="Pods of the gang: all of them run, or none.")
+    queue: ObjectName = Field("default", description="Volcano queue.")
+    priorityClassName: ObjectName = Field(None, description="PriorityClass of the run.")
+    retries: int = Field(
+        0, ge=0, le=100, description="How often a run that failed for no fault of its user is started again."
+    )
+    timeLimit: Duration = Field("720h", description="The longest that one attempt may take.", examples=["90m", "72h"])
+    accelerator: Accelerator | None = Field(None, description="The devices of a pod.")
+    resources: Resources | None = Field(None, description="Processor and memory of a pod.")
+    sharedMemory: Quantity = Field(None, description="Size of /dev/shm; counts as memory of the pod.", examples=["2Gi"])
+    workspace: Workspace | None = Field(None, description="Where the run works.")
+    git: Git | None = Field(None, description="Credentials and certificates for all repositories.")
+    model: Source | None = Field(None, description="The model: sources of the trainer and starting weights.")
+    dataset: Dataset | None = Field(None, description="The data to train on.")
+    train: Open | None = Field(None, description="The family's own settings.")
+    publish: Publish | None = Field(None, description="Where the result goes.")
+    env: dict[EnvironmentName, str] | None = Field(
+        None, description="Additional environment of the trainer; never for secrets."
+    )
+    nodeSelector: dict[str, str] | None = Field(None, description="Labels of the nodes that may run the pods.")
+    tolerations: list[Open] = Field(default_factory=list, description="Taints that the pods tolerate.")
+    affinity: Open | None = Field(None, description="Affinity of the pods.")
+    securityContext: SecurityContext | None = Field(None, description="The user of the training process.")
+    serviceAccount: ServiceAccount | None = Field(None, description="The account of the pods.")
+    networkPolicy: NetworkPolicy | None = Field(None, description="Network isolation of the run.")
+
+
+def schema(families: dict[str, type[Section]] | None = None) -> dict[str, Any]:
+    """The JSON schema of the values, self-contained, for the given families (by default, the chart's own).
+
+    `train` is open in the model and closed here: `if family is F then train is F's section`.
+    """
+    families = FAMILIES if families is None else families
+    document = Values.model_json_schema()
+    definitions = document["$defs"]
+    branches = []
+    for name in sorted(families):
+        section = families[name].model_json_schema()
+        definitions.update(section.pop("$defs", {}))
+        definitions[f"train.{name}"] = section
+        train = {"anyOf": [{"$ref": f"#/$defs/train.{name}"}, {"type": "null"}]}
+        branches.append(
+            {
+                "if": {"properties": {"family": {"const": name}}, "required": ["family"]},
+                "then": {"properties": {"train": train}},
+            }
+        )
+    document["properties"]["family"]["enum"] = ["", *sorted(families)]
+    document["allOf"] = branches
+    # Helm's sub-charts would put `global` into the values; this chart has none, but a parent chart may.
+    document["properties"]["global"] = {"description": "Values of a parent chart; not used.", "type": "object"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_without(document, {"title", "default"})}
+
+
+def _without(node: Any, keys: set[str]) -> Any:
+    """Drop schema keywords that say nothing to a user: Pydantic's titles, and defaults, which are values.yaml's."""
+    if isinstance(node, list):
+        return [_without(item, keys) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: {name: _without(item, keys) for name, item in value.items()}
+        if key in ("properties", "$defs")
+        else _without(value, keys)
+        for key, value in node.items()
+        if key not in keys
+    }
+
+
+def schema_text(families: dict[str, type[Section]] | None = None) -> str:
+    """`values.schema.json`, as it is committed."""
+    return json.dumps(schema(families), indent=1, ensure_ascii=False) + "\n"

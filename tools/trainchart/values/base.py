@@ -1,0 +1,42 @@
+"""What all sections of the values share: closed objects, and the types of Kubernetes that a value may have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+
+class Section(BaseModel):
+    """A closed map of values. Every key may be left out: the chart and the family have the defaults."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+Empty = Literal[""] | None
+"""`--set key=` and `key:` both mean "not configured"."""
+
+Text = str | None
+
+Count = Annotated[int, Field(ge=1)] | Empty
+Percent = Annotated[int, Field(ge=1, le=100)] | Empty
+
+Quantity = (
+    Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
+    | Annotated[float, Field(ge=0)]
+    | Empty
+)
+"""An amount as Kubernetes writes it: 500m, 2, 512Mi, 20Gi."""
+
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")]
+
+ResourceName = Annotated[str, StringConstraints(pattern=r"^$|^[a-z0-9][-a-z0-9.]*/[-a-zA-Z0-9_.]+$")] | None
+
+ObjectName = Annotated[str, StringConstraints(pattern=r"^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] | None
+"""The name of an object in the cluster, or nothing."""
+
+KeyName = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+"""A key of a Secret or ConfigMap."""
+
+Open = dict[str, Any]
+"""A part of a Kubernetes object that is handed on as it is and checked by the API server."""

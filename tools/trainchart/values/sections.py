@@ -1,0 +1,115 @@
+"""The sections of the values that every family has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from trainchart.values.base import Count, KeyName, ObjectName, Open, Percent, Quantity, ResourceName, Section, Text
+
+
+class ResourceNames(Section):
+    count: ResourceName = Field(
+        None, description="Resource that counts devices.", examples=["vendor.example.com/device"]
+    )
+    corePercent: ResourceName = Field(None, description="Resource that asks for a share of compute.")
+    memory: ResourceName = Field(None, description="Resource that asks for device memory.")
+
+
+class Accelerator(Section):
+    profile: str = Field("cpu", description="A file of files/accelerators/.", examples=["cpu"])
+    count: Count = Field(None, description="Devices per pod.", examples=[1])
+    corePercent: Percent = Field(None, description="Share of each device's compute, in percent.", examples=[50])
+    memory: Quantity = Field(None, description="Memory of each device, as a quantity.", examples=["4096Mi"])
+    resourceNames: ResourceNames | None = Field(
+        None, description="Other resource names than the profile's, for clusters that renamed them."
+    )
+
+
+class ResourceList(Section):
+    cpu: Quantity = Field(None, description="Processor cores.", examples=["8", "500m"])
+    memory: Quantity = Field(None, description="Memory, shared memory included.", examples=["20Gi"])
+
+
+class Resources(Section):
+    requests: ResourceList | None = Field(None, description="What a pod is scheduled by.")
+    limits: ResourceList | None = Field(None, description="What a pod may use at most.")
+
+
+class Workspace(Section):
+    type: Literal["emptyDir", "newClaim", "existingClaim"] = Field(
+        "emptyDir",
+        description="emptyDir: new for every pod. newClaim: a claim of this release. existingClaim: claimName.",
+    )
+    size: Quantity = Field(None, description="Size of the emptyDir or new claim.", examples=["5Gi"])
+    claimName: ObjectName = Field(None, description="The existing PersistentVolumeClaim.")
+    storageClassName: ObjectName = Field(None, description="StorageClass of a new claim; empty: the default.")
+    accessMode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = Field(
+        "ReadWriteOnce", description="How many nodes may mount the claim."
+    )
+    keep: bool = Field(False, description="Keep a new claim when the release is uninstalled.")
+    directory: Text = Field(None, description="The run's folder in the workspace; empty: the release's name.")
+
+
+class CaBundle(Section):
+    configMapName: ObjectName = Field(None, description="ConfigMap with the CA certificates.")
+    key: KeyName = Field("ca.crt", description="Its key.")
+
+
+class Git(Section):
+    secretName: ObjectName = Field(
+        None,
+        description="Secret with user and token for all repositories; empty for public ones.",
+        examples=["git-credentials"],
+    )
+    userKey: KeyName = Field("GIT_USER", description="Key of the user in the Secret.")
+    tokenKey: KeyName = Field("GIT_TOKEN", description="Key of the token or password in the Secret.")
+    caBundle: CaBundle | None = Field(None, description="CA certificates of a git server with its own.")
+    allowPlainHttp: bool = Field(
+        False, description="Allow repositories by http://, where the token travels unencrypted."
+    )
+
+
+class Source(Section):
+    repository: Text = Field(
+        None, description="URL of the git repository.", examples=["https://git.example.com/team/model.git"]
+    )
+    revision: Text = Field(
+        None, description="Branch, tag or full commit; empty: the default branch.", examples=["main", "v7.0"]
+    )
+
+
+class Dataset(Source):
+    path: Text = Field(None, description="Where it lies in the run's folder.", examples=["datasets/coco128"])
+
+
+class Publish(Section):
+    type: Literal["git", "none"] = Field(
+        "git", description="git: push to a branch. none: leave the result in the workspace."
+    )
+    repository: Text = Field(None, description="URL of the git repository.")
+    branch: Annotated[str, StringConstraints(pattern=r"^$|^[A-Za-z0-9][-A-Za-z0-9._/]*$", max_length=200)] | None = (
+        Field(None, description="Branch; empty: sft-YYYYmmdd-HHMMSS.", examples=["candidates/first"])
+    )
+    modelName: Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z0-9]*$")] | None = Field(
+        None, description="Name in the model's configuration; empty: the last part of the repository."
+    )
+    maxBatchSize: int = Field(8, ge=1, description="The largest batch that the exported model is served with.")
+
+
+class SecurityContext(Section):
+    runAsUser: int = Field(1000, ge=1, description="User id of the training process; not root.")
+    runAsGroup: int = Field(1000, ge=0, description="Group id of the training process.")
+    fsGroup: int = Field(1000, ge=0, description="Group that owns the volumes.")
+
+
+class ServiceAccount(Section):
+    name: ObjectName = Field(None, description="An account of yours; empty: a new one without rights.")
+
+
+class NetworkPolicy(Section):
+    enabled: bool = Field(False, description="Only pods of this run reach each other.")
+    egress: list[Open] = Field(
+        default_factory=list, description="Allowed targets, as NetworkPolicy egress rules; empty: all."
+    )
