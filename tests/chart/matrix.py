@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -37,8 +38,16 @@ class Cell:
 
     @property
     def values(self) -> Tree:
-        files = load_values(ROOT / f"values/{self.family}.yaml", ROOT / f"values/accelerators/{self.profile}.yaml")
+        files = overlay(load_values(ROOT / f"values/{self.family}.yaml"), self._accelerator)
         return overlay(files, {"workspace": WORKSPACES[self.workspace], "replicas": self.replicas})
+
+    @property
+    def _accelerator(self) -> Tree:
+        """The profile's file; a profile that is refused whatever is asked for has none."""
+        if not self.data.get("refused"):
+            return load_values(ROOT / f"values/accelerators/{self.profile}.yaml")
+        unset = dict.fromkeys(("variant", "corePercent", "memory"))
+        return {"accelerator": {"profile": self.profile, "count": 1, **unset}}
 
     @property
     def refusals(self) -> list[str]:
@@ -47,16 +56,25 @@ class Cell:
 
     def _refusals(self) -> Iterator[str]:
         several = self.replicas > 1
-        if several and _data(f"accelerators/{self.profile}")["backend"] not in self._family["multiProcessBackends"]:
+        backend = self.data["backend"]
+        if self.data.get("refused") or backend not in self._family["backends"]:
+            yield "accelerator.profile"
+        if several and backend not in self._family["multiProcessBackends"]:
             yield "replicas"
         if several and WORKSPACES[self.workspace].get("accessMode") == "ReadWriteOnce":
             yield "workspace.accessMode"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The profile's."""
+        return _data(f"accelerators/{self.profile}")
 
     @property
     def _family(self) -> dict[str, Any]:
         return _data(f"families/{self.family}/family")
 
 
+@cache
 def _data(path: str) -> dict[str, Any]:
     data: dict[str, Any] = yaml.safe_load((CHART / "files" / f"{path}.yaml").read_text(encoding="utf-8"))
     return data

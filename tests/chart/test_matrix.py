@@ -98,7 +98,8 @@ def test_every_pod_keeps_to_pod_security_restricted_and_has_no_token(cell: Cell)
 def test_accelerators_are_asked_for_in_limits_alone_and_in_integers(cell: Cell) -> None:
     (container,) = job(cell)["spec"]["tasks"][0]["template"]["spec"]["containers"]
     extended = {name: amount for name, amount in container["resources"]["limits"].items() if "/" in name}
-    assert bool(extended) == (cell.profile != "cpu")
+    by_name = cell.data["resources"] and not cell.data.get("deviceClass")
+    assert bool(extended) == bool(by_name)
     assert all(re.fullmatch(r"[1-9][0-9]*", amount) for amount in extended.values())
     assert not [name for name in container["resources"]["requests"] if "/" in name]
 

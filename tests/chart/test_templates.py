@@ -43,9 +43,9 @@ def test_a_duration_is_its_seconds(tmp_path: Path, duration: str, seconds: int) 
     assert helper(tmp_path, f'{{{{ include "train.seconds" "{duration}" }}}}') == seconds
 
 
-def test_empty_values_are_not_configured_at_any_depth(tmp_path: Path) -> None:
+def test_empty_values_are_taken_out_at_any_depth(tmp_path: Path) -> None:
     given = '(dict "a" "" "b" nil "c" 0 "d" false "e" (dict "f" "" "g" "x") "h" (list))'
-    kept = helper(tmp_path, f'{{{{ include "train.configured" {given} }}}}')
+    kept = helper(tmp_path, f'{{{{ $map := {given} }}}}{{{{ include "train.prune" $map }}}}{{{{ $map | toJson }}}}')
     assert kept == {"c": 0, "d": False, "e": {"g": "x"}, "h": []}
 
 
@@ -68,7 +68,7 @@ def test_settings_without_optional_parts_are_empty_and_not_missing() -> None:
     result = settings(overlay(CPU, change))
     assert result["git"]["credentials"] == ""
     assert result["publish"] == {"type": "none", "modelName": "yolov5-trained", "maxBatchSize": 8}
-    assert result["workspace"] == {"path": "/workspace", "directory": "run-42", "shared": True, "persistent": True}
+    assert result["workspace"] == {"path": "/workspace", "directory": "run-42", "shared": True, "sizeBytes": 0}
     assert result["accelerator"] == {"profile": "cpu", "backend": "cpu", "count": 0}
 
 
@@ -168,6 +168,31 @@ def test_notes_say_how_to_follow_this_run() -> None:
     assert "emptyDir" in notes
 
 
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"image": "registry.example.com:5000/yolov5"}, "image"),
+        ({"image": "registry.example.com/yolov5:latest"}, "image"),
+        ({"image": "yolov5"}, "image"),
+        ({"accelerator": {"count": 2}}, "sharedMemory"),
+    ],
+)
+def test_what_may_surprise_is_a_warning(change: Tree, key: str) -> None:
+    assert [line.partition(":")[0] for line in warnings(overlay(HAMI, change))] == [key]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image": "registry.example.com:5000/yolov5:7.0"},
+        {"image": "yolov5@sha256:" + 64 * "0"},
+        {"accelerator": {"count": 2}, "sharedMemory": "4Gi"},
+    ],
+)
+def test_what_is_usual_is_no_warning(change: Tree) -> None:
+    assert warnings(overlay(HAMI, change)) == []
+
+
 def test_nothing_of_the_chart_s_version_is_in_the_pod_template() -> None:
     template = json.dumps(one(HAMI, "Job")["spec"])
     assert yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["version"] not in template
@@ -193,8 +218,11 @@ def test_a_family_is_a_folder_a_model_a_values_file_and_an_end_to_end_case() -> 
     assert set(FAMILIES) == MODELS.keys() == values == cases
 
 
-def test_an_accelerator_is_a_profile_and_a_values_file() -> None:
-    assert {path.stem for path in (ROOT / "values/accelerators").glob("*.yaml")} == set(PROFILES)
+def test_an_accelerator_is_a_profile_and_unless_it_is_refused_a_values_file() -> None:
+    data = {name: (CHART / f"files/accelerators/{name}.yaml").read_text(encoding="utf-8") for name in PROFILES}
+    usable = {name for name, text in data.items() if not yaml.safe_load(text).get("refused")}
+    assert usable < set(PROFILES)
+    assert {path.stem for path in (ROOT / "values/accelerators").glob("*.yaml")} == usable
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -214,6 +242,10 @@ def test_the_documented_exit_codes_are_the_runner_s() -> None:
         r"^\| (\d+) \| ([a-z-]+) \|", (ROOT / "docs/runner.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert [(int(code), name) for code, name in table] == [(code["code"], code["name"]) for code in codes]
+
+
+def warnings(values: Tree) -> list[str]:
+    return re.findall(r"^Warning: (.*)$", render_text(values)["NOTES.txt"], re.MULTILINE)
 
 
 def settings(values: Tree) -> Tree:

@@ -1,25 +1,35 @@
 {{- /*
-Accelerators. A profile (files/accelerators/<name>.yaml) says for count, corePercent and memory which resource asks for it,
-its range, and for memory how much one unit of the resource is. Nothing here knows a vendor.
+Accelerators. A profile (files/accelerators/<name>.yaml, or one of the user's) says for count, corePercent and memory which
+resource asks for it, its range, and for memory how much one unit of the resource is. Nothing here knows a vendor.
 */ -}}
 
 {{- /*
+The name of the resource that a key asks for: the user's, or the profile's with its {variant} filled in.
+Usage: {{ include "train.accelerator.resource" (dict "root" . "key" "count") }}
+*/ -}}
+{{- define "train.accelerator.resource" -}}
+{{- $accelerator := .root.Run.values.accelerator -}}
+{{- $name := (get .root.Run.profile.resources .key).name | default "" -}}
+{{- get $accelerator.resourceNames .key | default ($name | replace "{variant}" ($accelerator.variant | default "")) -}}
+{{- end -}}
+
+{{- /*
 Resource limits for the accelerator, as JSON: name -> integer, as text. Limits only: Kubernetes takes the request from them.
-Usage: {{ include "train.accelerator.limits" (dict "values" $values "profile" $profile) | fromJson }}
+Usage: {{ include "train.accelerator.limits" . | fromJson }}
 */ -}}
 {{- define "train.accelerator.limits" -}}
 {{- $limits := dict -}}
-{{- $accelerator := .values.accelerator -}}
-{{- range $key, $resource := .profile.resources -}}
-{{- $asked := get $accelerator $key -}}
-{{- if $asked -}}
+{{- if not .Run.profile.deviceClass -}}
+{{- range $key, $resource := .Run.profile.resources -}}
+{{- with get $.Run.values.accelerator $key -}}
 {{- $amount := int64 0 -}}
 {{- if $resource.unit -}}
-{{- $amount = div (include "train.quantity" $asked | int64) (include "train.quantity" $resource.unit | int64) -}}
+{{- $amount = div (include "train.quantity" . | int64) (include "train.quantity" $resource.unit | int64) -}}
 {{- else -}}
-{{- $amount = int64 $asked -}}
+{{- $amount = int64 . -}}
 {{- end -}}
-{{- $_ := set $limits (get $accelerator.resourceNames $key | default $resource.name) (toString $amount) -}}
+{{- $_ := set $limits (include "train.accelerator.resource" (dict "root" $ "key" $key)) (toString $amount) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $limits | toJson -}}
@@ -27,8 +37,8 @@ Usage: {{ include "train.accelerator.limits" (dict "values" $values "profile" $p
 
 {{- /*
 Training processes per pod: one, or one per device.
-Usage: {{ include "train.accelerator.processes" (dict "values" $values "profile" $profile) }}
+Usage: {{ include "train.accelerator.processes" . }}
 */ -}}
 {{- define "train.accelerator.processes" -}}
-{{- if eq .profile.processes "perDevice" -}}{{ max 1 (.values.accelerator.count | default 1 | int) }}{{- else -}}1{{- end -}}
+{{- if eq .Run.profile.processes "perDevice" -}}{{ max 1 (.Run.values.accelerator.count | default 1 | int) }}{{- else -}}1{{- end -}}
 {{- end -}}

@@ -17,5 +17,5 @@ Usage: {{ include "train.labels" . | nindent 4 }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: trainchart
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-trainchart.dev/family: {{ .Values.family }}
+trainchart.dev/family: {{ .Run.values.family }}
 {{- end -}}

@@ -13,13 +13,11 @@ Volcano's svc plugin owns a Service, a ConfigMap and a NetworkPolicy that begin 
 {{- /* The ConfigMap with runner and settings. Usage: {{ include "train.name.run" . }} */ -}}
 {{- define "train.name.run" -}}{{ .Release.Name }}-run{{- end -}}
 
-{{- /*
-The workspace's claim: the release's own, or the one that exists.
-Usage: {{ include "train.name.claim" (dict "root" . "values" $values) }}
-*/ -}}
-{{- define "train.name.claim" -}}
-{{- if eq .values.workspace.type "existingClaim" -}}{{ .values.workspace.claimName }}{{- else -}}{{ .root.Release.Name }}-workspace{{- end -}}
-{{- end -}}
+{{- /* The claim of devices, in the pod and as a template of claims. Usage: {{ include "train.name.devices" . }} */ -}}
+{{- define "train.name.devices" -}}{{ .Release.Name }}-devices{{- end -}}
 
-{{- /* The ServiceAccount of the pods. Usage: {{ include "train.name.serviceAccount" . }} */ -}}
-{{- define "train.name.serviceAccount" -}}{{ .Values.serviceAccount.name | default .Release.Name }}{{- end -}}
+{{- /* The workspace's claim: the user's, or the release's own. Usage: {{ include "train.name.claim" . }} */ -}}
+{{- define "train.name.claim" -}}{{ .Run.values.workspace.claimName | default (printf "%s-workspace" .Release.Name) }}{{- end -}}
+
+{{- /* The ServiceAccount of the pods: the user's, or the release's own. Usage: {{ include "train.name.serviceAccount" . }} */ -}}
+{{- define "train.name.serviceAccount" -}}{{ .Run.values.serviceAccount.name | default .Release.Name }}{{- end -}}

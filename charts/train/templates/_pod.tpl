@@ -5,14 +5,14 @@ the cluster, and mounts everything that is secret as files.
 
 {{- /*
 What both kinds of pods have in their spec, but for the containers.
-Usage: {{ include "train.pod.spec" (dict "root" . "values" $values) | nindent 6 }}
+Usage: {{ include "train.pod.spec" . | nindent 6 }}
 */ -}}
 {{- define "train.pod.spec" -}}
 restartPolicy: Never
-serviceAccountName: {{ include "train.name.serviceAccount" .root }}
+serviceAccountName: {{ include "train.name.serviceAccount" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .values.imagePullSecrets }}
+{{- with .Run.values.imagePullSecrets }}
 imagePullSecrets:
 {{- range . }}
   - name: {{ . }}
@@ -20,22 +20,22 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   runAsNonRoot: true
-  runAsUser: {{ int64 .values.securityContext.runAsUser }}
-  runAsGroup: {{ int64 .values.securityContext.runAsGroup }}
-  fsGroup: {{ int64 .values.securityContext.fsGroup }}
+  runAsUser: {{ int64 .Run.values.securityContext.runAsUser }}
+  runAsGroup: {{ int64 .Run.values.securityContext.runAsGroup }}
+  fsGroup: {{ int64 .Run.values.securityContext.fsGroup }}
   {{- /* A large workspace is not walked through again at every start. */}}
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile:
     type: RuntimeDefault
-{{- with .values.nodeSelector }}
+{{- with .Run.values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.tolerations }}
+{{- with .Run.values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.affinity }}
+{{- with .Run.values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -54,7 +54,7 @@ capabilities:
 
 {{- /*
 Environment that the runner reads; the run's identity and attempt are what Volcano wrote on the pod.
-Usage: {{ include "train.pod.env" $values | nindent 12 }}
+Usage: {{ include "train.pod.env" . | nindent 12 }}
 */ -}}
 {{- define "train.pod.env" -}}
 - name: HOME
@@ -84,7 +84,7 @@ Usage: {{ include "train.pod.env" $values | nindent 12 }}
     fieldRef:
       apiVersion: v1
       fieldPath: metadata.namespace
-{{- range $name, $value := .env }}
+{{- range $name, $value := .Run.values.env }}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
@@ -92,7 +92,7 @@ Usage: {{ include "train.pod.env" $values | nindent 12 }}
 
 {{- /*
 Mounts of the container, and the volumes behind them.
-Usage: {{ include "train.pod.mounts" $values | nindent 12 }}
+Usage: {{ include "train.pod.mounts" . | nindent 12 }}
 */ -}}
 {{- define "train.pod.mounts" -}}
 - name: run
@@ -104,12 +104,12 @@ Usage: {{ include "train.pod.mounts" $values | nindent 12 }}
   mountPath: /tmp
 - name: shm
   mountPath: /dev/shm
-{{- if .git.secretName }}
+{{- if .Run.values.git.secretName }}
 - name: git
   mountPath: /var/run/trainchart/git
   readOnly: true
 {{- end }}
-{{- if .git.caBundle.configMapName }}
+{{- if .Run.values.git.caBundle.configMapName }}
 - name: ca
   mountPath: /var/run/trainchart/ca
   readOnly: true
@@ -117,17 +117,17 @@ Usage: {{ include "train.pod.mounts" $values | nindent 12 }}
 {{- end -}}
 
 {{- /*
-Usage: {{ include "train.pod.volumes" (dict "root" . "values" $values) | nindent 8 }}
+Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 */ -}}
 {{- define "train.pod.volumes" -}}
-{{- $values := .values -}}
+{{- $values := .Run.values -}}
 - name: run
   configMap:
-    name: {{ include "train.name.run" .root }}
+    name: {{ include "train.name.run" . }}
     {{- /* The credential helper is started by git as a program. */}}
     defaultMode: 0555
     items:
-      {{- include "train.run.items" .root | nindent 6 }}
+      {{- include "train.run.items" . | nindent 6 }}
 - name: workspace
 {{- if eq $values.workspace.type "emptyDir" }}
   emptyDir:

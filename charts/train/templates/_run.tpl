@@ -4,9 +4,9 @@ The ConfigMap that is mounted at /trainchart. Its keys cannot hold a slash: <fol
 
 {{- /*
 The files of the run, as JSON: path below /trainchart -> path in the chart. A family's data file is the chart's alone.
-Usage: {{ include "train.run.files" . | fromJson }}
+Usage: {{ include "train.files" . | fromJson }}
 */ -}}
-{{- define "train.run.files" -}}
+{{- define "train.files" -}}
 {{- $files := dict -}}
 {{- range $path, $_ := .Files.Glob "files/runner/*" -}}
 {{- $_ := set $files (printf "runner/%s" (base $path)) $path -}}
@@ -27,7 +27,7 @@ Usage: {{ include "train.run.data" . | nindent 2 }}
 {{- $root := . -}}
 settings.json: |
   {{- include "train.settings" . | nindent 2 }}
-{{- range $target, $path := include "train.run.files" . | fromJson }}
+{{- range $target, $path := .Run.files }}
 {{ $target | replace "/" "." }}: |
   {{- $root.Files.Get $path | nindent 2 }}
 {{- end }}
@@ -40,7 +40,7 @@ Usage: {{ include "train.run.items" . | nindent 6 }}
 {{- define "train.run.items" -}}
 - key: settings.json
   path: settings.json
-{{- range $target, $_ := include "train.run.files" . | fromJson }}
+{{- range $target, $_ := .Run.files }}
 - key: {{ $target | replace "/" "." }}
   path: {{ $target }}
 {{- end }}

@@ -3,15 +3,15 @@ The runner's settings, as indented JSON: see docs/runner.md, which is their cont
 Usage: {{ include "train.settings" . }}
 */ -}}
 {{- define "train.settings" -}}
-{{- $values := include "train.values" . | fromJson -}}
-{{- $family := include "train.family" . | fromJson -}}
-{{- $profile := include "train.profile" . | fromJson -}}
+{{- $values := .Run.values -}}
+{{- $family := .Run.family -}}
+{{- $profile := .Run.profile -}}
 {{- $sources := dict -}}
 {{- if $values.model.repository -}}
-{{- $_ := set $sources "model" (dict "repository" $values.model.repository "revision" ($values.model.revision | default "") "path" "model") -}}
+{{- $_ := set $sources "model" (dict "repository" $values.model.repository "revision" ($values.model.revision | default "") "path" ($family.modelPath | default "model")) -}}
 {{- end -}}
 {{- if $values.dataset.repository -}}
-{{- $_ := set $sources "dataset" (dict "repository" $values.dataset.repository "revision" ($values.dataset.revision | default "") "path" $values.dataset.path) -}}
+{{- $_ := set $sources "dataset" (dict "repository" $values.dataset.repository "revision" ($values.dataset.revision | default "") "path" ($values.dataset.path | default "dataset")) -}}
 {{- end -}}
 {{- $publish := dict "type" $values.publish.type -}}
 {{- if eq $values.publish.type "git" -}}
@@ -28,7 +28,7 @@ Usage: {{ include "train.settings" . }}
     "path" "/workspace"
     "directory" ($values.workspace.directory | default .Release.Name)
     "shared" (ne $values.workspace.type "emptyDir")
-    "persistent" (ne $values.workspace.type "emptyDir"))
+    "sizeBytes" (ternary (include "train.quantity" $values.workspace.size | int64) 0 (eq $values.workspace.type "emptyDir")))
   "git" (dict
     "credentials" (ternary "/var/run/trainchart/git" "" (not (empty $values.git.secretName)))
     "secretName" ($values.git.secretName | default "")
@@ -41,7 +41,7 @@ Usage: {{ include "train.settings" . }}
   "sharedMemoryBytes" (include "train.quantity" $values.sharedMemory | int64)
   "topology" (dict
     "replicas" (int $values.replicas)
-    "processes" (include "train.accelerator.processes" (dict "values" $values "profile" $profile) | int)
+    "processes" (include "train.accelerator.processes" . | int)
     "service" (include "train.name.service" .)
     "port" 23456
     "joinSeconds" 600

@@ -1,9 +1,31 @@
 {{- /*
-Effective values: what the user wrote, over the family's defaults, over the chart's.
+Effective values: what the user configured, over the family's defaults, over the chart's. A null takes a default out of
+.Values, sections included, so templates read the effective values and not .Values.
 
 Conventions of all helpers: they take the root context (or a dict, where their usage says so) and return text; helpers that
 return data return JSON, to be read with fromJson. Numbers that come back from JSON are floats: print them through `int`.
 */ -}}
+
+{{- /*
+Every template begins with it. It works out, once per render, what all templates read, and puts it beside .Values and .Release:
+  .Run.values   the effective values; every section is there, a key that nobody configured is missing
+  .Run.family   the chosen family's data
+  .Run.profile  the chosen accelerator profile's data
+  .Run.files    path below /trainchart in the pod -> file of the chart
+Usage: {{ include "train.load" . }}
+*/ -}}
+{{- define "train.load" -}}
+{{- if not (hasKey . "Run") -}}
+{{- $run := dict -}}
+{{- $_ := set . "Run" $run -}}
+{{- $_ := set $run "family" (include "train.family" . | fromYaml) -}}
+{{- $_ := set $run "profile" (include "train.profile" . | fromYaml) -}}
+{{- $configured := deepCopy .Values -}}
+{{- include "train.prune" $configured -}}
+{{- $_ := set $run "values" (mergeOverwrite (.Files.Get "files/defaults.yaml" | fromYaml) (deepCopy $run.family.defaults) $configured) -}}
+{{- $_ := set $run "files" (include "train.files" . | fromJson) -}}
+{{- end -}}
+{{- end -}}
 
 {{- /*
 The names of families (the folders of a pattern that ends in family.yaml) or of profiles (the files of any other pattern),
@@ -19,59 +41,72 @@ Usage: {{ include "train.known" (dict "root" . "pattern" PATTERN) }}
 {{- end -}}
 
 {{- /*
-The chosen family's data, as JSON. Nothing else can be said of a run without it, so an unknown name fails at once.
-Usage: {{ $family := include "train.family" . | fromJson }}
+The chosen family's data, as YAML. Nothing else can be said of a run without it, so an unknown name fails at once.
+Usage: {{ include "train.family" . | fromYaml }}
 */ -}}
 {{- define "train.family" -}}
+{{- $text := .Files.Get (printf "files/families/%s/family.yaml" (.Values.family | default "-")) -}}
+{{- if not $text -}}
 {{- $known := include "train.known" (dict "root" . "pattern" "files/families/*/family.yaml") -}}
 {{- if not .Values.family -}}
 {{- fail (printf "trainchart: family is not set; choose one of: %s" $known) -}}
 {{- end -}}
-{{- $text := .Files.Get (printf "files/families/%s/family.yaml" .Values.family) -}}
-{{- if not $text -}}
 {{- fail (printf "trainchart: family: there is no family %q; choose one of: %s" .Values.family $known) -}}
 {{- end -}}
-{{- $text | fromYaml | toJson -}}
+{{- $text -}}
 {{- end -}}
 
 {{- /*
-The chosen accelerator profile's data, as JSON.
-Usage: {{ $profile := include "train.profile" . | fromJson }}
+The chosen accelerator profile's data, as YAML: the user's own (accelerator.profiles) before the chart's.
+Usage: {{ include "train.profile" . | fromYaml }}
 */ -}}
 {{- define "train.profile" -}}
-{{- $name := .Values.accelerator.profile | default "cpu" -}}
+{{- $accelerator := .Values.accelerator | default dict -}}
+{{- $name := $accelerator.profile | default "cpu" -}}
+{{- $own := $accelerator.profiles | default dict -}}
 {{- $text := .Files.Get (printf "files/accelerators/%s.yaml" $name) -}}
-{{- if not $text -}}
+{{- if hasKey $own $name -}}
+{{- $profile := deepCopy (get $own $name) -}}
+{{- include "train.prune" $profile -}}
+{{- merge (dict "name" $name) $profile | toJson -}}
+{{- else if $text -}}
+name: {{ $name }}
+{{ $text }}
+{{- else -}}
 {{- $known := include "train.known" (dict "root" . "pattern" "files/accelerators/*.yaml") -}}
-{{- fail (printf "trainchart: accelerator.profile: there is no profile %q; choose one of: %s" $name $known) -}}
+{{- fail (printf "trainchart: accelerator.profile: there is no profile %q; choose one of: %s; or describe yours in accelerator.profiles" $name (join ", " (concat (keys $own | sortAlpha) (list $known)))) -}}
 {{- end -}}
-{{- merge (dict "name" $name) ($text | fromYaml) | toJson -}}
 {{- end -}}
 
 {{- /*
-A map without its empty (null or "") entries, at every depth, as JSON: empty means not configured.
-Usage: {{ include "train.configured" .Values }}
+Takes the empty (null or "") entries out of a map, at every depth: empty means not configured. Changes the map, returns nothing.
+Usage: {{ include "train.prune" $map }}
 */ -}}
-{{- define "train.configured" -}}
-{{- $kept := dict -}}
-{{- range $key, $value := . -}}
+{{- define "train.prune" -}}
+{{- $map := . -}}
+{{- range $key, $value := $map -}}
 {{- if kindIs "map" $value -}}
-{{- $_ := set $kept $key (include "train.configured" $value | fromJson) -}}
-{{- else if not (or (kindIs "invalid" $value) (eq (toString $value) "")) -}}
-{{- $_ := set $kept $key $value -}}
+{{- include "train.prune" $value -}}
+{{- else if or (kindIs "invalid" $value) (and (kindIs "string" $value) (not $value)) -}}
+{{- $_ := unset $map $key -}}
 {{- end -}}
 {{- end -}}
-{{- $kept | toJson -}}
 {{- end -}}
 
 {{- /*
-The effective values, as JSON. Keys that nobody configured are there, and empty.
-Usage: {{ $values := include "train.values" . | fromJson }}
+A Kubernetes quantity in thousandths of its base unit (bytes, cores), to compare quantities without losing the "m" ones.
+Usage: {{ include "train.thousandths" "500m" }} -> 500
 */ -}}
-{{- define "train.values" -}}
-{{- $family := include "train.family" . | fromJson -}}
-{{- $configured := include "train.configured" .Values | fromJson -}}
-{{- mergeOverwrite (deepCopy .Values) (deepCopy $family.defaults) $configured | toJson -}}
+{{- define "train.thousandths" -}}
+{{- $units := dict "m" 1 "" 1e3 "k" 1e6 "M" 1e9 "G" 1e12 "T" 1e15 "P" 1e18 "Ki" 1024e3 "Mi" 1048576e3 "Gi" 1073741824e3 "Ti" 1099511627776e3 "Pi" 1125899906842624e3 -}}
+{{- /* A number may come as a float, which Go would print as 2e+10. */ -}}
+{{- $text := kindIs "string" . | ternary (toString .) (toJson .) -}}
+{{- $number := regexFind "^[0-9]+([.][0-9]+)?" $text -}}
+{{- $unit := trimPrefix $number $text -}}
+{{- if or (not $number) (not (hasKey $units $unit)) -}}
+{{- fail (printf "trainchart: %q is not a quantity such as 500m, 512Mi or 20Gi" $text) -}}
+{{- end -}}
+{{- mulf $number (get $units $unit) | printf "%.0f" -}}
 {{- end -}}
 
 {{- /*
@@ -79,14 +114,7 @@ A Kubernetes quantity in its base unit (bytes, for memory), rounded down.
 Usage: {{ include "train.quantity" "1.5Gi" }} -> 1610612736
 */ -}}
 {{- define "train.quantity" -}}
-{{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
-{{- $text := toString . -}}
-{{- $number := regexFind "^[0-9]+([.][0-9]+)?" $text -}}
-{{- $unit := trimPrefix $number $text -}}
-{{- if or (not $number) (not (hasKey $units $unit)) -}}
-{{- fail (printf "trainchart: %q is not a quantity such as 500m, 512Mi or 20Gi" $text) -}}
-{{- end -}}
-{{- mulf $number (get $units $unit) | floor | int64 -}}
+{{- divf (include "train.thousandths" .) 1000 | floor | int64 -}}
 {{- end -}}
 
 {{- /*

@@ -1,27 +1,43 @@
-{{- /* The profile decides which of count, corePercent and memory may be set, and in which range. */ -}}
+{{- /* The profile decides which of count, corePercent and memory may be set, in which range, and whether Volcano can place it. */ -}}
 {{- define "train.rules.accelerator" -}}
 {{- $broken := list -}}
-{{- $accelerator := .values.accelerator -}}
-{{- $profile := .profile -}}
+{{- $accelerator := .Run.values.accelerator -}}
+{{- $profile := .Run.profile -}}
+{{- $several := gt (int ($accelerator.count | default 0)) 1 -}}
+{{- with $profile.refused -}}
+{{- $broken = append $broken (printf "accelerator.profile: %s cannot run: %s" $profile.name .) -}}
+{{- end -}}
+{{- if not (has $profile.backend .Run.family.backends) -}}
+{{- $broken = append $broken (printf "accelerator.profile: %s is a %s device, and %s trains on %s; choose a profile of these" $profile.name $profile.backend .Run.family.title (join ", " .Run.family.backends)) -}}
+{{- end -}}
+{{- if and $profile.variants (not (has $accelerator.variant $profile.variants)) -}}
+{{- $broken = append $broken (printf "accelerator.variant: is %q, and profile %s needs one of %s" ($accelerator.variant | default "") $profile.name (join ", " $profile.variants)) -}}
+{{- else if and $accelerator.variant (not $profile.variants) -}}
+{{- $broken = append $broken (printf "accelerator.variant: is %q, but profile %s has no variants; leave it empty" $accelerator.variant $profile.name) -}}
+{{- end -}}
 {{- range $key := list "count" "corePercent" "memory" -}}
 {{- $asked := get $accelerator $key -}}
-{{- $resource := get $profile.resources $key -}}
-{{- if and $asked (not $resource) -}}
+{{- $known := hasKey $profile.resources $key -}}
+{{- $resource := get $profile.resources $key | default dict -}}
+{{- if and $asked (not $known) -}}
 {{- $can := keys $profile.resources | sortAlpha | join ", " | default "none of count, corePercent, memory" -}}
 {{- $broken = append $broken (printf "accelerator.%s: is %v, but profile %s takes %s; leave it empty or choose another profile" $key $asked $profile.name $can) -}}
+{{- else if and $asked $several $resource.oneDevice -}}
+{{- $broken = append $broken (printf "accelerator.%s: is %v, but with count %d profile %s gives whole devices; leave it empty, or set accelerator.count: 1" $key $asked (int $accelerator.count) $profile.name) -}}
 {{- else if and $asked $resource.unit -}}
 {{- $bytes := include "train.quantity" $asked | int64 -}}
 {{- $unit := include "train.quantity" $resource.unit | int64 -}}
 {{- if or (lt $bytes $unit) (mod $bytes $unit) -}}
-{{- $broken = append $broken (printf "accelerator.%s: %v is not a whole multiple of %s, the unit of %s; round it" $key $asked $resource.unit $resource.name) -}}
+{{- $broken = append $broken (printf "accelerator.%s: %v is not a whole multiple of %s, the unit of profile %s; round it" $key $asked $resource.unit $profile.name) -}}
 {{- end -}}
-{{- else if $asked -}}
-{{- if or (lt (int64 $asked) (int64 ($resource.min | default 1))) (gt (int64 $asked) (int64 ($resource.max | default $asked))) -}}
-{{- $broken = append $broken (printf "accelerator.%s: %v is out of range for profile %s; set %v to %v" $key $asked $profile.name ($resource.min | default 1) ($resource.max | default "as many as a node has")) -}}
+{{- else if and $asked $resource.max (gt (int64 $asked) (int64 $resource.max)) -}}
+{{- $broken = append $broken (printf "accelerator.%s: is %v, and profile %s allows at most %v; lower it" $key $asked $profile.name $resource.max) -}}
+{{- end -}}
+{{- if and (get $accelerator.resourceNames $key) (or (not $known) $profile.deviceClass) -}}
+{{- $broken = append $broken (printf "accelerator.resourceNames.%s: is %q, but profile %s asks for it by no resource; leave it empty" $key (get $accelerator.resourceNames $key) $profile.name) -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-{{- if and $profile.resources.count (not $accelerator.count) -}}
+{{- if and (hasKey $profile.resources "count") (not $accelerator.count) -}}
 {{- $broken = append $broken (printf "accelerator.count: is empty, and profile %s needs it; set the devices per pod, such as 1" $profile.name) -}}
 {{- end -}}
 {{- $broken | toJson -}}

@@ -1,11 +1,11 @@
 {{- /* What the family needs is there, and git can be reached as the values say. */ -}}
 {{- define "train.rules.sources" -}}
 {{- $broken := list -}}
-{{- $values := .values -}}
+{{- $values := .Run.values -}}
 {{- if not $values.image -}}
 {{- $broken = append $broken (printf "image: is empty; name a training image for family %s" $values.family) -}}
 {{- end -}}
-{{- range $section := .family.requires -}}
+{{- range $section := .Run.family.requires -}}
 {{- $unpublished := and (eq $section "publish") (eq $values.publish.type "none") -}}
 {{- if not (or $unpublished (get $values $section).repository) -}}
 {{- $broken = append $broken (printf "%s.repository: is empty, and family %s needs it; set the URL of a git repository" $section $values.family) -}}
@@ -29,9 +29,6 @@
 {{- end -}}
 {{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($values.dataset.path | default "") -}}
 {{- $broken = append $broken (printf "dataset.path: %q leaves the run's folder; give a path inside it, such as datasets/coco128" $values.dataset.path) -}}
-{{- end -}}
-{{- if and $values.dataset.repository (not $values.dataset.path) -}}
-{{- $broken = append $broken "dataset.path: is empty; say where the dataset lies in the run's folder, such as datasets/coco128" -}}
 {{- end -}}
 {{- $broken | toJson -}}
 {{- end -}}

@@ -1,12 +1,12 @@
 {{- /* How many processes the trainer can be, and that a batch can be shared among them. */ -}}
 {{- define "train.rules.topology" -}}
 {{- $broken := list -}}
-{{- $values := .values -}}
-{{- $family := .family -}}
+{{- $values := .Run.values -}}
+{{- $family := .Run.family -}}
 {{- $processes := mul (int $values.replicas) (include "train.accelerator.processes" .) -}}
 {{- if gt $processes 1 -}}
-{{- if not (has .profile.backend $family.multiProcessBackends) -}}
-{{- $broken = append $broken (printf "replicas: %d on accelerator profile %s is %d training processes, and %s trains in one process on %s; set replicas: 1, or choose an accelerator" (int $values.replicas) .profile.name $processes $family.title .profile.backend) -}}
+{{- if not (has .Run.profile.backend $family.multiProcessBackends) -}}
+{{- $broken = append $broken (printf "replicas: %d on accelerator profile %s is %d training processes, and %s trains in one process on %s; set replicas: 1, or choose an accelerator" (int $values.replicas) .Run.profile.name $processes $family.title .Run.profile.backend) -}}
 {{- else if eq (toString $values.train.device) "cpu" -}}
 {{- $broken = append $broken (printf "train.device: is cpu, and %s cannot train on it in %d processes; leave train.device empty, or set replicas: 1" $family.title $processes) -}}
 {{- end -}}

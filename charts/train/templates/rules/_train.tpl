@@ -1,9 +1,9 @@
 {{- /* The family's own settings are those it has defaults for: anything else is a typing mistake. */ -}}
 {{- define "train.rules.train" -}}
 {{- $broken := list -}}
-{{- $known := .family.defaults.train | default dict -}}
-{{- $family := .values.family -}}
-{{- range $key := keys (.root.Values.train | default dict) | sortAlpha -}}
+{{- $known := .Run.family.defaults.train | default dict -}}
+{{- $family := .Run.values.family -}}
+{{- range $key := keys (.Values.train | default dict) | sortAlpha -}}
 {{- if not (hasKey $known $key) -}}
 {{- $broken = append $broken (printf "train.%s: family %s has no such setting; it has %s" $key $family (keys $known | sortAlpha | join ", ")) -}}
 {{- end -}}

@@ -1,24 +1,19 @@
-{{- /* A workspace that all pods can mount, and shared memory that the pod may use. */ -}}
+{{- /* A workspace that all pods can mount. */ -}}
 {{- define "train.rules.workspace" -}}
 {{- $broken := list -}}
-{{- $workspace := .values.workspace -}}
+{{- $workspace := .Run.values.workspace -}}
 {{- if and (eq $workspace.type "existingClaim") (not $workspace.claimName) -}}
 {{- $broken = append $broken "workspace.claimName: is empty, and workspace.type existingClaim needs it; name a PersistentVolumeClaim of this namespace" -}}
 {{- end -}}
 {{- if and (ne $workspace.type "existingClaim") $workspace.claimName -}}
 {{- $broken = append $broken (printf "workspace.claimName: is %q, but workspace.type %s makes its own; leave it empty, or set workspace.type: existingClaim" $workspace.claimName $workspace.type) -}}
 {{- end -}}
-{{- $pinned := hasKey (.values.nodeSelector | default dict) "kubernetes.io/hostname" -}}
-{{- if and (gt (int .values.replicas) 1) (ne $workspace.type "emptyDir") (ne $workspace.accessMode "ReadWriteMany") (not $pinned) -}}
-{{- $broken = append $broken (printf "workspace.accessMode: %s cannot be mounted by %d pods on different nodes; use ReadWriteMany, workspace.type: emptyDir, or pin the pods with nodeSelector kubernetes.io/hostname" $workspace.accessMode (int .values.replicas)) -}}
+{{- $pinned := hasKey (.Run.values.nodeSelector | default dict) "kubernetes.io/hostname" -}}
+{{- if and (gt (int .Run.values.replicas) 1) (ne $workspace.type "emptyDir") (ne $workspace.accessMode "ReadWriteMany") (not $pinned) -}}
+{{- $broken = append $broken (printf "workspace.accessMode: %s cannot be mounted by %d pods on different nodes; use ReadWriteMany, workspace.type: emptyDir, or pin the pods with nodeSelector kubernetes.io/hostname" $workspace.accessMode (int .Run.values.replicas)) -}}
 {{- end -}}
 {{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($workspace.directory | default "") -}}
 {{- $broken = append $broken (printf "workspace.directory: %q leaves the workspace; give a path inside it" $workspace.directory) -}}
-{{- end -}}
-{{- with .values.resources.limits.memory -}}
-{{- if gt (include "train.quantity" $.values.sharedMemory | int64) (include "train.quantity" . | int64) -}}
-{{- $broken = append $broken (printf "sharedMemory: %v is more than resources.limits.memory %v, which it counts towards; make it smaller" $.values.sharedMemory .) -}}
-{{- end -}}
 {{- end -}}
 {{- $broken | toJson -}}
 {{- end -}}

@@ -1,0 +1,122 @@
+"""YOLOv5: how to call train.py and export.py, and how their files become a Triton model repository."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List
+
+from runner.context import Context
+from runner.errors import FamilyError
+
+COPIED = ("hyp.yaml", "opt.yaml", "results.csv")
+
+
+def train_arguments(context: Context) -> List[str]:
+    train = context.train
+    values = {
+        "--img": train["imageSize"],
+        "--batch-size": train["batchSize"],  # of all processes together
+        "--epochs": train["epochs"],
+        "--data": train["data"],
+        "--weights": weights(context),
+        "--workers": train["workers"],
+        "--device": device(context),
+        "--project": context.output,
+        "--name": "train",
+    }
+    return ["train.py", *(str(word) for pair in values.items() for word in pair), "--exist-ok", *train["arguments"]]
+
+
+def train_environment(context: Context) -> Dict[str, str]:
+    python_path = [str(context.model.parent), os.environ.get("PYTHONPATH", "")]
+    return {
+        # The packaged YOLOv5 imports itself as `yolov5`: it shall find the model repository (checked out as `yolov5`), not the image's copy.
+        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",  # v7.0's checkpoints are whole pickled models; torch 2.6 refuses them otherwise
+        "YOLOv5_AUTOINSTALL": "false",
+        "YOLO_OFFLINE": "1",
+        "HF_HUB_OFFLINE": "1",
+        "WANDB_DISABLED": "true",
+        "WANDB_MODE": "disabled",
+        "COMET_MODE": "disabled",
+    }
+
+
+def metrics(context: Context) -> List[Dict[str, Any]]:
+    """results.csv, which YOLOv5 counts from epoch 0. A last line without its end is still being written."""
+    path = context.output / "train" / "results.csv"
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    rows = [{key.strip(): float(value) for key, value in row.items()} for row in csv.DictReader(whole)]
+    return [{**row, "epoch": int(row["epoch"]) + 1} for row in rows]
+
+
+def export_arguments(context: Context) -> List[str]:
+    best = context.output / "train" / "weights" / "best.pt"
+    if not best.is_file():
+        raise FamilyError(
+            f"the training left no {best.relative_to(context.workspace.root)}",
+            "train.epochs must be at least 1; see the trainer's output above",
+        )
+    return [
+        "export.py",
+        "--weights",
+        str(best),
+        "--include",
+        "torchscript",
+        "--img",
+        str(context.train["imageSize"]),
+        "--device",
+        "cpu",
+    ]
+
+
+def layout(context: Context, shapes: Dict[str, Any]) -> None:
+    trained = context.output / "train"
+    missing = [name for name in COPIED if not (trained / name).is_file()]
+    if missing:
+        raise FamilyError(f"the trainer did not write {', '.join(missing)}", "use the train.py of YOLOv5 7.0")
+    (context.artifacts / "1").mkdir()
+    shutil.copyfile(trained / "weights" / "best.torchscript", context.artifacts / "1" / "model.pt")
+    for name in COPIED:
+        shutil.copyfile(trained / name, context.artifacts / name)
+    (context.artifacts / "config.pbtxt").write_text(
+        triton_config(context, shapes["input"], shapes["output"]), encoding="utf-8"
+    )
+
+
+def model_card(context: Context) -> Dict[str, Any]:
+    return {"base_model": Path(context.train["weights"]).stem}
+
+
+def weights(context: Context) -> str:
+    """Absolute where the model repository has the file: a relative name looks like one of a model hub to the packaged YOLOv5."""
+    path = context.model / context.train["weights"]
+    return str(path) if path.is_file() else str(context.train["weights"])
+
+
+def device(context: Context) -> str:
+    accelerator = context.settings.accelerator
+    if context.train["device"]:
+        return str(context.train["device"])
+    if accelerator.backend == "cpu":
+        return "cpu"
+    return ",".join(str(index) for index in range(max(accelerator.count, 1)))
+
+
+def triton_config(context: Context, images: List[int], output: List[int]) -> str:
+    """Shapes without the batch dimension, which Triton adds itself. The names are those that clients of the reference pipeline use."""
+    publish = context.settings.publish
+    name = publish.model_name or context.settings.run.name
+    return (
+        f'name: "{name}"\n'
+        'platform: "pytorch_libtorch"\n'
+        f"max_batch_size: {publish.max_batch_size}\n"
+        f'input [\n  {{\n    name: "images"\n    data_type: TYPE_FP32\n    dims: {images}\n  }}\n]\n'
+        f'output [\n  {{\n    name: "output0"\n    data_type: TYPE_FP32\n    dims: {output}\n  }}\n]\n'
+    )

@@ -1,0 +1,67 @@
+"""Will YOLOv5 find its weights and data? Argument: {"model", "dataset", "train"}. Looks where train.py would, and downloads nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+
+def probe(model: Path, dataset: Path, train: Dict[str, Any]) -> Dict[str, Any]:
+    weights = train["weights"]
+    if "/" in weights and not (model / weights).is_file():
+        return no(
+            f"train.weights: the model repository has no file {weights}",
+            "correct train.weights, or push the file to the model repository",
+        )
+    data = find(train["data"], model)
+    if data is None:
+        return no(
+            f"train.data: the model repository has no file {train['data']}, nor has its folder data/",
+            "correct train.data, or push the file to the model repository",
+        )
+    try:
+        import yaml
+
+        described = yaml.safe_load(data.read_text(encoding="utf-8"))
+        root = (model / (described.get("path") or "")).resolve()
+        wanted = {key: described[key] for key in ("train", "val")}
+        described["names"]
+    except ImportError as error:
+        return no(f"the image has no PyYAML: {error}", "use an image with YOLOv5's requirements")
+    except KeyError as error:
+        return no(f"train.data: {data.name} has no key {error}", "add it: path, train, val and names")
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        return no(f"train.data: {data.name} cannot be read: {error}", "correct the file")
+    for key, value in wanted.items():
+        for path in value if isinstance(value, list) else [value]:
+            if not exists(root, str(path)):
+                return no(
+                    f"train.data: {data.name} names {key}: {path} below {root}, and {root / path} does not exist; the dataset repository is at {dataset}",
+                    "correct path, train and val in that file, or push the missing folder to the dataset repository",
+                )
+    return {"ok": True, "data": str(data)}
+
+
+def find(name: str, model: Path) -> Optional[Path]:
+    """As YOLOv5's check_file: the path itself, seen from the model repository, else one found below data/."""
+    candidates: List[Path] = [
+        model / name,
+        *sorted((model / "data").rglob(name) if not Path(name).is_absolute() else []),
+    ]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def exists(root: Path, path: str) -> bool:
+    """As YOLOv5's check_dataset, which also tries a path without its leading ../"""
+    return (root / path).exists() or (path.startswith("../") and (root / path[3:]).exists())
+
+
+def no(reason: str, fix: str) -> Dict[str, Any]:
+    return {"ok": False, "reason": reason, "fix": fix}
+
+
+if __name__ == "__main__":
+    argument = json.loads(sys.argv[1])
+    print(json.dumps(probe(Path(argument["model"]), Path(argument["dataset"]), argument["train"])))

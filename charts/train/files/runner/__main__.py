@@ -1,0 +1,150 @@
+"""`python3 -m runner`: the run of one pod from verify to publish. `--check`: only look whether it could run."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+import traceback
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional
+
+from . import check, interrupts, lfs, log, result, settings
+from .context import Context
+from .errors import Interrupted, RunnerError
+from .export import export
+from .family import Family
+from .prepare import prepare
+from .publish import Publisher
+from .train import last_metrics, train
+from .verify import verify
+
+
+class Run:
+    """The stages in their order, each with its lines in the log. `stage` is the one that a failure belongs to."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.stage = ""
+        self.context: Optional[Context] = None
+
+    def go(self) -> Dict[str, Any]:
+        loaded = settings.load(self.home / "settings.json")
+        self.context = context = Context.create(loaded, self.home, os.environ)
+        interrupts.install(loaded.run.time_limit_seconds)
+        make_home()
+        log.event(
+            "run",
+            run=loaded.run.name,
+            uid=context.uid,
+            attempt=context.attempt,
+            rank=context.rank,
+            replicas=loaded.topology.replicas,
+        )
+        family = Family(context)
+        publisher = Publisher(context) if loaded.publish.type == "git" else None
+
+        with self._stage("verify"):
+            verify(context, family)
+        if publisher:
+            self.stage = "publish"
+            published = publisher.earlier()
+            if published:
+                log.event("already-published", branch=published.branch, commit=published.commit)
+                return result.completed(context, published, {}, [])
+            if context.rank == 0:
+                publisher.may_push()
+        with self._stage("prepare") as outcome:
+            outcome["bytes"] = prepare(context, family)
+            outcome["skipped"] = outcome["bytes"] is None
+        with self._stage("train") as outcome:
+            outcome["skipped"] = not train(context, family)
+        if context.rank > 0:
+            return result.completed(context, None, {}, [])
+        metrics = last_metrics(family)
+        with self._stage("export") as outcome:
+            outcome["skipped"] = not export(context, family, metrics)
+        files = [
+            {"path": str(path.relative_to(context.artifacts)), "bytes": path.stat().st_size}
+            for path in lfs.files(context.artifacts)
+        ]
+        if not publisher:
+            return result.completed(context, None, metrics, files)
+        with self._stage("publish") as outcome:
+            published = publisher.publish(family)
+            outcome.update(asdict(published))
+        return result.completed(context, published, metrics, files)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[Dict[str, Any]]:
+        """What the stage leaves in the dictionary stands in its last line; `skipped` says that its mark was there already."""
+        self.stage, started = name, time.monotonic()
+        log.event("start", stage=name)
+        outcome: Dict[str, Any] = {}
+        yield outcome
+        skipped = outcome.pop("skipped", False)
+        seconds = round(time.monotonic() - started, 1)
+        log.event("skip" if skipped else "end", stage=name, seconds=seconds, **outcome)
+        if self.context and not skipped:
+            self.context.stages[name] = seconds
+
+
+def main() -> int:
+    log.setup()
+    home = Path(__file__).absolute().parent.parent
+    if sys.argv[1:] == ["--check"]:
+        return check.main(home)
+    run = Run(home)
+    try:
+        ended = run.go()
+    except RunnerError as error:
+        return give_up(run, error)
+    except Interrupted as interruption:
+        return give_up(run, interruption.error)
+    except Exception as error:  # whatever it is, the run ends with a code and a line of its own
+        return give_up(run, unforeseen(error))
+    interrupts.ignore()
+    result.write(run.context, ended)
+    log.event("completed", **{key: ended.get(key) for key in ("repository", "branch", "commit")})
+    return 0
+
+
+def give_up(run: Run, error: RunnerError) -> int:
+    interrupts.ignore()
+    result.write(run.context, result.failed(run.context, run.stage, error))
+    log.event(
+        "failed",
+        stage=run.stage or None,
+        code=error.exit.code,
+        name=error.exit.name,
+        reason=error.reason,
+        fix=error.fix,
+    )
+    return error.exit.code
+
+
+def unforeseen(error: Exception) -> RunnerError:
+    """A full disk shows anywhere; anything else that nobody caught is a defect."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunnerError("prepare-no-space", f"no space is left on the workspace: {error}", "raise workspace.size")
+    log.line(traceback.format_exc().rstrip())
+    fix = "report this as a defect of trainchart, with the lines above"
+    return RunnerError("internal-error", f"{type(error).__name__}: {error}", fix)
+
+
+def make_home() -> None:
+    """Trainers write below HOME, and the image's may be read-only."""
+    home = Path(os.environ.setdefault("HOME", "/tmp/home"))  # noqa: S108
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunnerError(
+            "verify-failed", f"HOME ({home}) cannot be made: {error}", "use the image with the HOME that the chart sets"
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""What one pod knows of its run: settings, identity, folders. The family's hooks get it too."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Mapping
+
+from .settings import Settings
+from .workspace import Workspace
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_JOB_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A source at one commit. `revision` is what was asked for, or the branch that the remote's HEAD names."""
+
+    repository: str
+    revision: str
+    commit: str
+
+
+@dataclass
+class Context:
+    settings: Settings
+    home: Path  # /trainchart: settings.json, runner/, family/
+    rank: int  # of the pod among the replicas
+    uid: str  # of the Volcano Job: the run's identity
+    attempt: int  # 0 at first; Volcano's count of restarts
+    own_ip: str
+    sources: Dict[str, Pinned] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+    stages: Dict[str, float] = field(default_factory=dict)  # seconds of each stage that ended
+
+    @classmethod
+    def create(cls, settings: Settings, home: Path, environment: Mapping[str, str]) -> Context:
+        group = environment.get("JOB_GROUP", "")
+        uid = _JOB_UID.search(group)
+        return cls(
+            settings=settings,
+            home=home,
+            rank=int(environment.get("VC_TASK_INDEX") or 0),
+            uid=uid.group() if uid else group or settings.run.name,
+            attempt=int(environment.get("JOB_ATTEMPT") or 0),
+            own_ip=environment.get("POD_IP", ""),
+        )
+
+    @property
+    def workspace(self) -> Workspace:
+        workspace = self.settings.workspace
+        return Workspace(Path(workspace.path) / workspace.directory, workspace.size_bytes)
+
+    @property
+    def train(self) -> Dict[str, Any]:
+        return self.settings.train
+
+    @property
+    def world_size(self) -> int:
+        return self.settings.topology.world_size
+
+    @property
+    def model(self) -> Path:
+        return self.source_path("model")
+
+    @property
+    def dataset(self) -> Path:
+        return self.source_path("dataset")
+
+    @property
+    def output(self) -> Path:
+        return self.workspace.root / "output"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.workspace.root / "artifacts"
+
+    def source_path(self, name: str) -> Path:
+        """Where a source is checked out; a run without that source has an empty place for it."""
+        source = self.settings.sources.get(name)
+        return self.workspace.root / (source.path if source else name)

@@ -1,0 +1,75 @@
+"""Stage export: the family's exporter, a check of what it made, and the artifacts in the layout that is published."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import asdict
+from typing import Any, Dict
+
+from . import lfs, process
+from .context import Context
+from .errors import RunnerError
+from .family import Family
+from .train import cause
+from .train import depends_on as training
+
+
+def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
+    """Fill `artifacts/`; False where an attempt before has done so."""
+    if context.workspace.is_marked("export", depends_on(context)):
+        return False
+    shutil.rmtree(context.artifacts, ignore_errors=True)
+    context.artifacts.mkdir(parents=True)
+    argv = [sys.executable, *family.call("export_arguments", "export-failed")]
+    done = process.run(argv, context.model, family.environment())
+    if done.code != 0:
+        raise RunnerError(
+            "export-failed", f"the exporter ended with code {done.code}: {cause(done.tail)}", "see its output above"
+        )
+    argument = {
+        "output": str(context.output),
+        "train": context.train,
+        "maxBatchSize": context.settings.publish.max_batch_size,
+    }
+    family.call("layout", "export-failed", family.probe("export", argument, "export-failed"))
+    if not any(lfs.files(context.artifacts)):
+        raise RunnerError("export-failed", "the family's layout wrote no artifacts", "see the output above")
+    extra = family.call("model_card", "export-failed") if family.has("model_card") else {}
+    (context.artifacts / "README.md").write_text(model_card(context, metrics, extra), encoding="utf-8")
+    context.workspace.mark("export", depends_on(context))
+    return True
+
+
+def depends_on(context: Context) -> Any:
+    publish = context.settings.publish
+    return {"training": training(context), "modelName": publish.model_name, "maxBatchSize": publish.max_batch_size}
+
+
+def model_card(context: Context, metrics: Dict[str, Any], extra: Dict[str, Any]) -> str:
+    """README.md: front matter for programs, a few lines for people. JSON is YAML, so every value is written as JSON."""
+    settings = context.settings
+    front = {
+        "pipeline_tag": settings.family.task,
+        "library_name": settings.family.framework,
+        "tags": [settings.family.name, "trainchart"],
+        "run": settings.run.name,
+        "sources": {name: asdict(pinned) for name, pinned in context.sources.items()},
+        "metrics": metrics,
+        **extra,
+    }
+    lines = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()), "---", ""]
+    title = settings.publish.model_name or settings.run.name
+    lines += [
+        f"# {title}",
+        "",
+        f"Trained by the run `{settings.run.name}` ({settings.family.name}, {settings.family.framework}).",
+        "",
+    ]
+    lines += [
+        f"- {name}: {pinned.repository} at {pinned.revision} (`{pinned.commit}`)"
+        for name, pinned in context.sources.items()
+    ]
+    lines += [f"- {name}: {value}" for name, value in metrics.items()]
+    return "\n".join(lines) + "\n"

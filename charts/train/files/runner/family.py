@@ -1,0 +1,58 @@
+"""The family's hooks and probes: the only way the runner reaches anything that is particular to one model family."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from typing import Any, Dict
+
+from . import process
+from .context import Context
+from .errors import FamilyError, RunnerError
+
+
+class Family:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        sys.path.insert(0, str(context.home))
+        self._hooks = importlib.import_module("family.hooks")
+
+    def call(self, hook: str, failure: str, *arguments: Any) -> Any:
+        """What the hook returns; its FamilyError becomes a failure of the stage that asked."""
+        try:
+            return getattr(self._hooks, hook)(self._context, *arguments)
+        except FamilyError as error:
+            raise RunnerError(failure, error.reason, error.fix) from error
+
+    def has(self, hook: str) -> bool:
+        return hasattr(self._hooks, hook)
+
+    def environment(self) -> Dict[str, str]:
+        return {**os.environ, "PYTHONUNBUFFERED": "1", **self._hooks.train_environment(self._context)}
+
+    def probe(self, name: str, argument: Dict[str, Any], failure: str) -> Dict[str, Any]:
+        """Ask `family/probe_<name>.py`, which may import the image's libraries. A probe that does not exist has nothing against it."""
+        script = self._context.home / "family" / f"probe_{name}.py"
+        if not script.exists():
+            return {}
+        done = process.run(
+            [sys.executable, str(script), json.dumps(argument)],
+            self._context.workspace.root,
+            self.environment(),
+            capture=True,
+        )
+        lines = done.output.strip().splitlines()
+        try:
+            answer = json.loads(lines[-1] if lines else "")
+            if done.code == 0 and answer["ok"] is True:
+                return dict(answer)
+            reason, fix = answer["reason"], answer["fix"]
+        except (ValueError, TypeError, KeyError):
+            last = next((line for line in reversed(done.tail + lines) if line.strip()), "it printed nothing")
+            reason, fix = (
+                f"the {name} probe of the family failed with exit code {done.code}: {last}",
+                "see its output above; the image may lack a library",
+            )
+        raise RunnerError(failure, reason, fix)

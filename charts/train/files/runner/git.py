@@ -1,0 +1,152 @@
+"""Git against the run's servers: credentials through the helper, retries, and what its revisions name."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from . import log, process
+from .context import COMMIT, Context, Pinned
+from .errors import RunnerError
+from .remote import Remote, cause, classify
+
+RETRY_SECONDS = (2.0, 4.0, 8.0)
+
+
+class Git:
+    def __init__(self, context: Context) -> None:
+        self._settings = context.settings
+        self._environment = self._make_environment(context)
+
+    def run(self, remote: Remote, cwd: Path, *arguments: str, capture: bool = False) -> str:
+        """`git arguments` in `cwd`; what fails only for the moment is tried again. Returns its stdout where captured."""
+        for delay in (*RETRY_SECONDS, None):
+            code, output, text = self.attempt(cwd, *arguments, capture=capture)
+            if code == 0:
+                return output
+            if delay is None or classify(text).name != "unreachable":
+                break
+            log.event("retry", what=f"git {arguments[0]}", repository=remote.url, seconds=delay, reason=cause(text))
+            time.sleep(delay)
+        raise remote.failure(text, self._settings.git.secret_name)
+
+    def attempt(self, cwd: Path, *arguments: str, capture: bool = False) -> Tuple[int, str, str]:
+        """Once, without judging: exit code, stdout where captured, and the text that tells why."""
+        done = process.run(["git", *arguments], cwd, self._environment, capture=capture)
+        return done.code, done.output, "\n".join(done.tail)
+
+    def resolve(self, remote: Remote, revision: str, cwd: Path) -> Pinned:
+        """The commit that a branch, a tag, the remote's HEAD (revision "") or a full hash names now."""
+        if COMMIT.fullmatch(revision):
+            return Pinned(remote.url, revision, revision)
+        log.event("resolve", source=remote.key, repository=remote.url, revision=revision or "HEAD")
+        refs, head = self.refs(remote, cwd)
+        key = f"{remote.key}.revision"
+        if not refs:
+            raise RunnerError("prepare-failed", f"{remote.key}.repository {remote.url} is empty", "push to it first")
+        if revision in ("", "HEAD"):
+            if "HEAD" not in refs:
+                raise RunnerError(
+                    "prepare-failed", f"the HEAD of {remote.url} names a branch that does not exist", f"set {key}"
+                )
+            return Pinned(remote.url, head, refs["HEAD"])
+        candidates = [revision] if revision.startswith("refs/") else [f"refs/heads/{revision}", f"refs/tags/{revision}"]
+        found = [name for name in candidates if name in refs]
+        if len(found) == 2:
+            raise RunnerError(
+                "prepare-failed",
+                f"{key} {revision} is both a branch and a tag in {remote.url}",
+                f"set {key} to {found[0]} or {found[1]}",
+            )
+        if not found:
+            raise self._missing_revision(remote, revision, refs)
+        return Pinned(remote.url, revision, refs.get(found[0] + "^{}", refs[found[0]]))
+
+    def refs(self, remote: Remote, cwd: Path, *patterns: str) -> Tuple[Dict[str, str], str]:
+        """Hash by ref name (`^{}` after a tag's name: what it points at), and the branch of HEAD."""
+        refs, head = {}, "HEAD"
+        for line in self.run(remote, cwd, "ls-remote", "--symref", remote.url, *patterns, capture=True).splitlines():
+            value, _, name = line.partition("\t")
+            if value.startswith("ref: "):
+                head = value[len("ref: refs/heads/") :] if name == "HEAD" else head
+            else:
+                refs[name] = value
+        return refs, head
+
+    def _missing_revision(self, remote: Remote, revision: str, refs: Dict[str, str]) -> RunnerError:
+        names = sorted(
+            {
+                re.sub(r"^refs/(heads|tags)/", "", name)
+                for name in refs
+                if re.match(r"refs/(heads|tags)/", name) and not name.endswith("^{}")
+            }
+        )
+        close = difflib.get_close_matches(revision, names, 5, 0.5)
+        hint = (
+            f"there are {', '.join(close)}"
+            if close
+            else f"there are {', '.join(names[:5])}" + (", ..." if len(names) > 5 else "")
+        )
+        if re.fullmatch(r"[0-9a-f]{7,39}", revision):
+            hint = "a commit must be given with all its 40 digits"
+        return RunnerError(
+            "prepare-failed",
+            f"{remote.key}.revision {revision} is neither a branch nor a tag of {remote.url}; {hint}",
+            f"correct {remote.key}.revision",
+        )
+
+    def _make_environment(self, context: Context) -> Dict[str, str]:
+        """Nothing of the image's or a repository's own configuration; ours travels in the environment and touches no file."""
+        git = self._settings.git
+        helper = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(Path(__file__).parent / "credential.py"),
+            str(context.home / "settings.json"),
+        ]
+        config = [
+            ("credential.helper", ""),
+            ("credential.helper", "!" + " ".join(map(shlex.quote, helper))),
+            ("credential.useHttpPath", "false"),
+            ("safe.directory", "*"),
+            ("protocol.version", "2"),
+            ("http.lowSpeedLimit", "1000"),
+            ("http.lowSpeedTime", "60"),
+            ("gc.auto", "0"),
+            ("maintenance.auto", "false"),
+            ("advice.detachedHead", "false"),
+            ("lfs.locksverify", "false"),
+            ("lfs.activitytimeout", "60"),
+            ("lfs.dialtimeout", "30"),
+            ("user.name", "trainchart"),
+            ("user.email", "trainchart@users.noreply.invalid"),
+        ]
+        if git.ca_bundle:
+            config.append(("http.sslCAInfo", git.ca_bundle))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_ASKPASS"))}
+        environment.update(
+            LC_ALL="C",
+            GIT_CONFIG_NOSYSTEM="1",
+            GIT_CONFIG_GLOBAL=os.devnull,
+            GIT_TERMINAL_PROMPT="0",
+            GIT_LFS_SKIP_SMUDGE="1",
+            GIT_LFS_FORCE_PROGRESS="1",
+            GIT_CONFIG_COUNT=str(len(config)),
+        )
+        for index, (key, value) in enumerate(config):
+            environment[f"GIT_CONFIG_KEY_{index}"] = key
+            environment[f"GIT_CONFIG_VALUE_{index}"] = value
+        return environment
+
+
+def trailers(commit_object: str) -> Dict[str, str]:
+    """`Key: value` lines at the end of a commit's message, as `git cat-file commit` shows it."""
+    last: List[str] = commit_object.rstrip().rpartition("\n\n")[2].splitlines()
+    return dict(line.split(": ", 1) for line in last if re.match(r"[A-Za-z-]+: ", line))

@@ -1,0 +1,99 @@
+"""How the run ended, as one JSON object: whole in the workspace, and cut to size for the pod's termination message."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from .context import Context
+from .errors import RunnerError
+from .publish import Published
+
+MAX_BYTES = 4096  # of a termination message; Kubernetes cuts what is longer, and half a JSON object is none
+
+
+def completed(
+    context: Context, published: Optional[Published], metrics: Dict[str, Any], files: List[Dict[str, Any]]
+) -> Dict[str, Any]:
+    branch = {"repository": context.settings.publish.repository, **asdict(published)} if published else {}
+    return {
+        **_head("completed", context),
+        **branch,
+        "sources": _sources(context),
+        "metrics": metrics,
+        "files": files,
+        "stages": context.stages,
+    }
+
+
+def failed(context: Optional[Context], stage: str, error: RunnerError) -> Dict[str, Any]:
+    failure = {
+        "stage": stage,
+        "code": error.exit.code,
+        "name": error.exit.name,
+        "reason": error.reason,
+        "fix": error.fix,
+    }
+    if context is None:
+        return {"version": 1, "status": "failed", "failure": failure}
+    return {**_head("failed", context), "failure": failure, "sources": _sources(context), "stages": context.stages}
+
+
+def write(context: Optional[Context], result: Dict[str, Any]) -> None:
+    """To the termination message on every rank, and to result.json on rank 0. A disk that is full hides no exit code."""
+    whole = json.dumps(result, indent=1, ensure_ascii=False).encode("utf-8", "replace")
+    targets = [(Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log")), fit(result))]
+    if context is not None and context.rank == 0:
+        targets.append((context.workspace.root / "result.json", whole))
+    for path, content in targets:
+        with contextlib.suppress(OSError):
+            path.write_bytes(content)
+
+
+def fit(result: Dict[str, Any]) -> bytes:
+    """At most MAX_BYTES: files go first, one by one, then the longest texts are shortened, then whole entries go, the last ones first."""
+    result = copy.deepcopy(result)
+    files = result.get("files") or []
+    while len(_encode(result)) > MAX_BYTES and files:
+        files.pop()
+        result["filesOmitted"] = result.get("filesOmitted", 0) + 1
+    limit = 1024
+    while len(_encode(result)) > MAX_BYTES and limit >= 64:
+        result = _shorten(result, limit)
+        limit //= 2
+    for key in reversed(list(result)):
+        if len(_encode(result)) > MAX_BYTES and key not in ("version", "status", "failure"):
+            del result[key]
+    return _encode(result)
+
+
+def _shorten(value: Any, limit: int) -> Any:
+    if isinstance(value, str) and len(value) > limit:
+        return value[: limit - 3] + "..."
+    if isinstance(value, dict):
+        return {key: _shorten(entry, limit) for key, entry in value.items()}
+    return [_shorten(entry, limit) for entry in value] if isinstance(value, list) else value
+
+
+def _encode(result: Dict[str, Any]) -> bytes:
+    return json.dumps(result, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _head(status: str, context: Context) -> Dict[str, Any]:
+    return {
+        "version": 1,
+        "status": status,
+        "run": context.settings.run.name,
+        "uid": context.uid,
+        "attempt": context.attempt,
+        "rank": context.rank,
+    }
+
+
+def _sources(context: Context) -> Dict[str, Any]:
+    return {name: asdict(pinned) for name, pinned in context.sources.items()}

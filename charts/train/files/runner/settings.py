@@ -1,0 +1,208 @@
+"""settings.json as typed, validated data. What is wrong is said with the key it stands at."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import typing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Dict, List, NoReturn, Tuple
+from urllib.parse import urlsplit
+
+from .errors import RunnerError
+
+VERSION = 1
+_BRANCH_ILLEGAL = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    name: str
+    time_limit_seconds: int
+
+
+@dataclass(frozen=True)
+class Family:
+    name: str
+    framework: str
+    task: str
+    launcher: str  # "torchrun" or "python"
+
+
+@dataclass(frozen=True)
+class WorkspaceSettings:
+    path: str
+    directory: str
+    shared: bool
+    size_bytes: int  # of an emptyDir; 0: as much as the disk has
+
+
+@dataclass(frozen=True)
+class GitSettings:
+    credentials: str  # folder of the mounted secret; "" for none
+    user_key: str
+    token_key: str
+    secret_name: str
+    ca_bundle: str
+    allow_plain_http: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    repository: str
+    revision: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    profile: str
+    backend: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Topology:
+    replicas: int
+    processes: int
+    service: str
+    port: int
+    join_seconds: int
+    peer_grace_seconds: int
+
+    @property
+    def world_size(self) -> int:
+        return self.replicas * self.processes
+
+
+@dataclass(frozen=True)
+class Publish:
+    type: str  # "git" or "none"
+    model_name: str
+    max_batch_size: int
+    repository: str = ""
+    branch: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    version: int
+    run: RunSettings
+    family: Family
+    workspace: WorkspaceSettings
+    git: GitSettings
+    sources: Dict[str, Source]
+    accelerator: Accelerator
+    shared_memory_bytes: int
+    topology: Topology
+    train: Dict[str, Any]
+    publish: Publish
+
+    def repositories(self) -> List[Tuple[str, str]]:
+        """Every repository of the run with the values key that names it."""
+        found = [(f"{name}.repository", source.repository) for name, source in self.sources.items()]
+        if self.publish.type == "git":
+            found.append(("publish.repository", self.publish.repository))
+        return found
+
+
+def load(path: Path) -> Settings:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunnerError(
+            "settings-invalid", f"{path} cannot be read: {error}", "install the chart again; the ConfigMap is not whole"
+        ) from error
+    settings: Settings = _decode(Settings, data, "")
+    _validate(settings)
+    return settings
+
+
+def _decode(kind: Any, data: Any, key: str) -> Any:
+    """`data` as `kind`: a dataclass, Dict[str, X] or a plain type. Closed: unknown and missing keys are errors."""
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        _expect(isinstance(data, dict), key, "must be an object")
+        hints = typing.get_type_hints(kind)
+        fields = {_camel(field.name): field for field in dataclasses.fields(kind)}
+        required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+        prefix = f"{key}." if key else ""
+        for name in sorted(required - set(data)):
+            _invalid(prefix + name, "is missing")
+        for name in sorted(set(data) - set(fields)):
+            _invalid(prefix + name, "is not known to this runner")
+        return kind(
+            **{fields[name].name: _decode(hints[fields[name].name], data[name], prefix + name) for name in data}
+        )
+    if typing.get_origin(kind) is dict:
+        _expect(isinstance(data, dict), key, "must be an object")
+        return {name: _decode(typing.get_args(kind)[1], value, f"{key}.{name}") for name, value in data.items()}
+    if kind is not Any:
+        # bool is a subclass of int: compare the types themselves. Helm writes large integers as 2.592e+06.
+        if kind is int and type(data) is float and data.is_integer():
+            return int(data)
+        _expect(type(data) is kind, key, f"must be of type {kind.__name__}")
+    return data
+
+
+def _validate(settings: Settings) -> None:
+    _expect(settings.version == VERSION, "version", f"must be {VERSION}")
+    _expect(settings.family.launcher in ("python", "torchrun"), "family.launcher", "must be python or torchrun")
+    _expect(settings.publish.type in ("git", "none"), "publish.type", "must be git or none")
+    for key, number in (("replicas", settings.topology.replicas), ("processes", settings.topology.processes)):
+        _expect(number >= 1, f"topology.{key}", "must be at least 1")
+    _expect(0 < settings.topology.port < 65535, "topology.port", "must be between 1 and 65534")
+    _expect(Path(settings.workspace.path).is_absolute(), "workspace.path", "must be an absolute path")
+    _expect(_is_inside(settings.workspace.directory), "workspace.directory", "must be a relative path without '..'")
+    for name, source in settings.sources.items():
+        _expect(_is_inside(source.path), f"sources.{name}.path", "must be a relative path without '..'")
+        _expect(
+            not re.search(r"^-|[\x00-\x20]", source.revision),
+            f"{name}.revision",
+            "must be a branch, a tag or a full commit",
+        )
+    for key, url in settings.repositories():
+        _check_url(key, url, settings.git.allow_plain_http)
+    branch = settings.publish.branch
+    _expect(not branch or not _BRANCH_ILLEGAL.search(branch), "publish.branch", "is not a branch name that git accepts")
+
+
+def _check_url(key: str, url: str, allow_plain_http: bool) -> None:
+    """The URL itself never appears in a message: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 (raises ValueError when it is not a number)
+    except ValueError:
+        _invalid(key, "is not a URL")
+    _expect("@" not in parts.netloc, key, "must not hold a user or password; they come from the secret git.secretName")
+    _expect(not re.search(r"[\x00-\x20]", url), key, "must not hold blanks")
+    _expect(
+        parts.scheme == "https" or (parts.scheme == "http" and allow_plain_http),
+        key,
+        "must start with https:// (http:// only with git.allowPlainHttp)",
+    )
+    _expect(bool(parts.hostname) and bool(parts.path.strip("/")), key, "must name a host and a repository")
+
+
+def _is_inside(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts and "\x00" not in path
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _expect(condition: bool, key: str, problem: str) -> None:
+    if not condition:
+        _invalid(key, problem)
+
+
+def _invalid(key: str, problem: str) -> NoReturn:
+    raise RunnerError(
+        "settings-invalid",
+        f"{key or 'settings.json'} {problem}",
+        f"correct {key or 'the settings'} in the values file and install again",
+    )

@@ -1,0 +1,165 @@
+"""Stage train: the family's trainer, alone or under torchrun, and what its end means for the run."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from . import log, process, rendezvous
+from .context import Context
+from .errors import RunnerError
+from .family import Family
+
+# cgroup v2, then v1, as a container sees them
+OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
+
+_EXCEPTION = re.compile(r"(?:\[rank\d+\]:\s*)?((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit|Timeout)(?::.*)?)$")
+_PEER_LOST = re.compile(
+    r"Connection (reset|closed) by peer|Broken pipe|DistNetworkError|DistStoreError|Rendezvous\w*Error|client socket has (failed|timed out)"
+    r"|[Tt]imed out waiting|[Ss]ocket [Tt]imeout|remote process exited|NCCL.*(remote|network) error|ncclRemoteError|Gloo connectFullMesh"
+)
+_WORKER_SIGNAL = re.compile(r"Signal (\d+) \((SIG\w+)\) received by PID")
+
+
+class Progress:
+    """Logs every finished epoch once, while the trainer runs."""
+
+    def __init__(self, context: Context, family: Family) -> None:
+        self._context = context
+        self._family = family
+        self._logged = 0
+        self.rows: List[Dict[str, Any]] = []
+        self.problem = ""
+
+    def poll(self) -> None:
+        try:
+            self.rows = list(self._family.call("metrics", "train-failed"))
+        except Exception as error:  # a training never ends over its metrics; the file may be half written right now
+            self.problem = repr(error)
+            return
+        self.problem = ""
+        for row in self.rows[self._logged :]:
+            log.event("metrics", **{"epoch": row.get("epoch"), "epochs": self._context.train.get("epochs"), **row})
+        self._logged = max(self._logged, len(self.rows))
+
+
+def train(context: Context, family: Family) -> bool:
+    """Train; False where an attempt before has finished it. Rank 0 marks the stage for all: no rank ends without the others."""
+    if context.workspace.is_marked("train", depends_on(context)):
+        return False
+    if context.rank == 0 or not context.settings.workspace.shared:
+        shutil.rmtree(context.output, ignore_errors=True)  # a trainer's leftovers are not this training's
+    context.output.mkdir(parents=True, exist_ok=True)
+    if context.settings.topology.replicas > 1:
+        rendezvous.wait_for_service(context)
+    argv = command(context, family.call("train_arguments", "train-failed"))
+    progress = Progress(context, family) if context.rank == 0 else None
+    killed_before = oom_kills()
+    done = process.run(argv, context.model, family.environment(), tick=progress.poll if progress else None)
+    if progress:
+        progress.poll()
+        if progress.problem:
+            log.event("warning", reason=f"the metrics cannot be read: {progress.problem}")
+    failure = judge(context, done, oom_kills() > killed_before)
+    if failure and failure.exit.name == "peer-lost":
+        # The rank that has the cause decides what happens to the Job: let it end first.
+        seconds = context.settings.topology.peer_grace_seconds
+        log.event("waiting", reason=f"the trainer lost a peer; its rank has {seconds} seconds to say why")
+        time.sleep(seconds)
+    if failure:
+        raise failure
+    if context.rank == 0:
+        context.workspace.mark("train", depends_on(context))
+    return True
+
+
+def last_metrics(family: Family) -> Dict[str, Any]:
+    """The last epoch's row, with the number of epochs that were trained."""
+    rows = family.call("metrics", "export-failed")
+    return {"epochs": len(rows), **{key: value for key, value in rows[-1].items() if key != "epoch"}} if rows else {}
+
+
+def depends_on(context: Context) -> Any:
+    topology = context.settings.topology
+    return {
+        "train": context.train,
+        "family": asdict(context.settings.family),
+        "topology": [topology.replicas, topology.processes],
+        "commits": {name: pinned.commit for name, pinned in context.sources.items()},
+    }
+
+
+def command(context: Context, arguments: List[str]) -> List[str]:
+    topology = context.settings.topology
+    if context.settings.family.launcher != "torchrun" or context.world_size == 1:
+        return [sys.executable, *arguments]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nnodes",
+        str(topology.replicas),
+        "--nproc_per_node",
+        str(topology.processes),
+    ]
+    address = topology.service if topology.replicas > 1 else "127.0.0.1"
+    return [
+        *launcher,
+        "--node_rank",
+        str(context.rank),
+        "--master_addr",
+        address,
+        "--master_port",
+        str(topology.port),
+        *arguments,
+    ]
+
+
+def judge(context: Context, done: process.Finished, out_of_memory: bool) -> Optional[RunnerError]:
+    """Why the trainer ended, or None where it ended well."""
+    if done.code == 0:
+        return None
+    killed = next(filter(None, map(_WORKER_SIGNAL.search, done.tail)), None)
+    if out_of_memory:
+        return RunnerError(
+            "train-out-of-memory",
+            "the kernel killed the trainer: it needed more memory than the pod's limit",
+            "raise resources.memory, or lower the batch size or workers",
+        )
+    if done.code < 0 or killed:
+        signal = killed.group(2) if killed else f"signal {-done.code}"
+        return RunnerError(
+            "train-killed",
+            f"the trainer was killed by {signal}",
+            "see the lines above; Volcano restarts the run while retries last",
+        )
+    said = cause(done.tail)
+    reason = f"the trainer exited with code {done.code}: {said}"
+    if context.settings.topology.replicas > 1 and _PEER_LOST.search(said):
+        return RunnerError("peer-lost", reason, "see the log of the rank that ended first")
+    return RunnerError("train-failed", reason, "see the trainer's output above")
+
+
+def cause(tail: List[str]) -> str:
+    """The trainer's last exception that has its cause here, else one that a lost peer caused, else the last line."""
+    exceptions = [
+        match.group(1) for match in map(_EXCEPTION.match, tail) if match and "ChildFailedError" not in match.group(1)
+    ]
+    own = [exception for exception in exceptions if not _PEER_LOST.search(exception)]
+    lines = [line.strip() for line in tail if line.strip()]
+    return (own or exceptions or lines or ["it printed nothing"])[-1][:500]
+
+
+def oom_kills() -> int:
+    """How many processes of this container the kernel has killed for memory."""
+    for path in OOM_COUNTERS:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            counters = dict(line.split() for line in path.read_text(encoding="ascii").splitlines())
+            return int(counters["oom_kill"])
+    return 0

@@ -1,0 +1,106 @@
+"""Stage verify: what the run needs of its image and its pod, looked at before anything is downloaded."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import List
+
+from . import credential, process
+from .context import Context
+from .errors import RunnerError
+from .family import Family
+
+OLDEST_GIT = (2, 31)  # configuration through GIT_CONFIG_COUNT
+SHARED_MEMORY = "/dev/shm"  # noqa: S108
+
+
+def verify(context: Context, family: Family) -> None:
+    check_tools(context)
+    check_mounts(context)
+    check_workspace(context)
+    check_shared_memory(context)
+    accelerator = context.settings.accelerator
+    family.probe("device", {"backend": accelerator.backend, "count": accelerator.count}, "verify-failed")
+
+
+def check_tools(context: Context) -> None:
+    if not context.settings.repositories():
+        return
+    version = re.search(r"(\d+)\.(\d+)", _version(["git", "--version"], "git"))
+    if not version or (int(version.group(1)), int(version.group(2))) < OLDEST_GIT:
+        raise RunnerError(
+            "verify-failed",
+            f"git in the image is older than {OLDEST_GIT[0]}.{OLDEST_GIT[1]}",
+            "use an image with a newer git",
+        )
+    _version(["git-lfs", "version"], "git-lfs")
+
+
+def check_mounts(context: Context) -> None:
+    git = context.settings.git
+    if git.ca_bundle and not Path(git.ca_bundle).is_file():
+        raise RunnerError(
+            "verify-failed",
+            f"git.caBundle: there is no file {git.ca_bundle}",
+            "check the name and key that git.caBundle refers to",
+        )
+    if not git.credentials:
+        return
+    for name, key in (("userKey", git.user_key), ("tokenKey", git.token_key)):
+        if not (Path(git.credentials) / key).is_file():
+            raise RunnerError(
+                "verify-failed",
+                f"git.{name}: the secret {git.secret_name} has no key {key}",
+                f"add the key to the secret, or correct git.{name}",
+            )
+    if not all(
+        credential.read_secret({"credentials": git.credentials, "userKey": git.user_key, "tokenKey": git.token_key})
+    ):
+        raise RunnerError(
+            "verify-failed",
+            f"a key of the secret {git.secret_name} (git.secretName) is empty",
+            "put user and token into the secret",
+        )
+
+
+def check_workspace(context: Context) -> None:
+    try:
+        context.workspace.create()
+        with tempfile.TemporaryFile(dir=str(context.workspace.state)):
+            pass
+    except OSError as error:
+        raise RunnerError(
+            "verify-failed",
+            f"the workspace {context.workspace.root} is not writable: {error}",
+            "let the pod's user or fsGroup write to the claim",
+        ) from error
+
+
+def check_shared_memory(context: Context) -> None:
+    wanted, stats = context.settings.shared_memory_bytes, os.statvfs(SHARED_MEMORY)
+    size = stats.f_blocks * stats.f_frsize
+    if size < wanted:
+        raise RunnerError(
+            "verify-failed",
+            f"{SHARED_MEMORY} has {size} bytes, sharedMemory asks for {wanted}",
+            "lower sharedMemory, or raise the memory limit",
+        )
+
+
+def _version(argv: List[str], tool: str) -> str:
+    try:
+        done = process.run(argv, Path("/"), dict(os.environ), capture=True)
+    except OSError as error:
+        raise RunnerError(
+            "verify-failed", f"{tool} is not in the image: {error}", f"use an image with {tool}"
+        ) from error
+    if done.code != 0:
+        raise RunnerError(
+            "verify-failed",
+            f"{tool} in the image does not run: {' '.join(done.tail[-1:])}",
+            f"use an image with {tool}",
+        )
+    return done.output

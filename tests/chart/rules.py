@@ -1,0 +1,222 @@
+"""Every rule across values: values that break it, close ones that keep it, and the message in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.chart.matrix import ROOT
+from trainchart.files import Tree, load_values
+
+NVIDIA = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/nvidia.yaml")
+HAMI = load_values(ROOT / "values/yolov5.yaml")
+CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`broken` and `kept` are laid over `base`; nothing but this rule is broken by the one, and nothing by the other."""
+
+    base: Tree
+    broken: Tree
+    kept: Tree
+    message: str
+
+    @property
+    def key(self) -> str:
+        return self.message.partition(":")[0]
+
+
+RULES: dict[str, Rule] = {
+    "cores on a profile without": Rule(
+        NVIDIA,
+        broken={"accelerator": {"corePercent": 50}},
+        kept={"accelerator": {"count": 2}},
+        message="accelerator.corePercent: is 50, but profile nvidia takes count; leave it empty or choose another profile",
+    ),
+    "a count on cpu": Rule(
+        CPU,
+        broken={"accelerator": {"count": 2}},
+        kept={"accelerator": {"count": ""}},
+        message="accelerator.count: is 2, but profile cpu takes none of count, corePercent, memory; leave it empty or choose another profile",
+    ),
+    "no count where the profile needs it": Rule(
+        NVIDIA,
+        broken={"accelerator": {"count": None}},
+        kept={"accelerator": {"count": 1}},
+        message="accelerator.count: is empty, and profile nvidia needs it; set the devices per pod, such as 1",
+    ),
+    "memory that is not a multiple of the unit": Rule(
+        HAMI,
+        broken={"accelerator": {"memory": "1000k"}},
+        kept={"accelerator": {"memory": "1024Ki"}},
+        message="accelerator.memory: 1000k is not a whole multiple of 1Mi, the unit of profile hami-alauda; round it",
+    ),
+    "more cores than a card has": Rule(
+        HAMI,
+        broken={"accelerator": {"corePercent": 101}},
+        kept={"accelerator": {"corePercent": 100}},
+        message="accelerator.corePercent: is 101, and profile hami-alauda allows at most 100; lower it",
+    ),
+    "a profile that Volcano cannot place": Rule(
+        HAMI,
+        broken={"accelerator": {"profile": "hami"}},
+        kept={"accelerator": {"profile": "volcano-vgpu"}},
+        message="accelerator.profile: hami cannot run: HAMi's device plugin starts only pods that HAMi's own scheduler has placed, and a gang is placed by Volcano's; use profile volcano-vgpu with volcano-vgpu-device-plugin, or hami-alauda on Alauda's platform",
+    ),
+    "a device that the trainer does not know": Rule(
+        CPU,
+        broken={"accelerator": {"profile": "ascend", "variant": "Ascend910", "count": 1}},
+        kept={"accelerator": {"profile": "amd", "count": 1}},
+        message="accelerator.profile: ascend is a npu device, and YOLOv5 trains on cpu, cuda; choose a profile of these",
+    ),
+    "a variant that the profile lacks": Rule(
+        NVIDIA,
+        broken={"accelerator": {"profile": "nvidia-mig", "variant": "4g.40gb"}},
+        kept={"accelerator": {"profile": "nvidia-mig", "variant": "3g.40gb"}},
+        message='accelerator.variant: is "4g.40gb", and profile nvidia-mig needs one of 1g.5gb, 2g.10gb, 3g.20gb, 7g.40gb, 1g.10gb, 2g.20gb, 3g.40gb, 7g.80gb',
+    ),
+    "a variant of a profile without": Rule(
+        NVIDIA,
+        broken={"accelerator": {"variant": "1g.5gb"}},
+        kept={"accelerator": {"variant": ""}},
+        message='accelerator.variant: is "1g.5gb", but profile nvidia has no variants; leave it empty',
+    ),
+    "two slices in a pod": Rule(
+        NVIDIA,
+        broken={"accelerator": {"profile": "nvidia-mig", "variant": "1g.5gb", "count": 2}},
+        kept={"replicas": 2, "accelerator": {"profile": "nvidia-mig", "variant": "1g.5gb", "count": 1}},
+        message="accelerator.count: is 2, and profile nvidia-mig allows at most 1; lower it",
+    ),
+    "part of several devices where the vendor gives whole ones": Rule(
+        NVIDIA,
+        broken={"accelerator": {"profile": "hygon", "count": 2, "memory": "4Gi"}},
+        kept={"accelerator": {"profile": "hygon", "count": 1, "memory": "4Gi"}},
+        message="accelerator.memory: is 4Gi, but with count 2 profile hygon gives whole devices; leave it empty, or set accelerator.count: 1",
+    ),
+    "a device plugin's name for a claim of devices": Rule(
+        NVIDIA,
+        broken={"accelerator": {"profile": "nvidia-dra", "resourceNames": {"count": "nvidia.com/gpu"}}},
+        kept={"accelerator": {"profile": "nvidia-dra"}},
+        message='accelerator.resourceNames.count: is "nvidia.com/gpu", but profile nvidia-dra asks for it by no resource; leave it empty',
+    ),
+    "a request above its limit": Rule(
+        HAMI,
+        broken={"resources": {"requests": {"cpu": "8500m"}}},
+        kept={"resources": {"requests": {"cpu": "8000m", "memory": "20480Mi"}}},
+        message="resources.requests.cpu: 8500m is more than resources.limits.cpu 8; lower the request or raise the limit",
+    ),
+    "no image": Rule(
+        HAMI,
+        broken={"image": ""},
+        kept={"image": "yolov5:7"},
+        message="image: is empty; name a training image for family yolov5",
+    ),
+    "no model repository": Rule(
+        HAMI,
+        broken={"model": {"repository": ""}},
+        kept={"model": {"repository": "https://git.example.com/other.git", "revision": "v7.0"}},
+        message="model.repository: is empty, and family yolov5 needs it; set the URL of a git repository",
+    ),
+    "no dataset repository": Rule(
+        HAMI,
+        broken={"dataset": {"repository": None}},
+        kept={"dataset": {"repository": "https://git.example.com/other.git"}},
+        message="dataset.repository: is empty, and family yolov5 needs it; set the URL of a git repository",
+    ),
+    "no output repository": Rule(
+        HAMI,
+        broken={"publish": {"repository": ""}},
+        kept={"publish": {"type": "none", "repository": ""}, "workspace": {"type": "newClaim"}},
+        message="publish.repository: is empty, and family yolov5 needs it; set the URL of a git repository",
+    ),
+    "a token in the URL": Rule(
+        HAMI,
+        broken={"model": {"repository": "https://me:sesame@git.example.com/m.git"}},
+        kept={"model": {"repository": "https://git.example.com/a@b/m.git"}},
+        message="model.repository: holds a user or password; take it out of the URL and set git.secretName",
+    ),
+    "an unencrypted URL": Rule(
+        HAMI,
+        broken={"dataset": {"repository": "http://git.example.com/d.git"}},
+        kept={"git": {"allowPlainHttp": True}, "dataset": {"repository": "http://git.example.com/d.git"}},
+        message='dataset.repository: "http://git.example.com/d.git" would send the token unencrypted; use https://, or set git.allowPlainHttp: true',
+    ),
+    "git over ssh": Rule(
+        HAMI,
+        broken={"publish": {"repository": "git@git.example.com:out.git"}},
+        kept={"publish": {"repository": "https://git.example.com:8443/out.git"}},
+        message='publish.repository: "git@git.example.com:out.git" is not an https:// URL; credentials are a user and a token, and git over ssh has neither',
+    ),
+    "a push without credentials": Rule(
+        HAMI,
+        broken={"git": {"secretName": ""}},
+        kept={"git": {"secretName": ""}, "publish": {"type": "none"}, "workspace": {"type": "newClaim"}},
+        message="git.secretName: is empty, and publish.type git needs the right to push; name a Secret with user and token, or set publish.type: none",
+    ),
+    "a result that is lost": Rule(
+        HAMI,
+        broken={"publish": {"type": "none"}},
+        kept={"publish": {"type": "none"}, "workspace": {"type": "existingClaim", "claimName": "data"}},
+        message="publish.type: none with workspace.type: emptyDir would lose the result with the pod; use a claim as workspace",
+    ),
+    "a dataset outside the workspace": Rule(
+        HAMI,
+        broken={"dataset": {"path": "../elsewhere"}},
+        kept={"dataset": {"path": "..data/a..b"}},
+        message='dataset.path: "../elsewhere" leaves the run\'s folder; give a path inside it, such as datasets/coco128',
+    ),
+    "a workspace folder outside the workspace": Rule(
+        HAMI,
+        broken={"workspace": {"directory": "/etc"}},
+        kept={"workspace": {"directory": "team/run..1"}},
+        message='workspace.directory: "/etc" leaves the workspace; give a path inside it',
+    ),
+    "several processes on cpu": Rule(
+        CPU,
+        broken={"replicas": 2},
+        kept={"replicas": 1},
+        message="replicas: 2 on accelerator profile cpu is 2 training processes, and YOLOv5 trains in one process on cpu; set replicas: 1, or choose an accelerator",
+    ),
+    "device cpu in several processes": Rule(
+        NVIDIA,
+        broken={"replicas": 2, "train": {"device": "cpu"}},
+        kept={"replicas": 2, "train": {"device": "0"}},
+        message="train.device: is cpu, and YOLOv5 cannot train on it in 2 processes; leave train.device empty, or set replicas: 1",
+    ),
+    "a batch that cannot be shared": Rule(
+        NVIDIA,
+        broken={"accelerator": {"count": 3}},
+        kept={"accelerator": {"count": 4}, "replicas": 2},
+        message="train.batchSize: 16 is the batch of all 3 processes together and must be divisible by their number; set a multiple of 3",
+    ),
+    "an existing claim without a name": Rule(
+        HAMI,
+        broken={"workspace": {"type": "existingClaim"}},
+        kept={"workspace": {"type": "existingClaim", "claimName": "data"}},
+        message="workspace.claimName: is empty, and workspace.type existingClaim needs it; name a PersistentVolumeClaim of this namespace",
+    ),
+    "a name for a claim that is made": Rule(
+        HAMI,
+        broken={"workspace": {"type": "newClaim", "claimName": "data"}},
+        kept={"workspace": {"type": "newClaim", "claimName": ""}},
+        message='workspace.claimName: is "data", but workspace.type newClaim makes its own; leave it empty, or set workspace.type: existingClaim',
+    ),
+    "one node's claim on several": Rule(
+        NVIDIA,
+        broken={"replicas": 2, "workspace": {"type": "newClaim", "accessMode": "ReadWriteOnce"}},
+        kept={"replicas": 2, "workspace": {"type": "newClaim"}, "nodeSelector": {"kubernetes.io/hostname": "gpu-1"}},
+        message="workspace.accessMode: ReadWriteOnce cannot be mounted by 2 pods on different nodes; use ReadWriteMany, workspace.type: emptyDir, or pin the pods with nodeSelector kubernetes.io/hostname",
+    ),
+    "more shared memory than memory": Rule(
+        HAMI,
+        broken={"sharedMemory": "21Gi"},
+        kept={"sharedMemory": "20Gi"},
+        message="sharedMemory: 21Gi is more than resources.limits.memory 20Gi, which it counts towards; make it smaller",
+    ),
+    "a setting the family does not have": Rule(
+        HAMI,
+        broken={"train": {"epoch": 3}},
+        kept={"train": {"epochs": 3}},
+        message="train.epoch: family yolov5 has no such setting; it has arguments, batchSize, data, device, epochs, imageSize, weights, workers",
+    ),
+}

@@ -1,0 +1,55 @@
+"""Empty means not configured: null and "" give a default back, wherever they stand, and no template trips over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.chart.matrix import CHART, ROOT
+from trainchart.errors import RenderError
+from trainchart.files import Tree, load_values, overlay
+from trainchart.render import render_by_helm, render_text
+
+HAMI = load_values(ROOT / "values/yolov5.yaml")
+DEFAULTS: Tree = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+
+
+def paths(tree: Tree, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in tree.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from paths(value, (*above, key))
+
+
+def at(path: tuple[str, ...], value: object) -> Tree:
+    return {path[0]: at(path[1:], value) if path[1:] else value}
+
+
+def is_set(values: Tree, path: tuple[str, ...]) -> bool:
+    return path[0] in values and (not path[1:] or is_set(values[path[0]], path[1:]))
+
+
+PATHS = list(paths(DEFAULTS))
+UNSET = [path for path in PATHS if not is_set(HAMI, path)]
+
+
+@pytest.mark.parametrize("path", UNSET, ids=".".join)
+def test_a_null_gives_the_default_back(path: tuple[str, ...]) -> None:
+    assert render_text(overlay(HAMI, at(path, None))) == render_text(HAMI)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=".".join)
+def test_a_null_anywhere_is_run_or_refused_in_words(path: tuple[str, ...]) -> None:
+    refusal = "trainchart: "
+    try:
+        render_text(overlay(HAMI, at(path, None)))
+    except RenderError as error:
+        refusal = str(error)
+    assert "trainchart: " in refusal
+
+
+def test_the_helm_program_takes_nulls_the_same_way(helm: str) -> None:
+    nulls = {"workspace": None, "git": {"userKey": None, "secretName": "git-credentials"}, "timeLimit": None}
+    assert render_by_helm(overlay(HAMI, nulls), helm=helm)

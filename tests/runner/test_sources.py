@@ -1,0 +1,350 @@
+"""Pinning, fetching and LFS against a real git server."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runner import lfs, prepare, rendezvous
+from runner.context import Context, Pinned
+from runner.errors import RunnerError
+from runner.git import Git
+from runner.remote import Remote, classify
+from runner.workspace import Workspace
+
+from .conftest import FILES, Server, git, push
+
+
+@pytest.fixture
+def name(server: Server, tmp_path: Path) -> str:
+    """A new empty repository."""
+    server.repository(f"{tmp_path.name}.git")
+    return f"{tmp_path.name}.git"
+
+
+@pytest.fixture
+def context(server: Server, name: str, make_context: Callable[..., Context]) -> Context:
+    return make_context(
+        {
+            "sources": {"model": {"repository": f"{server.url}/{name}", "revision": "", "path": "model"}},
+            "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1},
+        }
+    )
+
+
+def remote(server: Server, name: str) -> Remote:
+    return Remote("model", f"{server.url}/{name}")
+
+
+def fetch(context: Context, commit: str) -> int:
+    url = context.settings.sources["model"].repository
+    return prepare.fetch(context, Git(context), "model", Pinned(url, "main", commit))
+
+
+def refused(call: Callable[[], Any]) -> RunnerError:
+    with pytest.raises(RunnerError) as caught:
+        call()
+    return caught.value
+
+
+def test_a_revision_is_a_branch_a_tag_a_commit_or_the_remote_s_head(
+    server: Server, name: str, context: Context
+) -> None:
+    first, second = push(server, name, {"a": "1"}), push(server, name, {"a": "2"})
+    repository = str(server.folder / name)
+    git("-C", repository, "tag", "light", first)
+    git("-C", repository, "tag", "-a", "-m", "x", "heavy", first)
+    resolver, folder = Git(context), context.workspace.root
+    wanted = {
+        "": second,
+        "main": second,
+        "light": first,
+        "heavy": first,
+        "refs/heads/main": second,
+        "refs/tags/heavy": first,
+        first: first,
+    }
+    for revision, commit in wanted.items():
+        assert resolver.resolve(remote(server, name), revision, folder).commit == commit, revision
+    assert resolver.resolve(remote(server, name), "", folder).revision == "main"
+
+    git("-C", repository, "tag", "main", first)
+    ambiguous = refused(lambda: resolver.resolve(remote(server, name), "main", folder))
+    assert "refs/heads/main" in ambiguous.fix
+    assert "refs/tags/main" in ambiguous.fix
+
+    missing = refused(lambda: resolver.resolve(remote(server, name), "mian", folder))
+    assert (missing.exit.name, "main" in missing.reason, missing.fix) == (
+        "prepare-failed",
+        True,
+        "correct model.revision",
+    )
+    assert "40 digits" in refused(lambda: resolver.resolve(remote(server, name), first[:10], folder)).reason
+
+
+@pytest.mark.parametrize("protocol", ["v2", "v0"])
+def test_the_pinned_commit_is_fetched_although_the_branch_moved(
+    protocol: str, server: Server, name: str, context: Context
+) -> None:
+    pinned = push(server, name, {"a": "old"})
+    push(server, name, {"a": "new"})
+    server.no_protocol_v2 = protocol == "v0"  # then the server gives no commit by its hash
+    fetch(context, pinned)
+    assert (context.model / "a").read_text() == "old"
+    depth = git("-C", str(context.model), "rev-list", "--count", "HEAD")
+    assert depth == "1"
+    absent = refused(lambda: fetch(context, "0" * 39 + "1"))
+    assert absent.exit.name == "prepare-failed"
+    assert "has no commit" in absent.reason
+
+
+def test_lfs_data_is_on_disk_once_and_keeps_its_mode(server: Server, name: str, context: Context) -> None:
+    big = "weights " * 5000
+    commit = push(server, name, {"a.pt": big, "copy/b.pt": big, "c.pt": "other " * 100, "train.py": "pass"}, lfs="*.pt")
+    assert fetch(context, commit) > 2 * len(big)
+    assert [(context.model / path).read_text() for path in ("a.pt", "copy/b.pt", "c.pt")] == [big, big, "other " * 100]
+    assert [path for path in (context.model / ".git" / "lfs" / "objects").rglob("*") if path.is_file()] == []
+    assert (context.model / "a.pt").stat().st_mode == (context.model / "train.py").stat().st_mode
+    requests = len(server.requests)
+    fetch(context, commit)
+    assert len(server.requests) == requests  # a second prepare asks the server for nothing
+
+
+def test_a_prepare_killed_half_way_is_finished_by_the_next(server: Server, name: str, context: Context) -> None:
+    commit = push(server, name, {"a.pt": "a" * 2000, "b.pt": "b" * 2000}, lfs="*.pt")
+    fetch(context, commit)
+    pointer = git("-C", str(server.folder / name), "show", f"{commit}:b.pt") + "\n"
+    (context.model / "b.pt").write_text(pointer)  # killed between two objects
+    fetch(context, commit)
+    assert (context.model / "b.pt").read_text() == "b" * 2000
+    (context.model / ".git" / "index.lock").touch()  # killed in the checkout
+    (context.model / "a.pt").unlink()
+    fetch(context, commit)
+    assert (context.model / "a.pt").read_text() == "a" * 2000
+
+
+def test_an_object_that_the_server_lacks_is_named(server: Server, name: str, context: Context) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1' * 64}\nsize 12345\n"
+    commit = push(server, name, {"lost.pt": pointer})
+    error = refused(lambda: fetch(context, commit))
+    assert error.exit.name == "prepare-failed"
+    assert "has not all LFS objects" in error.reason
+    assert "git lfs push" in error.fix
+
+
+def test_pointers_that_stay_behind_are_an_error(
+    server: Server, name: str, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = push(server, name, {"a.pt": "a" * 2000}, lfs="*.pt")
+    monkeypatch.setattr(lfs, "_fetch", lambda *_: None)
+    assert "a.pt" in refused(lambda: fetch(context, commit)).reason
+
+
+def test_a_workspace_that_is_too_small_is_known_before_the_data_comes(
+    server: Server, name: str, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = push(server, name, {"a.pt": "a" * 3000, "b.pt": "a" * 3000}, lfs="*.pt")
+    monkeypatch.setattr(Workspace, "free_bytes", lambda self: 5999)
+    error = refused(lambda: fetch(context, commit))
+    assert (error.exit.name, "6000" in error.reason, "5999" in error.reason) == ("prepare-no-space", True, True)
+    assert not any("lfs" in request for request in server.requests[-3:])
+
+
+def test_the_size_of_an_empty_dir_counts_where_the_disk_has_more(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(bytes(300))
+    assert Workspace(tmp_path, 1000).free_bytes() == 700
+    assert Workspace(tmp_path, 200).free_bytes() == 0
+    assert Workspace(tmp_path).free_bytes() > 1000
+
+
+def test_empty_repositories_and_checkouts_are_errors(server: Server, name: str, context: Context) -> None:
+    assert "is empty" in refused(lambda: Git(context).resolve(remote(server, name), "", context.workspace.root)).reason
+    commit = push(server, name, {".gitattributes": "*.pt filter=lfs\n"})
+    assert "has no files" in refused(lambda: fetch(context, commit)).reason
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "fix"),
+    [
+        (401, 30, "user and token"),
+        (403, 30, "let the user"),
+        (404, 30, "check model.repository"),
+        (500, 31, "the server"),
+        (503, 31, "the server"),
+    ],
+)
+def test_what_the_server_answers_becomes_a_code_and_a_fix(
+    status: int, code: int, fix: str, server: Server, name: str, context: Context
+) -> None:
+    server.answers[name] = status
+    error = refused(lambda: Git(context).resolve(remote(server, name), "main", context.workspace.root))
+    assert (error.exit.code, fix in error.fix) == (code, True), error.reason
+
+
+def test_a_wrong_password_names_the_secret(server: Server, name: str, context: Context, secret: Path) -> None:
+    (secret / "GIT_TOKEN").write_text("wrong-password")
+    error = refused(lambda: Git(context).resolve(remote(server, name), "main", context.workspace.root))
+    assert error.exit.name == "prepare-failed"
+    assert "git.secretName git-credentials" in error.reason
+    assert "wrong-password" not in error.reason + error.fix
+
+
+def test_a_failing_server_is_tried_again(
+    server: Server, name: str, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit = push(server, name, {"a": "1"})
+    server.answers[name] = 502
+    monkeypatch.setattr(time, "sleep", lambda _: server.answers.clear())
+    assert Git(context).resolve(remote(server, name), "main", context.workspace.root).commit == commit
+    assert "event=retry" in capsys.readouterr().out
+
+
+def test_a_server_that_is_not_there_is_unreachable(context: Context) -> None:
+    error = refused(
+        lambda: Git(context).resolve(Remote("publish", "http://127.0.0.1:9/x.git"), "", context.workspace.root)
+    )
+    assert error.exit.name == "publish-unreachable"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (
+            "fatal: unable to access 'https://h/': server certificate verification failed. CAfile: none CRLfile: none",
+            "certificate",
+        ),
+        ("fatal: unable to access 'https://h/': SSL certificate problem: self-signed certificate", "certificate"),
+        (
+            "batch request: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "certificate",
+        ),
+        ("fatal: could not read Username for 'https://h': terminal prompts disabled", "authentication"),
+        (
+            "remote: GitLab: You are not allowed to push code to protected branches\n ! [remote rejected] a -> a (pre-receive hook declined)",
+            "rejected",
+        ),
+        (" ! [rejected] a -> a (fetch first)", "moved"),
+        ("fatal: unable to access 'https://h/': Could not resolve host: h", "unreachable"),
+        ("error: RPC failed; curl 56 GnuTLS recv error\nfatal: early EOF", "unreachable"),
+        ("fatal: write error: No space left on device", "space"),
+        ("fatal: bad object in https://h/proxy-timeout.git", "other"),
+    ],
+)
+def test_git_s_words_are_understood(text: str, kind: str) -> None:
+    assert classify(text).name == kind
+
+
+def test_pins_stay_until_the_settings_name_other_sources(server: Server, name: str, context: Context) -> None:
+    first = push(server, name, {"a": "1"})
+    assert prepare.pin(context, Git(context))["model"].commit == first
+    push(server, name, {"a": "2"})
+    assert prepare.pin(context, Git(context))["model"].commit == first
+    (context.workspace.state / "sources.json").write_text("{")
+    assert prepare.pin(context, Git(context))["model"].commit != first
+
+
+def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.create()
+    hold = f"import sys, time; sys.path.insert(0, {str(FILES)!r})\nfrom pathlib import Path\nfrom runner.workspace import Workspace\nwith Workspace(Path({str(tmp_path)!r})).lock():\n print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    got = threading.Event()
+
+    def wait() -> None:
+        with workspace.lock():
+            got.set()
+
+    waiter = threading.Thread(target=wait, daemon=True)
+    waiter.start()
+    assert not got.wait(0.5)
+    holder.kill()
+    holder.wait()
+    assert got.wait(5)
+
+
+def test_a_mark_counts_only_for_the_settings_it_was_made_with(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.create()
+    assert not workspace.is_marked("train", {"epochs": 3})
+    workspace.mark("train", {"epochs": 3, "a": 1})
+    assert workspace.is_marked("train", {"a": 1, "epochs": 3})
+    assert not workspace.is_marked("train", {"a": 1, "epochs": 4})
+    (workspace.state / "train.json").write_text("{half")
+    assert not workspace.is_marked("train", {"a": 1, "epochs": 3})
+
+
+def test_a_shared_workspace_is_prepared_once_for_all_ranks(
+    server: Server, name: str, make_context: Callable[..., Context]
+) -> None:
+    commit = push(server, name, {"a.pt": "a" * 2000}, lfs="*.pt")
+    changes = {
+        "sources": {"model": {"repository": f"{server.url}/{name}", "revision": "main", "path": "model"}},
+        "topology.replicas": 2,
+        "workspace.shared": True,
+    }
+    zero, one = (make_context(changes, VC_TASK_INDEX=rank) for rank in "01")
+    asked: list[str] = []
+    family: Any = SimpleNamespace(probe=lambda name, argument, failure: asked.append(name))
+    assert prepare.prepare(one, family) == 2000 + len("*.pt filter=lfs diff=lfs merge=lfs -text\n")
+    push(server, name, {"a.pt": "b" * 2000}, lfs="*.pt")
+    requests = len(server.requests)
+    assert prepare.prepare(zero, family) is None
+    assert zero.sources["model"].commit == one.sources["model"].commit == commit
+    assert (asked, len(server.requests)) == (["dataset"], requests)
+
+
+def gang(make_context: Callable[..., Context], **environment: str) -> Context:
+    topology: dict[str, Any] = {
+        "topology.replicas": 2,
+        "topology.service": "127.0.0.1",
+        "topology.port": int(environment.pop("port")),
+        "topology.joinSeconds": 1,
+    }
+    return make_context(topology, **environment)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port - 1
+
+
+def test_rank_0_tells_its_commits_and_nobody_else_is_believed(make_context: Callable[..., Context]) -> None:
+    port = str(free_port())
+    zero, one = (gang(make_context, port=port, VC_TASK_INDEX=rank) for rank in "01")
+    sources = zero.settings.sources
+    zero.sources = {
+        name: Pinned(source.repository, "main", str(index) * 40) for index, (name, source) in enumerate(sources.items())
+    }
+    rendezvous.serve_pins(zero)
+    assert rendezvous.ask_pins(one) == zero.sources
+    later = gang(make_context, port=port, VC_TASK_INDEX="1", JOB_ATTEMPT="1")
+    error = refused(lambda: rendezvous.ask_pins(later))
+    assert (error.exit.name, "another run or attempt" in error.reason) == ("peer-lost", True)
+    for line in (b"", b"[]", b'{"run": 1, "sources": {}}', b"\xff\n"):
+        with pytest.raises(OSError, match=r"."):
+            rendezvous.parse_pins(one, line)
+    zero.sources["model"] = Pinned(sources["model"].repository, "main", "--upload-pack=evil")
+    evil = {"run": f"{one.uid}/0", "sources": {name: asdict(pin) for name, pin in zero.sources.items()}}
+    with pytest.raises(OSError, match="no commit"):
+        rendezvous.parse_pins(one, json.dumps(evil).encode())
+
+
+def test_the_service_s_name_must_lead_to_rank_0(make_context: Callable[..., Context]) -> None:
+    rendezvous.wait_for_service(gang(make_context, port="20000", POD_IP="127.0.0.1"))
+    elsewhere = refused(lambda: rendezvous.wait_for_service(gang(make_context, port="20000", POD_IP="10.9.9.9")))
+    assert (elsewhere.exit.name, "10.9.9.9" in elsewhere.reason) == ("peer-lost", True)

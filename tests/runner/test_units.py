@@ -1,0 +1,312 @@
+"""The runner's parts that need no server."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from runner import log, process, result, settings, train, verify
+from runner.context import Context
+from runner.errors import EXIT_CODES, RunnerError
+from runner.process import Finished
+
+from .conftest import FILES, TOKEN, UID, USER
+
+SOURCES = sorted(FILES.glob("runner/*.py")) + sorted(FILES.glob("families/*/*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_pod_s_program_is_python_3_8_and_the_runner_needs_no_library(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+    if path.name.startswith("probe_"):
+        return  # probes may import the image's libraries
+    imported = {
+        name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    }
+    imported |= {
+        (node.module or "").split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level == 0
+    }
+    assert imported <= set(sys.stdlib_module_names) | {"runner"}
+
+
+def test_every_exit_code_is_used_and_every_used_one_exists() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in FILES.glob("runner/*.py"))
+    named = set(re.findall(r'"((?:[a-z]+-)+[a-z]+|stopped)"', text)) | {
+        "prepare-unreachable",
+        "publish-unreachable",
+        "completed",
+    }
+    assert set(EXIT_CODES) <= named
+    for name in re.findall(r'RunnerError\(\s*"([^"]+)"', text):
+        assert name in EXIT_CODES
+    assert all(row.code < 256 and row.meaning for row in EXIT_CODES.values())
+
+
+# settings
+
+
+def test_the_documented_settings_are_understood(make_context: Callable[..., Context]) -> None:
+    context = make_context({}, VC_TASK_INDEX="1", JOB_ATTEMPT="2")
+    assert (context.uid, context.rank, context.attempt, context.world_size) == (UID, 1, 2, 1)
+    assert context.model == context.workspace.root / context.settings.sources["model"].path
+    assert make_context({}, JOB_GROUP="odd").uid == "odd"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"publish.type": "ftp"}, "publish.type must be git or none"),
+        ({"topology.replicas": 0}, "topology.replicas"),
+        ({"topology.replicas": "2"}, "topology.replicas must be of type int"),
+        ({"git.allowPlainHttp": 1}, "git.allowPlainHttp must be of type bool"),
+        ({"git.unknown": 1}, "git.unknown is not known"),
+        ({"sources.model.path": "../up"}, "sources.model.path"),
+        ({"sources.model.revision": "--upload-pack=x"}, "model.revision"),
+        ({"publish.branch": "a..b"}, "publish.branch"),
+        ({"publish.branch": "-x"}, "publish.branch"),
+        ({"publish.repository": "git@host:a/b"}, "publish.repository"),
+        ({"publish.repository": "https://user:hunter2@host/a"}, "publish.repository must not hold a user or password"),
+        (
+            {"publish.repository": "http://host/a", "git.allowPlainHttp": False, "sources": {}},
+            "publish.repository must start with https://",
+        ),
+        ({"publish.repository": "https://host:port/a"}, "publish.repository is not a URL"),
+    ],
+)
+def test_wrong_settings_are_said_with_their_key(
+    change: dict[str, Any], words: str, make_context: Callable[..., Context]
+) -> None:
+    with pytest.raises(RunnerError) as caught:
+        make_context(change)
+    assert (caught.value.exit.code, words in caught.value.reason) == (10, True), caught.value.reason
+    assert "hunter2" not in caught.value.reason + caught.value.fix
+
+
+def test_helm_s_large_numbers_are_integers(tmp_path: Path, make_home: Callable[..., Path]) -> None:
+    assert (
+        settings.load(make_home({"sharedMemoryBytes": 2.147483648e9}) / "settings.json").shared_memory_bytes
+        == 2147483648
+    )
+
+
+# credential helper
+
+
+@pytest.mark.parametrize(
+    ("protocol", "host", "operation", "answered"),
+    [
+        ("https", "git.example.com", "get", True),
+        ("https", "GIT.example.com", "get", True),
+        ("https", "evil.example.com", "get", False),
+        ("https", "git.example.com.evil.org", "get", False),
+        ("https", "git.example.com:8443", "get", False),
+        ("http", "git.example.com", "get", False),
+        ("https", "git.example.com", "store", False),
+        ("https", "git.example.com", "erase", False),
+    ],
+)
+@pytest.mark.parametrize("plain", [False, True])
+def test_the_credential_helper_answers_only_the_run_s_own_hosts(
+    protocol: str, host: str, operation: str, answered: bool, plain: bool, make_home: Callable[..., Path]
+) -> None:
+    home = make_home({"git.allowPlainHttp": plain})
+    argv = [sys.executable, "-I", "-S", str(FILES / "runner" / "credential.py"), str(home / "settings.json"), operation]
+    done = subprocess.run(
+        argv, input=f"protocol={protocol}\nhost={host}\n\n", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (f"username={USER}\npassword={TOKEN}\n" if answered else "")
+
+
+# verify
+
+
+def test_verify_names_the_missing_key_of_the_secret(make_context: Callable[..., Context], secret: Path) -> None:
+    context = make_context({})
+    verify.check_mounts(context)
+    (secret / "GIT_TOKEN").write_text("\n")
+    with pytest.raises(RunnerError, match="is empty"):
+        verify.check_mounts(context)
+    (secret / "GIT_TOKEN").unlink()
+    with pytest.raises(RunnerError, match=r"git.tokenKey: the secret git-credentials has no key GIT_TOKEN"):
+        verify.check_mounts(context)
+
+
+def test_verify_refuses_too_little_shared_memory_and_a_missing_tool(
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_context({"sharedMemoryBytes": 1 << 60})
+    with pytest.raises(RunnerError, match="sharedMemory asks for"):
+        verify.check_shared_memory(context)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(RunnerError, match="git is not in the image"):
+        verify.check_tools(context)
+
+
+# log
+
+
+@hypothesis_settings(deadline=None)
+@given(st.text())
+def test_a_line_of_the_log_is_one_line_whatever_is_in_it(text: str) -> None:
+    written: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "line", written.append)
+        log.event("failed", reason=text, code=30)
+    (line,) = written
+    assert len(line.splitlines()) == 1
+    value = line.split(" reason=", 1)[1][: -len(" code=30")]
+    assert (json.loads(value) if value.startswith('"') else value) == text
+
+
+# result
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    st.recursive(
+        st.text() | st.integers() | st.none(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    ),
+    st.text(),
+    st.integers(0, 500),
+)
+def test_a_result_always_fits_and_is_json(metrics: Any, reason: str, files: int) -> None:
+    whole = {
+        "version": 1, "status": "failed", "failure": {"code": 40, "reason": reason * 50, "fix": reason}, "metrics": {"m": metrics, "long": "é" * 3000},
+        "files": [{"path": f"{reason[:20]}/{index}", "bytes": index} for index in range(files)],
+    }  # fmt: skip
+    cut = result.fit(whole)
+    assert len(cut) <= 4096
+    read = json.loads(cut.decode("utf-8"))
+    assert (read["status"], read["failure"]["code"]) == ("failed", 40)
+
+
+def test_a_small_result_is_whole_and_a_large_one_loses_files_first() -> None:
+    small = {"version": 1, "status": "completed", "branch": "b", "files": [{"path": "a", "bytes": 1}]}
+    assert json.loads(result.fit(small)) == small
+    large = json.loads(result.fit({**small, "files": [{"path": f"file-{index}", "bytes": 1} for index in range(1000)]}))
+    assert large["branch"] == "b"
+    assert 50 < len(large["files"]) < 1000
+    assert large["filesOmitted"] == 1000 - len(large["files"])
+
+
+# process
+
+
+def python(code: str, **options: Any) -> Finished:
+    return process.run([sys.executable, "-c", code], Path("/"), {"PATH": "/usr/bin:/bin"}, **options)
+
+
+def test_a_progress_bar_does_not_flood_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    done = python(
+        "import sys\nfor i in range(1000): sys.stdout.write(f'\\rstep {i}')\nprint()\nprint('end\\r')\nsys.stdout.write('no newline')"
+    )
+    assert capsys.readouterr().out.splitlines() == ["step 999", "end", "no newline"] == done.tail
+
+
+def test_a_long_progress_is_shown_from_time_to_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(process, "PROGRESS_SECONDS", 0.1)
+    python(
+        "import sys, time\nfor i in range(4): sys.stdout.write(f'{i}%\\r'); sys.stdout.flush(); time.sleep(0.15)\nprint()"
+    )
+    assert 2 <= len(capsys.readouterr().out.splitlines()) <= 5
+
+
+def test_a_grandchild_that_keeps_the_pipe_open_is_not_waited_for() -> None:
+    done = python(
+        "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)'])\nprint('done')"
+    )
+    assert (done.code, done.tail) == (0, ["done"])
+
+
+def test_what_was_captured_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    done = python("import sys; print('data'); print('said', file=sys.stderr)", capture=True)
+    assert (done.output, done.tail) == ("data\n", ["said"])
+    assert capsys.readouterr().out == "said\n"
+
+
+# train
+
+
+TORCHRUN = [
+    "E0101 torch/distributed/elastic failed (exitcode: 1) local_rank: 0",
+    "Traceback (most recent call last):",
+    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ",
+    "train.py FAILED",
+]
+LOST = "[rank1]: RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:598] Connection closed by peer [10.0.0.1]:1234"
+
+
+@pytest.mark.parametrize(
+    ("replicas", "code", "tail", "oom", "name"),
+    [
+        (1, 1, ["ValueError: labels"], False, "train-failed"),
+        (1, 1, [LOST], False, "train-failed"),
+        (2, 1, [LOST, *TORCHRUN], False, "peer-lost"),
+        (2, 1, ["KeyError: 'x'", LOST, *TORCHRUN], False, "train-failed"),
+        (2, 1, ["torch.distributed.DistNetworkError: The client socket has timed out after 600s"], False, "peer-lost"),
+        (2, 1, ["Exception: Dataset not found"], False, "train-failed"),
+        (1, -9, [], True, "train-out-of-memory"),
+        (1, 1, ["RuntimeError: DataLoader worker (pid 1) is killed by signal: Killed."], True, "train-out-of-memory"),
+        (1, -9, [], False, "train-killed"),
+        (2, 1, [*TORCHRUN, "traceback : Signal 11 (SIGSEGV) received by PID 7"], False, "train-killed"),
+    ],
+)
+def test_the_end_of_a_trainer_is_judged(
+    replicas: int, code: int, tail: list[str], oom: bool, name: str, make_context: Callable[..., Context]
+) -> None:
+    context = make_context({"topology.replicas": replicas})
+    failure = train.judge(context, Finished(code, "", tail), oom)
+    assert failure is not None
+    assert failure.exit.name == name
+
+
+def test_the_cause_is_the_trainer_s_own_last_exception() -> None:
+    assert train.cause(["ValueError: labels are wrong", "", *TORCHRUN]) == "ValueError: labels are wrong"
+    assert (
+        train.cause(["usage: train.py", "train.py: error: unrecognized arguments: --x", ""])
+        == "train.py: error: unrecognized arguments: --x"
+    )
+    assert train.cause([]) == "it printed nothing"
+
+
+def test_the_kernel_s_counters_are_read_in_both_cgroup_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v2, v1 = tmp_path / "memory.events", tmp_path / "memory.oom_control"
+    monkeypatch.setattr(train, "OOM_COUNTERS", (v2, v1))
+    assert train.oom_kills() == 0
+    v1.write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+    assert train.oom_kills() == 2
+    v2.write_text("low 0\nhigh 0\nmax 5\noom 1\noom_kill 3\n")
+    assert train.oom_kills() == 3
+
+
+def test_torchrun_is_used_for_more_than_one_process(make_context: Callable[..., Context]) -> None:
+    assert train.command(make_context({}), ["train.py"]) == [sys.executable, "train.py"]
+    gang = train.command(make_context({"topology.replicas": 2}, VC_TASK_INDEX="1"), ["train.py"])
+    assert gang[1:3] == ["-m", "torch.distributed.run"]
+    assert (
+        " ".join(gang[3:])
+        == "--nnodes 2 --nproc_per_node 1 --node_rank 1 --master_addr run-42-master --master_port 23456 train.py"
+    )
+    assert train.command(make_context({"topology.replicas": 2, "family.launcher": "python"}), ["train.py"]) == [
+        sys.executable,
+        "train.py",
+    ]
