@@ -1,0 +1,123 @@
+"""`python3 -m e2e.cluster COMMAND`, run from the root of the checkout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import textwrap
+
+from e2e.gitserver import server as gitserver
+
+from . import docker, kind, published, source, steps, tools, volcano
+from .docker import ImageSet
+from .steps import CACHE, KUBECONFIG, StepError, quiet, say, step
+
+IMAGES_CHOICE = CACHE / "images-from"
+
+
+def up() -> None:
+    """Builds what lacks, and brings the cluster, Volcano and the git server to where they answer."""
+    choice = os.environ.get("TRAINCHART_IMAGES", "")
+    if choice not in ("", "published", "source"):
+        advice = "It may be 'published' or 'source'; where it is unset, the choice is made here."
+        raise StepError(f"TRAINCHART_IMAGES is {choice!r}", advice)
+    tools.build_tools()
+    docker.ensure()
+    images = prepare_images(choice)
+    kind.ensure(images)
+    kind.load_images(images.load)
+    volcano.install(images)
+    server = gitserver.ensure(images.gitea)
+    say(f"\nready: export KUBECONFIG={KUBECONFIG}\n       git server {server.url_outside}, in pods {server.url_inside}")
+
+
+def prepare_images(choice: str) -> ImageSet:
+    """The images from the chosen source, or else from what was chosen before, or else from what works."""
+    if not choice and IMAGES_CHOICE.exists():
+        choice = IMAGES_CHOICE.read_text().strip()
+    if not choice:
+        with step("ask an image registry"):
+            choice = "published" if published.can_pull() else "source"
+    say(f"images: {choice}")
+    images = published.prepare() if choice == "published" else source.prepare()
+    IMAGES_CHOICE.write_text(choice)
+    return images
+
+
+def down() -> None:
+    """Stops the node; `up` starts it again with everything in it."""
+    with step("stop the cluster") as current:
+        if quiet(["docker", "inspect", "--format", "{{.State.Status}}", kind.NODE]) == "running":
+            current.run(["docker", "stop", "--time", "15", kind.NODE])
+        else:
+            current.cached()
+
+
+def clean() -> None:
+    """Removes the cluster, the images that were built, and the cache."""
+    with step("remove the cluster") as current:
+        kind.delete(current)
+    with step("remove the images"):
+        docker.remove_images()
+    with step(f"remove {CACHE}"):
+        shutil.rmtree(CACHE, ignore_errors=True)
+
+
+def status() -> bool:
+    """Prints what stands; True where everything does."""
+    facts = {
+        "docker": docker.answers(),
+        "cluster": kind.is_ready(),
+        "volcano": volcano.is_ready(),
+        "git server": gitserver.is_ready(),
+    }
+    for name, stands in facts.items():
+        say(f"{name:<11} {'ready' if stands else 'not ready'}")
+    say(f"kubeconfig  {KUBECONFIG}")
+    return all(facts.values())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m e2e.cluster",
+        description="A Kubernetes cluster with Volcano and a git server on this machine, for end-to-end tests.",
+        epilog=textwrap.dedent("""\
+            TRAINCHART_CACHE             where everything is kept (else $XDG_CACHE_HOME/trainchart or ~/.cache/trainchart)
+            TRAINCHART_IMAGES            published | source: where images come from (else: published where a registry answers)
+            TRAINCHART_KEEP_BUILD_CACHE  1 keeps the Go caches after a build
+        """),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    tool_parser = commands.add_parser("tools", help=f"build pinned tools into {steps.BIN}; without names, all of them")
+    tool_parser.add_argument("names", nargs="*", metavar="NAME")
+    commands.add_parser("docker", help="install and start Docker where it lacks")
+    commands.add_parser("up", help="everything, to a ready cluster; quick when it stands already")
+    commands.add_parser("down", help="stop the cluster's node; up starts it again")
+    commands.add_parser("clean", help="remove the cluster, its images and the cache")
+    commands.add_parser("status", help="what stands; exit code 1 where something does not")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "status":
+            return 0 if status() else 1
+        with steps.alone():
+            shutil.rmtree(CACHE / "tmp", ignore_errors=True)  # of a run that was killed
+            if arguments.command == "tools":
+                tools.build_tools(arguments.names)
+            else:
+                {"docker": docker.ensure, "up": up, "down": down, "clean": clean}[arguments.command]()
+    except StepError as failure:
+        sys.stdout.flush()
+        print(failure.report(), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    steps.print_table()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

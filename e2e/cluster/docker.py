@@ -1,0 +1,153 @@
+"""Docker: installs and starts it where it lacks, and builds images that carry the key of what they are made from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .steps import HERE, LOGS, Step, StepError, quiet, step
+from .tools import digest
+
+KEY_LABEL = "trainchart.key"
+RUNTIME = Path("/var/lib/trainchart/runc-without-sys-resource")
+PACKAGES = {"dockerd": ["docker.io"], "jq": ["jq"]}  # program -> what brings it; the runtime wrapper needs jq
+ADVICE = "Install and start Docker yourself, or run this as root on Debian or Ubuntu."
+
+
+def answers() -> bool:
+    return quiet(["docker", "info", "--format", "{{.ServerVersion}}"], timeout=20) is not None
+
+
+def ensure() -> None:
+    """Installs Docker where it lacks, and starts the daemon where none answers."""
+    with step("start docker", ADVICE) as current:
+        if answers():
+            current.cached()
+            return
+        if os.geteuid() != 0:
+            raise current.failure("Docker does not answer, and only root can install and start it")
+        install_packages(current, PACKAGES)
+        if not answers():  # installing it may have started it
+            _start(current)
+
+
+def install_packages(current: Step, wanted: Mapping[str, Sequence[str]]) -> bool:
+    """Installs the Debian packages of those programs that are not on PATH; False where none lacked."""
+    missing = [package for program, packages in wanted.items() if not shutil.which(program) for package in packages]
+    if not missing:
+        return False
+    silent = {"DEBIAN_FRONTEND": "noninteractive"}
+    current.run(["apt-get", "update"], env=silent)
+    current.run(["apt-get", "install", "-y", "--no-install-recommends", *missing], env=silent)
+    return True
+
+
+def _start(current: Step) -> None:
+    if Path("/run/systemd/system").is_dir():
+        current.run(["systemctl", "start", "docker"])
+    else:
+        if quiet(["pgrep", "-x", "dockerd"]) is None:
+            # Left behind by a daemon that was killed; another process may have its number by now.
+            Path("/var/run/docker.pid").unlink(missing_ok=True)
+        LOGS.mkdir(parents=True, exist_ok=True)
+        with (LOGS / "dockerd.log").open("ab") as log:
+            subprocess.Popen(_daemon(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        current.note(f"the daemon's own log is {LOGS / 'dockerd.log'}")
+    current.wait("an answer of the Docker daemon", answers, seconds=60)
+
+
+def _daemon() -> list[str]:
+    """The daemon's command line on a host without a service manager."""
+    # kind needs private cgroup namespaces, which is not the default on cgroup v1.
+    command = ["dockerd", "--default-cgroupns-mode", "private"]
+    if not _may_raise_limits():
+        # Privileged containers ask for every capability, and fail where the host's bounding set lacks one.
+        RUNTIME.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(HERE / RUNTIME.name, RUNTIME)
+        RUNTIME.chmod(0o755)
+        command += ["--add-runtime", f"restricted={RUNTIME}", "--default-runtime", "restricted"]
+    return command
+
+
+def _may_raise_limits() -> bool:
+    """Whether CAP_SYS_RESOURCE (bit 24) is in this process's bounding set."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapBnd:"):
+            return bool(int(line.split()[1], 16) >> 24 & 1)
+    return True
+
+
+def image_id(name: str) -> str | None:
+    return quiet(["docker", "image", "inspect", "--format", "{{.Id}}", name])
+
+
+def image_key(name: str) -> str | None:
+    return quiet(["docker", "image", "inspect", "--format", f'{{{{index .Config.Labels "{KEY_LABEL}"}}}}', name])
+
+
+def build_image(current: Step, name: str, folder: Path, key: str, arguments: Sequence[str] = ()) -> None:
+    """Builds `folder` as image `name`. Host networking: package downloads go the same way as the host's."""
+    command = ["docker", "build", "--network", "host", "--label", f"{KEY_LABEL}={key}", "--tag", name]
+    for argument in arguments:
+        command += ["--build-arg", argument]
+    # The classic builder where Debian's docker.io brings no other.
+    environment = {} if quiet(["docker", "buildx", "version"]) else {"DOCKER_BUILDKIT": "0"}
+    current.run([*command, folder], env=environment)
+    quiet(["docker", "image", "prune", "--force", "--filter", f"label={KEY_LABEL}"])  # what the new image replaced
+
+
+def import_image(current: Step, name: str, root: Path, key: str) -> None:
+    """Makes an image of a folder that is a root file system."""
+    tar = ["tar", "-C", str(root), "--numeric-owner", "-c", "."]
+    current.pipe(tar, ["docker", "import", "--change", f"LABEL {KEY_LABEL}={key}", "-", name])
+
+
+def remove_images() -> None:
+    """Removes every image that was built here."""
+    listed = quiet(["docker", "image", "ls", "--quiet", "--filter", f"label={KEY_LABEL}"]) or ""
+    if listed:
+        quiet(["docker", "image", "rm", "--force", *dict.fromkeys(listed.split())], timeout=300)
+
+
+def node_address(node: str) -> str:
+    """The address of a container on kind's network."""
+    template = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    addresses = (quiet(["docker", "inspect", "--format", template, node]) or "").split()
+    if not addresses:
+        raise StepError(f"container {node} has no address", "Run `python3 -m e2e.cluster up`.")
+    return addresses[0]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The images a cluster is made of; source.py and published.py each prepare one."""
+
+    node: str  # kind's node image
+    has_network: bool  # whether that node image brings a pod network
+    gitea: str
+    volcano: Mapping[str, str]  # values of Volcano's chart that name its images
+    load: tuple[str, ...]  # what the node gets from this host's Docker instead of pulling it
+
+
+# Folders of e2e/images: each is built as trainchart/FOLDER:TAG on Debian 13.
+TRAINING_IMAGES = {"train-cpu-yolov5": "7.0.14"}
+
+
+def build_training_images(base: str, base_key: str) -> list[str]:
+    """Builds the images that e2e tests train in, from the Debian 13 image `base`."""
+    names = []
+    for folder, tag in TRAINING_IMAGES.items():
+        name = f"trainchart/{folder}:{tag}"
+        names.append(name)
+        with step(f"build image {name}", "Needs Debian's packages and PyPI; run the same command again.") as current:
+            recipe = HERE.parent / "images" / folder
+            key = digest(base_key, *(file.read_bytes() for file in sorted(recipe.rglob("*")) if file.is_file()))
+            if image_key(name) == key:
+                current.cached()
+            else:
+                build_image(current, name, recipe, key, [f"BASE={base}"])
+    return names

@@ -1,0 +1,1 @@
+"""A real git server with LFS (Gitea) in the test cluster."""
