@@ -23,7 +23,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 
 .PHONY: tools
 tools: $(VENV)/ready
-	@python3 -m e2e.cluster tools helm git-lfs lfstest-gitserver
+	@python3 -m e2e.cluster tools helm helm3 git-lfs lfstest-gitserver
 
 .PHONY: setup
 setup: $(VENV)/ready ## Install what the machine lacks: Python packages, tools, Docker, and the test cluster
@@ -40,6 +40,15 @@ test: tools ## Fast tests: no cluster, no network
 .PHONY: e2e
 e2e: setup ## End-to-end tests: a real cluster, a real git server, real training
 	$(PYTHON) -m pytest e2e -v --durations=15
+
+.PHONY: fuzz
+fuzz: tools ## Hold the validator against both Helm programs, on 10,000 made-up values
+	FUZZ_CASES=10000 $(PYTHON) -m pytest tests/fuzz -n 2 --durations=3
+
+.PHONY: bench
+bench: tools ## Measure the validator against helm, and the commands' own time
+	$(PYTHON) bench/render.py
+	$(PYTHON) bench/cli.py
 
 .PHONY: lint
 lint: $(VENV)/ready ## Style and types

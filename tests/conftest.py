@@ -16,7 +16,18 @@ def tools_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def helm() -> str:
-    """The pinned `helm`, else the one on PATH."""
-    found = shutil.which("helm", path=f"{tools_folder()}{os.pathsep}{os.environ['PATH']}")
-    assert found, "no helm: run make setup"
+    """The pinned `helm`, of Helm 4."""
+    return program("helm")
+
+
+@pytest.fixture(scope="session")
+def helm3() -> str:
+    """The pinned `helm` of Helm 3."""
+    return program("helm3")
+
+
+def program(name: str) -> str:
+    """A pinned program from the cache, else the one on PATH."""
+    found = shutil.which(name, path=f"{tools_folder()}{os.pathsep}{os.environ['PATH']}")
+    assert found, f"no {name}: run make setup"
     return found

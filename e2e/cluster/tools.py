@@ -72,6 +72,16 @@ TOOLS = [
         {"helm": "./cmd/helm"},
         ldflags="-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1",
     ),
+    # The schema and the rules are held against both of Helm's living major versions.
+    GoModule(
+        "helm v3.22.0",
+        "helm.sh/helm/v3",
+        "v3.22.0",
+        {"helm3": "./cmd/helm"},
+        # As its own Makefile does: without them it renders for Kubernetes 1.20.
+        ldflags="-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0"
+        " -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=35",
+    ),
     # The module lacks the generated manual pages: `git lfs help COMMAND` has no text, everything else is whole.
     GoModule("git-lfs v3.8.1", "github.com/git-lfs/git-lfs/v3", "v3.8.1", {"git-lfs": "."}),
     # git-lfs's own test server: bare repositories with LFS over http, for tests without a cluster.

@@ -193,6 +193,13 @@ def test_what_is_usual_is_no_warning(change: Tree) -> None:
     assert warnings(overlay(HAMI, change)) == []
 
 
+@pytest.mark.parametrize("name", ["on", "null", "y", "e1"])
+def test_a_release_name_that_yaml_reads_as_something_else_stays_a_name(name: str) -> None:
+    for manifest in render(HAMI, name=name):
+        assert str(manifest["metadata"]["name"]).startswith(name)
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == name
+
+
 def test_nothing_of_the_chart_s_version_is_in_the_pod_template() -> None:
     template = json.dumps(one(HAMI, "Job")["spec"])
     assert yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["version"] not in template

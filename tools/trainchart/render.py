@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from trainchart.errors import RenderError
 
 CHART = Path(__file__).parents[2] / "charts" / "train"
 
 Manifest = dict[str, Any]
-
-# libyaml where PyYAML was built with it: manifests are the larger part of the time.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def render(
@@ -35,11 +29,7 @@ def render(
     """
     documents = render_text(values, name=name, namespace=namespace, chart=chart)
     return [
-        manifest
-        for path in sorted(documents)
-        if path.endswith(".yaml")
-        for manifest in yaml.load_all(documents[path], Loader=_Loader)
-        if manifest
+        manifest for path in sorted(documents) if path.endswith(".yaml") for manifest in _documents(documents[path])
     ]
 
 
@@ -50,10 +40,27 @@ def render_text(
     from helm_python import HelmError  # loading Helm's library takes 80 ms
 
     try:
-        files: dict[str, str] = _load(chart).render(dict(values), name=name, namespace=namespace)
+        with _quiet():
+            files: dict[str, str] = _load(chart).render(dict(values), name=name, namespace=namespace)
     except HelmError as error:
         raise RenderError(str(error)) from None
     return {path.partition("/templates/")[2]: text for path, text in files.items()}
+
+
+def with_defaults(values: Mapping[str, Any], *, chart: Path = CHART) -> dict[str, Any]:
+    """The values over the chart's defaults, as Helm lays them before it checks the schema: a null deletes a default.
+
+    Raises:
+        RenderError: Helm cannot do it; its text is Helm's.
+    """
+    from helm_python import HelmError
+
+    try:
+        with _quiet():
+            merged: dict[str, Any] = _load(chart).merge_values(dict(values))
+    except HelmError as error:
+        raise RenderError(str(error)) from None
+    return merged
 
 
 def render_by_helm(
@@ -69,6 +76,10 @@ def render_by_helm(
     Raises:
         RenderError: Helm refused the values; its text is what Helm prints.
     """
+    import subprocess
+
+    import yaml
+
     command = [helm, "template", name, str(chart), "--namespace", namespace, "--values", "-"]
     environment = {**os.environ, "HELM_DEBUG": "false"}
     process = subprocess.run(
@@ -86,7 +97,10 @@ def render_by_helm(
 
 
 def _documents(text: str) -> Iterator[Manifest]:
-    for manifest in yaml.load_all(text, Loader=_Loader):
+    import yaml
+
+    # libyaml where PyYAML was built with it: manifests are the larger part of the time.
+    for manifest in yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         if manifest:
             yield manifest
 
@@ -97,6 +111,32 @@ def _load(chart: Path) -> Any:
     from helm_python import Chart
 
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, chart.name)
-        shutil.copytree(chart, copy, ignore=shutil.ignore_patterns("values.schema.json", "__pycache__"))
-        return Chart.load(copy)
+        view = Path(folder, chart.name)
+        view.mkdir()
+        for entry in chart.resolve().iterdir():
+            # A link costs a tenth of a copy, and Helm follows it.
+            if entry.name != "values.schema.json":
+                (view / entry.name).symlink_to(entry)
+        with _quiet():
+            return Chart.load(view)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Helm's library writes straight to file descriptor 2: a line per link, a line per value of a wrong type.
+
+    Descriptors are the process's: what another thread writes to stderr in these milliseconds is lost too.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed: nothing to keep quiet
+        yield
+        return
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

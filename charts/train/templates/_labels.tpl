@@ -4,7 +4,7 @@ Usage: {{ include "train.labels.selector" . }}
 */ -}}
 {{- define "train.labels.selector" -}}
 app.kubernetes.io/name: train
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- /*
@@ -17,5 +17,5 @@ Usage: {{ include "train.labels" . | nindent 4 }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: trainchart
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-trainchart.dev/family: {{ .Run.values.family }}
+trainchart.dev/family: {{ .Run.values.family | quote }}
 {{- end -}}

@@ -9,13 +9,13 @@ Usage: {{ include "train.pod.spec" . | nindent 6 }}
 */ -}}
 {{- define "train.pod.spec" -}}
 restartPolicy: Never
-serviceAccountName: {{ include "train.name.serviceAccount" . }}
+serviceAccountName: {{ include "train.name.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Run.values.imagePullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ quote . }}
 {{- end }}
 {{- end }}
 securityContext:
@@ -85,7 +85,7 @@ Usage: {{ include "train.pod.env" . | nindent 12 }}
       apiVersion: v1
       fieldPath: metadata.namespace
 {{- range $name, $value := .Run.values.env }}
-- name: {{ $name }}
+- name: {{ quote $name }}
   value: {{ $value | quote }}
 {{- end }}
 {{- end -}}
@@ -123,7 +123,7 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 {{- $values := .Run.values -}}
 - name: run
   configMap:
-    name: {{ include "train.name.run" . }}
+    name: {{ include "train.name.run" . | quote }}
     {{- /* The credential helper is started by git as a program. */}}
     defaultMode: 0555
     items:
@@ -131,37 +131,37 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 - name: workspace
 {{- if eq $values.workspace.type "emptyDir" }}
   emptyDir:
-    sizeLimit: {{ $values.workspace.size }}
+    sizeLimit: {{ $values.workspace.size | quote }}
 {{- else }}
   persistentVolumeClaim:
-    claimName: {{ include "train.name.claim" . }}
+    claimName: {{ include "train.name.claim" . | quote }}
 {{- end }}
 - name: tmp
   emptyDir: {}
 - name: shm
   emptyDir:
     medium: Memory
-    sizeLimit: {{ $values.sharedMemory }}
+    sizeLimit: {{ $values.sharedMemory | quote }}
 {{- if $values.git.secretName }}
 - name: git
   secret:
-    secretName: {{ $values.git.secretName }}
+    secretName: {{ $values.git.secretName | quote }}
     defaultMode: 0440
     {{- /* A missing Secret or key is told by the runner in words; without this the pod would hang before it starts. */}}
     optional: true
     items:
-      - key: {{ $values.git.userKey }}
-        path: {{ $values.git.userKey }}
-      - key: {{ $values.git.tokenKey }}
-        path: {{ $values.git.tokenKey }}
+      - key: {{ $values.git.userKey | quote }}
+        path: {{ $values.git.userKey | quote }}
+      - key: {{ $values.git.tokenKey | quote }}
+        path: {{ $values.git.tokenKey | quote }}
 {{- end }}
 {{- if $values.git.caBundle.configMapName }}
 - name: ca
   configMap:
-    name: {{ $values.git.caBundle.configMapName }}
+    name: {{ $values.git.caBundle.configMapName | quote }}
     optional: true
     items:
-      - key: {{ $values.git.caBundle.key }}
+      - key: {{ $values.git.caBundle.key | quote }}
         path: ca.crt
 {{- end }}
 {{- end -}}

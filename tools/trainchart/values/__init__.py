@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from trainchart.values.accelerator import Accelerator
 from trainchart.values.base import Duration, ObjectName, Open, Quantity, Section
 from trainchart.values.families import FAMILIES
 from trainchart.values.sections import (
-    Accelerator,
     Dataset,
     Git,
     NetworkPolicy,
@@ -83,22 +83,23 @@ def schema(families: dict[str, type[Section]] | None = None) -> dict[str, Any]:
     document["allOf"] = branches
     # Helm's sub-charts would put `global` into the values; this chart has none, but a parent chart may.
     document["properties"]["global"] = {"description": "Values of a parent chart; not used.", "type": "object"}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_without(document, {"title", "default"})}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(document)}
 
 
-def _without(node: Any, keys: set[str]) -> Any:
-    """Drop schema keywords that say nothing to a user: Pydantic's titles, and defaults, which are values.yaml's."""
+def _tidy(node: Any) -> Any:
+    """Without Pydantic's titles, and its defaults, which are values.yaml's; and closed where it only names patterns of keys."""
     if isinstance(node, list):
-        return [_without(item, keys) for item in node]
+        return [_tidy(item) for item in node]
     if not isinstance(node, dict):
         return node
-    return {
-        key: {name: _without(item, keys) for name, item in value.items()}
-        if key in ("properties", "$defs")
-        else _without(value, keys)
+    tidy = {
+        key: {name: _tidy(item) for name, item in value.items()} if key in ("properties", "$defs") else _tidy(value)
         for key, value in node.items()
-        if key not in keys
+        if key not in ("title", "default")
     }
+    if "patternProperties" in tidy:
+        tidy["additionalProperties"] = False
+    return tidy
 
 
 def schema_text(families: dict[str, type[Section]] | None = None) -> str:

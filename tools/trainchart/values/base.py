@@ -23,7 +23,8 @@ Percent = Annotated[int, Field(ge=1, le=100)] | Empty
 
 Quantity = (
     Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
-    | Annotated[float, Field(ge=0)]
+    # A number of a size that is never written with an exponent, which is no quantity.
+    | Annotated[float, Field(ge=0.001, le=1e15)]
     | Empty
 )
 """An amount as Kubernetes writes it: 500m, 2, 512Mi, 20Gi."""

@@ -6,25 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trainchart.values.base import Count, KeyName, ObjectName, Open, Percent, Quantity, ResourceName, Section, Text
-
-
-class ResourceNames(Section):
-    count: ResourceName = Field(
-        None, description="Resource that counts devices.", examples=["vendor.example.com/device"]
-    )
-    corePercent: ResourceName = Field(None, description="Resource that asks for a share of compute.")
-    memory: ResourceName = Field(None, description="Resource that asks for device memory.")
-
-
-class Accelerator(Section):
-    profile: str = Field("cpu", description="A file of files/accelerators/.", examples=["cpu"])
-    count: Count = Field(None, description="Devices per pod.", examples=[1])
-    corePercent: Percent = Field(None, description="Share of each device's compute, in percent.", examples=[50])
-    memory: Quantity = Field(None, description="Memory of each device, as a quantity.", examples=["4096Mi"])
-    resourceNames: ResourceNames | None = Field(
-        None, description="Other resource names than the profile's, for clusters that renamed them."
-    )
+from trainchart.values.base import KeyName, ObjectName, Open, Quantity, Section, Text
 
 
 class ResourceList(Section):

@@ -1,8 +1,12 @@
-"""The typed model of every family's `train` section: one module a family, named like its folder in the chart."""
+"""Every family's typed model, memory estimate and example: one module a family, named like its folder in the chart."""
 
+from trainchart.families import Family
 from trainchart.values.base import Section
-from trainchart.values.families.yolov5 import Yolov5
+from trainchart.values.families import yolov5
 
-FAMILIES: dict[str, type[Section]] = {
-    "yolov5": Yolov5,
+REGISTRY: dict[str, Family] = {
+    "yolov5": yolov5.FAMILY,
 }
+
+FAMILIES: dict[str, type[Section]] = {name: family.model for name, family in REGISTRY.items()}
+"""The typed model of every family's `train` section."""

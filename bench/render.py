@@ -1,0 +1,61 @@
+"""How long it takes to judge and render one run: in this process, and by a `helm template` process, side by side.
+
+Run: make bench
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from trainchart.files import load_values
+from trainchart.render import CHART, render_text, with_defaults
+from trainchart.shape import misfits
+
+ROOT = CHART.parents[1]
+ROUNDS = 30
+
+
+def main() -> int:
+    helm = shutil.which("helm")
+    if not helm:
+        print("bench: no helm on PATH; run it by: make bench", file=sys.stderr)
+        return 1
+    values = load_values(ROOT / "values/yolov5.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "values.yaml")
+        file.write_text(yaml.safe_dump(values), encoding="utf-8")
+        command = [helm, "template", "run-42", str(CHART), "--namespace", "training", "--values", str(file)]
+
+        def in_process() -> None:
+            assert not misfits(with_defaults(values), CHART / "values.schema.json")
+            render_text(values)
+
+        def by_helm() -> None:
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+        # Taken in turns, so that whatever else the machine does falls on both.
+        own, other = zip(*((seconds(in_process), seconds(by_helm)) for _ in range(ROUNDS)), strict=True)
+    print(f"{ROUNDS} rounds, milliseconds   fastest   median")
+    for name, times in (("in this process", own), ("helm template", other)):
+        print(f"{name:<24} {min(times) * 1e3:9.1f} {statistics.median(times) * 1e3:8.1f}")
+    print(f"ratio                    {min(other) / min(own):9.1f} {statistics.median(other) / statistics.median(own):8.1f}")
+    return 0
+
+
+def seconds(work: Callable[[], None]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    sys.exit(main())

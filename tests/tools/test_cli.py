@@ -1,0 +1,224 @@
+"""The command `trainchart validate`: what it prints, and what it ends with."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tools.checks import ROOT, YOLOV5
+from trainchart import cli, validate
+from trainchart.errors import ExitCode, RenderError
+
+WRONG = "replicas: 0\nmodel: {revision: 5}\n"
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> str:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(WRONG)
+    return str(path)
+
+
+def trainchart(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "trainchart.cli", *arguments]
+    return subprocess.run(
+        command, input=stdin, capture_output=True, check=False, cwd=ROOT / "tools", env={**os.environ, **environment}
+    )
+
+
+def test_valid_values_end_with_0_and_a_line_that_says_what_will_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", str(YOLOV5), "--name", "first"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "valid: first, family yolov5, accelerator hami-alauda, replicas 1"
+
+
+def test_refused_values_end_with_2_a_line_per_error_and_the_counts(
+    wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["validate", str(YOLOV5), wrong]) == 2
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if ": warning: " not in line] == [
+        f"{wrong}:1:1: error: replicas: 0 is less than 1",
+        f"{wrong}:2:9: error: model.revision: 5 is not text; put it in quotes: '5'",
+    ]
+    assert re.fullmatch(r"2 errors(, \d+ warnings?)?", last)
+
+
+def test_json_holds_every_finding(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", str(YOLOV5), wrong, "--output", "json"]) == 2
+    result = json.loads(capsys.readouterr().out)
+    assert result.keys() == {"valid", "findings"}
+    assert result["valid"] is False
+    assert result["findings"][0] == {
+        "severity": "error",
+        "file": wrong,
+        "line": 1,
+        "column": 1,
+        "key": "replicas",
+        "value": 0,
+        "message": "0 is less than 1",
+        "source": "schema",
+    }
+
+
+def test_json_of_valid_values_has_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", str(YOLOV5), "--output", "json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["valid"] is True
+    assert all(finding["severity"] == "warning" for finding in result["findings"])
+
+
+def test_the_chart_s_warnings_are_told_and_refuse_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = "Run it:\nWarning: sharedMemory: 1Gi is little; 4Gi is usual\nWarning: it is late\nNo Warning: here\n"
+    monkeypatch.setattr(validate, "render_text", lambda *_, **__: {"NOTES.txt": notes})
+    assert cli.main(["validate", str(YOLOV5)]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    line = YOLOV5.read_text().splitlines().index("sharedMemory: 2Gi") + 1
+    assert lines == [
+        f"{YOLOV5}: warning: it is late",
+        f"{YOLOV5}:{line}:1: warning: sharedMemory: 1Gi is little; 4Gi is usual",
+    ]
+    assert last.startswith("valid: run-42, ")
+    assert last.endswith(", 2 warnings")
+
+
+def test_what_templates_render_must_be_yaml(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(validate, "render_text", lambda *_, **__: {"job.yaml": "a: b\n---\nc: d: e\n"})
+    assert cli.main(["validate", str(YOLOV5)]) == 2
+    assert "templates/job.yaml something that is not YAML" in capsys.readouterr().out
+
+
+def test_a_rule_is_told_in_the_chart_s_words_at_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("git:\n  secretName: ''\nimage: ''\n")
+    assert cli.main(["validate", str(YOLOV5), str(own), "--name", "4th"]) == 2
+    lines = [line for line in capsys.readouterr().out.splitlines() if ": error: " in line]
+    assert lines[0].startswith('--name: error: release name: "4th" must begin with a letter')
+    assert lines[1].startswith(f"{own}:2:3: error: git.secretName: is empty, and publish.type git needs")
+    assert lines[2] == f"{own}:3:1: error: image: is empty; name a training image for family yolov5"
+
+
+def test_a_rule_about_a_key_that_is_not_written_points_to_what_is_around_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("family: yolov5\n\ngit: {userKey: USER}\n")
+    assert cli.main(["validate", str(own)]) == 2
+    printed = capsys.readouterr().out
+    assert f"{own}:3:1: error: git.secretName: is empty" in printed
+    assert f"{own}: error: image: is empty" in printed
+
+
+def test_a_template_that_fails_for_another_reason_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RenderError("train/templates/job.yaml:3:4\n  executing at <x>:\n    nil pointer")
+
+    monkeypatch.setattr(validate, "render_text", fails)
+    assert cli.main(["validate", str(YOLOV5)]) == 2
+    assert capsys.readouterr().out.splitlines() == [
+        f"{YOLOV5}: error: the chart cannot be rendered with these values: train/templates/job.yaml:3:4: nil pointer",
+        "1 error",
+    ]
+
+
+def test_an_internal_error_is_one_line_and_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(validate, "misfits", lambda *_: 1 / 0)
+    monkeypatch.delenv("TRAINCHART_DEBUG", raising=False)
+    assert cli.main(["validate", str(YOLOV5)]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("trainchart: internal error: ZeroDivisionError: division by zero; please report it")
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    monkeypatch.setenv("TRAINCHART_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["validate", str(YOLOV5)])
+
+
+def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(validate, "validate", interrupted)
+    assert cli.main(["validate", str(YOLOV5)]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["validate"], ["validate", "a", "--output", "xml"], ["validate", "-", "-"], ["x"]]
+)
+def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code: object = cli.main(arguments)
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert capsys.readouterr().err
+
+
+def test_the_program_reads_its_standard_input_and_leaves_stderr_alone() -> None:
+    # A list where a map is due: Helm's library writes about it to stderr.
+    process = trainchart("validate", str(YOLOV5), "-", stdin=b"resources: {limits: 5}\nimage: {a: b}\n")
+    assert process.returncode == 2
+    assert process.stderr == b""
+    assert process.stdout.decode().splitlines()[0] == "<stdin>:1:13: error: resources.limits: 5 is not a map"
+
+
+def test_what_a_file_holds_cannot_command_the_terminal() -> None:
+    values = 'queue: "\\e[31m\\nred\\u202e"\nreplicas: 1\n"\\e]0;k": 1\n'
+    process = trainchart("validate", str(YOLOV5), "-", stdin=values.encode(), PYTHONIOENCODING="ascii")
+    assert process.returncode == 2
+    assert rb"queue: '\x1b[31m\nred\u202e' does not look like" in process.stdout
+    assert b"\x1b" not in process.stdout
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    script = f"{sys.executable} -m trainchart.cli validate {YOLOV5} | true; exit ${{PIPESTATUS[0]}}"
+    process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "coloured"), [(True, "", True), (True, "1", False), (False, "", False)]
+)
+def test_colour_is_for_terminals_that_want_it(
+    wrong: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    terminal: bool,
+    environment: str,
+    coloured: bool,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.setenv("NO_COLOR", environment)
+    cli.main(["validate", wrong])
+    assert ("\033[31;1merror\033[0m" in capsys.readouterr().out) is coloured
+
+
+def test_validate_does_not_wait_for_what_it_does_not_need() -> None:
+    """Pydantic takes longer to import than everything else together."""
+    script = (
+        "import sys; from trainchart import cli; assert not {'yaml', 'helm_python', 'json'} & set(sys.modules);"
+        f"cli.main(['validate', {str(YOLOV5)!r}]); assert 'yaml' in sys.modules;"
+        "assert not {'pydantic', 'subprocess', 'jsonschema'} & set(sys.modules)"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
+    assert process.stderr == b""
+
+
+def test_the_documented_exit_codes_are_all_there_are() -> None:
+    text = (ROOT / "docs/validate.md").read_text(encoding="utf-8")
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", text, flags=re.MULTILINE)] == sorted(ExitCode)
+    assert all(f"{code.value} " in cli._EXIT_CODES for code in ExitCode)

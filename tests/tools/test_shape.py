@@ -1,0 +1,156 @@
+"""A value of the wrong shape is told with its place, what was found and what would be right."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.tools.checks import NVIDIA, YOLOV5, check, found, told
+from trainchart.validate import validate
+
+# What is written, and what is told of it: all of it.
+WRONG = {
+    "accelerator: {count: two}": "1:15 accelerator.count: 'two' is not a whole number of at least 1",
+    "accelerator: {count: 0}": "1:15 accelerator.count: 0 is less than 1",
+    "accelerator: {corePercent: half}": "1:15 accelerator.corePercent: 'half' is not a whole number from 1 to 100",
+    "replicas: 0": "1:1 replicas: 0 is less than 1",
+    "replicas: 1001": "1:1 replicas: 1001 is more than 1000",
+    "replicas: 1.5": "1:1 replicas: 1.5 is not a whole number from 1 to 1000",
+    'replicas: "2"': "1:1 replicas: '2' is not a whole number from 1 to 1000; take it out of the quotes",
+    "timeLimit: 5 hours": "1:1 timeLimit: '5 hours' does not look like 90m or 72h (pattern ^[1-9][0-9]{0,5}[smhd]$)",
+    "publish: {type: svn}": "1:11 publish.type: 'svn' is not one of git, none",
+    "workspace: {type: emptydir}": (
+        "1:13 workspace.type: 'emptydir' is not one of emptyDir, newClaim, existingClaim; did you mean 'emptyDir'?"
+    ),
+    "replica: 2": "1:1 replica: unknown key, did you mean 'replicas'?",
+    "accelerator: {core_percent: 5}": "1:15 accelerator.core_percent: unknown key, did you mean 'corePercent'?",
+    "train: {imgsize: 5}": "1:9 train.imgsize: unknown key, did you mean 'imageSize'?",
+    "epochs: 3": "1:1 epochs: unknown key here, did you mean 'train.epochs'?",
+    "git: {xyzzy: 1}": "1:7 git.xyzzy: unknown key; git has allowPlainHttp, caBundle",
+    "model: {revision: 5}": "1:9 model.revision: 5 is not text; put it in quotes: '5'",
+    "model: {revision: on}": (
+        "1:9 model.revision: true is not text; put it in quotes (YAML reads yes, no, on and off without them as true and "
+        "false)"
+    ),
+    "git: {allowPlainHttp: 'yes'}": (
+        "1:7 git.allowPlainHttp: 'yes' is not true or false; take it out of the quotes"
+    ),
+    "train: [1]": "1:1 train: a list is not a map",
+    "model: https://x": "1:1 model: 'https://x' is not a map",
+    "imagePullSecrets: name": "1:1 imagePullSecrets: 'name' is not a list",
+    "env: {A: }": "1:7 env.A: is empty, where text is due",
+    "tolerations:\n- {key: a}\n- b": "3:3 tolerations[1]: 'b' is not a map",
+    "train:\n  arguments:\n    - --a\n    - 1": "4:7 train.arguments[1]: 1 is not text; put it in quotes: '1'",
+    'nodeSelector:\n  "example.com/gpu": 1': (
+        "2:3 nodeSelector[\"example.com/gpu\"]: 1 is not text; put it in quotes: '1'"
+    ),
+    f"queue: {'q' * 254}": f"1:1 queue: '{'q' * 57}...' has 254 characters, and 253 is the most",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG.items(), ids=lambda text: text[:30])
+def test_a_value_of_the_wrong_shape_is_told_alone_with_place_value_and_fix(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (only,) = found(tmp_path, text)
+    assert only.startswith(message) if "unknown key; " in message else only == message
+
+
+def test_an_unknown_family_is_answered_with_the_known_ones_and_the_likely_one(tmp_path: Path) -> None:
+    (only,) = found(tmp_path, "family: yolo5")
+    assert re.fullmatch(r"1:1 family: 'yolo5' is not one of .*\byolov5\b.*; did you mean 'yolov5'\?", only)
+
+
+def test_a_quantity_says_how_one_looks(tmp_path: Path) -> None:
+    (message,) = found(tmp_path, "resources: {limits: {memory: 20 GB}}")
+    assert message.startswith("1:22 resources.limits.memory: '20 GB' does not look like 20Gi (pattern ")
+    assert found(tmp_path, "resources: {limits: {memory: yes}}") == [
+        "1:22 resources.limits.memory: true is not text such as 20Gi or a number of at least 0"
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "replicas: 1", "accelerator: {count: 2}", "train: {epochs: }", "env: {A: '1'}"])
+def test_a_value_of_the_right_shape_is_not_told(tmp_path: Path, text: str) -> None:
+    assert found(tmp_path, text) == []
+
+
+def test_everything_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = "replicas: 0\nqueues: a\ntrain:\n  epochs: many\n  epoch: 1\nimage: 5\n"
+    assert [told.split(": ")[0] for told in found(tmp_path, text)] == [
+        "1:1 replicas", "2:1 queues", "4:3 train.epochs", "5:3 train.epoch", "6:1 image",
+    ]  # fmt: skip
+
+
+def test_rules_about_other_sections_are_told_together_with_a_wrong_shape(tmp_path: Path) -> None:
+    text = "replicas: 0\nmodel: {repository: ''}\naccelerator: {profil: cpu, memory: 1k}\n"
+    report = check(tmp_path, text)
+    assert [(finding.key, finding.source) for finding in report.findings] == [
+        ("replicas", "schema"), ("model.repository", "rule"), ("accelerator.profil", "schema"),
+    ]  # fmt: skip
+
+
+def test_rules_do_not_judge_a_value_of_the_wrong_shape_and_reach_those_behind_it(tmp_path: Path) -> None:
+    text = "image: ''\nreplicas: 1001\nresources: {limits: {memory: true}}\n"
+    report = check(tmp_path, text, YOLOV5, NVIDIA)
+    assert [finding.key for finding in report.findings if finding.severity == "error"] == [
+        "image", "replicas", "resources.limits.memory",
+    ]  # fmt: skip
+
+
+def test_the_last_file_that_sets_a_value_is_pointed_to(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"{number}.yaml" for number in "123")
+    first.write_text("replicas: 0\nmodel: {revision: 1, repository: https://a/b}\n")
+    second.write_text("\nreplicas: -1\n")
+    third.write_text("model:\n  repository: https://c/d\n")
+    findings = validate([str(YOLOV5), str(first), str(second), str(third)]).findings
+    assert [(finding.file, told(finding)) for finding in findings] == [
+        (str(first), "2:9 model.revision: 1 is not text; put it in quotes: '1'"),
+        (str(second), "2:1 replicas: -1 is less than 1"),
+    ]
+
+
+def test_a_later_file_can_put_an_earlier_one_right(tmp_path: Path) -> None:
+    wrong, right = tmp_path / "wrong.yaml", tmp_path / "right.yaml"
+    wrong.write_text("replicas: 0\nmodel: 5\ntolerations: [1]\n")
+    right.write_text("replicas: 1\nmodel: {repository: https://a/b}\ntolerations: []\n")
+    assert not validate([str(YOLOV5), str(wrong)]).valid
+    assert validate([str(YOLOV5), str(wrong), str(right)]).valid
+
+
+def test_a_replaced_list_is_pointed_to_where_it_is_replaced(tmp_path: Path) -> None:
+    below = tmp_path / "below.yaml"
+    below.write_text("tolerations:\n- {}\n- {}\n- 3\n")
+    assert found(tmp_path, "\ntolerations: [a]", YOLOV5, below) == ["2:15 tolerations[0]: 'a' is not a map"]
+
+
+def test_a_null_deletes_the_chart_s_default_and_stays_where_there_is_none(tmp_path: Path) -> None:
+    assert found(tmp_path, "replicas: ") == []
+    assert found(tmp_path, "family: ", source="rule")[0].startswith("1:1 family: is not set; choose one of: ")
+    assert found(tmp_path, "env: {A: }") == ["1:7 env.A: is empty, where text is due"]
+
+
+def test_aliases_and_merged_maps_are_found_where_they_are_written(tmp_path: Path) -> None:
+    text = "env: &env {A: 1}\nnodeSelector:\n  <<: *env\n  B: 'b'\naffinity: *env\n"
+    assert found(tmp_path, text) == [
+        "1:12 env.A: 1 is not text; put it in quotes: '1'",
+        "1:12 nodeSelector.A: 1 is not text; put it in quotes: '1'",
+    ]
+
+
+def test_a_file_full_of_wrong_keys_is_answered_soon_and_not_in_full(tmp_path: Path) -> None:
+    start = time.process_time()
+    messages = found(tmp_path, "".join(f"replica{number}: 1\n" for number in range(50_000)))
+    assert messages.pop(0) == "None:None None: more than 100 values are wrong; these are some of them"
+    assert len(messages) == 100
+    assert time.process_time() - start < 10
+
+
+def test_a_password_in_a_url_is_never_repeated(tmp_path: Path) -> None:
+    text = "model: {repository: 'https://me:sesame@git/m.git'}\nqueue: 'https://me:sesame@git/m.git'\ntrain: {x: {y: 'ftp://sesame@z'}}"
+    findings = check(tmp_path, text).findings
+    assert {finding.key for finding in findings} == {"model.repository", "queue", "train.x"}
+    assert "sesame" not in repr(findings)
+    assert "https://***@git/m.git" in repr(findings)

@@ -1,0 +1,60 @@
+"""What the tools know of a family, and the chart's data files about families and accelerator profiles.
+
+Nothing here names a family or a profile: they are found in the chart's folders, and in `trainchart.values.families`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from trainchart.render import CHART
+
+if TYPE_CHECKING:
+    from trainchart.estimate import Estimate, Layout
+    from trainchart.values.base import Section
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """The Python side of a family; `values/families/<name>.py` makes one."""
+
+    model: type[Section]
+    """The typed model of its `train` section."""
+    estimate: Callable[[Data, Layout], Estimate]
+    """The device memory that one training process needs, from the effective `train` values."""
+    example: Data
+    """What its ready-to-run values file holds beside the family's own defaults."""
+    notes: Mapping[str, str]
+    """Comments for keys of that file, by path; the other keys have their descriptions."""
+
+
+def family_names() -> list[str]:
+    return sorted(path.parent.name for path in CHART.glob("files/families/*/family.yaml"))
+
+
+def profile_names() -> list[str]:
+    return sorted(path.stem for path in CHART.glob("files/accelerators/*.yaml"))
+
+
+@cache
+def family_data(name: str) -> Data:
+    """`family.yaml` of a family."""
+    return _data(f"families/{name}/family.yaml")
+
+
+@cache
+def profile_data(name: str) -> Data:
+    """The data of an accelerator profile."""
+    return _data(f"accelerators/{name}.yaml")
+
+
+def _data(path: str) -> Data:
+    import yaml
+
+    data: Data = yaml.safe_load((CHART / "files" / path).read_text(encoding="utf-8"))
+    return data

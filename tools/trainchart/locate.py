@@ -1,0 +1,285 @@
+"""Where each value of a YAML file is written, and what a reader of values does not see: keys written twice, a second document.
+
+The values themselves are read by Helm's own reader, so that `yes`, `0o17` and `1e3` mean what they mean to Helm. This module
+knows places only. It goes over the parser's events without recursion and stops early, so no file can make it hang.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import yaml
+
+Path = tuple[str | int, ...]
+"""A value's way from the top: keys of maps, indexes of lists."""
+
+MAX_DEPTH = 100
+MAX_EXPANDED = 100_000
+"""Values that aliases may stand for, all together: more is an attack ("billion laughs") or a mistake."""
+
+# libyaml where PyYAML was built with it: Helm's reader is a port of the same parser.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# A plain key that every YAML reader takes for this text. Others (yes, 1e3, null, 2001-01-01) are Helm's to name.
+_PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_][-\w./]*", re.IGNORECASE | re.ASCII)
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+_NOTHING = ("", "~", "null", "Null", "NULL")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line and column of a file, both counted from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a file itself.
+
+    fatal: there is no use in reading on, by any reader. doubtful: a warning.
+    """
+
+    message: str
+    place: Place | None = None
+    path: Path = ()
+    fatal: bool = False
+    doubtful: bool = False
+
+
+@dataclass
+class Node:
+    """A value and where its key is written (an item of a list: where the item is); the top of a file has no place."""
+
+    place: Place | None = None
+    is_map: bool = False
+    children: dict[str | int, Node] = field(default_factory=dict)
+    # The value and all below it, each counted as often as an alias repeats it.
+    size: int = 1
+
+    def over(self, below: Node) -> Node:
+        """This file's values laid over those of the files before: as `files.overlay` does it with the values."""
+        if not (self.is_map and below.is_map):
+            return self
+        children = dict(below.children)
+        for key, node in self.children.items():
+            children[key] = node.over(children[key]) if key in children else node
+        return Node(self.place, True, children)
+
+    def nearest(self, path: Path) -> Place | None:
+        """The place of a value, or of the nearest value around it that is written; None when that is the file."""
+        node, place = self, self.place
+        for key in path:
+            if key not in node.children:
+                break
+            node = node.children[key]
+            place = node.place or place
+        return place
+
+
+class _Stop(Exception):  # noqa: N818 - the file's error, not the program's
+    def __init__(self, message: str, place: Place, path: Path = ()) -> None:
+        super().__init__(message)
+        self.problem = Problem(message, place, path, fatal=True)
+
+
+def locate(text: str, file: str, key_name: Callable[[str], str | None]) -> tuple[Node, list[Problem], bool]:
+    """Where everything in a file is written.
+
+    Args:
+        text: the file's text.
+        file: what the file is called in places.
+        key_name: the name that Helm's reader gives to a plain key such as `yes` or `1e3`; None where it has none for it.
+
+    Returns:
+        The top of the file; the problems found; and whether the file was read to its end.
+    """
+    reader = _Reader(file, key_name)
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            reader.take(event)
+    except _Stop as stop:
+        return reader.top, [*reader.problems, stop.problem], False
+    except yaml.YAMLError as error:
+        return reader.top, [*reader.problems, _syntax_error(error, text, file)], False
+    return reader.top, reader.problems, True
+
+
+@dataclass
+class _Open:
+    """A map or list whose end has not come."""
+
+    node: Node
+    path: Path
+    anchor: str | None
+    # The key that waits for its value; None: the next event is a key (or this is a list).
+    key: str | None = None
+    key_place: Place | None = None
+    waiting: bool = False
+    merged: list[Node] = field(default_factory=list)
+
+
+class _Reader:
+    def __init__(self, file: str, key_name: Callable[[str], str | None]) -> None:
+        self.top = Node(is_map=True)
+        self.problems: list[Problem] = []
+        self._file = file
+        self._key_name = key_name
+        self._open: list[_Open] = []
+        self._anchors: dict[str, Node | None] = {}  # None: open still
+        self._documents = 0
+
+    def take(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                message = "a second document begins here; Helm 3 would ignore it: keep one document per file"
+                raise _Stop(message, self._place(event))
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            self._end()
+        elif isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent, yaml.CollectionStartEvent)):
+            self._value(event)
+
+    def _value(self, event: yaml.NodeEvent) -> None:
+        parent = self._open[-1] if self._open else None
+        if parent and parent.node.is_map and not parent.waiting:
+            self._key(parent, event)
+            if not isinstance(event, yaml.CollectionStartEvent):
+                return
+            # A map as key: Helm refuses it, and names no line.
+            raise _Stop("a map or list cannot be a key", self._place(event), parent.path)
+        if parent is None:
+            self._check_top(event)
+        place, path, merges = self._slot(parent, event)
+        node = self._node(event, place, path)
+        if parent is None:
+            self.top = node
+        elif merges:
+            parent.merged.append(node)
+        elif path is not None:
+            parent.node.children[path[-1]] = node
+        if isinstance(event, yaml.CollectionStartEvent):
+            if len(self._open) == MAX_DEPTH:
+                raise _Stop(f"more than {MAX_DEPTH} levels inside each other", self._place(event))
+            self._open.append(_Open(node, path or (), event.anchor))
+        elif parent:
+            parent.node.size += node.size
+
+    def _key(self, parent: _Open, event: yaml.NodeEvent) -> None:
+        """A key of a map; its value is the next event."""
+        parent.waiting = True
+        parent.key, parent.key_place = None, self._place(event)
+        if not isinstance(event, yaml.ScalarEvent):
+            return
+        plain = event.implicit[0]
+        if event.anchor:
+            self._anchors[event.anchor] = Node(parent.key_place)
+        if plain and event.value == "<<":
+            parent.key = "<<"
+            return
+        known = not plain or _PLAIN_KEY.fullmatch(event.value)
+        parent.key = event.value if known else self._key_name(event.value)
+        if parent.key in parent.node.children:
+            first = parent.node.children[parent.key].place
+            where = f"line {first.line}, column {first.column}" if first else "above"
+            message = f"written twice in the same map, first in {where}; Helm would take the last: keep one of them"
+            self.problems.append(Problem(message, parent.key_place, (*parent.path, parent.key or "")))
+
+    def _slot(self, parent: _Open | None, event: yaml.NodeEvent) -> tuple[Place | None, Path | None, bool]:
+        """Where a value belongs: its place, its path (None: nowhere, for its key has no name), and whether it is merged."""
+        if parent is None:
+            return None, (), False
+        if not parent.node.is_map:
+            return self._place(event), (*parent.path, len(parent.node.children)), False
+        parent.waiting = False
+        if parent.key == "<<":
+            return parent.key_place, None, True
+        return parent.key_place, None if parent.key is None else (*parent.path, parent.key), False
+
+    def _node(self, event: yaml.NodeEvent, place: Place | None, path: Path | None) -> Node:
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, place, path)
+        is_map = isinstance(event, yaml.MappingStartEvent)
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
+            if _NOT_FINITE.fullmatch(event.value):
+                message = f"{event.value} is not a number that values can have; write a finite one"
+                self.problems.append(Problem(message, place, path or (), fatal=True))
+            is_map = place is None  # a file with nothing in it is an empty map
+        node = Node(place, is_map)
+        if event.anchor:
+            self._anchors[event.anchor] = None if isinstance(event, yaml.CollectionStartEvent) else node
+        return node
+
+    def _check_top(self, event: yaml.NodeEvent) -> None:
+        if isinstance(event, yaml.MappingStartEvent):
+            return
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value in _NOTHING:
+            return
+        kind = "a list" if isinstance(event, yaml.SequenceStartEvent) else "a single value"
+        raise _Stop(f"the top level is {kind}, and values are a map; write key: value", self._place(event))
+
+    def _alias(self, event: yaml.AliasEvent, place: Place | None, path: Path | None) -> Node:
+        if event.anchor not in self._anchors:
+            raise _Stop(f"*{event.anchor} repeats &{event.anchor}, which is not above it", self._place(event))
+        anchored = self._anchors[event.anchor]
+        if anchored is None:
+            raise _Stop(f"&{event.anchor} contains itself", self._place(event), path or ())
+        node = Node(place or self._place(event), anchored.is_map, anchored.children, anchored.size)
+        expanded = node.size + sum(level.node.size for level in self._open)
+        if expanded > MAX_EXPANDED:
+            message = f"aliases repeat more than {MAX_EXPANDED:,} values; write out what is meant"
+            raise _Stop(message, self._place(event))
+        return node
+
+    def _end(self) -> None:
+        closed = self._open.pop()
+        for merged in closed.merged:
+            # `<<: *a` or `<<: [*a, *b]`: what the map itself has, or an earlier one of the list, is stronger.
+            for source in [merged] if merged.is_map else merged.children.values():
+                for key, node in source.children.items():
+                    closed.node.children.setdefault(key, node)
+        if closed.anchor:
+            self._anchors[closed.anchor] = closed.node
+        if self._open:
+            self._open[-1].node.size += closed.node.size
+
+    def _place(self, event: yaml.Event) -> Place:
+        mark = event.start_mark
+        assert mark is not None  # noqa: S101 - parsed, not made by hand
+        return Place(self._file, mark.line + 1, mark.column + 1)
+
+
+def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = _line(text, error.position)
+        return Problem("a control character, which YAML forbids; is it a text file?", Place(file, line, 1))
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return Problem("not YAML: " + " ".join(str(error).split()))
+    place = Place(file, mark.line + 1, mark.column + 1)
+    lines = text.splitlines()
+    line_text = lines[mark.line] if mark.line < len(lines) else ""
+    indent = line_text[: len(line_text) - len(line_text.lstrip())]
+    if "\t" in indent or line_text[mark.column : mark.column + 1] == "\t":
+        return Problem("a tab, where YAML wants spaces", Place(file, mark.line + 1, line_text.index("\t") + 1))
+    return Problem("not YAML: " + ", ".join(_reasons(error)), place)
+
+
+def _reasons(error: yaml.YAMLError) -> Iterator[str]:
+    """The parser's words, such as: did not find expected ',' or ']', while parsing a flow sequence from line 3."""
+    yield str(getattr(error, "problem", "") or "unreadable")
+    context, mark = getattr(error, "context", None), getattr(error, "context_mark", None)
+    if context:
+        yield f"{context} from line {mark.line + 1}" if mark else str(context)
+
+
+def _line(text: str, byte: int) -> int:
+    return text.encode()[:byte].count(b"\n") + 1

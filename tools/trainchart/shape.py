@@ -1,0 +1,266 @@
+"""The shape of values, by the chart's schema; and what is wrong with it in words that a person can act on.
+
+`jsonschema_rs` gives the verdict. Its words speak of schemas ("is not valid under any of the schemas listed in the 'anyOf'
+keyword"), so they are made anew here from the place in the schema that did not fit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path as FilePath
+from typing import Any
+
+import jsonschema_rs
+
+from trainchart.files import Tree
+from trainchart.locate import Path
+
+Schema = dict[str, Any]
+_Kind = jsonschema_rs.ValidationErrorKind
+
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a map",
+}
+_USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
+_LONGEST = 60
+MOST = 100
+"""So many misfits are told: who has more has given the wrong file."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A value that the schema does not allow; `message` goes behind the key."""
+
+    path: Path
+    value: Any
+    message: str
+
+
+def misfits(values: Tree, schema_file: FilePath) -> list[Misfit]:
+    """Everything (or the first 100) in the effective values that does not fit the schema; each complaint once."""
+    schema, validator = _load(schema_file)
+    if validator.is_valid(values):  # much the faster question
+        return []
+    explain = _Explainer(schema, values)
+    found = (misfit for error in validator.iter_errors(values) for misfit in explain.error(error))
+    # A value can break the general schema and the family's in the same words.
+    first = list({(misfit.path, misfit.message): misfit for misfit in islice(found, MOST)}.values())
+    more = next(found, None)
+    return [*first, Misfit((), None, f"more than {MOST} values are wrong; these are some of them")] if more else first
+
+
+def shown(value: Any) -> str:
+    """A value as it is shown in a message: short, and without the user and password of a URL."""
+    if isinstance(value, str):
+        text = printable(without_password(value))
+        return f"'{text}'" if len(text) <= _LONGEST else f"'{text[: _LONGEST - 3]}...'"
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, list):
+        return "a list"
+    return "empty" if value is None else json.dumps(value)
+
+
+def without_password(value: Any) -> Any:
+    """A value whose URLs have lost user and password, at every depth: findings end up in logs."""
+    if isinstance(value, str):
+        return _USER_OF_URL.sub(r"\1***@", value)
+    if isinstance(value, dict):
+        return {key: without_password(item) for key, item in value.items()}
+    return [without_password(item) for item in value] if isinstance(value, list) else value
+
+
+def printable(text: str) -> str:
+    """A text without line breaks and terminal sequences: what comes from a file is escaped, as Python writes it."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def name_of(path: Sequence[str | int]) -> str:
+    """A path as it is written in messages: tolerations[0].key."""
+    name = ""
+    for key in path:
+        if isinstance(key, int):
+            name += f"[{key}]"
+        elif re.fullmatch(r"[\w-]+", key):
+            name += f".{key}" if name else key
+        else:
+            name += f"[{json.dumps(key, ensure_ascii=False)}]"
+    return printable(name)
+
+
+class _Explainer:
+    def __init__(self, schema: Schema, values: Tree) -> None:
+        self._schema = schema
+        self._values = values
+
+    def error(self, error: jsonschema_rs.ValidationError) -> Iterator[Misfit]:
+        path, value, kind = tuple(error.instance_path), error.instance, error.kind
+        if isinstance(kind, _Kind.AnyOf):
+            yield from self._union(error, kind.context)
+        elif isinstance(kind, _Kind.AdditionalProperties):
+            allowed = self._at(error.schema_path[:-1]).get("properties", {})
+            for key in kind.unexpected:
+                found = value[key] if isinstance(value, dict) else None
+                yield Misfit((*path, key), found, self._unknown(key, allowed, path))
+        else:
+            yield Misfit(path, value, self._message(error, value))
+
+    def _union(
+        self, error: jsonschema_rs.ValidationError, branches: list[list[jsonschema_rs.ValidationError]]
+    ) -> Iterator[Misfit]:
+        """`X | "" | null`: the complaints of the one branch whose type the value has, or else what types there are."""
+        path, value = tuple(error.instance_path), error.instance
+        for branch in branches:
+            other_kind = any(
+                tuple(inner.instance_path) == path and isinstance(inner.kind, (_Kind.Type, _Kind.Constant))
+                for inner in branch
+            )
+            if not other_kind:
+                for inner in branch:
+                    yield from self.error(inner)
+                return
+        schemas = [self._resolved(branch) for branch in self._at(error.schema_path)]
+        yield Misfit(path, value, _is_not(value, schemas, self._examples(error.schema_path)))
+
+    def _message(self, error: jsonschema_rs.ValidationError, value: Any) -> str:
+        kind = error.kind
+        where = error.schema_path
+        found = shown(value)
+        if isinstance(kind, _Kind.Type):
+            return _is_not(value, [self._at(where[:-1])], self._examples(where))
+        if isinstance(kind, _Kind.Minimum):
+            return f"{found} is less than {_number(kind.limit)}"
+        if isinstance(kind, _Kind.Maximum):
+            return f"{found} is more than {_number(kind.limit)}"
+        if isinstance(kind, _Kind.Pattern):
+            examples = self._examples(where)
+            like = " or ".join(map(str, examples)) if examples else "what is expected"
+            return f"{found} does not look like {like} (pattern {kind.pattern})"
+        if isinstance(kind, _Kind.MaxLength):
+            return f"{found} has {len(value)} characters, and {kind.limit} is the most"
+        if isinstance(kind, _Kind.Enum):
+            choices = [choice for choice in self._at(where) if choice != ""]
+            suggestion = _closest(str(value), [str(choice) for choice in choices])
+            meant = f"; did you mean '{suggestion}'?" if suggestion else ""
+            return f"{found} is not one of {', '.join(map(str, choices))}{meant}"
+        # What the schema of today does not use; the validator's own words are right, if not friendly.
+        return " ".join(without_password(error.message).split())
+
+    def _unknown(self, key: str, allowed: Mapping[str, Any], path: Path) -> str:
+        suggestion = _closest(key, list(allowed))
+        if suggestion:
+            return f"unknown key, did you mean '{suggestion}'?"
+        elsewhere = self._written_elsewhere(key)
+        if elsewhere:
+            return f"unknown key here, did you mean '{elsewhere}'?"
+        place = f"{name_of(path)} has" if path else "there are"
+        return f"unknown key; {place} {', '.join(sorted(allowed))}"
+
+    def _written_elsewhere(self, key: str) -> str | None:
+        """The one other place where a key of this name may stand: `epochs` at the top is `train.epochs`."""
+        places = [path for path in self._keys(self._schema, ()) if path[-1] == key]
+        return name_of(places[0]) if len(set(places)) == 1 else None
+
+    def _keys(self, schema: Schema, path: Path) -> Iterator[Path]:
+        """All keys that the schema knows for these values (the family's own among them)."""
+        schema = self._resolved(schema)
+        for name, below in schema.get("properties", {}).items():
+            yield (*path, name)
+            yield from self._keys(below, (*path, name))
+        for branch in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
+            condition = branch.get("if")
+            if condition is None:
+                yield from self._keys(branch, path)
+            elif jsonschema_rs.is_valid(condition, self._values):
+                yield from self._keys(branch.get("then", {}), path)
+
+    def _examples(self, where: Sequence[str | int]) -> list[Any]:
+        """The examples of the nearest key above a place of the schema."""
+        for end in range(len(where), 0, -1):
+            node = self._at(where[:end])
+            if isinstance(node, dict) and "examples" in node:
+                return list(node["examples"])
+            if end > 1 and where[end - 2] == "properties":
+                break
+        return []
+
+    def _resolved(self, schema: Schema) -> Schema:
+        reference = schema.get("$ref", "")
+        return self._at(reference.removeprefix("#/").split("/")) if reference else schema
+
+    def _at(self, where: Sequence[str | int]) -> Any:
+        node: Any = self._schema
+        for key in where:
+            node = node[key]
+        return node
+
+
+def _is_not(value: Any, schemas: list[Schema], examples: list[Any]) -> str:
+    """A value of the wrong type: what would be right, and what a person may have stumbled over."""
+    kinds = [kind for schema in schemas if (kind := _described(schema, examples))]
+    expected = " or ".join(dict.fromkeys(kinds)) or "empty"
+    types = {schema.get("type") for schema in schemas}
+    if value is None:
+        return f"is empty, where {expected} is due"
+    return f"{shown(value)} is not {expected}{_hint(value, types)}"
+
+
+def _described(schema: Schema, examples: list[Any]) -> str:
+    """A type in words; nothing for those that only mean "not configured"."""
+    kind = schema.get("type")
+    if kind == "null" or schema.get("const") == "":
+        return ""
+    if "enum" in schema:
+        return "one of " + ", ".join(str(choice) for choice in schema["enum"] if choice != "")
+    words = _WORDS.get(str(kind), "what is expected")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f"{words} from {_number(low)} to {_number(high)}"
+    if low is not None:
+        return f"{words} of at least {_number(low)}"
+    if high is not None:
+        return f"{words} of at most {_number(high)}"
+    if kind == "string" and "pattern" in schema and examples:
+        return f"{words} such as {' or '.join(map(str, examples))}"
+    return words
+
+
+def _hint(value: Any, types: set[Any]) -> str:
+    if isinstance(value, bool) and "string" in types and "number" not in types:
+        return "; put it in quotes (YAML reads yes, no, on and off without them as true and false)"
+    if isinstance(value, (int, float)) and "string" in types and "number" not in types:
+        return f"; put it in quotes: '{json.dumps(value)}'"
+    if isinstance(value, str):
+        if types & {"integer", "number"} and re.fullmatch(r"[-+]?\d+", value):
+            return "; take it out of the quotes"
+        if "boolean" in types and value.lower() in ("true", "false", "yes", "no", "on", "off"):
+            return "; take it out of the quotes"
+    return ""
+
+
+def _closest(word: str, known: list[str]) -> str | None:
+    """The known word that was probably meant; case, - and _ count for nothing."""
+    plain = {re.sub(r"[-_]", "", name).lower(): name for name in known}
+    matches = difflib.get_close_matches(re.sub(r"[-_ ]", "", word).lower(), plain, n=1, cutoff=0.7)
+    return plain[matches[0]] if matches else None
+
+
+def _number(limit: object) -> str:
+    return str(int(limit)) if isinstance(limit, float) and limit.is_integer() else str(limit)
+
+
+@cache
+def _load(schema_file: FilePath) -> tuple[Schema, jsonschema_rs.Validator]:
+    schema = json.loads(schema_file.read_text(encoding="utf-8"))
+    return schema, jsonschema_rs.validator_for(schema)
