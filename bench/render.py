@@ -47,7 +47,9 @@ def main() -> int:
     print(f"{ROUNDS} rounds, milliseconds   fastest   median")
     for name, times in (("in this process", own), ("helm template", other)):
         print(f"{name:<24} {min(times) * 1e3:9.1f} {statistics.median(times) * 1e3:8.1f}")
-    print(f"ratio                    {min(other) / min(own):9.1f} {statistics.median(other) / statistics.median(own):8.1f}")
+    print(
+        f"ratio                    {min(other) / min(own):9.1f} {statistics.median(other) / statistics.median(own):8.1f}"
+    )
     return 0
 
 

@@ -1,0 +1,24 @@
+"""A copy of the chart with the test family added, as anybody adds a family: a folder, a typed section, a generated schema."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from e2e.families.allreduce.section import Allreduce
+from trainchart.render import CHART
+from trainchart.values import schema_text
+from trainchart.values.families import FAMILIES
+
+FAMILY = Path(__file__).resolve().parent / "families" / "allreduce"
+
+
+def with_test_family(folder: Path) -> Path:
+    copy = folder / CHART.name
+    shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    target = copy / "files" / "families" / FAMILY.name
+    target.mkdir()
+    for path in [FAMILY / "family.yaml", FAMILY / "hooks.py", *FAMILY.glob("probe_*.py")]:
+        shutil.copyfile(path, target / path.name)
+    (copy / "values.schema.json").write_text(schema_text({**FAMILIES, FAMILY.name: Allreduce}))
+    return copy

@@ -1,0 +1,62 @@
+"""Kills a run at the one moment that matters: its push has arrived, and it has not ended yet.
+
+The git server's repositories lie in a folder of the node. A loop there sees the new branch's file as soon as the server has
+written it, before the server's answer can be back in the pod. It stops the pod's first process at once, so that the run cannot
+end; lets git end its push, and the server its work after it; and then kills.
+"""
+
+from __future__ import annotations
+
+import subprocess
+
+from e2e.cluster import kind
+from e2e.node import in_node
+
+# Arguments: the folder with the repository's branches, the pod's name, a limit in seconds.
+_PROGRAM = r"""
+use strict; $| = 1;
+my ($refs, $pod, $until) = ($ARGV[0], "POD_NAME=$ARGV[1]", time + $ARGV[2]);
+sub slurp { open(my $handle, '<', $_[0]) or return ''; local $/; my $text = <$handle>; return defined $text ? $text : '' }
+# The pod's processes by number, with their number inside of the pod; an ended one has no environment any more.
+sub processes {
+  my %found;
+  for my $folder (glob '/proc/[0-9]*') {
+    next unless grep { $_ eq $pod } split /\0/, slurp("$folder/environ");
+    my ($inside) = slurp("$folder/status") =~ /^NSpid:.*\s(\d+)$/m;
+    $found{$1} = $inside if $inside and $folder =~ /(\d+)$/;
+  }
+  return %found;
+}
+sub first { my %all = @_; my ($first) = grep { $all{$_} == 1 } keys %all; return $first }
+sub nap { select(undef, undef, undef, $_[0]) }
+my $first;
+while (time < $until) {
+  for (1 .. 100) {
+    if (my ($ref) = glob "$refs/*") {
+      $first ||= first(processes());
+      if (!$first or !kill 'STOP', $first) { print "there was nothing to kill when $ref appeared\n"; exit }
+      my %left = processes();
+      for (1 .. 300) { last if keys %left <= 1; nap(0.1); %left = processes() }
+      kill 'KILL', $first;
+      print "killed $first after $ref had appeared; other processes then: ", scalar(keys %left) - 1, "\n";
+      exit;
+    }
+    nap(0.002);
+  }
+  $first ||= first(processes());
+}
+print "nothing appeared\n";
+"""
+
+
+class Killer:
+    """Waits in the node from its creation on."""
+
+    def __init__(self, owner: str, repository: str, pod: str, seconds: int = 600) -> None:
+        folder = in_node("find", kind.GITEA_DATA, "-type", "d", "-path", f"*/{owner}/{repository}.git").strip()
+        assert folder, f"the server has no folder for {owner}/{repository}"
+        command = ["docker", "exec", kind.NODE, "perl", "-e", _PROGRAM, f"{folder}/refs/heads", pod, str(seconds)]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+    def said(self) -> str:
+        return self._process.communicate(timeout=60)[0].strip()

@@ -1,0 +1,215 @@
+"""What the runs find in the cluster: a namespace that enforces Pod Security, the repositories, a Secret, a shared volume, and
+the account that submits. All of it is made where it lacks and left alone where it stands, so a second call takes seconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.cluster import kind
+from e2e.cluster.docker import TRAINING_IMAGES
+from e2e.cluster.steps import CACHE, KUBECONFIG, Step, StepError, step
+from e2e.fixtures import allreduce, yolov5
+from e2e.fixtures.repositories import git
+from e2e.gitserver.client import GitServer, GitServerError, connect
+from e2e.kube import Kube, Object
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMESPACE = "training"
+TEAM = "team"
+SECRET = "git-credentials"
+CA_BUNDLE = "git-ca"
+CLAIM = "shared"
+ACCOUNT = "submitter"
+IMAGE = f"trainchart/train-cpu-yolov5:{TRAINING_IMAGES['train-cpu-yolov5']}"
+ADVICE = "`python3 -m e2e.cluster status` says whether cluster and git server stand."
+
+RESULTS = "yolov5-trained"
+
+
+@dataclass(frozen=True)
+class World:
+    """What a test or a run needs to know."""
+
+    admin: Kube
+    submitter: Kube  # the account of whoever calls helm, with the rights of deploy/submitter.yaml
+    server: GitServer
+    token: str  # of the user `team`, who owns all repositories
+
+    def configuration(self) -> list[tuple[str, str]]:
+        """Git's configuration to reach the server from here, with the token."""
+        secret = base64.b64encode(f"{TEAM}:{self.token}".encode()).decode()
+        return _reach(self.server, secret)
+
+    def clone_url(self, repository: str) -> str:
+        return self.server.clone_url(TEAM, repository, inside=False)
+
+
+def ensure() -> World:
+    """The world, in the cluster that `python3 -m e2e.cluster up` started."""
+    admin = Kube(KUBECONFIG, NAMESPACE)
+    server = connect()
+    with step("scenario: namespace, shared volume, submitter", ADVICE):
+        admin.apply(*_namespace(), *_volume(), *_account())
+        admin.kubectl("apply", "-f", str(ROOT / "deploy" / "submitter.yaml"))
+        submitter = Kube(_kubeconfig_of(admin, ACCOUNT), NAMESPACE)
+    sources = {
+        "yolov5": yolov5.model_repository(IMAGE),
+        "shapes": yolov5.dataset_repository(IMAGE),
+        "allreduce": allreduce.model_repository(),
+    }
+    with step("scenario: user, token and repositories on the git server", ADVICE) as current:
+        token = _token(current, admin, server)
+        world = World(admin, submitter, server, token)
+        ensure_repository(world, RESULTS)
+        _push_sources(current, world, sources)
+        admin.apply(credentials(SECRET, token), _config_map(CA_BUNDLE, {"ca.crt": server.ca_file.read_text()}))
+    return world
+
+
+def ensure_repository(world: World, name: str) -> None:
+    _unless_there(lambda: world.server.create_repository(TEAM, name))
+
+
+def push(world: World, tree: Path, repository: str, refspec: str) -> None:
+    """Git and LFS objects of a local repository, over whatever the server has."""
+    url, configuration = world.clone_url(repository), world.configuration()
+    git(tree, "lfs", "push", url, refspec.removeprefix("+").partition(":")[0], configuration=configuration)
+    git(tree, "push", "--quiet", "--no-verify", url, refspec, configuration=configuration)
+
+
+def _push_sources(current: Step, world: World, sources: Mapping[str, Path]) -> None:
+    for name, tree in sources.items():
+        ensure_repository(world, name)
+        commit = git(tree, "rev-parse", "HEAD")
+        if world.server.branch_commit(TEAM, name, "main") == commit:
+            continue
+        current.note(f"pushing {name} {commit}")
+        push(world, tree, name, "+main:refs/heads/main")
+
+
+def _reach(server: GitServer, basic: str) -> list[tuple[str, str]]:
+    return [
+        ("http.sslCAInfo", str(server.ca_file)),
+        ("http.extraHeader", f"Authorization: Basic {basic}"),
+        ("http.proxy", ""),  # the server is on this machine
+    ]
+
+
+def _token(current: Step, admin: Kube, server: GitServer) -> str:
+    """The token in the Secret while the server takes it; a new one of the user `team` otherwise."""
+    secret = admin.get("secret", SECRET)
+    if secret:
+        token = base64.b64decode(secret["data"]["GIT_TOKEN"]).decode()
+        basic = base64.b64encode(f"{TEAM}:{token}".encode()).decode()
+        try:
+            git(ROOT, "ls-remote", server.clone_url(TEAM, "yolov5", inside=False), configuration=_reach(server, basic))
+            return token
+        except StepError:
+            current.note("the server does not take the token of the Secret: making a new one")
+    _unless_there(lambda: server.create_user(TEAM))
+    return server.create_token(TEAM)
+
+
+def _unless_there(create: Callable[[], object]) -> None:
+    try:
+        create()
+    except GitServerError as error:
+        if error.status not in (409, 422):
+            raise
+
+
+def _namespace() -> list[Object]:
+    labels = {
+        "pod-security.kubernetes.io/enforce": "restricted",
+        "pod-security.kubernetes.io/enforce-version": "latest",
+    }
+    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}]
+
+
+def _volume() -> list[Object]:
+    """A folder of the node, which any number of pods may mount: what a ReadWriteMany StorageClass would give."""
+    name, size = "trainchart-shared", {"storage": "5Gi"}
+    volume = {
+        "capacity": size,
+        "accessModes": ["ReadWriteMany"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": "",
+        "claimRef": {"namespace": NAMESPACE, "name": CLAIM},
+        "hostPath": {"path": kind.SHARED, "type": "Directory"},
+    }
+    claim = {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "",
+        "volumeName": name,
+        "resources": {"requests": size},
+    }
+    return [
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume},
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": CLAIM, "namespace": NAMESPACE},
+            "spec": claim,
+        },
+    ]
+
+
+def _account() -> list[Object]:
+    binding: Object = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "trainchart-submitter", "namespace": NAMESPACE},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "trainchart-submitter"},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
+    }
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": NAMESPACE}},
+        binding,
+    ]
+
+
+def _kubeconfig_of(admin: Kube, account: str) -> Path:
+    """A kubeconfig with a token of the account and nothing of the administrator's."""
+    config = json.loads(admin.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
+    token = admin.kubectl("create", "token", account, "--duration", "24h").strip()
+    cluster = config["clusters"][0]
+    context = {"cluster": cluster["name"], "user": account, "namespace": NAMESPACE}
+    own = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [cluster],
+        "users": [{"name": account, "user": {"token": token}}],
+        "contexts": [{"name": account, "context": context}],
+        "current-context": account,
+    }
+    path = CACHE / f"{account}.kubeconfig"
+    scratch = path.with_suffix(".new")
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+        json.dump(own, handle)
+    scratch.replace(path)
+    return path
+
+
+def credentials(name: str, token: str) -> Object:
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "stringData": {"GIT_USER": TEAM, "GIT_TOKEN": token},
+    }
+
+
+def _config_map(name: str, data: Mapping[str, str]) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "data": dict(data),
+    }
