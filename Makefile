@@ -39,7 +39,7 @@ test: tools ## Fast tests: no cluster, no network
 
 .PHONY: e2e
 e2e: setup ## End-to-end tests: a real cluster, a real git server, real training
-	$(PYTHON) -m pytest e2e -v --durations=15
+	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e
 
 .PHONY: fuzz
 fuzz: tools ## Hold the validator against both Helm programs, on 10,000 made-up values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
 
 from e2e.fixtures.repositories import git
 from e2e.scenario import TEAM, World
@@ -15,9 +14,7 @@ def branch_off(world: World, repository: str, branch: str, start: str = "main") 
     """A branch at the tip of another; returns the commit."""
     commit = world.server.branch_commit(TEAM, repository, start)
     assert commit, f"{repository} has no branch {start}"
-    world.server._api(
-        "POST", f"/repos/{TEAM}/{repository}/branches", {"new_branch_name": branch, "old_ref_name": commit}
-    )
+    world.server.create_branch(TEAM, repository, branch, commit)
     return commit
 
 
@@ -57,11 +54,6 @@ def ensure_without_images(world: World, folder: Path) -> None:
     world.server.delete_branch(TEAM, "shapes", WITHOUT_IMAGES)
     branch_off(world, "shapes", WITHOUT_IMAGES)
     commit_onto(world, "shapes", WITHOUT_IMAGES, folder, remove="images")
-
-
-def unprotect(world: World, repository: str, branch: str) -> None:
-    path = f"/repos/{TEAM}/{repository}/branch_protections/{quote(branch, safe='')}"
-    world.server._api("DELETE", path, missing_ok=True)
 
 
 def sweep(world: World, repository: str, part: str) -> None:

@@ -6,18 +6,19 @@ import re
 
 import pytest
 
-from e2e import branches, runs
+from e2e import runs
 from e2e.runs import Release, Session
+from e2e.scenario import TEAM
 
 # run -> exit code, stage, name, words that the reason and the fix must have
 FAILURES = {
-    # Whether it may push is asked before anything that takes long.
     "wrong-token": (
-        60,
-        "publish",
-        "publish-refused",
-        ["publish.repository", "credentials", "git.secretName wrong-token", "expired"],
+        30,
+        "prepare",
+        "prepare-failed",
+        [".repository", "credentials", "git.secretName wrong-token", "expired"],
     ),
+    # Whether it may push is asked before anything that takes long.
     "read-only-token": (
         60,
         "publish",
@@ -86,7 +87,7 @@ def test_the_error_of_one_rank_restarts_nothing_although_its_peer_loses_it(sessi
 def test_a_new_release_on_the_same_folder_publishes_without_training_again(session: Session) -> None:
     first = session.release("protected")
     assert first.end() == "Terminated"
-    branches.unprotect(session.world, runs.ALLREDUCE_REPOSITORY, runs.protected_branch(session.id))
+    session.world.server.unprotect_branch(TEAM, runs.ALLREDUCE_REPOSITORY, runs.protected_branch(session.id))
     family, values = runs.catalog(session.id)["protected"]
     again = session.install_as("resumed", family, runs.merged(values, {"workspace": {"directory": first.name}}))
     assert again.end() == "Completed"

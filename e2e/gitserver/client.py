@@ -103,6 +103,13 @@ class GitServer:
     def commit_message(self, owner: str, name: str, commit: str) -> str:
         return str(self._api("GET", f"/repos/{owner}/{name}/git/commits/{commit}")["commit"]["message"])
 
+    def create_branch(self, owner: str, name: str, branch: str, commit: str) -> None:
+        request = {"new_branch_name": branch, "old_ref_name": commit}
+        self._api("POST", f"/repos/{owner}/{name}/branches", request)
+
+    def unprotect_branch(self, owner: str, name: str, branch: str) -> None:
+        self._api("DELETE", f"/repos/{owner}/{name}/branch_protections/{_quote(branch)}", missing_ok=True)
+
     def delete_branch(self, owner: str, name: str, branch: str) -> None:
         self._api("DELETE", f"/repos/{owner}/{name}/branches/{_quote(branch)}", missing_ok=True)
 

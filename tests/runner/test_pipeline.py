@@ -158,7 +158,7 @@ def test_a_user_who_may_not_push_learns_it_before_the_training(
     refused = run(home)
     assert (refused.code, refused.message["failure"]["stage"]) == (60, "publish"), refused.log
     assert "write to this repository" in refused.last
-    assert [line.split("stage=")[1].split()[0] for line in refused.events("start")] == ["verify"]
+    assert [line.split("stage=")[1].split()[0] for line in refused.events("start")] == ["verify", "prepare"]
 
 
 def test_the_branch_of_an_earlier_run_in_the_same_workspace_is_not_ours(

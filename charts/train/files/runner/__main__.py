@@ -9,6 +9,7 @@ import time
 import traceback
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional
 
@@ -55,10 +56,8 @@ class Run:
             if published:
                 log.event("already-published", branch=published.branch, commit=published.commit)
                 return result.completed(context, published, {}, [])
-            if context.rank == 0:
-                publisher.may_push()
         with self._stage("prepare") as outcome:
-            outcome["bytes"] = prepare(context, family)
+            outcome["bytes"] = prepare(context, family, partial(self._may_push, publisher))
             outcome["skipped"] = outcome["bytes"] is None
         with self._stage("train") as outcome:
             outcome["skipped"] = not train(context, family)
@@ -77,6 +76,13 @@ class Run:
             published = publisher.publish(family)
             outcome.update(asdict(published))
         return result.completed(context, published, metrics, files)
+
+    def _may_push(self, publisher: Optional[Publisher]) -> None:
+        """Looked at early, and a failure of publish nevertheless."""
+        if publisher:
+            before, self.stage = self.stage, "publish"
+            publisher.may_push()
+            self.stage = before
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[Dict[str, Any]]:

@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from . import lfs, log, rendezvous
 from .context import Context, Pinned
@@ -16,8 +16,11 @@ from .git import Git
 from .remote import Remote
 
 
-def prepare(context: Context, family: Family) -> Optional[int]:
-    """The bytes checked out, or None where an earlier attempt or another pod has done it all."""
+def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> Optional[int]:
+    """The bytes checked out, or None where an earlier attempt or another pod has done it all.
+
+    `may_push` is asked by rank 0 before anything that takes long: it raises where the result could not be pushed.
+    """
     settings = context.settings
     git = Git(context)
     apart = settings.topology.replicas > 1 and not settings.workspace.shared and bool(settings.sources)
@@ -28,6 +31,8 @@ def prepare(context: Context, family: Family) -> Optional[int]:
             context.sources = pin(context, git)
         if apart and context.rank == 0:
             rendezvous.serve_pins(context)
+        if context.rank == 0:
+            may_push()
         if context.workspace.is_marked("prepare", depends_on(context)):
             return None
         total = sum(fetch(context, git, name, pinned) for name, pinned in context.sources.items())
