@@ -47,8 +47,8 @@ fuzz: tools ## Hold the validator against both Helm programs, on 10,000 made-up 
 
 .PHONY: bench
 bench: tools ## Measure the validator against helm, and the commands' own time
-	$(PYTHON) bench/render.py
-	$(PYTHON) bench/cli.py
+	$(PYTHON) -m bench.render
+	$(PYTHON) -m bench.cli
 
 .PHONY: lint
 lint: $(VENV)/ready ## Style and types

@@ -1,4 +1,5 @@
-"""How long it takes to judge and render one run: in this process, and by a `helm template` process, side by side.
+"""How long it takes to judge and render one run: in this process, and by a `helm template` process, side by side; and how many
+cases of the tests' matrix two processes render and check against the schemas of Kubernetes and Volcano in a minute.
 
 Run: make bench
 """
@@ -12,16 +13,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 import yaml
 
+from tests.chart.matrix import ADMITTED
+from tests.chart.schemas import check_object
 from trainchart.files import load_values
-from trainchart.render import CHART, render_text, with_defaults
+from trainchart.render import CHART, render, render_text, with_defaults
 from trainchart.shape import misfits
 
 ROOT = CHART.parents[1]
 ROUNDS = 30
+CASES = 1000
 
 
 def main() -> int:
@@ -50,7 +55,19 @@ def main() -> int:
     print(
         f"ratio                    {min(other) / min(own):9.1f} {statistics.median(other) / statistics.median(own):8.1f}"
     )
+    numbers = range(CASES)
+    with get_context("spawn").Pool(2) as pool:
+        pool.map(checked, range(2))  # both have loaded what they need
+        taken = seconds(lambda: pool.map(checked, numbers, chunksize=10))
+    print(f"{CASES} cases rendered and checked by two processes: {taken:.1f} s")
     return 0
+
+
+def checked(number: int) -> None:
+    values = ADMITTED[number % len(ADMITTED)].values
+    assert not misfits(with_defaults(values), CHART / "values.schema.json")
+    for manifest in render(values):
+        check_object(manifest)
 
 
 def seconds(work: Callable[[], None]) -> float:
