@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jsonschema_rs
@@ -19,6 +19,30 @@ from trainchart.values import schema
 SHAPE = jsonschema_rs.Draft202012Validator(schema())
 
 
+@dataclass(frozen=True)
+class Admitted:
+    """A cell that the chart admits, and its objects. No test changes them."""
+
+    cell: Cell
+    texts: dict[str, str]
+    manifests: list[Manifest]
+
+    def of_kind(self, kind: str) -> Manifest:
+        (found,) = [manifest for manifest in self.manifests if manifest["kind"] == kind]
+        return found
+
+    def pods(self) -> list[dict[str, Any]]:
+        """The pod specs: the gang's template, and the check of `helm test`."""
+        return [self.of_kind("Job")["spec"]["tasks"][0]["template"]["spec"], self.of_kind("Pod")["spec"]]
+
+
+@pytest.fixture(scope="module", params=ADMITTED, ids=str)
+def admitted(request: pytest.FixtureRequest) -> Admitted:
+    """Of the whole module, so that pytest runs all tests of a cell in a row, and each is rendered once."""
+    values = request.param.values
+    return Admitted(request.param, render_text(values), render(values))
+
+
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_the_values_of_a_cell_have_the_right_shape(cell: Cell) -> None:
     SHAPE.validate(cell.values)
@@ -31,32 +55,27 @@ def test_a_refused_cell_is_refused_for_exactly_the_stated_keys(cell: Cell) -> No
     assert re.findall(r"^  - ([\w.]+):", str(refusal.value), flags=re.MULTILINE) == cell.refusals
 
 
-@pytest.mark.parametrize("cell", ADMITTED, ids=str)
-def test_an_admitted_cell_renders_objects_that_the_published_schemas_allow(cell: Cell) -> None:
-    for manifest in render(cell.values):
+def test_an_admitted_cell_renders_objects_that_the_published_schemas_allow(admitted: Admitted) -> None:
+    for manifest in admitted.manifests:
         check_object(manifest)
 
 
-@pytest.mark.parametrize("cell", ADMITTED, ids=str)
-def test_a_cell_renders_the_same_bytes_twice_and_leaves_no_template_behind(cell: Cell) -> None:
-    first, second = render_text(cell.values), render_text(cell.values)
-    assert first == second
-    for path, text in first.items():
+def test_a_cell_renders_the_same_bytes_twice_and_leaves_no_template_behind(admitted: Admitted) -> None:
+    assert render_text(admitted.cell.values) == admitted.texts
+    for path, text in admitted.texts.items():
         assert "{{" not in text or path == "configmap.yaml", path
         assert "<no value>" not in text, path
         assert "%!" not in text, path
 
 
-@pytest.mark.parametrize("cell", ADMITTED, ids=str)
-def test_the_whole_gang_starts_or_nothing_does(cell: Cell) -> None:
-    spec = job(cell)["spec"]
+def test_the_whole_gang_starts_or_nothing_does(admitted: Admitted) -> None:
+    spec = admitted.of_kind("Job")["spec"]
     (task,) = spec["tasks"]
-    assert spec["minAvailable"] == task["minAvailable"] == task["replicas"] == cell.replicas
+    assert spec["minAvailable"] == task["minAvailable"] == task["replicas"] == admitted.cell.replicas
 
 
-@pytest.mark.parametrize("cell", ADMITTED, ids=str)
-def test_every_mount_has_its_volume_and_every_volume_a_mount(cell: Cell) -> None:
-    for pod in pods(cell):
+def test_every_mount_has_its_volume_and_every_volume_a_mount(admitted: Admitted) -> None:
+    for pod in admitted.pods():
         volumes = [volume["name"] for volume in pod["volumes"]]
         (container,) = pod["containers"]
         mounts = container["volumeMounts"]
@@ -66,19 +85,17 @@ def test_every_mount_has_its_volume_and_every_volume_a_mount(cell: Cell) -> None
         assert no_repeats(variable["name"] for variable in container["env"])
 
 
-@pytest.mark.parametrize("cell", ADMITTED, ids=str)
-def test_every_file_of_the_run_is_a_key_of_its_config_map(cell: Cell) -> None:
-    (run,) = [manifest for manifest in render(cell.values) if manifest["kind"] == "ConfigMap"]
+def test_every_file_of_the_run_is_a_key_of_its_config_map(admitted: Admitted) -> None:
+    run = admitted.of_kind("ConfigMap")
     assert run["immutable"] is True
-    for pod in pods(cell):
+    for pod in admitted.pods():
         (volume,) = [volume["configMap"] for volume in pod["volumes"] if volume["name"] == "run"]
         assert volume["name"] == run["metadata"]["name"]
         assert sorted(item["key"] for item in volume["items"]) == sorted(run["data"])
 
 
-@pytest.mark.parametrize("cell", ADMITTED, ids=str)
-def test_every_pod_keeps_to_pod_security_restricted_and_has_no_token(cell: Cell) -> None:
-    for pod in pods(cell):
+def test_every_pod_keeps_to_pod_security_restricted_and_has_no_token(admitted: Admitted) -> None:
+    for pod in admitted.pods():
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -94,37 +111,21 @@ def test_every_pod_keeps_to_pod_security_restricted_and_has_no_token(cell: Cell)
             }
 
 
-@pytest.mark.parametrize("cell", ADMITTED, ids=str)
-def test_accelerators_are_asked_for_in_limits_alone_and_in_integers(cell: Cell) -> None:
-    (container,) = job(cell)["spec"]["tasks"][0]["template"]["spec"]["containers"]
+def test_accelerators_are_asked_for_in_limits_alone_and_in_integers(admitted: Admitted) -> None:
+    (container,) = admitted.of_kind("Job")["spec"]["tasks"][0]["template"]["spec"]["containers"]
     extended = {name: amount for name, amount in container["resources"]["limits"].items() if "/" in name}
-    by_name = cell.data["resources"] and not cell.data.get("deviceClass")
+    by_name = admitted.cell.data["resources"] and not admitted.cell.data.get("deviceClass")
     assert bool(extended) == bool(by_name)
     assert all(re.fullmatch(r"[1-9][0-9]*", amount) for amount in extended.values())
     assert not [name for name in container["resources"]["requests"] if "/" in name]
 
 
-@pytest.mark.parametrize("cell", ADMITTED, ids=str)
-def test_all_objects_carry_the_release_in_name_and_labels(cell: Cell) -> None:
-    for manifest in render(cell.values):
+def test_all_objects_carry_the_release_in_name_and_labels(admitted: Admitted) -> None:
+    for manifest in admitted.manifests:
         metadata = manifest["metadata"]
         assert metadata["name"].startswith("run-42")
         assert metadata["labels"]["app.kubernetes.io/instance"] == "run-42"
         assert "namespace" not in metadata
-
-
-def job(cell: Cell) -> Manifest:
-    (found,) = [manifest for manifest in render(cell.values) if manifest["kind"] == "Job"]
-    return found
-
-
-def pods(cell: Cell) -> Iterator[dict[str, Any]]:
-    """The pod specs: the gang's template, and the check of `helm test`."""
-    for manifest in render(cell.values):
-        if manifest["kind"] == "Job":
-            yield manifest["spec"]["tasks"][0]["template"]["spec"]
-        if manifest["kind"] == "Pod":
-            yield manifest["spec"]
 
 
 def no_repeats(items: Any) -> bool:

@@ -68,7 +68,7 @@ def test_a_quantity_says_how_one_looks(tmp_path: Path) -> None:
     (message,) = found(tmp_path, "resources: {limits: {memory: 20 GB}}")
     assert message.startswith("1:22 resources.limits.memory: '20 GB' does not look like 20Gi (pattern ")
     assert found(tmp_path, "resources: {limits: {memory: yes}}") == [
-        "1:22 resources.limits.memory: true is not text such as 20Gi or a number of at least 0"
+        "1:22 resources.limits.memory: true is not text such as 20Gi or a number from 0.001 to 1000000000000000"
     ]
 
 
