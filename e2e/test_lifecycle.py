@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from e2e.kube import CommandError, phase, poll, why_pending
@@ -36,6 +38,14 @@ def test_helm_test_fails_with_words_on_a_wrong_revision(session: Session) -> Non
         release.kube.helm("test", release.name, "--logs", timeout=300)
     assert "item=model ok=false code=30" in caught.value.output
     assert "model.revision no-such-branch is neither a branch nor a tag" in caught.value.output
+
+
+@pytest.mark.runs("lifecycle")
+def test_a_release_is_a_small_part_of_what_a_secret_may_hold(session: Session) -> None:
+    release = session.release("lifecycle")
+    records = session.world.admin.objects("secrets", f"owner=helm,name={release.name}")
+    assert records
+    assert all(len(base64.b64decode(record["data"]["release"])) < 256 * 1024 for record in records)
 
 
 @pytest.mark.runs("lifecycle")
