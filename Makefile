@@ -11,7 +11,7 @@ PYTHON := $(VENV)/bin/python
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Python >= 3.10 with the pinned packages; made anew when the pins change.
 $(VENV)/ready: requirements.txt pyproject.toml
