@@ -102,7 +102,7 @@ def _until_joined(context: Context, what: str, attempt: Callable[[], _T]) -> _T:
                 raise RunnerError(
                     "peer-lost",
                     f"rank {context.rank} waited {seconds} seconds for {what} at {context.settings.topology.service}: {error}",
-                    "see the log of rank 0; raise topology.joinSeconds if it only starts late",
+                    "see the log of rank 0, and whether its pod could start (kubectl describe pod)",
                 ) from error
             if time.monotonic() - told > 10:
                 told = time.monotonic()

@@ -130,7 +130,7 @@ def judge(context: Context, done: process.Finished, out_of_memory: bool) -> Opti
         return RunnerError(
             "train-out-of-memory",
             "the kernel killed the trainer: it needed more memory than the pod's limit",
-            "raise resources.memory, or lower the batch size or workers",
+            "raise resources.limits.memory, or lower the batch size or workers",
         )
     if done.code < 0 or killed:
         signal = killed.group(2) if killed else f"signal {-done.code}"
