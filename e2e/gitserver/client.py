@@ -61,10 +61,6 @@ class GitServer:
         self._api("POST", "/admin/users", {**account, "must_change_password": False})
         return user
 
-    def delete_user(self, name: str) -> None:
-        """Removes a user with all that is theirs; fine where there is none."""
-        self._api("DELETE", f"/admin/users/{name}?purge=true", missing_ok=True)
-
     def create_token(self, user: str, *, write: bool = True, name: str | None = None) -> str:
         """A token of `user` that reads, or reads and writes, repositories and nothing else."""
         scope = "write:repository" if write else "read:repository"

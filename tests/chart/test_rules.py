@@ -62,6 +62,21 @@ def test_what_looks_forbidden_may_be_allowed(base: Tree, change: Tree) -> None:
     assert broken_rules(overlay(base, change)) == []
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://me:sesame@g.example/m",
+        "HTTPS://me:sesame@g.example/m",
+        "ssh://sesame@g.example/m",
+        "me:sesame@g.example/m",
+    ],
+)
+def test_a_password_in_a_url_is_shown_in_no_spelling(url: str) -> None:
+    (told,) = broken_rules(overlay(HAMI, {"model": {"repository": url}}))
+    assert "holds a user or password" in told
+    assert "sesame" not in told
+
+
 def test_every_rule_of_the_chart_is_among_them() -> None:
     told = [rule.message for rule in RULES.values()]
     for path in CHART.glob("templates/rules/_*.tpl"):

@@ -8,7 +8,6 @@ import http.client
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -23,23 +22,11 @@ import pytest
 from runner import git as runner_git
 from runner import settings as runner_settings
 from runner.context import Context
+from tests.conftest import program
 
 FILES = Path(__file__).parents[2] / "charts" / "train" / "files"
-CACHE = Path(
-    os.environ.get("TRAINCHART_CACHE")
-    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trainchart"
-)
 USER, TOKEN = "robot", "canary-s3cret-t0ken"
 UID = "0a1b2c3d-1111-2222-3333-444455556666"
-
-
-def tool(name: str) -> str:
-    found = shutil.which(name, path=os.pathsep.join([str(CACHE / "bin"), os.environ["PATH"]]))
-    if found is None:
-        pytest.fail(
-            f"{name} is neither on PATH nor in {CACHE / 'bin'}: run `python3 -m e2e.cluster tools git-lfs lfstest-gitserver`"
-        )
-    return found
 
 
 @dataclass
@@ -108,7 +95,7 @@ def push(
 def tools() -> Iterator[None]:
     """git-lfs on PATH for this process and the runner's."""
     before = os.environ["PATH"]
-    os.environ["PATH"] = os.pathsep.join([str(Path(tool("git-lfs")).parent), before])
+    os.environ["PATH"] = os.pathsep.join([str(Path(program("git-lfs")).parent), before])
     yield
     os.environ["PATH"] = before
 
@@ -125,7 +112,7 @@ def lfs_server(tmp_path_factory: pytest.TempPathFactory, tools: None) -> Iterato
         **{f"LFSTEST_{name}": str(base / name) for name in names},
     }
     with (base / "log").open("w") as log:
-        process = subprocess.Popen([tool("lfstest-gitserver")], env=environment, stdout=log, stderr=log, cwd=base)
+        process = subprocess.Popen([program("lfstest-gitserver")], env=environment, stdout=log, stderr=log, cwd=base)
     try:
         until = time.monotonic() + 20
         while not (base / "CLIENT_KEY_ENCRYPTED").exists():

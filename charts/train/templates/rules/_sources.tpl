@@ -13,7 +13,8 @@
 {{- end -}}
 {{- range $section := list "model" "dataset" "publish" -}}
 {{- $url := (get $values $section).repository | default "" -}}
-{{- if regexMatch "^[a-z+]+://[^/]*@" $url -}}
+{{- /* First, and in every spelling: no other message may show a URL that holds a password. */ -}}
+{{- if regexMatch "(?i)^([a-z+]+://[^/]*|[^/@]*:[^/]*)@" $url -}}
 {{- $broken = append $broken (printf "%s.repository: holds a user or password; take it out of the URL and set git.secretName" $section) -}}
 {{- else if and (hasPrefix "http://" $url) (not $values.git.allowPlainHttp) -}}
 {{- $broken = append $broken (printf "%s.repository: %q would send the token unencrypted; use https://, or set git.allowPlainHttp: true" $section $url) -}}
