@@ -69,7 +69,9 @@ KINDS = (
         r"Could not resolve host|Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|timed? ?out"
         r"|error: (429|5\d\d)|HTTP (429|5\d\d)|early EOF|unexpected disconnect|RPC failed|too slow|hung up|Empty reply"
         r"|no such host|unreachable|TLS|SSL_|gnutls|proxy"
-        r"|Server error|Internal Server Error|Bad Gateway|Service Unavailable",
+        r"|Server error|Internal Server Error|Bad Gateway|Service Unavailable"
+        # Whatever else the transport broke on: what the server answers is told apart above.
+        r"|HTTP/?2 |unable to access",
         "the server cannot be reached, or failed",
         "check the host in {key}, the server, and the cluster's network and DNS",
     ),
