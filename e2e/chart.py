@@ -16,7 +16,7 @@ FAMILY = Path(__file__).resolve().parent / "families" / "allreduce"
 def with_test_family(folder: Path) -> Path:
     copy = folder / CHART.name
     shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    target = copy / "files" / "families" / FAMILY.name
+    target = copy / "charts" / "lib" / "files" / "families" / FAMILY.name
     target.mkdir()
     for path in [FAMILY / "family.yaml", FAMILY / "hooks.py", *FAMILY.glob("probe_*.py")]:
         shutil.copyfile(path, target / path.name)

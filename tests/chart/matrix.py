@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from trainchart.files import Tree, load_values, overlay
-from trainchart.render import CHART
+from trainchart.render import CHART, LIB
 
 ROOT = CHART.parents[1]
-FAMILIES = sorted(path.parent.name for path in CHART.glob("files/families/*/family.yaml"))
-PROFILES = sorted(path.stem for path in CHART.glob("files/accelerators/*.yaml"))
+FAMILIES = sorted(path.parent.name for path in LIB.glob("files/families/*/family.yaml"))
+PROFILES = sorted(path.stem for path in LIB.glob("files/accelerators/*.yaml"))
 WORKSPACES: dict[str, Tree] = {
     "emptyDir": {"type": "emptyDir", "size": "5Gi"},
     "newClaim": {"type": "newClaim", "size": "5Gi", "accessMode": "ReadWriteOnce"},
@@ -76,7 +76,7 @@ class Cell:
 
 @cache
 def _data(path: str) -> dict[str, Any]:
-    data: dict[str, Any] = yaml.safe_load((CHART / "files" / f"{path}.yaml").read_text(encoding="utf-8"))
+    data: dict[str, Any] = yaml.safe_load((LIB / "files" / f"{path}.yaml").read_text(encoding="utf-8"))
     return data
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.chart.rules import HAMI, NVIDIA, RULES, Rule
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
-from trainchart.render import CHART, render
+from trainchart.render import LIB, render
 
 ALLOWED: dict[str, tuple[Tree, Tree]] = {
     "http where it is allowed": (
@@ -79,7 +79,7 @@ def test_a_password_in_a_url_is_shown_in_no_spelling(url: str) -> None:
 
 def test_every_rule_of_the_chart_is_among_them() -> None:
     told = [rule.message for rule in RULES.values()]
-    for path in CHART.glob("templates/rules/_*.tpl"):
+    for path in LIB.glob("templates/rules/_*.tpl"):
         for text in re.findall(r'append \$broken \(?(?:printf )?"((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8")):
             words = re.escape(text).replace("%q", '".*"')
             pattern = re.sub(r"%[vds]", ".*", words)

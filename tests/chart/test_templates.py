@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.chart.matrix import CHART, FAMILIES, PROFILES, ROOT
+from tests.chart.matrix import CHART, FAMILIES, LIB, PROFILES, ROOT
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay
 from trainchart.generate import generated
@@ -85,7 +85,7 @@ def test_resource_names_can_be_those_of_the_cluster() -> None:
 
 
 def test_a_user_s_error_ends_the_job_and_anything_else_restarts_it() -> None:
-    codes = json.loads((CHART / "files/runner/exit_codes.json").read_text(encoding="utf-8"))["codes"]
+    codes = json.loads((LIB / "files/runner/exit_codes.json").read_text(encoding="utf-8"))["codes"]
     policies = one(HAMI, "Job")["spec"]["policies"]
     user_errors = [code["code"] for code in codes if code["code"] and not code["retried"]]
     assert user_errors
@@ -214,7 +214,7 @@ def test_the_helm_program_renders_the_same_objects_and_refuses_an_unknown_key(he
 
 def test_templates_tools_and_runner_know_no_family_and_no_accelerator_by_name() -> None:
     names = re.compile("|".join([*FAMILIES, *(profile for profile in PROFILES if profile != "cpu")]))
-    code = [*CHART.glob("templates/**/*.*"), *CHART.glob("files/runner/*"), *(ROOT / "tools").glob("**/*.py")]
+    code = [*CHART.glob("**/templates/**/*.*"), *LIB.glob("files/runner/*"), *(ROOT / "tools").glob("**/*.py")]
     knowing = [path for path in code if names.search(path.read_text(encoding="utf-8"))]
     assert [path for path in knowing if path.parent.name != "families"] == []
 
@@ -226,7 +226,7 @@ def test_a_family_is_a_folder_a_model_a_values_file_and_an_end_to_end_case() -> 
 
 
 def test_an_accelerator_is_a_profile_and_unless_it_is_refused_a_values_file() -> None:
-    data = {name: (CHART / f"files/accelerators/{name}.yaml").read_text(encoding="utf-8") for name in PROFILES}
+    data = {name: (LIB / f"files/accelerators/{name}.yaml").read_text(encoding="utf-8") for name in PROFILES}
     usable = {name for name, text in data.items() if not yaml.safe_load(text).get("refused")}
     assert usable < set(PROFILES)
     assert {path.stem for path in (ROOT / "values/accelerators").glob("*.yaml")} == usable
@@ -234,7 +234,7 @@ def test_an_accelerator_is_a_profile_and_unless_it_is_refused_a_values_file() ->
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_s_defaults_are_the_keys_of_its_model(family: str) -> None:
-    data = yaml.safe_load((CHART / f"files/families/{family}/family.yaml").read_text(encoding="utf-8"))
+    data = yaml.safe_load((LIB / f"files/families/{family}/family.yaml").read_text(encoding="utf-8"))
     assert data["defaults"]["train"].keys() == MODELS[family].model_fields.keys()
 
 
@@ -244,7 +244,7 @@ def test_generated_files_are_what_the_models_make() -> None:
 
 
 def test_the_documented_exit_codes_are_the_runner_s() -> None:
-    codes = json.loads((CHART / "files/runner/exit_codes.json").read_text(encoding="utf-8"))["codes"]
+    codes = json.loads((LIB / "files/runner/exit_codes.json").read_text(encoding="utf-8"))["codes"]
     table = re.findall(
         r"^\| (\d+) \| ([a-z-]+) \|", (ROOT / "docs/runner.md").read_text(encoding="utf-8"), re.MULTILINE
     )

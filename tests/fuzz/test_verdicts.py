@@ -22,7 +22,7 @@ from tests.chart.rules import RULES, Rule
 from tests.tools.test_parity import mutated, refusal
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
-from trainchart.render import CHART, render
+from trainchart.render import CHART, LIB, render
 from trainchart.validate import Report, validate
 
 CASES = int(os.environ.get("FUZZ_CASES", "500"))
@@ -99,14 +99,16 @@ def test_anything_changed_to_anything_gets_one_verdict(tmp_path: Path, helm: str
     assert 0.3 < valid < 0.7, "with the cases of the rules, of which one side is valid"
 
 
-@pytest.mark.parametrize("group", re.findall(r'"(\w+)"', (CHART / "templates/rules/check.yaml").read_text())[1:-1])
+@pytest.mark.parametrize("group", re.findall(r'"(\w+)"', (LIB / "templates/rules/_all.tpl").read_text()))
 def test_rules_that_are_taken_out_are_missed(tmp_path: Path, group: str) -> None:
     """What the first test would see of a chart that forgot a group of rules: broken values that are let through."""
     chart = tmp_path / "train"
     shutil.copytree(CHART, chart)
-    check = chart / "templates/rules/check.yaml"
+    check = chart / "charts/lib/templates/rules/_all.tpl"
     check.write_text(check.read_text(encoding="utf-8").replace(f'"{group}"', '"none"'), encoding="utf-8")
-    (chart / "templates/rules/_none.tpl").write_text('{{ define "train.rules.none" }}[]{{ end }}', encoding="utf-8")
+    (chart / "charts/lib/templates/rules/_none.tpl").write_text(
+        '{{ define "train.rules.none" }}[]{{ end }}', encoding="utf-8"
+    )
     name = "r" * 51 if group == "names" else "run-42"
 
     def let_through(rule: Rule) -> bool:

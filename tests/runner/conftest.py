@@ -24,7 +24,7 @@ from runner import settings as runner_settings
 from runner.context import Context
 from tests.conftest import program
 
-FILES = Path(__file__).parents[2] / "charts" / "train" / "files"
+FILES = Path(__file__).parents[2] / "charts" / "train" / "charts" / "lib" / "files"
 USER, TOKEN = "robot", "canary-s3cret-t0ken"
 UID = "0a1b2c3d-1111-2222-3333-444455556666"
 

@@ -15,7 +15,7 @@ from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from trainchart.families import profile_data
 from trainchart.files import Tree, load_values, overlay
 from trainchart.generate import generated, reference_text
-from trainchart.render import CHART, render
+from trainchart.render import CHART, LIB, render
 from trainchart.shape import misfits
 
 SCHEMA = CHART / "values.schema.json"
@@ -142,7 +142,7 @@ def test_the_reference_has_every_value_every_profile_and_every_family() -> None:
     chart = set(leaves(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")))) - {"train"}
     assert chart <= rows
     for family in FAMILIES:
-        data = yaml.safe_load((CHART / f"files/families/{family}/family.yaml").read_text(encoding="utf-8"))
+        data = yaml.safe_load((LIB / f"files/families/{family}/family.yaml").read_text(encoding="utf-8"))
         assert {f"train.{key}" for key in data["defaults"]["train"]} <= rows
         assert f"(#train-of-family-{family})" in text
     assert all(f"`{profile}`" in text for profile in PROFILES)

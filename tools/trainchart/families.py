@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from trainchart.render import CHART
+from trainchart.render import LIB
 
 if TYPE_CHECKING:
     from trainchart.estimate import Estimate, Layout
@@ -34,11 +34,11 @@ class Family:
 
 
 def family_names() -> list[str]:
-    return sorted(path.parent.name for path in CHART.glob("files/families/*/family.yaml"))
+    return sorted(path.parent.name for path in LIB.glob("files/families/*/family.yaml"))
 
 
 def profile_names() -> list[str]:
-    return sorted(path.stem for path in CHART.glob("files/accelerators/*.yaml"))
+    return sorted(path.stem for path in LIB.glob("files/accelerators/*.yaml"))
 
 
 @cache
@@ -56,5 +56,5 @@ def profile_data(name: str) -> Data:
 def _data(path: str) -> Data:
     import yaml
 
-    data: Data = yaml.safe_load((CHART / "files" / path).read_text(encoding="utf-8"))
+    data: Data = yaml.safe_load((LIB / "files" / path).read_text(encoding="utf-8"))
     return data

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from trainchart.defaults import defaults_text
 from trainchart.families import family_data, family_names, profile_data, profile_names
 from trainchart.preset import accelerator_text, family_text, schema_path, section_of
-from trainchart.render import CHART
+from trainchart.render import CHART, LIB
 from trainchart.values import Values, schema_text
 from trainchart.values.accelerator import Profile
 from trainchart.values.base import Duration, KeyName, ObjectName, Quantity, ResourceName, Section
@@ -25,7 +25,7 @@ Schema = dict[str, Any]
 
 _INTRODUCTION = """\
 <!-- Made from the typed values in tools/trainchart/values/ and the data in files/. Change those, then: make generate -->
-# Values of the chart
+# Values
 
 One release of this chart is one training run. A values file says what is trained, on what, and where the result goes:
 
@@ -47,8 +47,8 @@ def generated() -> dict[Path, str]:
     accelerators = values / "accelerators"
     return {
         CHART / "values.schema.json": schema_text(),
-        CHART / "files/defaults.yaml": defaults_text(),
-        CHART / "README.md": reference_text(),
+        LIB / "files/defaults.yaml": defaults_text(),
+        ROOT / "docs/values.md": reference_text(),
         **{
             values / f"{name}.yaml": family_text(name, schema=schema_path(values))
             for name in family_names()
@@ -63,7 +63,7 @@ def generated() -> dict[Path, str]:
 
 
 def reference_text() -> str:
-    """`charts/train/README.md`: the families, the accelerators, and every value."""
+    """`docs/values.md`: the families, the accelerators, and every value."""
     return "\n".join([_INTRODUCTION, *_families(), *_accelerators(), *_values()])
 
 

@@ -13,8 +13,14 @@ from typing import Any
 from trainchart.errors import RenderError
 
 CHART = Path(__file__).parents[2] / "charts" / "train"
+LIB = CHART / "charts" / "lib"
+"""Where the chart's templates, rules, families, accelerators and runner lie."""
 
 Manifest = dict[str, Any]
+
+# Helm's library brings Go's runtime, which with so small a heap would collect its garbage at every render. It reads this when
+# the library is loaded, which nothing does before this module.
+os.environ.setdefault("GOGC", "800")
 
 
 def render(

@@ -81,8 +81,15 @@ def schema(families: dict[str, type[Section]] | None = None) -> dict[str, Any]:
         )
     document["properties"]["family"]["enum"] = ["", *sorted(families)]
     document["allOf"] = branches
-    # Helm's sub-charts would put `global` into the values; this chart has none, but a parent chart may.
-    document["properties"]["global"] = {"description": "Values of a parent chart; not used.", "type": "object"}
+    # Helm puts these into the values of every chart that has a parent or a library.
+    shared = {"description": "Values of a parent chart; not used.", "type": "object"}
+    document["properties"]["global"] = shared
+    document["properties"]["lib"] = {
+        "description": "Helm's own; not used.",
+        "type": "object",
+        "properties": {"global": shared},
+        "additionalProperties": False,
+    }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(document)}
 
 

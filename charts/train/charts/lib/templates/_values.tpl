@@ -22,7 +22,7 @@ Usage: {{ include "train.load" . }}
 {{- $_ := set $run "profile" (include "train.profile" . | fromYaml) -}}
 {{- $configured := deepCopy .Values -}}
 {{- include "train.prune" $configured -}}
-{{- $_ := set $run "values" (mergeOverwrite (.Files.Get "files/defaults.yaml" | fromYaml) (deepCopy $run.family.defaults) $configured) -}}
+{{- $_ := set $run "values" (mergeOverwrite (.Subcharts.lib.Files.Get "files/defaults.yaml" | fromYaml) (deepCopy $run.family.defaults) $configured) -}}
 {{- $_ := set $run "files" (include "train.files" . | fromJson) -}}
 {{- end -}}
 {{- end -}}
@@ -34,7 +34,7 @@ Usage: {{ include "train.known" (dict "root" . "pattern" PATTERN) }}
 */ -}}
 {{- define "train.known" -}}
 {{- $names := list -}}
-{{- range $path, $_ := .root.Files.Glob .pattern -}}
+{{- range $path, $_ := .root.Subcharts.lib.Files.Glob .pattern -}}
 {{- $names = append $names (ternary (base (dir $path)) (trimSuffix ".yaml" (base $path)) (eq (base $path) "family.yaml")) -}}
 {{- end -}}
 {{- $names | sortAlpha | join ", " -}}
@@ -45,7 +45,7 @@ The chosen family's data, as YAML. Nothing else can be said of a run without it,
 Usage: {{ include "train.family" . | fromYaml }}
 */ -}}
 {{- define "train.family" -}}
-{{- $text := .Files.Get (printf "files/families/%s/family.yaml" (.Values.family | default "-")) -}}
+{{- $text := .Subcharts.lib.Files.Get (printf "files/families/%s/family.yaml" (.Values.family | default "-")) -}}
 {{- if not $text -}}
 {{- $known := include "train.known" (dict "root" . "pattern" "files/families/*/family.yaml") -}}
 {{- if not .Values.family -}}
@@ -64,7 +64,7 @@ Usage: {{ include "train.profile" . | fromYaml }}
 {{- $accelerator := .Values.accelerator | default dict -}}
 {{- $name := $accelerator.profile | default "cpu" -}}
 {{- $own := $accelerator.profiles | default dict -}}
-{{- $text := .Files.Get (printf "files/accelerators/%s.yaml" $name) -}}
+{{- $text := .Subcharts.lib.Files.Get (printf "files/accelerators/%s.yaml" $name) -}}
 {{- if hasKey $own $name -}}
 {{- $profile := deepCopy (get $own $name) -}}
 {{- include "train.prune" $profile -}}

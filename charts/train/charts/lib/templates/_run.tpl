@@ -8,10 +8,10 @@ Usage: {{ include "train.files" . | fromJson }}
 */ -}}
 {{- define "train.files" -}}
 {{- $files := dict -}}
-{{- range $path, $_ := .Files.Glob "files/runner/*" -}}
+{{- range $path, $_ := .Subcharts.lib.Files.Glob "files/runner/*" -}}
 {{- $_ := set $files (printf "runner/%s" (base $path)) $path -}}
 {{- end -}}
-{{- range $path, $_ := .Files.Glob (printf "files/families/%s/*" .Values.family) -}}
+{{- range $path, $_ := .Subcharts.lib.Files.Glob (printf "files/families/%s/*" .Values.family) -}}
 {{- if ne (base $path) "family.yaml" -}}
 {{- $_ := set $files (printf "family/%s" (base $path)) $path -}}
 {{- end -}}
@@ -20,16 +20,16 @@ Usage: {{ include "train.files" . | fromJson }}
 {{- end -}}
 
 {{- /*
-Data of the ConfigMap.
-Usage: {{ include "train.run.data" . | nindent 2 }}
+Data of the ConfigMap, indented by 2: it is long, and indenting it again would take a tenth of the whole render.
+Usage: {{ include "train.run.data" . }}
 */ -}}
 {{- define "train.run.data" -}}
-{{- $root := . -}}
-settings.json: |
-  {{- include "train.settings" . | nindent 2 }}
+{{- $root := . }}
+  settings.json: |
+    {{- include "train.settings" . | nindent 4 }}
 {{- range $target, $path := .Run.files }}
-{{ $target | replace "/" "." }}: |
-  {{- $root.Files.Get $path | nindent 2 }}
+  {{ $target | replace "/" "." }}: |
+    {{- $root.Subcharts.lib.Files.Get $path | nindent 4 }}
 {{- end }}
 {{- end -}}
 

@@ -1,0 +1,37 @@
+{{- /* The pod of `helm test`. Usage: {{ include "train.check" . }} */ -}}
+{{- define "train.check" -}}
+{{- /* Its own scratch workspace: a claim may be bound to another node, or in use by the run. */ -}}
+{{- $scratch := dict "values" (dict "workspace" (dict "type" "emptyDir" "size" "1Gi")) -}}
+{{- $check := merge (dict "Run" (mergeOverwrite (deepCopy .Run) $scratch)) . -}}
+{{- /* `helm test`: can this release's settings, image and Secret reach every repository and revision? */}}
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {{ include "train.name" . }}-check
+  labels:
+    {{- include "train.labels" . | nindent 4 }}
+  annotations:
+    helm.sh/hook: test
+    {{- /* Not hook-succeeded: Helm 3 would delete the pod before --logs reads it. The pod stays until the next check. */}}
+    helm.sh/hook-delete-policy: before-hook-creation
+spec:
+  {{- include "train.pod.spec" $check | nindent 2 }}
+  activeDeadlineSeconds: 300
+  containers:
+    - name: check
+      image: {{ .Run.values.image | quote }}
+      imagePullPolicy: {{ .Run.values.imagePullPolicy }}
+      command: [python3, -m, runner, --check]
+      workingDir: /trainchart
+      env:
+        {{- include "train.pod.env" $check | nindent 8 }}
+      resources:
+        requests: {cpu: 100m, memory: 128Mi}
+        limits: {cpu: "1", memory: 512Mi}
+      securityContext:
+        {{- include "train.pod.securityContext" . | nindent 8 }}
+      volumeMounts:
+        {{- include "train.pod.mounts" $check | nindent 8 }}
+  volumes:
+    {{- include "train.pod.volumes" $check | nindent 4 }}
+{{- end -}}

@@ -1,0 +1,12 @@
+{{- /* The ConfigMap of the run, see _run.tpl. Usage: {{ include "train.configmap" . }} */ -}}
+{{- define "train.configmap" -}}
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ include "train.name.run" . | quote }}
+  labels:
+    {{- include "train.labels" . | nindent 4 }}
+immutable: true
+data:
+  {{- include "train.run.data" . }}
+{{- end -}}

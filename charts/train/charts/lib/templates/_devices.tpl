@@ -1,0 +1,21 @@
+{{- /* The template of device claims. Usage: {{ include "train.devices" . }} */ -}}
+{{- define "train.devices" -}}
+{{- with .Run.profile.deviceClass -}}
+{{- /* Dynamic resource allocation: every pod gets a claim of its own from this template. */ -}}
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaimTemplate
+metadata:
+  name: {{ include "train.name.devices" $ | quote }}
+  labels:
+    {{- include "train.labels" $ | nindent 4 }}
+spec:
+  spec:
+    devices:
+      requests:
+        - name: devices
+          exactly:
+            deviceClassName: {{ quote . }}
+            allocationMode: ExactCount
+            count: {{ int $.Run.values.accelerator.count }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,98 @@
+{{- /* The Volcano Job. Usage: {{ include "train.job" . }} */ -}}
+{{- define "train.job" -}}
+{{- $values := .Run.values -}}
+{{- $profile := .Run.profile -}}
+{{- $replicas := int $values.replicas -}}
+{{- /* Volcano counts tries, not retries, and makes 3 of a 0. */ -}}
+{{- $tries := add1 (int $values.retries) -}}
+{{- /* Every field that Volcano's webhook would fill in is written out: an identical upgrade then changes nothing. */}}
+apiVersion: batch.volcano.sh/v1alpha1
+kind: Job
+metadata:
+  name: {{ include "train.name" . | quote }}
+  labels:
+    {{- include "train.labels" . | nindent 4 }}
+spec:
+  schedulerName: volcano
+  queue: {{ $values.queue | quote }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ quote . }}
+  {{- end }}
+  {{- /* The gang: all pods or none. */}}
+  minAvailable: {{ $replicas }}
+  maxRetry: {{ $tries }}
+  plugins:
+    env: []
+    svc:
+      - --publish-not-ready-addresses=true
+      - --disable-network-policy=true
+  policies:
+    {{- /* A user's error ends the run; the first match wins, so these come before the restart. */}}
+    {{- range (.Subcharts.lib.Files.Get "files/runner/exit_codes.json" | fromJson).codes }}
+    {{- if and .code (not .retried) }}
+    - exitCode: {{ int .code }}
+      action: TerminateJob
+    {{- end }}
+    {{- end }}
+    - events: [PodFailed, PodEvicted]
+      action: RestartJob
+  tasks:
+    - name: train
+      replicas: {{ $replicas }}
+      minAvailable: {{ $replicas }}
+      maxRetry: {{ $tries }}
+      template:
+        metadata:
+          labels:
+            {{- include "train.labels.selector" . | nindent 12 }}
+          {{- with $profile.annotations }}
+          annotations:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+        spec:
+          {{- include "train.pod.spec" . | nindent 10 }}
+          {{- with $profile.runtimeClassName }}
+          runtimeClassName: {{ quote . }}
+          {{- end }}
+          {{- /* The runner keeps the limit itself, with words; this one is for a runner that cannot. */}}
+          activeDeadlineSeconds: {{ add (include "train.seconds" $values.timeLimit) 300 }}
+          {{- /* Time for the trainer to end in order, and to say so. */}}
+          terminationGracePeriodSeconds: 60
+          {{- if $profile.deviceClass }}
+          resourceClaims:
+            - name: devices
+              resourceClaimTemplateName: {{ include "train.name.devices" . | quote }}
+          {{- end }}
+          containers:
+            - name: train
+              image: {{ $values.image | quote }}
+              imagePullPolicy: {{ $values.imagePullPolicy }}
+              command: [python3, -m, runner]
+              workingDir: /trainchart
+              env:
+                {{- include "train.pod.env" . | nindent 16 }}
+              ports:
+                - name: rendezvous
+                  containerPort: 23456
+                  protocol: TCP
+              resources:
+                {{- with $values.resources.requests }}
+                requests:
+                  {{- toYaml . | nindent 18 }}
+                {{- end }}
+                {{- $accelerator := include "train.accelerator.limits" . | fromJson }}
+                {{- if $profile.deviceClass }}
+                claims:
+                  - name: devices
+                {{- end }}
+                {{- with merge $accelerator ($values.resources.limits | default dict) }}
+                limits:
+                  {{- toYaml . | nindent 18 }}
+                {{- end }}
+              securityContext:
+                {{- include "train.pod.securityContext" . | nindent 16 }}
+              volumeMounts:
+                {{- include "train.pod.mounts" . | nindent 16 }}
+          volumes:
+            {{- include "train.pod.volumes" . | nindent 12 }}
+{{- end -}}

@@ -1,0 +1,34 @@
+{{- /* The NetworkPolicy. Usage: {{ include "train.networkpolicy" . }} */ -}}
+{{- define "train.networkpolicy" -}}
+{{- if .Run.values.networkPolicy.enabled -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  {{- /* Not the Job's own name: a NetworkPolicy of that name is Volcano's to delete. */}}
+  name: {{ include "train.name" . }}-run
+  labels:
+    {{- include "train.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "train.labels.selector" . | nindent 6 }}
+  policyTypes:
+    - Ingress
+    {{- if .Run.values.networkPolicy.egress }}
+    - Egress
+    {{- end }}
+  ingress:
+    - from:
+        - podSelector:
+            matchLabels:
+              {{- include "train.labels.selector" . | nindent 14 }}
+  {{- with .Run.values.networkPolicy.egress }}
+  egress:
+    - to:
+        - podSelector:
+            matchLabels:
+              {{- include "train.labels.selector" $ | nindent 14 }}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end -}}

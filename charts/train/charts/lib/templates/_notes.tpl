@@ -1,0 +1,43 @@
+{{- /* What Helm prints after the installation. Usage: {{ include "train.notes" . }} */ -}}
+{{- define "train.notes" -}}
+{{- $values := .Run.values -}}
+{{- $namespace := .Release.Namespace -}}
+{{- $name := include "train.name" . -}}
+Run {{ $name }}: {{ .Run.family.title }} on {{ .Run.profile.title }}, {{ int $values.replicas }} pod(s) in queue {{ $values.queue }}.
+
+Follow it:
+  kubectl -n {{ $namespace }} get vcjob {{ $name }} -w
+  kubectl -n {{ $namespace }} logs -f {{ $name }}-train-0
+{{- if gt (int $values.replicas) 1 }}
+All of its pods (when one of them ends the run by an error of its own, only that one stays):
+  kubectl -n {{ $namespace }} logs -f -l volcano.sh/job-name={{ $name }} --prefix --tail=-1
+{{- end }}
+
+Wait for its end ("helm --wait" does not know a Volcano Job's end). Completed is success; Failed, Terminated and Aborted are not:
+  kubectl -n {{ $namespace }} wait vcjob/{{ $name }} --for=jsonpath='{.status.state.phase}'=Completed --timeout={{ $values.timeLimit }}
+
+Its result, or why it failed, as JSON:
+  kubectl -n {{ $namespace }} get pod {{ $name }}-train-0 -o jsonpath='{.status.containerStatuses[0].state.terminated.message}'
+
+No pod after a minute? Volcano says why on the run's PodGroup:
+  kubectl -n {{ $namespace }} describe podgroup -l app.kubernetes.io/instance={{ $name }}
+
+Check repositories, revisions and the Secret:
+  helm test {{ $name }} -n {{ $namespace }} --logs
+{{ if eq $values.publish.type "git" }}
+The result goes to {{ $values.publish.repository }}, branch {{ $values.publish.branch | default "sft-<date>-<time>" }}.
+{{- else }}
+The result stays in the workspace, in {{ $values.workspace.directory | default $name }}/artifacts.
+{{- end }}
+{{- if eq $values.workspace.type "emptyDir" }}
+The workspace is an emptyDir: {{ if gt (int $values.replicas) 1 }}every pod clones for itself, and {{ end }}a restarted run begins anew.
+{{- else if eq $values.workspace.type "newClaim" }}
+"helm uninstall {{ $name }}" {{ if $values.workspace.keep }}keeps{{ else }}deletes{{ end }} the workspace, claim {{ $name }}-workspace.
+{{- else }}
+The workspace is claim {{ $values.workspace.claimName }}; "helm uninstall {{ $name }}" keeps it.
+{{- end }}
+{{- range include "train.warnings" . | fromJsonArray }}
+
+Warning: {{ . }}
+{{- end }}
+{{- end -}}

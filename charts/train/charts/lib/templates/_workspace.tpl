@@ -1,0 +1,24 @@
+{{- /* The claim of the workspace. Usage: {{ include "train.workspace" . }} */ -}}
+{{- define "train.workspace" -}}
+{{- if eq .Run.values.workspace.type "newClaim" -}}
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: {{ include "train.name.claim" . | quote }}
+  labels:
+    {{- include "train.labels" . | nindent 4 }}
+  {{- if .Run.values.workspace.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{- end }}
+spec:
+  accessModes:
+    - {{ .Run.values.workspace.accessMode }}
+  {{- with .Run.values.workspace.storageClassName }}
+  storageClassName: {{ quote . }}
+  {{- end }}
+  resources:
+    requests:
+      storage: {{ .Run.values.workspace.size | quote }}
+{{- end }}
+{{- end -}}
