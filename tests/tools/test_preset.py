@@ -258,6 +258,6 @@ def test_the_first_line_leads_an_editor_to_the_schema(tmp_path: Path, capsys: py
     file.parent.mkdir()
     assert preset("yolov5", "-o", str(file)) == ExitCode.OK
     (path,) = re.findall(r"\A# yaml-language-server: \$schema=(\S+)\n", file.read_text(encoding="utf-8"))
-    assert (file.parent / path).resolve() == (CHART / "values.schema.json").resolve()
+    assert (file.parent / path).resolve() == (ROOT / "values/schema.json").resolve()
     assert preset("yolov5", "--schema", "https://example.com/schema.json") == ExitCode.OK
     assert capsys.readouterr().out.startswith("# yaml-language-server: $schema=https://example.com/schema.json\n")

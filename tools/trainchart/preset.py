@@ -185,7 +185,7 @@ def schema_path(folder: Path) -> str:
     """The chart's schema, as a file in `folder` names it."""
     from trainchart.render import CHART
 
-    return Path(os.path.relpath(CHART / "values.schema.json", folder)).as_posix()
+    return Path(os.path.relpath(CHART.parents[1] / "values" / "schema.json", folder)).as_posix()
 
 
 def sharing_profiles() -> list[str]:
