@@ -135,7 +135,7 @@ def is_checkpoint(path: Path) -> bool:
 def changed(path: Path) -> int:
     """When a file, or the newest file of a folder, was written."""
     files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names] if path.is_dir() else []
-    return max(part.stat().st_mtime_ns for part in [*files, path])
+    return max(part.lstat().st_mtime_ns for part in files or [path])
 
 
 def layout(context: Context, _shapes: Dict[str, Any]) -> None:
