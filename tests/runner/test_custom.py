@@ -304,7 +304,9 @@ def test_a_description_beside_a_checkpoint_says_how_far_it_is(tmp_path: Path) ->
     write(tmp_path, "1.bin")
     (tmp_path / "1.bin.json").write_text('{"epoch": 3, "finished": true}')
     assert probe(tmp_path / "1.bin") == {"ok": True, "epoch": 3.0, "finished": True}
+    assert probe(tmp_path / "1.bin.json") == {"ok": True, "epoch": 3.0, "finished": True}
     (tmp_path / "1.bin.json").write_text("{}")
+    assert probe(tmp_path / "1.bin.json") == {"ok": True}
     assert "does not say the epoch" in probe(tmp_path / "1.bin")["reason"]
 
 

@@ -1,6 +1,7 @@
 """Is a checkpoint whole, as far as that can be seen without the program? Argument: {"path", "train"}.
 
-Formats with a known end are read to it. `<checkpoint>.json` beside it may say {"epoch": N, "finished": true}.
+Formats with a known end are read to it. `<checkpoint>.json` beside it, or the checkpoint where it is JSON itself, may say
+{"epoch": N, "finished": true}.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ def probe(path: Path) -> Dict[str, Any]:
         if problem:
             return no(f"{file.name} {problem}")
     description = path.with_name(f"{path.name}.json")
-    if not description.exists():
+    if not description.exists() and path.suffix != ".json":
         return {"ok": True}
     try:
-        said = json.loads(description.read_text(encoding="utf-8"))
+        said = json.loads((description if description.exists() else path).read_text(encoding="utf-8"))
         return {"ok": True, "epoch": float(said["epoch"]), "finished": said.get("finished") is True}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        return no(f"{description.name} does not say the epoch: {error!r}")
+        return no(f"{description.name} does not say the epoch: {error!r}") if description.exists() else {"ok": True}
 
 
 def broken(file: Path) -> str:

@@ -26,7 +26,7 @@ def probe(backend: str, count: int) -> Dict[str, Any]:
         return {"ok": True, "devices": ["cpu"]}
     files, by_torch = device_files(backend), torch_devices(backend)
     if max(len(files), by_torch) >= wanted or backend not in FILES:
-        return {"ok": True, "devices": files or by_torch}
+        return {"ok": True, "devices": files or [f"{backend}:{index}" for index in range(by_torch)]}
     return {
         "ok": False,
         "reason": f"the run asks for {wanted} {backend} devices, and the pod has {len(files)} of their device files in /dev"
