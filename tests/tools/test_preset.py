@@ -120,7 +120,7 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing"], "family: 'nothing' is not one of yolov5"),
+        (["nothing"], f"family: 'nothing' is not one of {', '.join(FAMILIES)}"),
         (["yolov5", "--accelerator", "nothing"], 'accelerator.profile: there is no profile "nothing"; choose one of: amd,'),
         (["yolov5", "--accelerator", "../cpu"], "accelerator.profile: '../cpu' does not look like"),
         (["yolov5", "--accelerator", "hami"], f"accelerator.profile: hami cannot run: {profile_data('hami')['refused']}"),
