@@ -54,10 +54,10 @@ def ensure(cases: Iterable[Case]) -> World:
         admin.apply(*_namespace(), *_volume(), *_account())
         admin.kubectl("apply", "-f", str(ROOT / "deploy" / "submitter.yaml"))
         submitter = Kube(_kubeconfig_of(admin, ACCOUNT), NAMESPACE)
-    sources = {}
     for case in cases:
         _require_image(case)
-        sources.update({name: make(case.image_name) for name, make in case.sources.items()})
+    wanted = {name: (make, case.image_name) for case in cases for name, make in case.sources.items()}
+    sources = {name: make(image) for name, (make, image) in wanted.items()}
     with step("scenario: user, token and repositories on the git server", ADVICE) as current:
         _unless_there(lambda: server.create_user(TEAM))
         repositories = dict.fromkeys([*sources, *(name for case in cases for name in case.results)])
