@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import docker
-from .docker import ImageSet
+from .docker import Base, ImageSet
 from .steps import BIN, HERE, step
 from .tools import (
     CONTROL_PLANE,
@@ -146,8 +146,11 @@ def prepare() -> ImageSet:
 
 
 def training_images(folders: Iterable[str]) -> list[str]:
-    """Builds images to train in, on the base that `prepare` has made."""
-    return docker.build_training_images(folders, DEBIAN, docker.image_key(DEBIAN) or "")
+    """Builds images to train in, on the bases that `prepare` has made."""
+    bases = {"BASE": DEBIAN, "DEBIAN_12": NODE_DEBIAN}
+    return docker.build_training_images(
+        folders, {argument: Base(name, docker.image_key(name) or "") for argument, name in bases.items()}
+    )
 
 
 # As Debian's own images do: no documentation, and nothing kept of what apt downloads.

@@ -10,6 +10,12 @@ from trainchart.files import Tree, load_values
 NVIDIA = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/nvidia.yaml")
 HAMI = load_values(ROOT / "values/yolov5.yaml")
 CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
+CUSTOM = load_values(ROOT / "values/custom.yaml")
+
+
+LR: Tree = {"lr0": {"low": 0.001, "high": 0.1, "log": True}}
+SEARCH: Tree = {"trials": 4, "metric": "metrics/mAP_0.5", "space": LR}
+SHARED: Tree = {"type": "existingClaim", "claimName": "data", "accessMode": "ReadWriteMany"}
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,130 @@ RULES: dict[str, Rule] = {
         kept={"dataset": {"repository": "https://git.example.com/other.git"}},
         message="dataset.repository: is empty, and family yolov5 needs it; set the URL of a git repository",
     ),
+    "a key of another type of source": Rule(
+        HAMI,
+        broken={"dataset": {"claimName": "coco"}},
+        kept={"dataset": {"type": "claim", "claimName": "coco", "repository": ""}},
+        message='dataset.claimName: is "coco", but dataset.type git has no use for it; leave it empty, or set dataset.type: claim',
+    ),
+    "a claim without its name": Rule(
+        HAMI,
+        broken={"dataset": {"type": "claim", "repository": ""}},
+        kept={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "subPath": "v1..2/coco8"}},
+        message="dataset.claimName: is empty, and dataset.type claim needs it; name a PersistentVolumeClaim of this namespace",
+    ),
+    "an object store without a bucket": Rule(
+        HAMI,
+        broken={"dataset": {"type": "s3", "repository": "", "endpoint": "https://s3.example.com"}},
+        kept={"dataset": {"type": "s3", "repository": "", "endpoint": "https://s3.example.com", "bucket": "coco"}},
+        message="dataset.bucket: is empty, and dataset.type s3 needs it; name a bucket",
+    ),
+    "an object store with a user in its URL": Rule(
+        HAMI,
+        broken={
+            "dataset": {
+                "type": "s3",
+                "repository": "",
+                "endpoint": "https://me:sesame@s3.example.com",
+                "bucket": "coco",
+            }
+        },
+        kept={
+            "dataset": {
+                "type": "s3",
+                "repository": "",
+                "endpoint": "http://minio:9000/",
+                "bucket": "coco",
+                "secretName": "s3",
+            }
+        },
+        message="dataset.endpoint: must be the URL of an object store and nothing more, such as https://s3.example.com; credentials come from dataset.secretName",
+    ),
+    "a folder outside the volume": Rule(
+        HAMI,
+        broken={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "subPath": "../other"}},
+        kept={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "subPath": "a..b/other"}},
+        message='dataset.subPath: "../other" leaves the volume; give a path inside it',
+    ),
+    "a cached claim": Rule(
+        HAMI,
+        broken={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "cached": True}},
+        kept={"dataset": {"cached": True}, "cache": {"claimName": "cache"}},
+        message="dataset.cached: is true, but a claim is a volume already; set it to false",
+    ),
+    "a cached source without a cache": Rule(
+        HAMI,
+        broken={"model": {"cached": True}},
+        kept={"model": {"cached": True}, "cache": {"claimName": "cache", "readOnly": True}},
+        message="model.cached: is true, and there is no cache; set cache.claimName",
+    ),
+    "a cache that is read and is none": Rule(
+        HAMI,
+        broken={"cache": {"readOnly": True}},
+        kept={"cache": {"readOnly": True, "claimName": "cache"}},
+        message="cache.readOnly: is true, and there is no cache; set cache.claimName",
+    ),
+    "a tracking server with a user in its URL": Rule(
+        HAMI,
+        broken={"mlflow": {"trackingUri": "https://me:sesame@mlflow.example.com"}},
+        kept={"mlflow": {"trackingUri": "http://mlflow.kubeflow:5000/base"}},
+        message="mlflow.trackingUri: must be an http:// or https:// URL without user and password; credentials come from mlflow.secretName",
+    ),
+    "a tracking secret without a key": Rule(
+        HAMI,
+        broken={"mlflow": {"trackingUri": "https://mlflow.example.com", "secretName": "mlflow", "userKey": "user"}},
+        kept={
+            "mlflow": {
+                "trackingUri": "https://mlflow.example.com",
+                "secretName": "mlflow",
+                "userKey": "user",
+                "passwordKey": "password",
+            }
+        },
+        message='mlflow.secretName: is "mlflow", and nothing says which of its keys to use; set mlflow.tokenKey, or userKey and passwordKey',
+    ),
+    "a search without a metric": Rule(
+        HAMI,
+        broken={"tune": {"trials": 4, "space": LR}},
+        kept={"tune": {"trials": 4, "space": LR, "metric": "metrics/mAP_0.5"}},
+        message="tune.metric: is empty, and trials are compared by it; name a metric as the log of a training calls it",
+    ),
+    "a search of nothing": Rule(
+        HAMI,
+        broken={"tune": {"trials": 4, "metric": "metrics/mAP_0.5"}},
+        kept={"tune": {"trials": 0, "metric": "metrics/mAP_0.5"}},
+        message="tune.space: is empty, so that all trials would be alike; name at least one parameter",
+    ),
+    "more pods than trials": Rule(
+        CPU,
+        broken={"tune": {**SEARCH, "trials": 2}, "replicas": 3, "workspace": SHARED},
+        kept={"tune": {**SEARCH, "trials": 3}, "replicas": 3, "workspace": SHARED},
+        message="replicas: 3 pods for tune.trials 2 would leave some without a trial; lower replicas, or raise tune.trials",
+    ),
+    "a search whose pods share nothing": Rule(
+        CPU,
+        broken={"tune": SEARCH, "replicas": 2},
+        kept={"tune": SEARCH, "replicas": 1},
+        message="workspace.type: is emptyDir, and the 2 pods of a search share one workspace; use a claim",
+    ),
+    "a parameter without values": Rule(
+        HAMI,
+        broken={"tune": {**SEARCH, "space": {"lr0": {"low": 0.1}}}},
+        kept={"tune": {**SEARCH, "space": {"lr0": {"choices": [0.1]}}}},
+        message="tune.space.lr0: needs either choices or low and high; give one of them",
+    ),
+    "a range that is upside down": Rule(
+        HAMI,
+        broken={"tune": {**SEARCH, "space": {"lr0": {"low": 0.5, "high": 0.25}}}},
+        kept={"tune": {**SEARCH, "space": {"lr0": {"low": 0.25, "high": 0.5}}}},
+        message="tune.space.lr0: low 0.5 is not less than high 0.25; correct the range",
+    ),
+    "a logarithm of nothing": Rule(
+        HAMI,
+        broken={"tune": {**SEARCH, "space": {"lr0": {"low": 0, "high": 0.25, "log": True}}}},
+        kept={"tune": {**SEARCH, "space": {"lr0": {"low": 0, "high": 0.25}}}},
+        message="tune.space.lr0: low is 0, and a range by its logarithm begins above 0; raise it, or set log: false",
+    ),
     "no output repository": Rule(
         HAMI,
         broken={"publish": {"repository": ""}},
@@ -218,5 +348,11 @@ RULES: dict[str, Rule] = {
         broken={"train": {"epoch": 3}},
         kept={"train": {"epochs": 3}},
         message="train.epoch: family yolov5 has no such setting; it has arguments, batchSize, data, device, epochs, imageSize, weights, workers",
+    ),
+    "a setting that the family needs": Rule(
+        CUSTOM,
+        broken={"train": {"command": []}},
+        kept={"train": {"command": ["true"]}},
+        message="train.command: is empty, and family custom cannot run without it; docs/values.md shows what it may be",
     ),
 }

@@ -222,7 +222,7 @@ def secret(tmp_path: Path) -> Path:
 
 def sample_settings() -> dict[str, Any]:
     """The example of docs/runner.md, so that the two cannot drift apart."""
-    text = (FILES.parents[2] / "docs" / "runner.md").read_text(encoding="utf-8")
+    text = (FILES.parents[4] / "docs" / "runner.md").read_text(encoding="utf-8")
     sample: dict[str, Any] = json.loads(text.split("## Settings", 1)[1].split("```json", 1)[1].split("```", 1)[0])
     return sample
 
@@ -244,7 +244,11 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
             target[last] = value
         home = tmp_path / name
         home.mkdir(exist_ok=True)
-        for link, target_path in (("runner", FILES / "runner"), ("family", family or FILES / "families" / "yolov5")):
+        for link, target_path in (
+            ("runner", FILES / "runner"),
+            ("features", FILES / "features"),
+            ("family", family or FILES / "families" / "yolov5"),
+        ):
             if not (home / link).is_symlink():
                 (home / link).symlink_to(target_path)
         (home / "settings.json").write_text(json.dumps(settings))

@@ -6,12 +6,14 @@ import importlib.util
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 from runner.context import Context
 from runner.errors import FamilyError
@@ -41,6 +43,51 @@ def test_the_trainer_s_arguments_are_the_values(hooks: ModuleType, make_context:
     assert options["--weights"] == str(context.model / "models" / "yolov5n.pt")
     assert (options["--img"], options["--device"], options["--project"]) == ("640", "cpu", str(context.output))
     assert argv[-2:] == ["--exist-ok", "--cos-lr"]
+    assert options["--save-period"] == "1"
+
+
+def test_a_resumed_training_takes_its_arguments_from_the_checkpoint_s_folder(
+    hooks: ModuleType, make_context: Callable[..., Context]
+) -> None:
+    context = make_context({})
+    weights = context.output / "train" / "weights"
+    weights.mkdir(parents=True)
+    for name in ("last.pt", "best.pt", "epoch0.pt", "epoch2.pt", "epoch10.pt"):
+        (weights / name).touch()
+    assert [path.name for path in hooks.checkpoints(context)] == ["last.pt", "epoch10.pt", "epoch2.pt", "epoch0.pt"]
+    assert [path.name for path in hooks.stale(context)] == ["epoch0.pt"]
+    context.resume_from = weights / "epoch10.pt"
+    assert hooks.train_arguments(context) == ["train.py", "--resume", str(weights / "epoch10.pt")]
+
+
+def test_a_trial_s_hyper_parameters_come_after_those_of_the_file(
+    hooks: ModuleType, make_context: Callable[..., Context]
+) -> None:
+    context = make_context({"train.arguments": ["--hyp", "data/hyps/mine.yaml", "--cos-lr"]})
+    (context.model / "data/hyps").mkdir(parents=True)
+    (context.model / "data/hyps/mine.yaml").write_text("lr0: 0.01\nmomentum: 0.9")
+    context.output.mkdir(parents=True)
+    assert "data/hyps/mine.yaml" in hooks.train_arguments(context)
+    context.hyperparameters = {"lr0": 0.5}
+    hooks.configure(context)
+    file = context.output / "hyperparameters.yaml"
+    assert yaml.safe_load(file.read_text()) == {"lr0": 0.5, "momentum": 0.9}
+    argv = hooks.train_arguments(context)
+    assert argv.count("--hyp") == 1
+    assert argv[argv.index("--hyp") + 1] == str(file)
+    assert argv[-1] == "--cos-lr"
+
+
+def test_a_torn_best_pt_is_not_exported(hooks: ModuleType, make_context: Callable[..., Context]) -> None:
+    context = make_context({})
+    weights = context.output / "train" / "weights"
+    weights.mkdir(parents=True)
+    (weights / "best.pt").write_bytes(b"PK torn")
+    (weights / "last.pt").touch()
+    assert hooks.trained(context).name == "last.pt"
+    with zipfile.ZipFile(weights / "best.pt", "w") as whole:
+        whole.writestr("data.pkl", "x")
+    assert hooks.trained(context).name == "best.pt"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trainchart.values.base import KeyName, ObjectName, Open, Quantity, Section, Text
+from trainchart.values.base import Count, Empty, KeyName, ObjectName, Open, Quantity, Section, Text
+
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 
 
 class ResourceList(Section):
@@ -54,16 +56,86 @@ class Git(Section):
 
 
 class Source(Section):
+    type: Literal["git", "claim", "s3"] = Field(
+        "git", description="git: a repository. claim: a volume of the cluster. s3: an S3-compatible object store."
+    )
     repository: Text = Field(
-        None, description="URL of the git repository.", examples=["https://git.example.com/team/model.git"]
+        None, description="git: URL of the repository.", examples=["https://git.example.com/team/model.git"]
     )
     revision: Text = Field(
-        None, description="Branch, tag or full commit; empty: the default branch.", examples=["main", "v7.0"]
+        None, description="git: branch, tag or full commit; empty: the default branch.", examples=["main", "v7.0"]
     )
+    claimName: ObjectName = Field(
+        None, description="claim: a PersistentVolumeClaim, mounted read-only.", examples=["coco"]
+    )
+    subPath: Text = Field(None, description="claim: a folder of it; empty: all of it.", examples=["datasets/coco8"])
+    endpoint: Text = Field(
+        None, description="s3: URL of the object store.", examples=["https://s3.eu-central-1.amazonaws.com"]
+    )
+    bucket: Text = Field(None, description="s3: the bucket.", examples=["datasets"])
+    prefix: Text = Field(None, description="s3: a folder of the bucket; empty: all of it.", examples=["coco"])
+    region: Text = Field(None, description="s3: region of the signature.", examples=["us-east-1"])
+    secretName: ObjectName = Field(
+        None, description="s3: Secret with the access key; empty for a public bucket.", examples=["s3-credentials"]
+    )
+    accessKeyKey: KeyName = Field("AWS_ACCESS_KEY_ID", description="s3: key of the access key's id in the Secret.")
+    secretKeyKey: KeyName = Field("AWS_SECRET_ACCESS_KEY", description="s3: key of the secret access key in it.")
+    cached: bool = Field(False, description="Keep it in the cache volume, for this and later runs.")
 
 
 class Dataset(Source):
     path: Text = Field(None, description="Where it lies in the run's folder.", examples=["datasets/coco128"])
+
+
+class Cache(Section):
+    claimName: ObjectName = Field(
+        None, description="PersistentVolumeClaim that keeps sources for many runs.", examples=["models-cache"]
+    )
+    readOnly: bool = Field(False, description="Only read it: it was filled beforehand.")
+
+
+class Mlflow(Section):
+    trackingUri: Text = Field(
+        None, description="URL of the MLflow server; empty: no tracking.", examples=["https://mlflow.example.com"]
+    )
+    experiment: Text = Field(None, description="Experiment; empty: the namespace.", examples=["detectors"])
+    secretName: ObjectName = Field(None, description="Secret with the credentials; empty: none.", examples=["mlflow"])
+    tokenKey: KeyName | Literal[""] | None = Field(None, description="Key of a bearer token in it.")
+    userKey: KeyName | Literal[""] | None = Field(None, description="Key of the user in it, with passwordKey.")
+    passwordKey: KeyName | Literal[""] | None = Field(None, description="Key of the password in it.")
+
+
+class Parameter(Section):
+    """What a parameter may be: choices, or a range."""
+
+    choices: list[str | float | bool] | None = Field(
+        None, min_length=1, description="One of these.", examples=[["SGD", "AdamW"]]
+    )
+    low: float | None = Field(None, description="Least value of a range.", examples=[0.00001])
+    high: float | None = Field(None, description="Greatest value of a range.", examples=[0.1])
+    log: bool = Field(False, description="Search the range by its logarithm.")
+    integer: bool = Field(False, description="Whole numbers of the range only.")
+
+
+class Tune(Section):
+    trials: Annotated[int, Field(ge=0, le=10000)] | Empty = Field(
+        None,
+        description="Trainings to try; 0 or empty: one training, no search. As many at the same time as there are replicas.",
+        examples=[20],
+    )
+    metric: Text = Field(None, description="Metric to compare trials by, as the log calls it.", examples=["mAP50"])
+    goal: Literal["maximize", "minimize"] = Field("maximize", description="Whether more of it is better.")
+    gracePeriod: Count = Field(
+        None,
+        description="Epochs that every trial gets before it may be given up; empty: none is given up.",
+        examples=[5],
+    )
+    failureLimit: int = Field(0, ge=0, description="Trials that may fail before the run does.")
+    seed: int = Field(0, ge=0, description="Makes the search of one pod repeatable; 0: it is not.")
+    space: dict[ParameterName, Parameter] | None = Field(
+        None,
+        description="What is tried: settings of the family (such as batchSize), or hyper-parameters of its trainer (such as lr0).",
+    )
 
 
 class Publish(Section):

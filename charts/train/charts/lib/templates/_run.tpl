@@ -11,6 +11,11 @@ Usage: {{ include "train.files" . | fromJson }}
 {{- range $path, $_ := .Subcharts.lib.Files.Glob "files/runner/*" -}}
 {{- $_ := set $files (printf "runner/%s" (base $path)) $path -}}
 {{- end -}}
+{{- range $feature := include "train.features" . | fromJsonArray -}}
+{{- range $path, $_ := $.Subcharts.lib.Files.Glob (printf "files/features/%s/*" $feature) -}}
+{{- $_ := set $files (printf "features/%s/%s" $feature (base $path)) $path -}}
+{{- end -}}
+{{- end -}}
 {{- range $path, $_ := .Subcharts.lib.Files.Glob (printf "files/families/%s/*" .Values.family) -}}
 {{- if ne (base $path) "family.yaml" -}}
 {{- $_ := set $files (printf "family/%s" (base $path)) $path -}}
@@ -20,17 +25,37 @@ Usage: {{ include "train.files" . | fromJson }}
 {{- end -}}
 
 {{- /*
-Data of the ConfigMap, indented by 2: it is long, and indenting it again would take a tenth of the whole render.
+The optional parts of the runner that this run uses (folders of files/features/), as JSON.
+Usage: {{ include "train.features" . | fromJsonArray }}
+*/ -}}
+{{- define "train.features" -}}
+{{- $features := list -}}
+{{- range include "train.sources" . | fromJsonArray -}}
+{{- if eq (get $.Run.values .).type "s3" -}}
+{{- $features = append $features "s3" -}}
+{{- end -}}
+{{- end -}}
+{{- if .Run.values.mlflow.trackingUri -}}
+{{- $features = append $features "mlflow" -}}
+{{- end -}}
+{{- if .Run.values.tune.trials -}}
+{{- $features = append $features "tune" -}}
+{{- end -}}
+{{- $features | uniq | toJson -}}
+{{- end -}}
+
+{{- /*
+Data of the ConfigMap, indented by 2. The programs are packed beforehand (tools/trainchart/pack.py) and included as they are.
 Usage: {{ include "train.run.data" . }}
 */ -}}
-{{- define "train.run.data" -}}
-{{- $root := . }}
+{{- define "train.run.data" }}
   settings.json: |
     {{- include "train.settings" . | nindent 4 }}
-{{- range $target, $path := .Run.files }}
-  {{ $target | replace "/" "." }}: |
-    {{- $root.Subcharts.lib.Files.Get $path | nindent 4 }}
-{{- end }}
+{{ .Subcharts.lib.Files.Get "files/packed/runner.yaml" -}}
+{{- range include "train.features" . | fromJsonArray -}}
+{{- $.Subcharts.lib.Files.Get (printf "files/packed/features.%s.yaml" .) -}}
+{{- end -}}
+{{- .Subcharts.lib.Files.Get (printf "files/packed/families.%s.yaml" .Values.family) -}}
 {{- end -}}
 
 {{- /*

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from dataclasses import asdict
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from . import lfs, process
 from .context import Context
@@ -22,24 +22,38 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
         return False
     shutil.rmtree(context.artifacts, ignore_errors=True)
     context.artifacts.mkdir(parents=True)
-    argv = [sys.executable, *family.call("export_arguments", "export-failed")]
-    done = process.run(argv, context.model, family.environment())
-    if done.code != 0:
-        raise RunnerError(
-            "export-failed", f"the exporter ended with code {done.code}: {cause(done.tail)}", "see its output above"
-        )
+    argv = command(family)
+    if argv:
+        cwd = context.model if context.model.is_dir() else context.folder
+        done = process.run(argv, cwd, family.environment())
+        if done.code != 0:
+            raise RunnerError(
+                "export-failed", f"the exporter ended with code {done.code}: {cause(done.tail)}", "see its output above"
+            )
     argument = {
         "output": str(context.output),
+        "artifacts": str(context.artifacts),
         "train": context.train,
         "maxBatchSize": context.settings.publish.max_batch_size,
     }
     family.call("layout", "export-failed", family.probe("export", argument, "export-failed"))
+    for report in context.reports:
+        shutil.copyfile(report, context.artifacts / report.name)
     if not any(lfs.files(context.artifacts)):
         raise RunnerError("export-failed", "the family's layout wrote no artifacts", "see the output above")
     extra = family.call("model_card", "export-failed") if family.has("model_card") else {}
     (context.artifacts / "README.md").write_text(model_card(context, metrics, extra), encoding="utf-8")
     context.workspace.mark("export", depends_on(context))
     return True
+
+
+def command(family: Family) -> List[str]:
+    """The exporter's whole argument list; nothing where the family's layout is all there is to do."""
+    if family.has("export_command"):
+        return [str(word) for word in family.call("export_command", "export-failed")]
+    if family.has("export_arguments"):
+        return [sys.executable, *(str(word) for word in family.call("export_arguments", "export-failed"))]
+    return []
 
 
 def depends_on(context: Context) -> Any:
@@ -57,6 +71,7 @@ def model_card(context: Context, metrics: Dict[str, Any], extra: Dict[str, Any])
         "run": settings.run.name,
         "sources": {name: asdict(pinned) for name, pinned in context.sources.items()},
         "metrics": metrics,
+        **({"search": context.search} if context.search else {}),
         **extra,
     }
     lines = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()), "---", ""]

@@ -25,6 +25,8 @@ def completed(
         **_head("completed", context),
         **branch,
         "sources": _sources(context),
+        **({"resumed": context.resumed} if context.resumed else {}),
+        **({"search": context.search} if context.search else {}),
         "metrics": metrics,
         "files": files,
         "stages": context.stages,

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Dict, List, NoReturn, Tuple
 from urllib.parse import urlsplit
@@ -51,9 +51,57 @@ class GitSettings:
 
 @dataclass(frozen=True)
 class Source:
-    repository: str
-    revision: str
-    path: str
+    """Where model or dataset comes from; which of the keys have a meaning depends on the type."""
+
+    type: str  # "git", "claim" or "s3"
+    path: str  # where it lies in the run's folder
+    cached: bool = False  # kept in the cache volume for later runs
+    repository: str = ""  # git
+    revision: str = ""
+    claim: str = ""  # claim: its name, for people
+    mount: str = ""  # where the pod has it
+    endpoint: str = ""  # s3
+    bucket: str = ""
+    prefix: str = ""
+    region: str = ""
+    credentials: str = ""  # folder of the mounted secret; "" for none
+    access_key_key: str = ""
+    secret_key_key: str = ""
+    secret_name: str = ""
+
+    @property
+    def location(self) -> str:
+        """What it is, in one word for logs and the result."""
+        if self.type == "s3":
+            return f"{self.endpoint}/{self.bucket}/{self.prefix}".rstrip("/")
+        return f"claim:{self.claim}" if self.type == "claim" else self.repository
+
+
+@dataclass(frozen=True)
+class Cache:
+    path: str  # "" for none
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Mlflow:
+    tracking_uri: str  # "" for none
+    experiment: str = ""
+    credentials: str = ""  # folder of the mounted secret; "" for none
+    token_key: str = ""
+    user_key: str = ""
+    password_key: str = ""
+
+
+@dataclass(frozen=True)
+class Tune:
+    trials: int  # 0: no search, one training
+    metric: str = ""
+    goal: str = "maximize"
+    grace_period: int = 0  # epochs before a trial may be given up; 0: never
+    failure_limit: int = 0
+    seed: int = 0  # 0: another search every time
+    space: Dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,15 +142,21 @@ class Settings:
     workspace: WorkspaceSettings
     git: GitSettings
     sources: Dict[str, Source]
+    cache: Cache
+    mlflow: Mlflow
+    image: str
     accelerator: Accelerator
     shared_memory_bytes: int
     topology: Topology
     train: Dict[str, Any]
+    tune: Tune
     publish: Publish
 
     def repositories(self) -> List[Tuple[str, str]]:
         """Every repository of the run with the values key that names it."""
-        found = [(f"{name}.repository", source.repository) for name, source in self.sources.items()]
+        found = [
+            (f"{name}.repository", source.repository) for name, source in self.sources.items() if source.type == "git"
+        ]
         if self.publish.type == "git":
             found.append(("publish.repository", self.publish.repository))
         return found
@@ -126,7 +180,11 @@ def _decode(kind: Any, data: Any, key: str) -> Any:
         _expect(isinstance(data, dict), key, "must be an object")
         hints = typing.get_type_hints(kind)
         fields = {_camel(field.name): field for field in dataclasses.fields(kind)}
-        required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+        required = {
+            name
+            for name, field in fields.items()
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        }
         prefix = f"{key}." if key else ""
         for name in sorted(required - set(data)):
             _invalid(prefix + name, "is missing")
@@ -149,6 +207,7 @@ def _decode(kind: Any, data: Any, key: str) -> Any:
 def _validate(settings: Settings) -> None:
     _expect(settings.version == VERSION, "version", f"must be {VERSION}")
     _expect(settings.family.launcher in ("python", "torchrun"), "family.launcher", "must be python or torchrun")
+    _expect(settings.tune.goal in ("maximize", "minimize"), "tune.goal", "must be maximize or minimize")
     _expect(settings.publish.type in ("git", "none"), "publish.type", "must be git or none")
     for key, number in (("replicas", settings.topology.replicas), ("processes", settings.topology.processes)):
         _expect(number >= 1, f"topology.{key}", "must be at least 1")
@@ -156,6 +215,7 @@ def _validate(settings: Settings) -> None:
     _expect(Path(settings.workspace.path).is_absolute(), "workspace.path", "must be an absolute path")
     _expect(_is_inside(settings.workspace.directory), "workspace.directory", "must be a relative path without '..'")
     for name, source in settings.sources.items():
+        _expect(source.type in ("git", "claim", "s3"), f"sources.{name}.type", "must be git, claim or s3")
         _expect(_is_inside(source.path), f"sources.{name}.path", "must be a relative path without '..'")
         _expect(
             not re.search(r"^-|[\x00-\x20]", source.revision),

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, List
 
 from runner.context import Context
 from runner.errors import FamilyError
 
+DEFAULT_HYPERPARAMETERS = "data/hyps/hyp.scratch-low.yaml"
+HYPERPARAMETERS = "hyperparameters.yaml"
 COPIED = ("hyp.yaml", "opt.yaml", "results.csv")
 
 
 def train_arguments(context: Context) -> List[str]:
+    if context.resume_from:
+        return ["train.py", "--resume", str(context.resume_from)]  # it reads the rest from the opt.yaml beside it
     train = context.train
     values = {
         "--img": train["imageSize"],
@@ -26,8 +32,34 @@ def train_arguments(context: Context) -> List[str]:
         "--device": device(context),
         "--project": context.output,
         "--name": "train",
+        **({"--hyp": context.output / HYPERPARAMETERS} if context.hyperparameters else {}),
+        "--save-period": 1,  # last.pt may be half written when a pod dies: the one before it must be there too
     }
-    return ["train.py", *(str(word) for pair in values.items() for word in pair), "--exist-ok", *train["arguments"]]
+    words = [str(word) for pair in values.items() for word in pair]
+    return ["train.py", *words, "--exist-ok", *arguments(context)]
+
+
+def arguments(context: Context) -> List[str]:
+    """The user's own; a trial's file of hyper-parameters has taken in the one that they name."""
+    given = [str(argument) for argument in context.train["arguments"]]
+    if context.hyperparameters and "--hyp" in given:
+        at = given.index("--hyp")
+        del given[at : at + 2]
+    return given
+
+
+def configure(context: Context) -> None:
+    """A trial's hyper-parameters: those of the file that train.py would read, and after them the trial's own, which YAML's readers take."""
+    if not context.hyperparameters:
+        return
+    base = (context.model / base_hyperparameters(context)).read_text(encoding="utf-8")
+    own = "".join(f"{name}: {json.dumps(value)}\n" for name, value in sorted(context.hyperparameters.items()))
+    (context.output / HYPERPARAMETERS).write_text(f"{base.rstrip()}\n{own}", encoding="utf-8")
+
+
+def base_hyperparameters(context: Context) -> str:
+    arguments = list(context.train["arguments"])
+    return str(arguments[arguments.index("--hyp") + 1]) if "--hyp" in arguments[:-1] else DEFAULT_HYPERPARAMETERS
 
 
 def train_environment(context: Context) -> Dict[str, str]:
@@ -56,8 +88,22 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
     return [{**row, "epoch": int(row["epoch"]) + 1} for row in rows]
 
 
+def checkpoints(context: Context) -> List[Path]:
+    weights = context.output / "train" / "weights"
+    return [path for path in (weights / "last.pt", *_by_epoch(weights)) if path.is_file()]
+
+
+def stale(context: Context) -> List[Path]:
+    return _by_epoch(context.output / "train" / "weights")[2:]
+
+
+def _by_epoch(weights: Path) -> List[Path]:
+    numbered = [path for path in weights.glob("epoch*.pt") if path.stem[len("epoch") :].isdigit()]
+    return sorted(numbered, key=lambda path: int(path.stem[len("epoch") :]), reverse=True)
+
+
 def export_arguments(context: Context) -> List[str]:
-    best = context.output / "train" / "weights" / "best.pt"
+    best = trained(context)
     if not best.is_file():
         raise FamilyError(
             f"the training left no {best.relative_to(context.workspace.root)}",
@@ -76,15 +122,21 @@ def export_arguments(context: Context) -> List[str]:
     ]
 
 
+def trained(context: Context) -> Path:
+    """best.pt; or last.pt where a pod died while it wrote best.pt (a whole one is a zip file with its directory at the end)."""
+    best, last = (context.output / "train" / "weights" / name for name in ("best.pt", "last.pt"))
+    return last if best.is_file() and not zipfile.is_zipfile(str(best)) and last.is_file() else best
+
+
 def layout(context: Context, shapes: Dict[str, Any]) -> None:
-    trained = context.output / "train"
-    missing = [name for name in COPIED if not (trained / name).is_file()]
+    folder = context.output / "train"
+    missing = [name for name in COPIED if not (folder / name).is_file()]
     if missing:
         raise FamilyError(f"the trainer did not write {', '.join(missing)}", "use the train.py of YOLOv5 7.0")
     (context.artifacts / "1").mkdir()
-    shutil.copyfile(trained / "weights" / "best.torchscript", context.artifacts / "1" / "model.pt")
+    shutil.copyfile(trained(context).with_suffix(".torchscript"), context.artifacts / "1" / "model.pt")
     for name in COPIED:
-        shutil.copyfile(trained / name, context.artifacts / name)
+        shutil.copyfile(folder / name, context.artifacts / name)
     (context.artifacts / "config.pbtxt").write_text(
         triton_config(context, shapes["input"], shapes["output"]), encoding="utf-8"
     )
