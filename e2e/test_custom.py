@@ -13,6 +13,8 @@ from e2e.kube import poll, terminated
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM
 
+pytestmark = pytest.mark.family("custom")
+
 
 def lines(release: Release, rank: int) -> list[str]:
     return [line for line in release.log(rank).splitlines() if line.startswith("descend: ")]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import docker
-from .docker import ImageSet
+from .docker import Base, ImageSet
 from .steps import BIN, HERE, step
 from .tools import (
     CONTROL_PLANE,
@@ -128,7 +128,7 @@ def prepare() -> ImageSet:
     for image in [*CONTROL_PLANE_IMAGES, *SERVICE_IMAGES]:
         _build(image)
     _build_node()
-    training = docker.build_training_images(DEBIAN, docker.image_key(DEBIAN) or "")
+    training = training_images(docker.QUICK_IMAGES)
     drop_build_cache()
     return ImageSet(
         node=NODE,
@@ -142,6 +142,14 @@ def prepare() -> ImageSet:
             "basic.admission_image_name": "trainchart/vc-webhook-manager",
         },
         load=(*(image.name for image in SERVICE_IMAGES), *training),
+    )
+
+
+def training_images(folders: Iterable[str]) -> list[str]:
+    """Builds images to train in, on the bases that `prepare` has made."""
+    bases = {"BASE": DEBIAN, "DEBIAN_12": NODE_DEBIAN}
+    return docker.build_training_images(
+        folders, {argument: Base(name, docker.image_key(name) or "") for argument, name in bases.items()}
     )
 
 
