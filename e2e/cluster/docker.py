@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -133,8 +134,17 @@ class ImageSet:
     load: tuple[str, ...]  # what the node gets from this host's Docker instead of pulling it
 
 
-# Folders of e2e/images: each is built as trainchart/FOLDER:TAG on Debian 13.
-TRAINING_IMAGES = {"train-cpu-yolov5": "7.0.14", "custom-minimal": "12"}
+def _training_images() -> dict[str, str]:
+    """Folders of e2e/images with their tags: the values of the end-to-end runs name them."""
+    files = [*HERE.parent.glob("values/*.yaml"), *HERE.parent.glob("families/*/values.yaml")]
+    named = [
+        re.search(r"^image: trainchart/([\w.-]+):(\S+)$", file.read_text(), re.MULTILINE) for file in sorted(files)
+    ]
+    return {image[1]: image[2] for image in named if image}
+
+
+# Each is built as trainchart/FOLDER:TAG, on Debian 13 where its Dockerfile has the argument BASE.
+TRAINING_IMAGES = _training_images()
 
 
 def build_training_images(base: str, base_key: str) -> list[str]:
