@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -133,8 +134,17 @@ class ImageSet:
     load: tuple[str, ...]  # what the node gets from this host's Docker instead of pulling it
 
 
-# Folders of e2e/images: each is built as trainchart/FOLDER:TAG.
-TRAINING_IMAGES = {"train-cpu-yolov5": "7.0.14", "custom-minimal": "12"}
+def _training_images() -> dict[str, str]:
+    """Folders of e2e/images with their tags: the values of the end-to-end runs name them."""
+    files = [*HERE.parent.glob("values/*.yaml"), *HERE.parent.glob("families/*/values.yaml")]
+    named = [
+        re.search(r"^image: trainchart/([\w.-]+):(\S+)$", file.read_text(), re.MULTILINE) for file in sorted(files)
+    ]
+    return {image[1]: image[2] for image in named if image}
+
+
+# Each is built as trainchart/FOLDER:TAG.
+TRAINING_IMAGES = _training_images()
 # What `make run` and `make e2e` train in; the others are built when they are asked for.
 QUICK_IMAGES = ("train-cpu-yolov5",)
 

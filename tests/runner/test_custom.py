@@ -179,8 +179,14 @@ def test_a_script_without_a_line_for_its_interpreter_is_told(tmp_path: Path) -> 
     write(tmp_path, "run.sh")
     (tmp_path / "run.sh").chmod(0o755)
     assert "names its interpreter" in look("train.command", ["./run.sh"], tmp_path)["reason"]
-    (tmp_path / "run.sh").write_text("#!/bin/sh\n")
-    assert look("train.command", ["./run.sh"], tmp_path) == {}
+    for text in ("#!/bin/sh\n", "#! /bin/sh -e\n"):
+        (tmp_path / "run.sh").write_text(text)
+        assert look("train.command", ["./run.sh"], tmp_path) == {}
+    (tmp_path / "run.sh").write_bytes(b"#!/bin/sh\r\necho\r\n")
+    assert (
+        r'names "/bin/sh\r", which the image does not have' in look("train.command", ["./run.sh"], tmp_path)["reason"]
+    )
+    assert look("train.command", ["/bin/sh"], tmp_path) == {}
 
 
 def test_without_repositories_an_image_needs_no_git(

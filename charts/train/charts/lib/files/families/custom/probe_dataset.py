@@ -29,18 +29,26 @@ def look(key: str, argv: List[str], folder: Path) -> Dict[str, Any]:
     if not path.is_file():
         return no(f"{key}: there is no file {path}", f"correct {key}; a relative path is seen from {folder}")
     if not os.access(str(path), os.X_OK):
-        fix = f"git update-index --chmod=+x {program}, or name its interpreter: [bash, {program}]"
-        return no(f"{key}: {path} is not executable", fix)
+        return no(
+            f"{key}: {path} is not executable",
+            f"git update-index --chmod=+x {program}, or name its interpreter: [bash, {program}]",
+        )
     with path.open("rb") as file:
-        if file.read(4)[:2] != b"#!" and not is_binary(path):
-            fix = f"give it a first line such as #!/bin/sh, or name its interpreter: [bash, {program}]"
-            return no(f"{key}: {path} is a text without a line that names its interpreter", fix)
+        first = file.readline(1024)
+    name_it = f"or name its interpreter: [bash, {program}]"
+    if first[:2] == b"#!":
+        interpreter = first[2:].strip(b" \t\n").split(b" ")[0].decode("utf-8", "replace")
+        if not os.path.exists(interpreter):  # noqa: PTH110
+            return no(
+                f"{key}: the first line of {path} names {json.dumps(interpreter)}, which the image does not have",
+                f"correct the line (a \\r at its end comes from Windows), {name_it}",
+            )
+    elif b"\0" not in first:
+        return no(
+            f"{key}: {path} is a text without a line that names its interpreter",
+            f"give it a first line such as #!/bin/sh, {name_it}",
+        )
     return {}
-
-
-def is_binary(path: Path) -> bool:
-    with path.open("rb") as file:
-        return b"\0" in file.read(1024)
 
 
 def no(reason: str, fix: str) -> Dict[str, Any]:
