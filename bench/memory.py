@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-IMAGE = "trainchart/train-cpu-yolov5:7.0.14"
+IMAGE = "trainchart/train-cpu-yolo:8.4.190"
 FAMILY = "yolov5"
 TOLERANCE = 0.1
 PARTS = ("parameters", "gradients", "optimizer", "copies", "activations")

@@ -26,7 +26,7 @@ SECRET = "git-credentials"
 CA_BUNDLE = "git-ca"
 CLAIM = "shared"
 ACCOUNT = "submitter"
-IMAGE = f"trainchart/train-cpu-yolov5:{TRAINING_IMAGES['train-cpu-yolov5']}"
+IMAGE = f"trainchart/train-cpu-yolo:{TRAINING_IMAGES['train-cpu-yolo']}"
 ADVICE = "`python3 -m e2e.cluster status` says whether cluster and git server stand."
 
 RESULTS = "yolov5-trained"
