@@ -59,7 +59,8 @@ class Cell:
         backend = self.data["backend"]
         if self.data.get("refused") or backend not in self._family["backends"]:
             yield "accelerator.profile"
-        if several and backend not in self._family["multiProcessBackends"]:
+        most = self._family.get("maxReplicas") or self.replicas
+        if self.replicas > most or (several and backend not in self._family["multiProcessBackends"]):
             yield "replicas"
         if several and WORKSPACES[self.workspace].get("accessMode") == "ReadWriteOnce":
             yield "workspace.accessMode"

@@ -123,6 +123,88 @@ RULES: dict[str, Rule] = {
         kept={"dataset": {"repository": "https://git.example.com/other.git"}},
         message="dataset.repository: is empty, and family yolov5 needs it; set the URL of a git repository",
     ),
+    "a key of another type of source": Rule(
+        HAMI,
+        broken={"dataset": {"claimName": "coco"}},
+        kept={"dataset": {"type": "claim", "claimName": "coco", "repository": ""}},
+        message='dataset.claimName: is "coco", but dataset.type git has no use for it; leave it empty, or set dataset.type: claim',
+    ),
+    "a claim without its name": Rule(
+        HAMI,
+        broken={"dataset": {"type": "claim", "repository": ""}},
+        kept={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "subPath": "v1..2/coco8"}},
+        message="dataset.claimName: is empty, and dataset.type claim needs it; name a PersistentVolumeClaim of this namespace",
+    ),
+    "an object store without a bucket": Rule(
+        HAMI,
+        broken={"dataset": {"type": "s3", "repository": "", "endpoint": "https://s3.example.com"}},
+        kept={"dataset": {"type": "s3", "repository": "", "endpoint": "https://s3.example.com", "bucket": "coco"}},
+        message="dataset.bucket: is empty, and dataset.type s3 needs it; name a bucket",
+    ),
+    "an object store with a user in its URL": Rule(
+        HAMI,
+        broken={
+            "dataset": {
+                "type": "s3",
+                "repository": "",
+                "endpoint": "https://me:sesame@s3.example.com",
+                "bucket": "coco",
+            }
+        },
+        kept={
+            "dataset": {
+                "type": "s3",
+                "repository": "",
+                "endpoint": "http://minio:9000/",
+                "bucket": "coco",
+                "secretName": "s3",
+            }
+        },
+        message="dataset.endpoint: must be the URL of an object store and nothing more, such as https://s3.example.com; credentials come from dataset.secretName",
+    ),
+    "a folder outside the volume": Rule(
+        HAMI,
+        broken={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "subPath": "../other"}},
+        kept={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "subPath": "a..b/other"}},
+        message='dataset.subPath: "../other" leaves the volume; give a path inside it',
+    ),
+    "a cached claim": Rule(
+        HAMI,
+        broken={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "cached": True}},
+        kept={"dataset": {"cached": True}, "cache": {"claimName": "cache"}},
+        message="dataset.cached: is true, but a claim is a volume already; set it to false",
+    ),
+    "a cached source without a cache": Rule(
+        HAMI,
+        broken={"model": {"cached": True}},
+        kept={"model": {"cached": True}, "cache": {"claimName": "cache", "readOnly": True}},
+        message="model.cached: is true, and there is no cache; set cache.claimName",
+    ),
+    "a cache that is read and is none": Rule(
+        HAMI,
+        broken={"cache": {"readOnly": True}},
+        kept={"cache": {"readOnly": True, "claimName": "cache"}},
+        message="cache.readOnly: is true, and there is no cache; set cache.claimName",
+    ),
+    "a tracking server with a user in its URL": Rule(
+        HAMI,
+        broken={"mlflow": {"trackingUri": "https://me:sesame@mlflow.example.com"}},
+        kept={"mlflow": {"trackingUri": "http://mlflow.kubeflow:5000/base"}},
+        message="mlflow.trackingUri: must be an http:// or https:// URL without user and password; credentials come from mlflow.secretName",
+    ),
+    "a tracking secret without a key": Rule(
+        HAMI,
+        broken={"mlflow": {"trackingUri": "https://mlflow.example.com", "secretName": "mlflow", "userKey": "user"}},
+        kept={
+            "mlflow": {
+                "trackingUri": "https://mlflow.example.com",
+                "secretName": "mlflow",
+                "userKey": "user",
+                "passwordKey": "password",
+            }
+        },
+        message='mlflow.secretName: is "mlflow", and nothing says which of its keys to use; set mlflow.tokenKey, or userKey and passwordKey',
+    ),
     "no output repository": Rule(
         HAMI,
         broken={"publish": {"repository": ""}},

@@ -222,7 +222,7 @@ def secret(tmp_path: Path) -> Path:
 
 def sample_settings() -> dict[str, Any]:
     """The example of docs/runner.md, so that the two cannot drift apart."""
-    text = (FILES.parents[2] / "docs" / "runner.md").read_text(encoding="utf-8")
+    text = (FILES.parents[4] / "docs" / "runner.md").read_text(encoding="utf-8")
     sample: dict[str, Any] = json.loads(text.split("## Settings", 1)[1].split("```json", 1)[1].split("```", 1)[0])
     return sample
 

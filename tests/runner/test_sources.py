@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from runner import lfs, prepare, rendezvous
+from runner import checkout, lfs, prepare, rendezvous
 from runner.context import Context, Pinned
 from runner.errors import RunnerError
 from runner.git import Git
@@ -37,7 +37,9 @@ def name(server: Server, tmp_path: Path) -> str:
 def context(server: Server, name: str, make_context: Callable[..., Context]) -> Context:
     return make_context(
         {
-            "sources": {"model": {"repository": f"{server.url}/{name}", "revision": "", "path": "model"}},
+            "sources": {
+                "model": {"type": "git", "repository": f"{server.url}/{name}", "revision": "", "path": "model"}
+            },
             "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1},
         }
     )
@@ -49,7 +51,8 @@ def remote(server: Server, name: str) -> Remote:
 
 def fetch(context: Context, commit: str) -> int:
     url = context.settings.sources["model"].repository
-    return prepare.fetch(context, Git(context), "model", Pinned(url, "main", commit))
+    tree = context.source_path("model")
+    return checkout.fetch(Git(context), "model", Pinned(url, "main", commit), tree, context.workspace.room)
 
 
 def refused(call: Callable[[], Any]) -> RunnerError:
@@ -295,7 +298,9 @@ def test_a_shared_workspace_is_prepared_once_for_all_ranks(
 ) -> None:
     commit = push(server, name, {"a.pt": "a" * 2000}, lfs="*.pt")
     changes = {
-        "sources": {"model": {"repository": f"{server.url}/{name}", "revision": "main", "path": "model"}},
+        "sources": {
+            "model": {"type": "git", "repository": f"{server.url}/{name}", "revision": "main", "path": "model"}
+        },
         "topology.replicas": 2,
         "workspace.shared": True,
     }
@@ -334,18 +339,19 @@ def test_rank_0_tells_its_commits_and_nobody_else_is_believed(make_context: Call
     zero.sources = {
         name: Pinned(source.repository, "main", str(index) * 40) for index, (name, source) in enumerate(sources.items())
     }
-    rendezvous.serve_pins(zero)
-    assert rendezvous.ask_pins(one) == zero.sources
+    rendezvous.tell(zero, "commits", {name: asdict(pin) for name, pin in zero.sources.items()})
+    assert rendezvous.ask(one, "commits", rendezvous.parse_pins) == zero.sources
     later = gang(make_context, port=port, VC_TASK_INDEX="1", JOB_ATTEMPT="1")
-    error = refused(lambda: rendezvous.ask_pins(later))
+    error = refused(lambda: rendezvous.ask(later, "commits", rendezvous.parse_pins))
     assert (error.exit.name, "another run or attempt" in error.reason) == ("peer-lost", True)
-    for line in (b"", b"[]", b'{"run": 1, "sources": {}}', b"\xff\n"):
+    for line in (b"", b"[]", b'{"run": 1, "decided": {}}', b"\xff\n"):
         with pytest.raises(OSError, match=r"."):
-            rendezvous.parse_pins(one, line)
+            rendezvous.decision(one, "commits", line)
+    with pytest.raises(rendezvous.NotYetError):
+        rendezvous.decision(one, "checkpoint", json.dumps({"run": f"{one.uid}/0", "decided": {}}).encode())
     zero.sources["model"] = Pinned(sources["model"].repository, "main", "--upload-pack=evil")
-    evil = {"run": f"{one.uid}/0", "sources": {name: asdict(pin) for name, pin in zero.sources.items()}}
     with pytest.raises(OSError, match="no commit"):
-        rendezvous.parse_pins(one, json.dumps(evil).encode())
+        rendezvous.parse_pins(one, {name: asdict(pin) for name, pin in zero.sources.items()})
 
 
 def test_the_service_s_name_must_lead_to_rank_0(make_context: Callable[..., Context]) -> None:

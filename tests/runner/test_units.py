@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_pod_s_program_is_python_3_8_and_the_runner_needs_no_library(path: Pat
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.level == 0
     }
-    assert imported <= set(sys.stdlib_module_names) | {"runner"}
+    assert imported <= set(sys.stdlib_module_names) | {"runner", "features"}
 
 
 def test_every_exit_code_is_used_and_every_used_one_exists() -> None:
@@ -299,14 +300,18 @@ def test_the_kernel_s_counters_are_read_in_both_cgroup_versions(
 
 
 def test_torchrun_is_used_for_more_than_one_process(make_context: Callable[..., Context]) -> None:
-    assert train.command(make_context({}), ["train.py"]) == [sys.executable, "train.py"]
-    gang = train.command(make_context({"topology.replicas": 2}, VC_TASK_INDEX="1"), ["train.py"])
+    family: Any = SimpleNamespace(has=lambda hook: False, call=lambda hook, failure: ["train.py"])
+    assert train.command(make_context({}), family) == [sys.executable, "train.py"]
+    gang = train.command(make_context({"topology.replicas": 2}, VC_TASK_INDEX="1"), family)
     assert gang[1:3] == ["-m", "torch.distributed.run"]
     assert (
         " ".join(gang[3:])
         == "--nnodes 2 --nproc_per_node 1 --node_rank 1 --master_addr run-42-master --master_port 23456 train.py"
     )
-    assert train.command(make_context({"topology.replicas": 2, "family.launcher": "python"}), ["train.py"]) == [
-        sys.executable,
-        "train.py",
-    ]
+    alone = train.command(make_context({"topology.replicas": 2, "family.launcher": "python"}), family)
+    assert alone == [sys.executable, "train.py"]
+
+
+def test_a_family_may_start_a_program_of_the_image_s_own(make_context: Callable[..., Context]) -> None:
+    family: Any = SimpleNamespace(has=lambda hook: hook == "train_command", call=lambda hook, failure: ["colossal", 1])
+    assert train.command(make_context({"topology.replicas": 2}), family) == ["colossal", "1"]

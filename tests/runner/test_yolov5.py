@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +42,33 @@ def test_the_trainer_s_arguments_are_the_values(hooks: ModuleType, make_context:
     assert options["--weights"] == str(context.model / "models" / "yolov5n.pt")
     assert (options["--img"], options["--device"], options["--project"]) == ("640", "cpu", str(context.output))
     assert argv[-2:] == ["--exist-ok", "--cos-lr"]
+    assert options["--save-period"] == "1"
+
+
+def test_a_resumed_training_takes_its_arguments_from_the_checkpoint_s_folder(
+    hooks: ModuleType, make_context: Callable[..., Context]
+) -> None:
+    context = make_context({})
+    weights = context.output / "train" / "weights"
+    weights.mkdir(parents=True)
+    for name in ("last.pt", "best.pt", "epoch0.pt", "epoch2.pt", "epoch10.pt"):
+        (weights / name).touch()
+    assert [path.name for path in hooks.checkpoints(context)] == ["last.pt", "epoch10.pt", "epoch2.pt", "epoch0.pt"]
+    assert [path.name for path in hooks.stale(context)] == ["epoch0.pt"]
+    context.resume_from = weights / "epoch10.pt"
+    assert hooks.train_arguments(context) == ["train.py", "--resume", str(weights / "epoch10.pt")]
+
+
+def test_a_torn_best_pt_is_not_exported(hooks: ModuleType, make_context: Callable[..., Context]) -> None:
+    context = make_context({})
+    weights = context.output / "train" / "weights"
+    weights.mkdir(parents=True)
+    (weights / "best.pt").write_bytes(b"PK torn")
+    (weights / "last.pt").touch()
+    assert hooks.trained(context).name == "last.pt"
+    with zipfile.ZipFile(weights / "best.pt", "w") as whole:
+        whole.writestr("data.pkl", "x")
+    assert hooks.trained(context).name == "best.pt"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from trainchart.values.accelerator import Accelerator
 from trainchart.values.base import Duration, ObjectName, Open, Quantity, Section
 from trainchart.values.families import FAMILIES
 from trainchart.values.sections import (
+    Cache,
     Dataset,
     Git,
+    Mlflow,
     NetworkPolicy,
     Publish,
     Resources,
@@ -46,8 +48,10 @@ class Values(Section):
     git: Git | None = Field(None, description="Credentials and certificates for all repositories.")
     model: Source | None = Field(None, description="The model: sources of the trainer and starting weights.")
     dataset: Dataset | None = Field(None, description="The data to train on.")
+    cache: Cache | None = Field(None, description="A volume that keeps sources with `cached: true` for many runs.")
     train: Open | None = Field(None, description="The family's own settings.")
     publish: Publish | None = Field(None, description="Where the result goes.")
+    mlflow: Mlflow | None = Field(None, description="Tracking of parameters and metrics on an MLflow server.")
     env: dict[EnvironmentName, str] | None = Field(
         None, description="Additional environment of the trainer; never for secrets."
     )

@@ -54,16 +54,53 @@ class Git(Section):
 
 
 class Source(Section):
+    type: Literal["git", "claim", "s3"] = Field(
+        "git", description="git: a repository. claim: a volume of the cluster. s3: an S3-compatible object store."
+    )
     repository: Text = Field(
-        None, description="URL of the git repository.", examples=["https://git.example.com/team/model.git"]
+        None, description="git: URL of the repository.", examples=["https://git.example.com/team/model.git"]
     )
     revision: Text = Field(
-        None, description="Branch, tag or full commit; empty: the default branch.", examples=["main", "v7.0"]
+        None, description="git: branch, tag or full commit; empty: the default branch.", examples=["main", "v7.0"]
     )
+    claimName: ObjectName = Field(
+        None, description="claim: a PersistentVolumeClaim, mounted read-only.", examples=["coco"]
+    )
+    subPath: Text = Field(None, description="claim: a folder of it; empty: all of it.", examples=["datasets/coco8"])
+    endpoint: Text = Field(
+        None, description="s3: URL of the object store.", examples=["https://s3.eu-central-1.amazonaws.com"]
+    )
+    bucket: Text = Field(None, description="s3: the bucket.", examples=["datasets"])
+    prefix: Text = Field(None, description="s3: a folder of the bucket; empty: all of it.", examples=["coco"])
+    region: Text = Field(None, description="s3: region of the signature.", examples=["us-east-1"])
+    secretName: ObjectName = Field(
+        None, description="s3: Secret with the access key; empty for a public bucket.", examples=["s3-credentials"]
+    )
+    accessKeyKey: KeyName = Field("AWS_ACCESS_KEY_ID", description="s3: key of the access key's id in the Secret.")
+    secretKeyKey: KeyName = Field("AWS_SECRET_ACCESS_KEY", description="s3: key of the secret access key in it.")
+    cached: bool = Field(False, description="Keep it in the cache volume, for this and later runs.")
 
 
 class Dataset(Source):
     path: Text = Field(None, description="Where it lies in the run's folder.", examples=["datasets/coco128"])
+
+
+class Cache(Section):
+    claimName: ObjectName = Field(
+        None, description="PersistentVolumeClaim that keeps sources for many runs.", examples=["models-cache"]
+    )
+    readOnly: bool = Field(False, description="Only read it: it was filled beforehand.")
+
+
+class Mlflow(Section):
+    trackingUri: Text = Field(
+        None, description="URL of the MLflow server; empty: no tracking.", examples=["https://mlflow.example.com"]
+    )
+    experiment: Text = Field(None, description="Experiment; empty: the namespace.", examples=["detectors"])
+    secretName: ObjectName = Field(None, description="Secret with the credentials; empty: none.", examples=["mlflow"])
+    tokenKey: KeyName | Literal[""] | None = Field(None, description="Key of a bearer token in it.")
+    userKey: KeyName | Literal[""] | None = Field(None, description="Key of the user in it, with passwordKey.")
+    passwordKey: KeyName | Literal[""] | None = Field(None, description="Key of the password in it.")
 
 
 class Publish(Section):

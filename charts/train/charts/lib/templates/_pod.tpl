@@ -114,6 +114,51 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
   mountPath: /var/run/trainchart/ca
   readOnly: true
 {{- end }}
+{{- range $name := include "train.sources" . | fromJsonArray }}
+{{- $source := get $.Run.values $name }}
+{{- if eq $source.type "claim" }}
+- name: {{ $name }}
+  mountPath: /sources/{{ $name }}
+  {{- with $source.subPath }}
+  subPath: {{ quote . }}
+  {{- end }}
+  readOnly: true
+{{- else if and (eq $source.type "s3") $source.secretName }}
+- name: {{ $name }}
+  mountPath: /var/run/trainchart/{{ $name }}
+  readOnly: true
+{{- end }}
+{{- end }}
+{{- if .Run.values.cache.claimName }}
+- name: cache
+  mountPath: /cache
+  {{- if .Run.values.cache.readOnly }}
+  readOnly: true
+  {{- end }}
+{{- end }}
+{{- if and .Run.values.mlflow.trackingUri .Run.values.mlflow.secretName }}
+- name: mlflow
+  mountPath: /var/run/trainchart/mlflow
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- /*
+A volume with keys of a Secret, each a file. A missing Secret or key is told by the runner in words; without `optional` the pod
+would hang before it starts.
+Usage: {{ include "train.pod.secret" (dict "name" VOLUME "secret" SECRET "keys" LIST) }}
+*/ -}}
+{{- define "train.pod.secret" -}}
+- name: {{ .name }}
+  secret:
+    secretName: {{ quote .secret }}
+    defaultMode: 0440
+    optional: true
+    items:
+      {{- range compact .keys }}
+      - key: {{ quote . }}
+        path: {{ quote . }}
+      {{- end }}
 {{- end -}}
 
 {{- /*
@@ -143,17 +188,7 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
     medium: Memory
     sizeLimit: {{ $values.sharedMemory | quote }}
 {{- if $values.git.secretName }}
-- name: git
-  secret:
-    secretName: {{ $values.git.secretName | quote }}
-    defaultMode: 0440
-    {{- /* A missing Secret or key is told by the runner in words; without this the pod would hang before it starts. */}}
-    optional: true
-    items:
-      - key: {{ $values.git.userKey | quote }}
-        path: {{ $values.git.userKey | quote }}
-      - key: {{ $values.git.tokenKey | quote }}
-        path: {{ $values.git.tokenKey | quote }}
+{{ include "train.pod.secret" (dict "name" "git" "secret" $values.git.secretName "keys" (list $values.git.userKey $values.git.tokenKey)) }}
 {{- end }}
 {{- if $values.git.caBundle.configMapName }}
 - name: ca
@@ -163,5 +198,27 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
     items:
       - key: {{ $values.git.caBundle.key | quote }}
         path: ca.crt
+{{- end }}
+{{- range $name := include "train.sources" . | fromJsonArray }}
+{{- $source := get $values $name }}
+{{- if eq $source.type "claim" }}
+- name: {{ $name }}
+  persistentVolumeClaim:
+    claimName: {{ quote $source.claimName }}
+    readOnly: true
+{{- else if and (eq $source.type "s3") $source.secretName }}
+{{ include "train.pod.secret" (dict "name" $name "secret" $source.secretName "keys" (list $source.accessKeyKey $source.secretKeyKey)) }}
+{{- end }}
+{{- end }}
+{{- with $values.cache.claimName }}
+- name: cache
+  persistentVolumeClaim:
+    claimName: {{ quote . }}
+    {{- if $values.cache.readOnly }}
+    readOnly: true
+    {{- end }}
+{{- end }}
+{{- if and $values.mlflow.trackingUri $values.mlflow.secretName }}
+{{ include "train.pod.secret" (dict "name" "mlflow" "secret" $values.mlflow.secretName "keys" (list $values.mlflow.tokenKey $values.mlflow.userKey $values.mlflow.passwordKey)) }}
 {{- end }}
 {{- end -}}

@@ -11,12 +11,34 @@ Usage: {{ include "train.files" . | fromJson }}
 {{- range $path, $_ := .Subcharts.lib.Files.Glob "files/runner/*" -}}
 {{- $_ := set $files (printf "runner/%s" (base $path)) $path -}}
 {{- end -}}
+{{- range $feature := include "train.features" . | fromJsonArray -}}
+{{- range $path, $_ := $.Subcharts.lib.Files.Glob (printf "files/features/%s/*" $feature) -}}
+{{- $_ := set $files (printf "features/%s/%s" $feature (base $path)) $path -}}
+{{- end -}}
+{{- end -}}
 {{- range $path, $_ := .Subcharts.lib.Files.Glob (printf "files/families/%s/*" .Values.family) -}}
 {{- if ne (base $path) "family.yaml" -}}
 {{- $_ := set $files (printf "family/%s" (base $path)) $path -}}
 {{- end -}}
 {{- end -}}
 {{- $files | toJson -}}
+{{- end -}}
+
+{{- /*
+The optional parts of the runner that this run uses (folders of files/features/), as JSON.
+Usage: {{ include "train.features" . | fromJsonArray }}
+*/ -}}
+{{- define "train.features" -}}
+{{- $features := list -}}
+{{- range include "train.sources" . | fromJsonArray -}}
+{{- if eq (get $.Run.values .).type "s3" -}}
+{{- $features = append $features "s3" -}}
+{{- end -}}
+{{- end -}}
+{{- if .Run.values.mlflow.trackingUri -}}
+{{- $features = append $features "mlflow" -}}
+{{- end -}}
+{{- $features | uniq | toJson -}}
 {{- end -}}
 
 {{- /*

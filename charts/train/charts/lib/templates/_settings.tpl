@@ -7,11 +7,19 @@ Usage: {{ include "train.settings" . }}
 {{- $family := .Run.family -}}
 {{- $profile := .Run.profile -}}
 {{- $sources := dict -}}
-{{- if $values.model.repository -}}
-{{- $_ := set $sources "model" (dict "repository" $values.model.repository "revision" ($values.model.revision | default "") "path" ($family.modelPath | default "model")) -}}
+{{- $paths := dict "model" ($family.modelPath | default "model") "dataset" ($values.dataset.path | default "dataset") -}}
+{{- range $name := include "train.sources" . | fromJsonArray -}}
+{{- $source := get $values $name -}}
+{{- $entry := dict "type" $source.type "path" (get $paths $name) "cached" $source.cached -}}
+{{- if eq $source.type "git" -}}
+{{- $entry = merge $entry (dict "repository" $source.repository "revision" ($source.revision | default "")) -}}
+{{- else if eq $source.type "claim" -}}
+{{- $entry = merge $entry (dict "claim" $source.claimName "mount" (printf "/sources/%s" $name)) -}}
+{{- else -}}
+{{- $credentials := ternary (printf "/var/run/trainchart/%s" $name) "" (not (empty $source.secretName)) -}}
+{{- $entry = merge $entry (dict "endpoint" (trimSuffix "/" $source.endpoint) "bucket" $source.bucket "prefix" ($source.prefix | default "") "region" $source.region "credentials" $credentials "secretName" ($source.secretName | default "") "accessKeyKey" $source.accessKeyKey "secretKeyKey" $source.secretKeyKey) -}}
 {{- end -}}
-{{- if $values.dataset.repository -}}
-{{- $_ := set $sources "dataset" (dict "repository" $values.dataset.repository "revision" ($values.dataset.revision | default "") "path" ($values.dataset.path | default "dataset")) -}}
+{{- $_ := set $sources $name $entry -}}
 {{- end -}}
 {{- $publish := dict "type" $values.publish.type -}}
 {{- if eq $values.publish.type "git" -}}
@@ -37,6 +45,15 @@ Usage: {{ include "train.settings" . }}
     "caBundle" (ternary "/var/run/trainchart/ca/ca.crt" "" (not (empty $values.git.caBundle.configMapName)))
     "allowPlainHttp" $values.git.allowPlainHttp)
   "sources" $sources
+  "cache" (dict "path" (ternary "/cache" "" (not (empty $values.cache.claimName))) "readOnly" $values.cache.readOnly)
+  "mlflow" (dict
+    "trackingUri" ($values.mlflow.trackingUri | default "")
+    "experiment" ($values.mlflow.experiment | default .Release.Namespace)
+    "credentials" (ternary "/var/run/trainchart/mlflow" "" (not (empty $values.mlflow.secretName)))
+    "tokenKey" ($values.mlflow.tokenKey | default "")
+    "userKey" ($values.mlflow.userKey | default "")
+    "passwordKey" ($values.mlflow.passwordKey | default ""))
+  "image" $values.image
   "accelerator" (dict "profile" $profile.name "backend" $profile.backend "count" (int ($values.accelerator.count | default 0)))
   "sharedMemoryBytes" (include "train.quantity" $values.sharedMemory | int64)
   "topology" (dict

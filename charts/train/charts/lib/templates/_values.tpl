@@ -28,6 +28,21 @@ Usage: {{ include "train.load" . }}
 {{- end -}}
 
 {{- /*
+The sources that the run has (of model and dataset), as JSON: those whose type's own key is configured.
+Usage: {{ include "train.sources" . | fromJsonArray }}
+*/ -}}
+{{- define "train.sources" -}}
+{{- $names := list -}}
+{{- range $name := list "model" "dataset" -}}
+{{- $source := get $.Run.values $name -}}
+{{- if get $source (get (dict "git" "repository" "claim" "claimName" "s3" "bucket") $source.type) -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- end -}}
+{{- $names | toJson -}}
+{{- end -}}
+
+{{- /*
 The names of families (the folders of a pattern that ends in family.yaml) or of profiles (the files of any other pattern),
 comma separated: what a user may choose from.
 Usage: {{ include "train.known" (dict "root" . "pattern" PATTERN) }}

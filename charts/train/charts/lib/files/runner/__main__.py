@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional
 
-from . import check, interrupts, lfs, log, result, settings
+from . import check, interrupts, lfs, log, result, settings, tracking
 from .context import Context
 from .errors import Interrupted, RunnerError
 from .export import export
@@ -31,6 +31,7 @@ class Run:
         self.home = home
         self.stage = ""
         self.context: Optional[Context] = None
+        self.tracker: Optional[tracking.Tracker] = None
 
     def go(self) -> Dict[str, Any]:
         loaded = settings.load(self.home / "settings.json")
@@ -59,8 +60,9 @@ class Run:
         with self._stage("prepare") as outcome:
             outcome["bytes"] = prepare(context, family, partial(self._may_push, publisher))
             outcome["skipped"] = outcome["bytes"] is None
+        self.tracker = tracking.start(context)
         with self._stage("train") as outcome:
-            outcome["skipped"] = not train(context, family)
+            outcome["skipped"] = not train(context, family, self.tracker.epoch)
         if context.rank > 0:
             return result.completed(context, None, {}, [])
         metrics = last_metrics(family)
@@ -114,6 +116,8 @@ def main() -> int:
         return give_up(run, unforeseen(error))
     interrupts.ignore()
     result.write(run.context, ended)
+    if run.tracker:
+        run.tracker.end("FINISHED")
     log.event("completed", **{key: ended.get(key) for key in ("repository", "branch", "commit")})
     return 0
 
@@ -121,6 +125,8 @@ def main() -> int:
 def give_up(run: Run, error: RunnerError) -> int:
     interrupts.ignore()
     result.write(run.context, result.failed(run.context, run.stage, error))
+    if run.tracker:
+        run.tracker.end("KILLED" if error.exit.name == "stopped" else "FAILED")
     log.event(
         "failed",
         stage=run.stage or None,

@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 from .settings import Settings
 from .workspace import Workspace
@@ -17,7 +17,10 @@ _JOB_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 @dataclass(frozen=True)
 class Pinned:
-    """A source at one commit. `revision` is what was asked for, or the branch that the remote's HEAD names."""
+    """A source at one commit. `revision` is what was asked for, or the branch that the remote's HEAD names.
+
+    A source that is not git has its location as `repository`, and what identifies its content as `commit` (or nothing).
+    """
 
     repository: str
     revision: str
@@ -35,6 +38,9 @@ class Context:
     sources: Dict[str, Pinned] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     stages: Dict[str, float] = field(default_factory=dict)  # seconds of each stage that ended
+    master_ip: str = "127.0.0.1"  # of rank 0's pod
+    resume_from: Optional[Path] = None  # the checkpoint that rank 0 chose for all ranks
+    resumed: Dict[str, Any] = field(default_factory=dict)  # the same for the result; empty for a new training
 
     @classmethod
     def create(cls, settings: Settings, home: Path, environment: Mapping[str, str]) -> Context:
@@ -57,6 +63,16 @@ class Context:
     @property
     def train(self) -> Dict[str, Any]:
         return self.settings.train
+
+    @property
+    def folder(self) -> Path:
+        """The run's own, in the workspace."""
+        return self.workspace.root
+
+    @property
+    def master(self) -> str:
+        """The name at which ranks meet."""
+        return self.settings.topology.service if self.settings.topology.replicas > 1 else "127.0.0.1"
 
     @property
     def world_size(self) -> int:

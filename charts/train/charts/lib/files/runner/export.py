@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from dataclasses import asdict
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from . import lfs, process
 from .context import Context
@@ -22,14 +22,17 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
         return False
     shutil.rmtree(context.artifacts, ignore_errors=True)
     context.artifacts.mkdir(parents=True)
-    argv = [sys.executable, *family.call("export_arguments", "export-failed")]
-    done = process.run(argv, context.model, family.environment())
-    if done.code != 0:
-        raise RunnerError(
-            "export-failed", f"the exporter ended with code {done.code}: {cause(done.tail)}", "see its output above"
-        )
+    argv = command(family)
+    if argv:
+        cwd = context.model if context.model.is_dir() else context.folder
+        done = process.run(argv, cwd, family.environment())
+        if done.code != 0:
+            raise RunnerError(
+                "export-failed", f"the exporter ended with code {done.code}: {cause(done.tail)}", "see its output above"
+            )
     argument = {
         "output": str(context.output),
+        "artifacts": str(context.artifacts),
         "train": context.train,
         "maxBatchSize": context.settings.publish.max_batch_size,
     }
@@ -40,6 +43,15 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
     (context.artifacts / "README.md").write_text(model_card(context, metrics, extra), encoding="utf-8")
     context.workspace.mark("export", depends_on(context))
     return True
+
+
+def command(family: Family) -> List[str]:
+    """The exporter's whole argument list; nothing where the family's layout is all there is to do."""
+    if family.has("export_command"):
+        return [str(word) for word in family.call("export_command", "export-failed")]
+    if family.has("export_arguments"):
+        return [sys.executable, *(str(word) for word in family.call("export_arguments", "export-failed"))]
+    return []
 
 
 def depends_on(context: Context) -> Any:

@@ -14,7 +14,7 @@ from . import log
 from .errors import RunnerError
 from .git import Git
 from .remote import Remote
-from .workspace import Workspace
+from .workspace import Room
 
 _SPEC = b"version https://git-lfs.github.com/spec/v1\n"
 _POINTER = re.compile(rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]+)\n")
@@ -51,19 +51,19 @@ def pointers(tree: Path) -> List[Pointer]:
     return found
 
 
-def download(git: Git, remote: Remote, tree: Path, commit: str, workspace: Workspace) -> int:
+def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room) -> int:
     """Replace every pointer by its object; what an attempt before has already done stays done. Returns the bytes of data."""
     wanted = pointers(tree)
     if not wanted:
         return 0
     missing = {pointer.oid: pointer.size for pointer in wanted if not pointer.stored_in(tree).exists()}
     copies = sum(pointer.size for pointer in wanted) - sum({pointer.oid: pointer.size for pointer in wanted}.values())
-    needed, free = sum(missing.values()) + copies, workspace.free_bytes()
+    needed, free = sum(missing.values()) + copies, room.free_bytes()
     if needed > free:
         raise RunnerError(
             "prepare-no-space",
-            f"the LFS objects of {remote.key}.repository need {needed} bytes and the workspace has {free} free",
-            "raise workspace.size",
+            f"the LFS objects of {remote.key}.repository need {needed} bytes and {room.name} has {free} free",
+            room.fix,
         )
     if missing:
         log.event("fetch", source=remote.key, what="lfs", objects=len(missing), bytes=sum(missing.values()))

@@ -1,23 +1,24 @@
-"""Stage prepare: every source at one commit on disk, with its LFS data, and a dataset the trainer can read."""
+"""Stage prepare: every source on disk as it was pinned, and a dataset the trainer can read."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
-from . import lfs, log, rendezvous
+from . import cache, checkout, lfs, log, rendezvous
 from .context import Context, Pinned
 from .errors import RunnerError
 from .family import Family
 from .git import Git
 from .remote import Remote
+from .settings import Source
 
 
 def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> Optional[int]:
-    """The bytes checked out, or None where an earlier attempt or another pod has done it all.
+    """The bytes of the sources, or None where an earlier attempt or another pod has done it all.
 
     `may_push` is asked by rank 0 before anything that takes long: it raises where the result could not be pushed.
     """
@@ -25,17 +26,18 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
     git = Git(context)
     apart = settings.topology.replicas > 1 and not settings.workspace.shared and bool(settings.sources)
     if apart and context.rank > 0:
-        context.sources = rendezvous.ask_pins(context)
+        context.sources = rendezvous.ask(context, "commits", rendezvous.parse_pins)
     with context.workspace.lock():
         if not apart or context.rank == 0:
             context.sources = pin(context, git)
         if apart and context.rank == 0:
-            rendezvous.serve_pins(context)
+            rendezvous.tell(context, "commits", {name: asdict(pinned) for name, pinned in context.sources.items()})
         if context.rank == 0:
             may_push()
-        if context.workspace.is_marked("prepare", depends_on(context)):
+        there = all(context.source_path(name).exists() for name in settings.sources)  # a link may lead nowhere by now
+        if there and context.workspace.is_marked("prepare", depends_on(context)):
             return None
-        total = sum(fetch(context, git, name, pinned) for name, pinned in context.sources.items())
+        total = sum(place(context, git, name, source) for name, source in settings.sources.items())
         argument = {"model": str(context.model), "dataset": str(context.dataset), "train": context.train}
         family.probe("dataset", argument, "prepare-failed")
         context.workspace.mark("prepare", depends_on(context))
@@ -50,7 +52,7 @@ def depends_on(context: Context) -> Any:
 
 
 def pin(context: Context, git: Git) -> Dict[str, Pinned]:
-    """A commit for each source. Once recorded they stay, whatever happens to the branch, until the settings name other sources."""
+    """What each source is now. Once recorded it stays, whatever happens to the branch, until the settings name other sources."""
     asked = asdict(context.settings)["sources"]
     try:
         recorded = json.loads(context.workspace.read("sources.json") or "{}")
@@ -58,10 +60,7 @@ def pin(context: Context, git: Git) -> Dict[str, Pinned]:
             return {name: Pinned(**recorded["pinned"][name]) for name in asked}
     except (ValueError, KeyError, TypeError):
         log.event("warning", reason="state/sources.json is not whole; the revisions are looked up again")
-    pins = {
-        name: git.resolve(Remote(name, source.repository), source.revision, context.workspace.root)
-        for name, source in context.settings.sources.items()
-    }
+    pins = {name: _look_up(context, git, name, source) for name, source in context.settings.sources.items()}
     context.workspace.write(
         "sources.json",
         json.dumps({"asked": asked, "pinned": {name: asdict(pinned) for name, pinned in pins.items()}}, indent=1)
@@ -70,57 +69,88 @@ def pin(context: Context, git: Git) -> Dict[str, Pinned]:
     return pins
 
 
-def fetch(context: Context, git: Git, name: str, pinned: Pinned) -> int:
-    """Check out one commit, and nothing but it, then its LFS objects. Goes on where a killed attempt stopped."""
-    remote, tree = Remote(name, pinned.repository), context.source_path(name)
-    log.event("fetch", source=name, repository=pinned.repository, revision=pinned.revision, commit=pinned.commit)
-    if not _is_checked_out(git, tree, pinned.commit):
-        shutil.rmtree(tree, ignore_errors=True)
-        tree.mkdir(parents=True)
-        git.run(remote, tree, "init", "--quiet")
-        git.run(remote, tree, "config", "remote.origin.url", pinned.repository)
-        _fetch_commit(git, remote, tree, pinned)
-        git.run(remote, tree, "checkout", "--quiet", "--force", "--detach", pinned.commit)
-    if all(path.name == ".gitattributes" for path in lfs.files(tree)):
+def _look_up(context: Context, git: Git, name: str, source: Source) -> Pinned:
+    if source.type == "git":
+        return git.resolve(Remote(name, source.repository), source.revision, context.folder)
+    if source.type == "s3":
+        from features import s3
+
+        return Pinned(source.location, "", s3.digest(s3.listing(_store(context, name, source))))
+    return Pinned(source.location, "", "")
+
+
+def place(context: Context, git: Git, name: str, source: Source) -> int:
+    """Bring a source to its place in the run's folder; what lies elsewhere (claim, cache) is linked there. Returns its bytes."""
+    target, pinned = context.source_path(name), context.sources[name]
+    if source.type == "claim":
+        return _link(target, _mounted(name, source))
+    fill = partial(_fetch, context, git, name, source)
+    if source.cached and context.settings.cache.path:
+        return _link(target, cache.entry(context.settings.cache, f"{name}.cached", pinned, fill))
+    if target.is_symlink():
+        target.unlink()
+    return fill(target, context.workspace.room)
+
+
+def _fetch(context: Context, git: Git, name: str, source: Source, tree: Path, room: Any) -> int:
+    pinned = context.sources[name]
+    if source.type == "git":
+        return checkout.fetch(git, name, pinned, tree, room)
+    from features import s3
+
+    store = _store(context, name, source)
+    items = s3.listing(store)
+    if s3.digest(items) != pinned.commit:
         raise RunnerError(
             "prepare-failed",
-            f"{name}.repository {pinned.repository} has no files at {pinned.revision} ({pinned.commit})",
-            f"correct {name}.revision, or push the files",
+            f"{name}: the objects below {source.location} are not those that the run has pinned; they have changed since",
+            "let them be while a run starts, and start a new run",
         )
-    if (tree / ".gitmodules").exists():
-        log.event("warning", source=name, reason="the repository has submodules; they are not fetched")
-    lfs.download(git, remote, tree, pinned.commit, context.workspace)
-    return sum(path.stat().st_size for path in lfs.files(tree))
+    tree.mkdir(parents=True, exist_ok=True)
+    s3.fetch(store, items, tree, tree.with_name(f".{tree.name}.s3.json"), room)
+    return sum(item.size for item in items)
 
 
-def _is_checked_out(git: Git, tree: Path, commit: str) -> bool:
-    """Git moves HEAD last and holds index.lock meanwhile, so a checkout that was killed is never taken for a whole one."""
-    if not (tree / ".git").is_dir() or (tree / ".git" / "index.lock").exists():
-        return False
-    code, output, _ = git.attempt(tree, "rev-parse", "--verify", "--quiet", "HEAD", capture=True)
-    return code == 0 and output.strip() == commit
+def _store(context: Context, name: str, source: Source) -> Any:
+    from features import s3
+
+    return s3.Store(
+        key=name,
+        endpoint=source.endpoint,
+        bucket=source.bucket,
+        prefix=source.prefix,
+        region=source.region,
+        credentials=source.credentials,
+        access_key_name=source.access_key_key,
+        secret_key_name=source.secret_key_key,
+        secret_name=source.secret_name,
+        ca_bundle=context.settings.git.ca_bundle,
+    )
 
 
-def _fetch_commit(git: Git, remote: Remote, tree: Path, pinned: Pinned) -> None:
-    try:
-        git.run(remote, tree, "fetch", "--progress", "--depth=1", "--no-tags", "origin", pinned.commit)
-    except RunnerError as error:
-        if "not our ref" not in error.reason and "unadvertised object" not in error.reason:
-            raise
-        # A server may refuse to give a commit by its hash: look whether a branch or tag leads to it.
-        git.run(
-            remote,
-            tree,
-            "fetch",
-            "--progress",
-            "origin",
-            "+refs/heads/*:refs/remotes/origin/*",
-            "+refs/tags/*:refs/tags/*",
-        )
-    code, kind, _ = git.attempt(tree, "cat-file", "-t", pinned.commit, capture=True)
-    if code != 0 or kind.strip() != "commit":
+def _mounted(name: str, source: Source) -> Path:
+    """A claim's folder. The kubelet makes a subPath that is not there, so an empty one is a wrong one."""
+    mount = Path(source.mount)
+    if not mount.is_dir() or not any(mount.iterdir()):
         raise RunnerError(
             "prepare-failed",
-            f"{remote.key}.revision {pinned.revision}: {remote.url} has no commit {pinned.commit}",
-            f"correct {remote.key}.revision, or push the commit",
+            f"{name}: claim {source.claim} has nothing at {name}.subPath",
+            f"correct {name}.claimName or {name}.subPath, or fill the volume",
         )
+    return mount
+
+
+def _link(target: Path, where: Path) -> int:
+    """A link that replaces whatever an earlier run left there. Returns the bytes behind it."""
+    if target.is_dir() and not target.is_symlink():
+        raise RunnerError(
+            "prepare-failed",
+            f"{target} is a folder in the workspace, and this run would put a link there",
+            "use another workspace.directory, or remove the folder",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f".{target.name}.link")
+    scratch.unlink(missing_ok=True)
+    scratch.symlink_to(where)
+    scratch.replace(target)
+    return sum(path.stat().st_size for path in lfs.files(where))

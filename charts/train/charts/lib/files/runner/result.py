@@ -25,6 +25,7 @@ def completed(
         **_head("completed", context),
         **branch,
         "sources": _sources(context),
+        **({"resumed": context.resumed} if context.resumed else {}),
         "metrics": metrics,
         "files": files,
         "stages": context.stages,

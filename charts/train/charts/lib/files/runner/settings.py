@@ -51,9 +51,46 @@ class GitSettings:
 
 @dataclass(frozen=True)
 class Source:
-    repository: str
-    revision: str
-    path: str
+    """Where model or dataset comes from; which of the keys have a meaning depends on the type."""
+
+    type: str  # "git", "claim" or "s3"
+    path: str  # where it lies in the run's folder
+    cached: bool = False  # kept in the cache volume for later runs
+    repository: str = ""  # git
+    revision: str = ""
+    claim: str = ""  # claim: its name, for people
+    mount: str = ""  # where the pod has it
+    endpoint: str = ""  # s3
+    bucket: str = ""
+    prefix: str = ""
+    region: str = ""
+    credentials: str = ""  # folder of the mounted secret; "" for none
+    access_key_key: str = ""
+    secret_key_key: str = ""
+    secret_name: str = ""
+
+    @property
+    def location(self) -> str:
+        """What it is, in one word for logs and the result."""
+        if self.type == "s3":
+            return f"{self.endpoint}/{self.bucket}/{self.prefix}".rstrip("/")
+        return f"claim:{self.claim}" if self.type == "claim" else self.repository
+
+
+@dataclass(frozen=True)
+class Cache:
+    path: str  # "" for none
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Mlflow:
+    tracking_uri: str  # "" for none
+    experiment: str = ""
+    credentials: str = ""  # folder of the mounted secret; "" for none
+    token_key: str = ""
+    user_key: str = ""
+    password_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +131,9 @@ class Settings:
     workspace: WorkspaceSettings
     git: GitSettings
     sources: Dict[str, Source]
+    cache: Cache
+    mlflow: Mlflow
+    image: str
     accelerator: Accelerator
     shared_memory_bytes: int
     topology: Topology
@@ -102,7 +142,9 @@ class Settings:
 
     def repositories(self) -> List[Tuple[str, str]]:
         """Every repository of the run with the values key that names it."""
-        found = [(f"{name}.repository", source.repository) for name, source in self.sources.items()]
+        found = [
+            (f"{name}.repository", source.repository) for name, source in self.sources.items() if source.type == "git"
+        ]
         if self.publish.type == "git":
             found.append(("publish.repository", self.publish.repository))
         return found
@@ -156,6 +198,7 @@ def _validate(settings: Settings) -> None:
     _expect(Path(settings.workspace.path).is_absolute(), "workspace.path", "must be an absolute path")
     _expect(_is_inside(settings.workspace.directory), "workspace.directory", "must be a relative path without '..'")
     for name, source in settings.sources.items():
+        _expect(source.type in ("git", "claim", "s3"), f"sources.{name}.type", "must be git, claim or s3")
         _expect(_is_inside(source.path), f"sources.{name}.path", "must be a relative path without '..'")
         _expect(
             not re.search(r"^-|[\x00-\x20]", source.revision),

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from . import log, process, rendezvous
+from . import checkpoint, log, process, rendezvous
 from .context import Context
 from .errors import RunnerError
 from .family import Family
 
 # cgroup v2, then v1, as a container sees them
 OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
+
+Track = Callable[[int, Dict[str, Any]], None]  # gets every finished epoch with its metrics
 
 _EXCEPTION = re.compile(r"(?:\[rank\d+\]:\s*)?((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit|Timeout)(?::.*)?)$")
 _PEER_LOST = re.compile(
@@ -28,40 +29,75 @@ _WORKER_SIGNAL = re.compile(r"Signal (\d+) \((SIG\w+)\) received by PID")
 
 
 class Progress:
-    """Logs every finished epoch once, while the trainer runs."""
+    """Logs every finished epoch and every whole checkpoint once, while the trainer runs."""
 
-    def __init__(self, context: Context, family: Family) -> None:
+    def __init__(self, context: Context, family: Family, track: Track) -> None:
         self._context = context
         self._family = family
-        self._logged = 0
-        self.rows: List[Dict[str, Any]] = []
+        self._track = track
         self.problem = ""
+        self._logged = rows_by_epoch(family) if context.resume_from else {}
+        self._checkpoint = context.resume_from
+        self._growing: Tuple[Optional[Path], int] = (None, 0)
 
     def poll(self) -> None:
         try:
-            self.rows = list(self._family.call("metrics", "train-failed"))
+            self._metrics()
+            self._checkpoints()
         except Exception as error:  # a training never ends over its metrics; the file may be half written right now
             self.problem = repr(error)
             return
         self.problem = ""
-        for row in self.rows[self._logged :]:
-            log.event("metrics", **{"epoch": row.get("epoch"), "epochs": self._context.train.get("epochs"), **row})
-        self._logged = max(self._logged, len(self.rows))
+
+    def _metrics(self) -> None:
+        for epoch, row in rows_by_epoch(self._family).items():
+            if self._logged.get(epoch) != row:
+                self._logged[epoch] = row
+                log.event("metrics", **{"epoch": epoch, "epochs": self._context.train.get("epochs"), **row})
+                self._track(epoch, row)
+
+    def _checkpoints(self) -> None:
+        """A checkpoint is told when it has stopped growing; then those before it may go."""
+        newest = next(iter(checkpoint.candidates(self._family)), None)
+        if newest is None or newest == self._checkpoint:
+            return
+        size = checkpoint.size(newest)
+        if self._growing != (newest, size):
+            self._growing = (newest, size)
+            return
+        self._checkpoint = newest
+        log.event("checkpoint", path=newest.relative_to(self._context.output), bytes=size)
+        checkpoint.remove_stale(self._family)
 
 
-def train(context: Context, family: Family) -> bool:
+def rows_by_epoch(family: Family) -> Dict[int, Dict[str, Any]]:
+    """The metrics so far. An epoch that was repeated after a resume counts as it ended last."""
+    rows = family.call("metrics", "train-failed")
+    return {int(row["epoch"]): dict(row) for row in rows}
+
+
+def train(context: Context, family: Family, track: Track) -> bool:
     """Train; False where an attempt before has finished it. Rank 0 marks the stage for all: no rank ends without the others."""
     if context.workspace.is_marked("train", depends_on(context)):
         return False
-    if context.rank == 0 or not context.settings.workspace.shared:
-        shutil.rmtree(context.output, ignore_errors=True)  # a trainer's leftovers are not this training's
-    context.output.mkdir(parents=True, exist_ok=True)
     if context.settings.topology.replicas > 1:
-        rendezvous.wait_for_service(context)
-    argv = command(context, family.call("train_arguments", "train-failed"))
-    progress = Progress(context, family) if context.rank == 0 else None
+        context.master_ip = rendezvous.wait_for_service(context)
+    finished = checkpoint.choose(context, family, depends_on(context))
+    if not finished:
+        _train(context, family, track)
+    if context.rank == 0:
+        context.workspace.mark("train", depends_on(context))
+    return True
+
+
+def _train(context: Context, family: Family, track: Track) -> None:
+    if family.has("configure"):
+        family.call("configure", "train-failed")
+    argv = command(context, family)
+    progress = Progress(context, family, track) if context.rank == 0 else None
     killed_before = oom_kills()
-    done = process.run(argv, context.model, family.environment(), tick=progress.poll if progress else None)
+    cwd = context.model if context.model.is_dir() else context.folder
+    done = process.run(argv, cwd, family.environment(), tick=progress.poll if progress else None)
     if progress:
         progress.poll()
         if progress.problem:
@@ -74,15 +110,15 @@ def train(context: Context, family: Family) -> bool:
         time.sleep(seconds)
     if failure:
         raise failure
-    if context.rank == 0:
-        context.workspace.mark("train", depends_on(context))
-    return True
 
 
 def last_metrics(family: Family) -> Dict[str, Any]:
     """The last epoch's row, with the number of epochs that were trained."""
-    rows = family.call("metrics", "export-failed")
-    return {"epochs": len(rows), **{key: value for key, value in rows[-1].items() if key != "epoch"}} if rows else {}
+    rows = rows_by_epoch(family)
+    if not rows:
+        return {}
+    last = rows[max(rows)]
+    return {"epochs": len(rows), **{key: value for key, value in last.items() if key != "epoch"}}
 
 
 def depends_on(context: Context) -> Any:
@@ -95,7 +131,11 @@ def depends_on(context: Context) -> Any:
     }
 
 
-def command(context: Context, arguments: List[str]) -> List[str]:
+def command(context: Context, family: Family) -> List[str]:
+    """The trainer's whole argument list: a program of the image's own, or its Python, alone or under torchrun."""
+    if family.has("train_command"):
+        return [str(word) for word in family.call("train_command", "train-failed")]
+    arguments = [str(word) for word in family.call("train_arguments", "train-failed")]
     topology = context.settings.topology
     if context.settings.family.launcher != "torchrun" or context.world_size == 1:
         return [sys.executable, *arguments]
@@ -108,13 +148,12 @@ def command(context: Context, arguments: List[str]) -> List[str]:
         "--nproc_per_node",
         str(topology.processes),
     ]
-    address = topology.service if topology.replicas > 1 else "127.0.0.1"
     return [
         *launcher,
         "--node_rank",
         str(context.rank),
         "--master_addr",
-        address,
+        context.master,
         "--master_port",
         str(topology.port),
         *arguments,

@@ -11,9 +11,18 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Callable, ContextManager, Dict, Iterator, Optional
 
 from . import log
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where data goes: how many bytes fit, what the place is called, and what to do where they are too few."""
+
+    free_bytes: Callable[[], int]
+    name: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -36,21 +45,13 @@ class Workspace:
         used = sum(Path(folder, name).lstat().st_size for folder, _, names in os.walk(self.root) for name in names)
         return max(0, min(free, self.size_bytes - used))
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """One pod at a time. The kernel drops the lock when its holder dies: nothing stale can be left behind."""
-        with (self.state / "lock").open("w") as handle:
-            told = 0.0
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() - told > 10:
-                        told = time.monotonic()
-                        log.event("waiting", reason="another pod of this run prepares the shared workspace")
-                    time.sleep(0.2)
-            yield
+    @property
+    def room(self) -> Room:
+        return Room(self.free_bytes, "the workspace", "raise workspace.size")
+
+    def lock(self) -> ContextManager[None]:
+        """One pod at a time."""
+        return locked(self.state / "lock", "another pod of this run prepares the shared workspace")
 
     def write(self, name: str, text: str) -> None:
         """Whole or not at all: written aside, then renamed."""
@@ -74,6 +75,23 @@ class Workspace:
         except ValueError:
             return False
         return mark.get("fingerprint") == fingerprint(depends_on)
+
+
+@contextmanager
+def locked(file: Path, reason: str) -> Iterator[None]:
+    """One holder at a time; `reason` tells the others' logs why they wait. The kernel drops the lock when its holder dies."""
+    with file.open("w") as handle:
+        told = 0.0
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() - told > 10:
+                    told = time.monotonic()
+                    log.event("waiting", reason=reason)
+                time.sleep(0.2)
+        yield
 
 
 def fingerprint(value: Any) -> str:

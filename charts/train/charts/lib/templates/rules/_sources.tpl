@@ -6,10 +6,47 @@
 {{- $broken = append $broken (printf "image: is empty; name a training image for family %s" $values.family) -}}
 {{- end -}}
 {{- range $section := .Run.family.requires -}}
-{{- $unpublished := and (eq $section "publish") (eq $values.publish.type "none") -}}
-{{- if not (or $unpublished (get $values $section).repository) -}}
+{{- $other := or (and (eq $section "publish") (eq $values.publish.type "none")) (has (get $values $section).type (list "claim" "s3")) -}}
+{{- if not (or $other (get $values $section).repository) -}}
 {{- $broken = append $broken (printf "%s.repository: is empty, and family %s needs it; set the URL of a git repository" $section $values.family) -}}
 {{- end -}}
+{{- end -}}
+{{- $kinds := dict "git" (list "repository" "revision") "claim" (list "claimName" "subPath") "s3" (list "bucket" "endpoint" "prefix" "secretName") -}}
+{{- range $section := list "model" "dataset" -}}
+{{- $source := get $values $section -}}
+{{- range $kind, $keys := $kinds -}}
+{{- range $key := $keys -}}
+{{- if and (ne $kind $source.type) (get $source $key) -}}
+{{- $broken = append $broken (printf "%s.%s: is %q, but %s.type %s has no use for it; leave it empty, or set %s.type: %s" $section $key (get $source $key) $section $source.type $section $kind) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $source.type "claim") (not $source.claimName) -}}
+{{- $broken = append $broken (printf "%s.claimName: is empty, and %s.type claim needs it; name a PersistentVolumeClaim of this namespace" $section $section) -}}
+{{- else if and (eq $source.type "s3") (not $source.bucket) -}}
+{{- $broken = append $broken (printf "%s.bucket: is empty, and %s.type s3 needs it; name a bucket" $section $section) -}}
+{{- else if eq $source.type "s3" -}}
+{{- if not (regexMatch "^https?://[^/@]+/?$" ($source.endpoint | default "")) -}}
+{{- $broken = append $broken (printf "%s.endpoint: must be the URL of an object store and nothing more, such as https://s3.example.com; credentials come from %s.secretName" $section $section) -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($source.subPath | default "") -}}
+{{- $broken = append $broken (printf "%s.subPath: %q leaves the volume; give a path inside it" $section $source.subPath) -}}
+{{- end -}}
+{{- if and $source.cached (eq $source.type "claim") -}}
+{{- $broken = append $broken (printf "%s.cached: is true, but a claim is a volume already; set it to false" $section) -}}
+{{- else if and $source.cached (not $values.cache.claimName) -}}
+{{- $broken = append $broken (printf "%s.cached: is true, and there is no cache; set cache.claimName" $section) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.cache.readOnly (not $values.cache.claimName) -}}
+{{- $broken = append $broken "cache.readOnly: is true, and there is no cache; set cache.claimName" -}}
+{{- end -}}
+{{- if not (regexMatch "^(https?://[^/@]+(/.*)?)?$" ($values.mlflow.trackingUri | default "")) -}}
+{{- $broken = append $broken "mlflow.trackingUri: must be an http:// or https:// URL without user and password; credentials come from mlflow.secretName" -}}
+{{- end -}}
+{{- if and $values.mlflow.secretName (not (or $values.mlflow.tokenKey (and $values.mlflow.userKey $values.mlflow.passwordKey))) -}}
+{{- $broken = append $broken (printf "mlflow.secretName: is %q, and nothing says which of its keys to use; set mlflow.tokenKey, or userKey and passwordKey" $values.mlflow.secretName) -}}
 {{- end -}}
 {{- range $section := list "model" "dataset" "publish" -}}
 {{- $url := (get $values $section).repository | default "" -}}

@@ -4,7 +4,9 @@
 {{- $values := .Run.values -}}
 {{- $family := .Run.family -}}
 {{- $processes := mul (int $values.replicas) (include "train.accelerator.processes" .) -}}
-{{- if gt $processes 1 -}}
+{{- if and $family.maxReplicas (gt (int $values.replicas) (int $family.maxReplicas)) -}}
+{{- $broken = append $broken (printf "replicas: %d is more than %s can use: %s; set replicas: %d" (int $values.replicas) $family.title $family.maxReplicasReason (int $family.maxReplicas)) -}}
+{{- else if gt $processes 1 -}}
 {{- if not (has .Run.profile.backend $family.multiProcessBackends) -}}
 {{- $broken = append $broken (printf "replicas: %d on accelerator profile %s is %d training processes, and %s trains in one process on %s; set replicas: 1, or choose an accelerator" (int $values.replicas) .Run.profile.name $processes $family.title .Run.profile.backend) -}}
 {{- else if eq (toString $values.train.device) "cpu" -}}

@@ -8,5 +8,12 @@
 {{- $broken = append $broken (printf "train.%s: family %s has no such setting; it has %s" $key $family (keys $known | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq .Run.profile.backend "cpu" -}}
+{{- range $key := .Run.family.acceleratorOnly -}}
+{{- if eq (get $.Run.values.train (trimPrefix "train." $key) | toString) "true" -}}
+{{- $broken = append $broken (printf "%s: is true, and profile %s has no device for it; set it to false" $key $.Run.profile.name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $broken | toJson -}}
 {{- end -}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -15,6 +16,8 @@ COPIED = ("hyp.yaml", "opt.yaml", "results.csv")
 
 
 def train_arguments(context: Context) -> List[str]:
+    if context.resume_from:
+        return ["train.py", "--resume", str(context.resume_from)]  # it reads the rest from the opt.yaml beside it
     train = context.train
     values = {
         "--img": train["imageSize"],
@@ -26,6 +29,7 @@ def train_arguments(context: Context) -> List[str]:
         "--device": device(context),
         "--project": context.output,
         "--name": "train",
+        "--save-period": 1,  # last.pt may be half written when a pod dies: the one before it must be there too
     }
     return ["train.py", *(str(word) for pair in values.items() for word in pair), "--exist-ok", *train["arguments"]]
 
@@ -56,8 +60,22 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
     return [{**row, "epoch": int(row["epoch"]) + 1} for row in rows]
 
 
+def checkpoints(context: Context) -> List[Path]:
+    weights = context.output / "train" / "weights"
+    return [path for path in (weights / "last.pt", *_by_epoch(weights)) if path.is_file()]
+
+
+def stale(context: Context) -> List[Path]:
+    return _by_epoch(context.output / "train" / "weights")[2:]
+
+
+def _by_epoch(weights: Path) -> List[Path]:
+    numbered = [path for path in weights.glob("epoch*.pt") if path.stem[len("epoch") :].isdigit()]
+    return sorted(numbered, key=lambda path: int(path.stem[len("epoch") :]), reverse=True)
+
+
 def export_arguments(context: Context) -> List[str]:
-    best = context.output / "train" / "weights" / "best.pt"
+    best = trained(context)
     if not best.is_file():
         raise FamilyError(
             f"the training left no {best.relative_to(context.workspace.root)}",
@@ -76,15 +94,21 @@ def export_arguments(context: Context) -> List[str]:
     ]
 
 
+def trained(context: Context) -> Path:
+    """best.pt; or last.pt where a pod died while it wrote best.pt (a whole one is a zip file with its directory at the end)."""
+    best, last = (context.output / "train" / "weights" / name for name in ("best.pt", "last.pt"))
+    return last if best.is_file() and not zipfile.is_zipfile(str(best)) and last.is_file() else best
+
+
 def layout(context: Context, shapes: Dict[str, Any]) -> None:
-    trained = context.output / "train"
-    missing = [name for name in COPIED if not (trained / name).is_file()]
+    folder = context.output / "train"
+    missing = [name for name in COPIED if not (folder / name).is_file()]
     if missing:
         raise FamilyError(f"the trainer did not write {', '.join(missing)}", "use the train.py of YOLOv5 7.0")
     (context.artifacts / "1").mkdir()
-    shutil.copyfile(trained / "weights" / "best.torchscript", context.artifacts / "1" / "model.pt")
+    shutil.copyfile(trained(context).with_suffix(".torchscript"), context.artifacts / "1" / "model.pt")
     for name in COPIED:
-        shutil.copyfile(trained / name, context.artifacts / name)
+        shutil.copyfile(folder / name, context.artifacts / name)
     (context.artifacts / "config.pbtxt").write_text(
         triton_config(context, shapes["input"], shapes["output"]), encoding="utf-8"
     )

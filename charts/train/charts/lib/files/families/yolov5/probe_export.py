@@ -42,5 +42,8 @@ def no(reason: str, fix: str) -> Dict[str, Any]:
 
 if __name__ == "__main__":
     argument = json.loads(sys.argv[1])
-    path = Path(argument["output"]) / "train" / "weights" / "best.torchscript"
+    weights = Path(argument["output"]) / "train" / "weights"
+    path = max(
+        weights.glob("*.torchscript"), key=lambda found: found.stat().st_mtime, default=weights / "best.torchscript"
+    )
     print(json.dumps(probe(path, argument["train"]["imageSize"], argument["maxBatchSize"])))

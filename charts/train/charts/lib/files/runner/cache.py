@@ -1,0 +1,64 @@
+"""The cache volume: each source once per commit, shared by all runs that mount it.
+
+An entry is a folder that is marked complete when everything is in it, and never changed or removed after that: whoever reads it
+needs no lock. Only what a killed run left half done is touched again, under the entry's lock, by the next run that wants it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from typing import Callable
+
+from . import log
+from .context import Pinned
+from .errors import RunnerError
+from .settings import Cache
+from .workspace import Room, locked
+
+
+def entry(cache: Cache, key: str, pinned: Pinned, fill: Callable[[Path, Room], int]) -> Path:
+    """The folder of a source; filled by `fill(folder, room)` where no run has done so before."""
+    root = Path(cache.path)
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", pinned.repository.rstrip("/").rsplit("/", 1)[-1])
+    place = root / f"{name}-{hashlib.sha256(pinned.repository.encode()).hexdigest()[:12]}" / pinned.commit
+    content, complete = place / "content", place / "complete"
+    if complete.exists():
+        log.event("cache", source=key.split(".")[0], hit=True, commit=pinned.commit)
+        return content
+    if cache.read_only:
+        raise RunnerError(
+            "prepare-failed",
+            f"{key}: the cache has no entry for {pinned.repository} at {pinned.commit}, and cache.readOnly is true",
+            "fill it by a run with cache.readOnly: false, or correct the revision",
+        )
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with locked(place / "lock", f"another run fetches {pinned.repository} into the cache"):
+            if not complete.exists():
+                log.event("cache", source=key.split(".")[0], hit=False, commit=pinned.commit)
+                fill(
+                    content,
+                    Room(
+                        lambda: shutil.disk_usage(root).free,
+                        "the cache volume",
+                        "free some of the cache volume, or use a larger one",
+                    ),
+                )
+                complete.touch()
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunnerError(
+                "prepare-no-space",
+                f"{key}: the cache volume is full: {error}",
+                "free some of it, or use a larger one",
+            ) from error
+        raise RunnerError(
+            "prepare-failed",
+            f"{key}: the cache volume cannot be written: {error}",
+            "set cache.readOnly: true for a cache filled beforehand, or let the pod's user or fsGroup write to the claim",
+        ) from error
+    return content

@@ -1,0 +1,97 @@
+"""Checkpoints: which one all ranks resume from, and which may go.
+
+Only a workspace that outlives its pods has any. A checkpoint counts when the family's probe has loaded it: one that was half
+written when its pod died does not, and the one before it does. Rank 0 chooses, for all ranks must go on from the same one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List
+
+from . import log, rendezvous
+from .context import Context
+from .errors import RunnerError
+from .family import Family
+from .workspace import fingerprint
+
+_RECORD = "output.json"  # which training the folder output/ is of
+
+
+def choose(context: Context, family: Family, training: Any) -> bool:
+    """Sets `context.resume_from`, or empties output/ for a new training. True where the last checkpoint is a finished training's."""
+    shared = context.settings.workspace.shared
+    several = context.settings.topology.replicas > 1
+    if context.rank > 0 and shared:
+        chosen = rendezvous.ask(context, "checkpoint", _told)
+    else:
+        chosen = _newest(context, family, training) if shared else {}
+        if not chosen:
+            # A trainer's leftovers are not this training's.
+            shutil.rmtree(context.output, ignore_errors=True)
+            context.output.mkdir(parents=True, exist_ok=True)
+            context.workspace.write(_RECORD, fingerprint(training))
+        if shared and several:
+            rendezvous.tell(context, "checkpoint", chosen)
+    context.output.mkdir(parents=True, exist_ok=True)
+    if chosen:
+        context.resume_from = context.output / chosen["checkpoint"]
+        context.resumed = {"checkpoint": chosen["checkpoint"], "epoch": chosen["epoch"]}
+        log.event("resume", **context.resumed, finished=chosen["finished"])
+    return bool(chosen.get("finished"))
+
+
+def _newest(context: Context, family: Family, training: Any) -> Dict[str, Any]:
+    """The newest whole checkpoint of this very training, or nothing."""
+    if not context.output.is_dir() or not family.has("checkpoints"):
+        return {}
+    if context.workspace.read(_RECORD) != fingerprint(training):
+        log.event("anew", reason="what lies in output/ was trained with other settings or from other commits")
+        return {}
+    for path in candidates(family):
+        argument = {"path": str(path), "train": context.train}
+        try:
+            found = family.probe("checkpoint", argument, "train-failed")
+        except RunnerError as error:
+            log.event("unusable", checkpoint=path.relative_to(context.output), reason=error.reason)
+            continue
+        return {
+            "checkpoint": str(path.relative_to(context.output)),
+            "epoch": found.get("epoch", 0),
+            "finished": bool(found.get("finished")),
+        }
+    return {}
+
+
+def _told(context: Context, chosen: Any) -> Dict[str, Any]:
+    """Rank 0's choice, which this pod must be able to see: a shared file system may lag."""
+    if not isinstance(chosen, dict):
+        raise OSError("rank 0 sent something that is no checkpoint")
+    if chosen:
+        path = context.output / str(chosen["checkpoint"])
+        if ".." in path.parts or not path.exists():
+            raise OSError(f"rank 0 resumes from {path}, which is not here")
+    return chosen
+
+
+def candidates(family: Family) -> List[Path]:
+    """What might be resumed from, newest first."""
+    return list(family.call("checkpoints", "train-failed")) if family.has("checkpoints") else []
+
+
+def remove_stale(family: Family) -> None:
+    """What the family no longer needs; only ever called when a newer checkpoint is whole."""
+    for path in family.call("stale", "train-failed") if family.has("stale") else []:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.exists():
+            path.unlink()
+
+
+def size(path: Path) -> int:
+    """The bytes of a checkpoint, which may be a folder, or the common beginning of several files' names."""
+    if path.is_dir():
+        return sum(Path(folder, name).lstat().st_size for folder, _, names in os.walk(path) for name in names)
+    return sum(part.lstat().st_size for part in path.parent.glob(f"{path.name}*"))

@@ -1,0 +1,79 @@
+"""Experiment tracking, where the run has a server for it; nothing it does can cost the training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+from . import log
+from .context import Context
+
+LONGEST = 500  # characters of a parameter
+
+
+class Tracker:
+    """One run of the tracking server per release. Without a server it does nothing."""
+
+    def __init__(self, inner: Optional[Any] = None, artifacts: Optional[Path] = None) -> None:
+        self._inner = inner
+        self._artifacts = artifacts
+
+    def epoch(self, epoch: int, row: Dict[str, Any]) -> None:
+        if self._inner:
+            numbers = {key: float(value) for key, value in row.items() if isinstance(value, (int, float))}
+            self._inner.metrics(numbers, epoch)
+
+    def end(self, status: str) -> None:
+        """FINISHED, FAILED or KILLED, with the result as an artifact."""
+        if not self._inner:
+            return
+        if self._artifacts and (self._artifacts / "result.json").is_file():
+            self._inner.artifact(self._artifacts / "result.json", "result.json")
+        self._inner.end(status)
+
+
+def start(context: Context) -> Tracker:
+    """From rank 0 only."""
+    config = context.settings.mlflow
+    if not config.tracking_uri or context.rank > 0:
+        return Tracker()
+    from features import mlflow
+
+    try:
+        inner = mlflow.Tracker.start(
+            mlflow.Config(**asdict(config), ca_bundle=context.settings.git.ca_bundle),
+            mlflow.RunInfo(
+                name=context.settings.run.name,
+                uid=context.uid,
+                attempt=context.attempt,
+                params=parameters(context),
+                tags={"trainchart.family": context.settings.family.name},
+            ),
+        )
+    except Exception as error:  # whatever it is: a training is worth more than its record
+        log.event("warning", reason=f"the run is not tracked: {type(error).__name__}: {error}")
+        return Tracker()
+    return Tracker(inner, context.folder)
+
+
+def parameters(context: Context) -> Dict[str, str]:
+    """Values, commits and image, flat."""
+    settings = context.settings
+    values = {
+        "train": settings.train,
+        "accelerator": asdict(settings.accelerator),
+        "replicas": settings.topology.replicas,
+        "image": settings.image,
+        "sources": {name: asdict(pinned) for name, pinned in context.sources.items()},
+    }
+    return {key: value[:LONGEST] for key, value in _flat(values, "")}
+
+
+def _flat(tree: Dict[str, Any], above: str) -> Iterator[Tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,149 @@
+"""Sources that do not lie in the run's folder: the cache volume, and claims."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runner import prepare
+from runner.context import Context
+from runner.errors import RunnerError
+
+from .conftest import Server, push
+
+FAMILY: Any = SimpleNamespace(probe=lambda name, argument, failure: {})
+
+
+@pytest.fixture
+def repository(server: Server, tmp_path: Path) -> str:
+    name = f"{tmp_path.name}.git"
+    server.repository(name)
+    return name
+
+
+@pytest.fixture
+def context_of(
+    make_context: Callable[..., Context], server: Server, repository: str, tmp_path: Path
+) -> Callable[..., Context]:
+    """A run with the repository as its model, kept in the cache; each run has a folder of its own."""
+
+    def make(run: str, **changes: Any) -> Context:
+        source = {
+            "type": "git",
+            "repository": f"{server.url}/{repository}",
+            "revision": "main",
+            "path": "model",
+            "cached": True,
+        }
+        (tmp_path / "cache").mkdir(exist_ok=True)
+        fixed = {
+            "sources": {"model": source},
+            "cache": {"path": str(tmp_path / "cache"), "readOnly": False},
+            "workspace.directory": run,
+        }
+        return make_context({**fixed, **changes})
+
+    return make
+
+
+def failure(context: Context) -> RunnerError:
+    with pytest.raises(RunnerError) as caught:
+        prepare.prepare(context, FAMILY, lambda: None)
+    return caught.value
+
+
+def test_the_second_run_fetches_no_lfs_data(
+    server: Server, repository: str, context_of: Callable[..., Context], capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(server, repository, {"a.pt": "a" * 2000}, lfs="*.pt")
+    one, two = context_of("one"), context_of("two")
+    prepare.prepare(one, FAMILY, lambda: None)
+    server.requests.clear()
+    prepare.prepare(two, FAMILY, lambda: None)
+    assert not [request for request in server.requests if "/info/lfs" in request]
+    assert "event=cache source=model hit=true" in capsys.readouterr().out
+    assert one.model.resolve() == two.model.resolve()
+    assert (two.model / "a.pt").read_text() == "a" * 2000
+
+
+def test_what_a_killed_run_left_half_done_is_done_again(
+    server: Server, repository: str, context_of: Callable[..., Context]
+) -> None:
+    push(server, repository, {"a.pt": "a" * 2000}, lfs="*.pt")
+    one = context_of("one")
+    prepare.prepare(one, FAMILY, lambda: None)
+    entry = one.model.resolve().parent
+    (entry / "complete").unlink()
+    (entry / "content" / ".git" / "HEAD").unlink()
+    two = context_of("two")
+    prepare.prepare(two, FAMILY, lambda: None)
+    assert (two.model / "a.pt").read_text() == "a" * 2000
+
+
+def test_a_cache_that_is_only_read_must_have_been_filled(
+    server: Server, repository: str, context_of: Callable[..., Context]
+) -> None:
+    commit = push(server, repository, {"a": "a"})
+    read_only = {"cache.readOnly": True}
+    error = failure(context_of("one", **read_only))
+    assert (error.exit.name, commit in error.reason, "cache.readOnly" in error.reason) == ("prepare-failed", True, True)
+    prepare.prepare(context_of("two"), FAMILY, lambda: None)
+    prepare.prepare(context_of("three", **read_only), FAMILY, lambda: None)
+
+
+def test_a_full_cache_is_told(
+    server: Server, repository: str, context_of: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(server, repository, {"a.pt": "a" * 2000}, lfs="*.pt")
+    monkeypatch.setattr("runner.cache.shutil.disk_usage", lambda path: SimpleNamespace(free=100))
+    error = failure(context_of("one"))
+    assert error.exit.name == "prepare-no-space"
+    assert "the cache volume has 100 free" in error.reason
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_cache_that_cannot_be_written_is_told(
+    server: Server, repository: str, context_of: Callable[..., Context], tmp_path: Path
+) -> None:
+    push(server, repository, {"a": "a"})
+    context = context_of("one")
+    (tmp_path / "cache").chmod(0o555)
+    assert "cannot be written" in failure(context).reason
+
+
+def claim(tmp_path: Path) -> dict[str, Any]:
+    return {
+        "sources": {
+            "dataset": {"type": "claim", "claim": "coco", "mount": str(tmp_path / "mount"), "path": "datasets/coco"}
+        }
+    }
+
+
+def test_a_claim_is_linked_to_its_place(make_context: Callable[..., Context], tmp_path: Path) -> None:
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "mount" / "a.jpg").write_text("12345")
+    context = make_context(claim(tmp_path))
+    assert prepare.prepare(context, FAMILY, lambda: None) == 5
+    assert (context.folder / "datasets/coco/a.jpg").read_text() == "12345"
+    assert context.sources["dataset"].repository == "claim:coco"
+
+
+def test_an_empty_claim_is_told(make_context: Callable[..., Context], tmp_path: Path) -> None:
+    (tmp_path / "mount").mkdir()
+    error = failure(make_context(claim(tmp_path)))
+    assert (error.exit.name, "claim coco has nothing" in error.reason) == ("prepare-failed", True)
+
+
+def test_a_folder_of_an_earlier_run_is_not_replaced_by_a_link(
+    make_context: Callable[..., Context], tmp_path: Path
+) -> None:
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "mount" / "a.jpg").write_text("12345")
+    context = make_context(claim(tmp_path))
+    (context.folder / "datasets/coco").mkdir(parents=True)
+    assert "is a folder in the workspace" in failure(context).reason

@@ -1,0 +1,141 @@
+"""Checkpoints and resume, by the whole runner and a tiny trainer that dies when it is told to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Ended, Server, push
+
+HOOKS = """
+from pathlib import Path
+
+def train_arguments(context):
+    resumed = [str(context.resume_from)] if context.resume_from else []
+    return ["train.py", str(context.output), str(context.train["epochs"]), *resumed]
+
+def train_environment(context):
+    return {}
+
+def metrics(context):
+    path = context.output / "results.csv"
+    rows = path.read_text().splitlines() if path.exists() else []
+    return [{"epoch": int(row), "loss": 1 / int(row)} for row in rows]
+
+def checkpoints(context):
+    return sorted(context.output.glob("*.ckpt"), reverse=True)
+
+def stale(context):
+    return checkpoints(context)[2:]
+
+def layout(context, shapes):
+    (context.artifacts / "model.pt").write_text("model")
+"""
+PROBE = """
+import json, sys
+from pathlib import Path
+path = Path(json.loads(sys.argv[1])["path"])
+try:
+    content = json.loads(path.read_text())
+    print(json.dumps({"ok": True, "epoch": content["epoch"], "finished": content["epoch"] >= content["of"]}))
+except ValueError as error:
+    print(json.dumps({"ok": False, "reason": str(error), "fix": "none"}))
+"""
+# Dies after the epoch that the file `die` in the model repository names, if it has not resumed.
+TRAIN = """
+import json, os, signal, sys, time
+from pathlib import Path
+output, epochs = Path(sys.argv[1]), int(sys.argv[2])
+start = json.loads(Path(sys.argv[3]).read_text())["epoch"] if sys.argv[3:] else 0
+for epoch in range(start + 1, epochs + 1):
+    print("training epoch", epoch)
+    with open(output / "results.csv", "a") as results:
+        results.write(f"{epoch}\\n")
+    (output / f"{epoch}.ckpt").write_text(json.dumps({"epoch": epoch, "of": epochs}))
+    time.sleep(2.5 if epoch == 1 and not start else 0)
+    if not start and epoch == int(Path("die").read_text()):
+        (output / f"{epoch + 1}.ckpt").write_text('{"epoch": ')
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def home(server: Server, tmp_path: Path, make_home: Callable[..., Path]) -> Callable[..., Path]:
+    family = tmp_path / "family"
+    family.mkdir()
+    (family / "hooks.py").write_text(HOOKS)
+    (family / "probe_checkpoint.py").write_text(PROBE)
+    model = f"{tmp_path.name}-model.git"
+    server.repository(model)
+    push(server, model, {"train.py": TRAIN, "die": "2"})
+    source = {"type": "git", "repository": f"{server.url}/{model}", "revision": "main", "path": "model"}
+
+    def make(**changes: Any) -> Path:
+        publish = {"type": "none", "modelName": "m", "maxBatchSize": 1}
+        fixed = {"sources": {"model": source}, "publish": publish, "workspace.shared": True, "train": {"epochs": 4}}
+        return make_home({**fixed, **changes}, family)
+
+    return make
+
+
+def trained(log: str) -> list[int]:
+    return [int(epoch) for epoch in re.findall(r"^training epoch (\d+)$", log, re.MULTILINE)]
+
+
+def logged(ended: Ended) -> list[int]:
+    return [int(line.split(" epoch=")[1].split()[0]) for line in ended.events("metrics")]
+
+
+def test_a_killed_training_goes_on_from_its_last_whole_checkpoint(
+    home: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    first = run(home())
+    assert (first.code, trained(first.log)) == (41, [1, 2])
+    assert "path=1.ckpt" in first.events("checkpoint")[0]
+    second = run(home(), JOB_ATTEMPT="1")
+    assert second.code == 0, second.log
+    assert "checkpoint=3.ckpt" in second.events("unusable")[0], "it was half written when the trainer died"
+    assert trained(second.log) == [3, 4]
+    assert logged(second) == [3, 4], "no epoch is told twice"
+    assert second.message["resumed"] == {"checkpoint": "2.ckpt", "epoch": 2}
+    assert second.message["metrics"] == {"epochs": 4, "loss": 0.25}
+
+
+def test_a_training_that_had_ended_is_not_trained_again(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    assert run(home()).code == 41
+    (tmp_path / "workspace/run-42/output/4.ckpt").write_text('{"epoch": 4, "of": 4}')
+    second = run(home(), JOB_ATTEMPT="1")
+    assert (second.code, trained(second.log)) == (0, [])
+    assert second.message["resumed"] == {"checkpoint": "4.ckpt", "epoch": 4}
+
+
+def test_other_settings_begin_a_new_training(home: Callable[..., Path], run: Callable[..., Ended]) -> None:
+    assert run(home()).code == 41
+    second = run(home(train={"epochs": 1}), JOB_ATTEMPT="1")
+    assert (second.code, trained(second.log)) == (0, [1])
+    assert second.events("anew")
+    assert "resumed" not in second.message
+
+
+def test_a_workspace_that_goes_with_its_pod_is_not_resumed_from(
+    home: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    assert run(home(**{"workspace.shared": False})).code == 41
+    second = run(home(**{"workspace.shared": False}), JOB_ATTEMPT="1")
+    assert trained(second.log)[:2] == [1, 2]
+
+
+def test_only_the_last_two_checkpoints_stay(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    assert run(home()).code == 41
+    assert run(home(), JOB_ATTEMPT="1").code == 0
+    assert json.loads((tmp_path / "workspace/run-42/result.json").read_text())["status"] == "completed"
+    assert len(list((tmp_path / "workspace/run-42/output").glob("*.ckpt"))) <= 4
