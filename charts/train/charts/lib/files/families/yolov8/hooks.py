@@ -76,9 +76,12 @@ def plain(name: str) -> str:
 
 
 def checkpoints(context: Context) -> List[Path]:
-    """Newest first. last.pt is written over, so the one before it may be all that a kill left whole."""
-    last = trained(context) / "weights" / "last.pt"
-    return [*([last] if last.is_file() else []), *_epochs(context)]
+    """As they were written, newest first: every epoch last.pt and then epochN.pt, which counts from 0; at the end last.pt again.
+
+    last.pt is written over, so the epochN.pt before it may be all that a kill left whole.
+    """
+    found = [*_epochs(context), trained(context) / "weights" / "last.pt"]
+    return sorted(filter(Path.is_file, found), key=lambda path: -path.stat().st_mtime_ns)
 
 
 def stale(context: Context) -> List[Path]:
