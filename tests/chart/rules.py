@@ -12,6 +12,11 @@ HAMI = load_values(ROOT / "values/yolov5.yaml")
 CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
 
 
+LR: Tree = {"lr0": {"low": 0.001, "high": 0.1, "log": True}}
+SEARCH: Tree = {"trials": 4, "metric": "metrics/mAP_0.5", "space": LR}
+SHARED: Tree = {"type": "existingClaim", "claimName": "data", "accessMode": "ReadWriteMany"}
+
+
 @dataclass(frozen=True)
 class Rule:
     """`broken` and `kept` are laid over `base`; nothing but this rule is broken by the one, and nothing by the other."""
@@ -204,6 +209,48 @@ RULES: dict[str, Rule] = {
             }
         },
         message='mlflow.secretName: is "mlflow", and nothing says which of its keys to use; set mlflow.tokenKey, or userKey and passwordKey',
+    ),
+    "a search without a metric": Rule(
+        HAMI,
+        broken={"tune": {"trials": 4, "space": LR}},
+        kept={"tune": {"trials": 4, "space": LR, "metric": "metrics/mAP_0.5"}},
+        message="tune.metric: is empty, and trials are compared by it; name a metric as the log of a training calls it",
+    ),
+    "a search of nothing": Rule(
+        HAMI,
+        broken={"tune": {"trials": 4, "metric": "metrics/mAP_0.5"}},
+        kept={"tune": {"trials": 0, "metric": "metrics/mAP_0.5"}},
+        message="tune.space: is empty, so that all trials would be alike; name at least one parameter",
+    ),
+    "more pods than trials": Rule(
+        CPU,
+        broken={"tune": {**SEARCH, "trials": 2}, "replicas": 3, "workspace": SHARED},
+        kept={"tune": {**SEARCH, "trials": 3}, "replicas": 3, "workspace": SHARED},
+        message="replicas: 3 pods for tune.trials 2 would leave some without a trial; lower replicas, or raise tune.trials",
+    ),
+    "a search whose pods share nothing": Rule(
+        CPU,
+        broken={"tune": SEARCH, "replicas": 2},
+        kept={"tune": SEARCH, "replicas": 1},
+        message="workspace.type: is emptyDir, and the 2 pods of a search share one workspace; use a claim",
+    ),
+    "a parameter without values": Rule(
+        HAMI,
+        broken={"tune": {**SEARCH, "space": {"lr0": {"low": 0.1}}}},
+        kept={"tune": {**SEARCH, "space": {"lr0": {"choices": [0.1]}}}},
+        message="tune.space.lr0: needs either choices or low and high; give one of them",
+    ),
+    "a range that is upside down": Rule(
+        HAMI,
+        broken={"tune": {**SEARCH, "space": {"lr0": {"low": 0.5, "high": 0.25}}}},
+        kept={"tune": {**SEARCH, "space": {"lr0": {"low": 0.25, "high": 0.5}}}},
+        message="tune.space.lr0: low 0.5 is not less than high 0.25; correct the range",
+    ),
+    "a logarithm of nothing": Rule(
+        HAMI,
+        broken={"tune": {**SEARCH, "space": {"lr0": {"low": 0, "high": 0.25, "log": True}}}},
+        kept={"tune": {**SEARCH, "space": {"lr0": {"low": 0, "high": 0.25}}}},
+        message="tune.space.lr0: low is 0, and a range by its logarithm begins above 0; raise it, or set log: false",
     ),
     "no output repository": Rule(
         HAMI,

@@ -244,7 +244,11 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
             target[last] = value
         home = tmp_path / name
         home.mkdir(exist_ok=True)
-        for link, target_path in (("runner", FILES / "runner"), ("family", family or FILES / "families" / "yolov5")):
+        for link, target_path in (
+            ("runner", FILES / "runner"),
+            ("features", FILES / "features"),
+            ("family", family or FILES / "families" / "yolov5"),
+        ):
             if not (home / link).is_symlink():
                 (home / link).symlink_to(target_path)
         (home / "settings.json").write_text(json.dumps(settings))

@@ -21,6 +21,7 @@ from trainchart.values.sections import (
     SecurityContext,
     ServiceAccount,
     Source,
+    Tune,
     Workspace,
 )
 
@@ -50,6 +51,7 @@ class Values(Section):
     dataset: Dataset | None = Field(None, description="The data to train on.")
     cache: Cache | None = Field(None, description="A volume that keeps sources with `cached: true` for many runs.")
     train: Open | None = Field(None, description="The family's own settings.")
+    tune: Tune | None = Field(None, description="A search for better settings: many trainings instead of one.")
     publish: Publish | None = Field(None, description="Where the result goes.")
     mlflow: Mlflow | None = Field(None, description="Tracking of parameters and metrics on an MLflow server.")
     env: dict[EnvironmentName, str] | None = Field(

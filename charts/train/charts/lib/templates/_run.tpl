@@ -38,6 +38,9 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- if .Run.values.mlflow.trackingUri -}}
 {{- $features = append $features "mlflow" -}}
 {{- end -}}
+{{- if .Run.values.tune.trials -}}
+{{- $features = append $features "tune" -}}
+{{- end -}}
 {{- $features | uniq | toJson -}}
 {{- end -}}
 

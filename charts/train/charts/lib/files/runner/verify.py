@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import List
 
-from . import credential, process
+from . import credential, log, process
 from .context import Context
 from .errors import RunnerError
 from .family import Family
@@ -23,7 +23,13 @@ def verify(context: Context, family: Family) -> None:
     check_workspace(context)
     check_shared_memory(context)
     accelerator = context.settings.accelerator
-    family.probe("device", {"backend": accelerator.backend, "count": accelerator.count}, "verify-failed")
+    found = family.probe("device", {"backend": accelerator.backend, "count": accelerator.count}, "verify-failed")
+    if found.get("devices"):
+        log.event("devices", backend=accelerator.backend, found=", ".join(map(str, found["devices"])))
+    if context.settings.tune.trials:
+        from features import tune
+
+        tune.check(context)
 
 
 def check_tools(context: Context) -> None:
