@@ -26,6 +26,7 @@ def train_arguments(context: Context) -> List[str]:
         "model": train["model"],
         "data": train["data"],
         "arguments": train["arguments"],
+        "hyperparameters": context.hyperparameters,
         "repository": str(context.model),
         "dataset": str(context.dataset),
         "output": str(context.output),

@@ -6,6 +6,7 @@ Used by run.py and the probes, which stand beside it.
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -243,18 +244,29 @@ def options(arguments: List[str]) -> Dict[str, Any]:
         key, equals, text = argument.partition("=")
         if not equals:
             raise InputError(f"train.arguments: '{argument}' is not of the form option=value", "write for example lr0=0.005")
-        if key in OWNED:
-            raise InputError(
-                f"train.arguments: {key} is set by {OWNED[key] or 'the run itself'}",
-                f"set {OWNED[key]} instead" if OWNED[key] else "leave it out",
-            )
-        if key not in known:
-            raise InputError(
-                f"train.arguments: the trainer knows no option '{key}'",
-                "see https://docs.ultralytics.com/usage/cfg for the options of training",
-            )
+        _check_name("train.arguments", key, known)
         result[key] = _value(text)
     return result
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Of what a search tries."""
+    known = _known()
+    for name in names:
+        _check_name("tune.space", name, known)
+
+
+def _check_name(place: str, name: str, known: Dict[str, Any]) -> None:
+    if name in OWNED:
+        owner = OWNED[name]
+        fix = f"use {owner} instead" if owner else "leave it out"
+        raise InputError(f"{place}: {name} is set by {owner or 'the run itself'}", fix)
+    if name not in known:
+        close = difflib.get_close_matches(name, [key for key in known if key not in OWNED], n=1)
+        raise InputError(
+            f"{place}: the trainer knows no option '{name}'",
+            f"did you mean {close[0]}?" if close else "see https://docs.ultralytics.com/usage/cfg for its options",
+        )
 
 
 def check_options(chosen: Dict[str, Any]) -> None:

@@ -1,19 +1,23 @@
-"""Will the trainer find its model, its data and its options, and is every record one? Argument: {"model", "dataset", "train"}."""
+"""Will the trainer find its model, its data and its options, and is every record one?
+
+Argument: {"model", "dataset", "train"}, and "hyperparameters", the names that a search tries.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
 import inputs
 
 
-def probe(repository: Path, dataset: Path, train: Dict[str, Any]) -> Dict[str, Any]:
+def probe(repository: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str] = ()) -> Dict[str, Any]:
     try:
         model = inputs.find_model(train["model"], repository)
         chosen = {"optimizer": train["optimizer"], **inputs.options(train["arguments"])}
+        inputs.check_names(hyperparameters)
         file = inputs.find_data(train["data"], dataset, repository)
         described = inputs.describe(file, dataset, repository)
         inputs.check_formats(train["exportFormats"])
@@ -45,4 +49,5 @@ def load(model: str, name: str) -> None:
 
 if __name__ == "__main__":
     argument = json.loads(sys.argv[1])
-    print(json.dumps(probe(Path(argument["model"]), Path(argument["dataset"]), argument["train"])))
+    folders = Path(argument["model"]), Path(argument["dataset"])
+    print(json.dumps(probe(*folders, argument["train"], argument.get("hyperparameters", ()))))

@@ -27,7 +27,7 @@ def train(job: Dict[str, Any]) -> None:
     described = inputs.describe(inputs.find_data(job["data"], dataset, repository), dataset, repository)
     data = output / "dataset.yaml"
     write(data, yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
-    chosen = {**job["options"], **inputs.options(job["arguments"])}
+    chosen = {**job["options"], **inputs.options(job["arguments"]), **job["hyperparameters"]}
     yolo = prepare()
     if job["resume"]:
         checkpoint = Path(job["resume"])
