@@ -134,7 +134,7 @@ class ImageSet:
 
 
 # Folders of e2e/images: each is built as trainchart/FOLDER:TAG on Debian 13.
-TRAINING_IMAGES = {"train-cpu-yolo": "8.4.190"}
+TRAINING_IMAGES = {"train-cpu-yolo": "8.4.190", "custom-minimal": "12"}
 
 
 def build_training_images(base: str, base_key: str) -> list[str]:

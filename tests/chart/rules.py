@@ -10,6 +10,7 @@ from trainchart.files import Tree, load_values
 NVIDIA = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/nvidia.yaml")
 HAMI = load_values(ROOT / "values/yolov5.yaml")
 CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
+CUSTOM = load_values(ROOT / "values/custom.yaml")
 
 
 LR: Tree = {"lr0": {"low": 0.001, "high": 0.1, "log": True}}
@@ -347,5 +348,11 @@ RULES: dict[str, Rule] = {
         broken={"train": {"epoch": 3}},
         kept={"train": {"epochs": 3}},
         message="train.epoch: family yolov5 has no such setting; it has arguments, batchSize, data, device, epochs, imageSize, weights, workers",
+    ),
+    "a setting that the family needs": Rule(
+        CUSTOM,
+        broken={"train": {"command": []}},
+        kept={"train": {"command": ["true"]}},
+        message="train.command: is empty, and family custom cannot run without it; docs/values.md shows what it may be",
     ),
 }

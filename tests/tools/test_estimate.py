@@ -26,13 +26,19 @@ def yolov5(layout: Layout | None = None, **train: Any) -> Estimate:
     return YOLOV5(values, layout or Layout())
 
 
-def test_every_family_has_an_estimate() -> None:
+def test_every_family_is_found_by_its_name() -> None:
     assert REGISTRY.keys() == MODELS.keys() == set(FAMILIES)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+def test_only_a_program_that_nobody_knows_has_no_estimate() -> None:
+    assert [name for name, family in REGISTRY.items() if family.estimate is None] == ["custom"]
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if REGISTRY[name].estimate])
 def test_a_family_s_defaults_can_be_estimated(family: str) -> None:
-    needed = REGISTRY[family].estimate(family_data(family)["defaults"]["train"], Layout())
+    estimate = REGISTRY[family].estimate
+    assert estimate
+    needed = estimate(family_data(family)["defaults"]["train"], Layout())
     assert 0 < needed.parameters <= needed.state < needed.total
 
 
