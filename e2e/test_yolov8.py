@@ -77,7 +77,14 @@ def test_the_metrics_are_those_of_the_training_and_of_its_best_weights(happy: Ha
 def test_what_was_published_loads_in_its_frameworks_and_agrees(happy: Happy) -> None:
     command = ["docker", "run", "--rm", "--network", "none", "--env", "HOME=/tmp", "--env", "YOLO_CONFIG_DIR=/tmp"]
     command += ["--volume", f"{PROBES}:/probes:ro", "--volume", f"{happy.clone}:/clone:ro", CASE.image_name]
-    command += ["python3", "/probes/inspect_yolov8.py", "/clone/1/model.pt", "/clone/exports/best.onnx", "/clone/best.pt", "8"]
+    command += [
+        "python3",
+        "/probes/inspect_yolov8.py",
+        "/clone/1/model.pt",
+        "/clone/exports/best.onnx",
+        "/clone/best.pt",
+        "8",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -30,7 +30,11 @@ def main():
         by_onnx = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: images.numpy()})[0])
         shapes[batch] = list(by_script.shape)
         apart[batch] = [float((by_script - other).abs().max()) for other in (by_onnx, by_weights)]
-    print(json.dumps({"input": [3, *edge], "shapes": shapes, "apart": apart, "names": weights.names, "task": weights.task}))
+    print(
+        json.dumps(
+            {"input": [3, *edge], "shapes": shapes, "apart": apart, "names": weights.names, "task": weights.task}
+        )
+    )
 
 
 main()

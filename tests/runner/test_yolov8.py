@@ -94,15 +94,16 @@ class cuda:
 """,
     "PIL/__init__.py": "",
     "PIL/Image.py": """
-class Opened:
-    def __init__(self, path): self.good = open(path).read() == "image"
-    def __enter__(self): return self
-    def __exit__(self, *_): pass
-    def verify(self):
-        if not self.good: raise OSError("cannot identify image file")
-open_file, open = open, lambda path: Opened(path)
-def _(path): pass
-""".replace("open(path).read()", "open_file(path).read()"),
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+@contextmanager
+def open(path):
+    if Path(path).read_text() != "image":
+        raise OSError("cannot identify image file")
+    yield SimpleNamespace(verify=lambda: None)
+""",
 }
 
 
@@ -434,7 +435,10 @@ def test_images_without_any_label_are_no_dataset(pod: Pod) -> None:
 def test_the_device_probe_names_what_the_image_lacks(pod: Pod) -> None:
     assert pod.probe("device", {"backend": "cpu", "count": 0}) == {"ok": True, "devices": ["cpu"]}
     assert "sees 0" in pod.probe("device", {"backend": "cuda", "count": 1})["reason"]
-    assert "with several devices ultralytics needs cloudpickle" in pod.probe("device", {"backend": "cuda", "count": 2})["reason"]
+    assert (
+        "with several devices ultralytics needs cloudpickle"
+        in pod.probe("device", {"backend": "cuda", "count": 2})["reason"]
+    )
     (pod.libraries / "polars.py").unlink()
     assert pod.probe("device", {"backend": "cpu", "count": 0})["reason"] == "the image has no polars"
 

@@ -45,7 +45,9 @@ class Yolov8(Section):
         examples=[["torchscript", "onnx"]],
     )
     arguments: list[str] | None = Field(
-        None, description="More options of ultralytics' training, as option=value.", examples=[["cos_lr=True", "lr0=0.005"]]
+        None,
+        description="More options of ultralytics' training, as option=value.",
+        examples=[["cos_lr=True", "lr0=0.005"]],
     )
 
 
@@ -59,8 +61,39 @@ class _Size:
 
 # Both columns are measured by bench/memory.py with ultralytics 8.4.190.
 _SIZES = {
+    "yolov8n": _Size(3_157_200, 489),
+    "yolov8s": _Size(11_166_560, 899),
+    "yolov8m": _Size(25_902_640, 1600),
+    "yolov8l": _Size(43_691_520, 2475),
+    "yolov8x": _Size(68_229_648, 3086),
+    "yolov9t": _Size(2_128_720, 680),
+    "yolov9s": _Size(7_318_368, 1282),
+    "yolov9m": _Size(20_216_160, 2197),
+    "yolov9c": _Size(25_590_912, 2829),
+    "yolov9e": _Size(58_206_592, 5307),
+    "yolov10n": _Size(2_775_520, 722),
+    "yolov10s": _Size(8_128_272, 1303),
+    "yolov10m": _Size(16_576_768, 2263),
+    "yolov10b": _Size(20_574_384, 2990),
+    "yolov10l": _Size(25_888_688, 3549),
+    "yolov10x": _Size(31_808_960, 4874),
+    "yolo11n": _Size(2_624_080, 561),
+    "yolo11s": _Size(9_458_752, 1037),
+    "yolo11m": _Size(20_114_688, 2188),
+    "yolo11l": _Size(25_372_160, 2805),
+    "yolo11x": _Size(56_966_176, 4193),
+    "yolo12n": _Size(2_602_288, 661),
+    "yolo12s": _Size(9_284_096, 1237),
+    "yolo12m": _Size(20_199_168, 2443),
+    "yolo12l": _Size(26_450_784, 3348),
+    "yolo12x": _Size(59_210_784, 5006),
+    "yolo26n": _Size(2_572_280, 669),
+    "yolo26s": _Size(10_009_784, 1252),
+    "yolo26m": _Size(21_896_248, 2505),
+    "yolo26l": _Size(26_299_704, 3110),
+    "yolo26x": _Size(58_993_368, 4646),
 }
-_NAME = re.compile(r"(yolov8|yolov9|yolov10|yolo11|yolo12|yolo26)([a-z])(?![a-z0-9])", re.IGNORECASE)
+_NAME = re.compile(r"(yolov8|yolov9|yolov10|yolo11|yolo12|yolo26)([a-z])(?![a-z0-9]|-p[0-9])", re.IGNORECASE)
 
 PEAK = 1.3
 """Peak of a step over what the forward pass saves, as for YOLOv5, whose trainer and convolutions these are. Approximate."""
@@ -87,10 +120,10 @@ def estimate(train: Mapping[str, Any], layout: Layout) -> Estimate:
     named = _NAME.search(source.rpartition("/")[2])
     known = _SIZES.get(named[0].lower()) if named else None
     if not named or not known:
-        raise EstimateError(
-            f"train.model: '{source}' does not say which of the models {', '.join(_SIZES)} it is"
-        )
-    half = layout.backend != "cpu" and train.get("device") != "cpu" and _option(arguments, "amp") not in ("False", "fp32")
+        raise EstimateError(f"train.model: '{source}' does not say which of the models {', '.join(_SIZES)} it is")
+    half = (
+        layout.backend != "cpu" and train.get("device") != "cpu" and _option(arguments, "amp") not in ("False", "fp32")
+    )
     edge = ceil(int(train["imageSize"]) / 32) * 32
     largest = 1 + float(_option(arguments, "multi_scale") or 0)
     images = ceil(int(train["batchSize"]) / layout.processes)
@@ -122,7 +155,6 @@ FAMILY = Family(
     example={
         "image": "registry.example.com/training/yolov8:8.4.190",
         "git": {"secretName": "git-credentials"},
-        "model": {"repository": ""},
         "dataset": {"repository": "https://git.example.com/team/coco8.git"},
         "publish": {"repository": "https://git.example.com/team/yolov8-trained.git"},
         "accelerator": {"profile": "nvidia", "count": 1},

@@ -47,7 +47,7 @@ def train_environment(_context: Context) -> Dict[str, str]:
     """RANK and WORLD_SIZE are not to be set: the trainer would take itself for one of its own workers, and save nothing."""
     return {
         # Its settings and the scripts of its workers go there; the image's own folder may be read-only.
-        "YOLO_CONFIG_DIR": str(Path(os.environ.get("HOME") or "/tmp") / ".yolo"),
+        "YOLO_CONFIG_DIR": str(Path(os.environ["HOME"]) / ".yolo"),
         "YOLO_OFFLINE": "true",
         "YOLO_AUTOINSTALL": "false",
         "HF_HUB_OFFLINE": "1",

@@ -94,7 +94,9 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"train.data: {file.name} cannot be read: {' '.join(str(error).split())}", "correct the file")
+        raise InputError(
+            f"train.data: {file.name} cannot be read: {' '.join(str(error).split())}", "correct the file"
+        ) from error
     if not isinstance(found, dict):
         raise InputError(f"train.data: {file.name} is no map", "write the keys path, train, val and names")
     described: Dict[str, Any] = {key: value for key, value in found.items() if key != "download"}
@@ -157,9 +159,11 @@ def check_records(described: Dict[str, Any]) -> Dict[str, int]:
         images = [image for path in described[part] for image in _images(Path(path))]
         counts[part] = len(images)
         if not images:
-            raise InputError(f"train.data: {part} has no images below {described[part]}", "correct the path, or push the images")
+            raise InputError(
+                f"train.data: {part} has no images below {described[part]}", "correct the path, or push the images"
+            )
         with ThreadPoolExecutor(8) as pool:
-            for image, (problem, boxes) in zip(images, pool.map(lambda image: _check(image, classes), images)):
+            for image, problem, boxes in pool.map(lambda image: (image, *_check(image, classes)), images):
                 labelled += boxes if part == "train" else 0
                 if problem:
                     broken.append(f"{_short(image, described['path'])}: {problem}")
@@ -243,7 +247,9 @@ def options(arguments: List[str]) -> Dict[str, Any]:
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals:
-            raise InputError(f"train.arguments: '{argument}' is not of the form option=value", "write for example lr0=0.005")
+            raise InputError(
+                f"train.arguments: '{argument}' is not of the form option=value", "write for example lr0=0.005"
+            )
         _check_name("train.arguments", key, known)
         result[key] = _value(text)
     return result
@@ -276,7 +282,7 @@ def check_options(chosen: Dict[str, Any]) -> None:
 
         get_cfg(overrides=dict(chosen))
     except (TypeError, ValueError, SyntaxError) as error:
-        raise InputError(f"train.arguments: {' '.join(str(error).split())}", "correct the value")
+        raise InputError(f"train.arguments: {' '.join(str(error).split())}", "correct the value") from error
 
 
 def _known() -> Dict[str, Any]:

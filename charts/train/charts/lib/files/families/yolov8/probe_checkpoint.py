@@ -13,7 +13,9 @@ def probe(path: str) -> Dict[str, Any]:
 
         state = torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:  # whatever a cut file makes of the unpickler
-        return no(f"{path} cannot be loaded: {' '.join(str(error).split())[:300]}", "it was cut off while it was written")
+        return no(
+            f"{path} cannot be loaded: {' '.join(str(error).split())[:300]}", "it was cut off while it was written"
+        )
     if not isinstance(state, dict) or not {"epoch", "optimizer", "train_args"} <= set(state):
         return no(f"{path} is no checkpoint of ultralytics", "leave the output folder to the trainer")
     options, epoch = state["train_args"], int(state["epoch"])

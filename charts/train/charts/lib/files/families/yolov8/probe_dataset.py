@@ -13,7 +13,9 @@ from typing import Any, Dict, Sequence
 import inputs
 
 
-def probe(repository: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str] = ()) -> Dict[str, Any]:
+def probe(
+    repository: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str] = ()
+) -> Dict[str, Any]:
     try:
         model = inputs.find_model(train["model"], repository)
         chosen = {"optimizer": train["optimizer"], **inputs.options(train["arguments"])}
@@ -27,7 +29,11 @@ def probe(repository: Path, dataset: Path, train: Dict[str, Any], hyperparameter
     except inputs.InputError as error:
         return error.answer()
     except ImportError as error:
-        return {"ok": False, "reason": f"the image lacks a library: {error}", "fix": "use an image with ultralytics 8.4"}
+        return {
+            "ok": False,
+            "reason": f"the image lacks a library: {error}",
+            "fix": "use an image with ultralytics 8.4",
+        }
 
 
 def load(model: str, name: str) -> None:
@@ -42,9 +48,11 @@ def load(model: str, name: str) -> None:
         raise inputs.InputError(
             f"train.model: {name} cannot be loaded: {' '.join(str(error).split())[:300]}",
             "name a file that ultralytics wrote, or a description that it knows, such as yolov8n.yaml",
-        )
+        ) from error
     if task != "detect":
-        raise inputs.InputError(f"train.model: {name} is for the task {task}", "name a detection model such as yolov8n.yaml")
+        raise inputs.InputError(
+            f"train.model: {name} is for the task {task}", "name a detection model such as yolov8n.yaml"
+        )
 
 
 if __name__ == "__main__":

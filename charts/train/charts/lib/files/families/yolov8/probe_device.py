@@ -17,7 +17,9 @@ def probe(backend: str, count: int) -> Dict[str, Any]:
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         more = "; with several devices ultralytics needs cloudpickle" if missing == ["cloudpickle"] else ""
-        return no(f"the image has no {', '.join(missing)}{more}", "use an image with ultralytics 8.4 and its requirements")
+        return no(
+            f"the image has no {', '.join(missing)}{more}", "use an image with ultralytics 8.4 and its requirements"
+        )
     if backend == "cpu":
         return {"ok": True, "devices": ["cpu"]}
     module: Any = getattr(torch, backend, None)

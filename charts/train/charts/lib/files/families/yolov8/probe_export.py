@@ -76,8 +76,13 @@ def probe(folder: Path, image_size: int, max_batch_size: int) -> Dict[str, Any]:
             batches = sorted({1, max(max_batch_size, 1)}) if name == served else [1]
             shapes = {batch: run(batch) for batch in batches}
         except Exception as error:  # whatever the format's library says
-            return no(f"the exported {file} does not run: {' '.join(str(error).split())[:300]}", "see the exporter's output above")
-        wrong = next((batch for batch, shape in shapes.items() if shape[0] != batch or shape[1:] != shapes[1][1:]), None)
+            return no(
+                f"the exported {file} does not run: {' '.join(str(error).split())[:300]}",
+                "see the exporter's output above",
+            )
+        wrong = next(
+            (batch for batch, shape in shapes.items() if shape[0] != batch or shape[1:] != shapes[1][1:]), None
+        )
         if wrong:
             return no(
                 f"the exported {file} answers a batch of {wrong} with the shape {shapes[wrong]}",

@@ -51,7 +51,18 @@ def prepare() -> Any:
     from ultralytics import YOLO
     from ultralytics.utils import SETTINGS, USER_CONFIG_DIR
 
-    loggers = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb", "vscode_msg", "openvino_msg")
+    loggers = (
+        "sync",
+        "clearml",
+        "comet",
+        "dvc",
+        "mlflow",
+        "raytune",
+        "tensorboard",
+        "wandb",
+        "vscode_msg",
+        "openvino_msg",
+    )
     weights = inputs.IMAGE_WEIGHTS if inputs.IMAGE_WEIGHTS.is_dir() else USER_CONFIG_DIR
     SETTINGS.update({**{name: False for name in loggers if name in SETTINGS}, "weights_dir": str(weights)})
     refuse_downloads(None)
@@ -95,7 +106,9 @@ def mend(trained: Path, checkpoint: Path) -> None:
     if results.is_file():
         text = results.read_text(encoding="utf-8")
         lines = text[: text.rfind("\n") + 1].splitlines()
-        kept = [line for line, row in zip(lines[1:], csv.DictReader(lines)) if int(float(row["epoch"])) <= state["epoch"] + 1]
+        reader = csv.DictReader(lines)
+        epochs = [int(float(row["epoch"])) for row in reader]
+        kept = [line for number, line in enumerate(lines[1:]) if epochs[number] <= state["epoch"] + 1]
         write(results, "\n".join([*lines[:1], *kept, ""]) if lines else "")
         if not lines:
             results.unlink()
@@ -130,12 +143,20 @@ def export(job: Dict[str, Any]) -> None:
     if validation.is_file():
         shutil.copyfile(str(validation), str(folder / "metrics.json"))
     else:
-        where = {"data": str(output / "dataset.yaml"), "project": str(folder), "name": "val", "plots": False, "device": device}
+        where = {
+            "data": str(output / "dataset.yaml"),
+            "project": str(folder),
+            "name": "val",
+            "plots": False,
+            "device": device,
+        }
         found = yolo(str(weights)).val(batch=job["batch"], imgsz=job["imgsz"], **where).results_dict
         write(folder / "metrics.json", json.dumps(plain(found), indent=1) + "\n")
     files = {}
     for name in dict.fromkeys(job["formats"]):
-        made = yolo(str(weights)).export(format=name, imgsz=job["imgsz"], **export_options(name, device, job["maxBatchSize"]))
+        made = yolo(str(weights)).export(
+            format=name, imgsz=job["imgsz"], **export_options(name, device, job["maxBatchSize"])
+        )
         path = Path(str(made))
         if not path.exists():
             raise inputs.InputError(f"the export to {name} left no {path.name}", "see the trainer's output above")
