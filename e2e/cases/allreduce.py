@@ -12,7 +12,7 @@ PROTECTED = "protected{session}"  # a branch that nobody may push to
 _ONE = {"replicas": 1}
 
 CASE = Case(
-    image="train-cpu-yolov5",
+    image="train-cpu-yolo",
     sources={"allreduce": allreduce.model_repository},
     results=(RESULTS, KILLED_RESULTS),
     runs={

@@ -12,7 +12,7 @@ MOVING = "moving{session}"  # a branch of the model that somebody pushes to whil
 _SMALL = {"resources": {"requests": {"cpu": "50m", "memory": "256Mi"}}}
 
 CASE = Case(
-    image="train-cpu-yolov5",
+    image="train-cpu-yolo",
     sources={"yolov5": yolov5.model_repository, "shapes": yolov5.dataset_repository},
     results=(RESULTS,),
     runs={

@@ -146,7 +146,7 @@ def _training_images() -> dict[str, str]:
 # Each is built as trainchart/FOLDER:TAG.
 TRAINING_IMAGES = _training_images()
 # What `make run` and `make e2e` train in; the others are built when they are asked for.
-QUICK_IMAGES = ("train-cpu-yolov5",)
+QUICK_IMAGES = ("train-cpu-yolo",)
 
 
 def image_name(folder: str) -> str:

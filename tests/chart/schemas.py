@@ -47,7 +47,9 @@ def _local(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     return {
-        key: value.replace("/api/_definitions.json#", "#") if key == "$ref" and isinstance(value, str) else _local(value)
+        key: value.replace("/api/_definitions.json#", "#")
+        if key == "$ref" and isinstance(value, str)
+        else _local(value)
         for key, value in node.items()
         if key not in ("$id", "$schema")
     }
