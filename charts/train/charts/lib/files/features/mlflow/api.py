@@ -20,6 +20,7 @@ ATTEMPT_TAG = "trainchart.attempt"
 MAX_KEY, MAX_TAG = 250, 5000  # characters
 MAX_PARAM, MAX_PARAM_OF_OLD = 6000, 500  # of servers before 2.8
 MAX_METRICS, MAX_PARAMS = 1000, 100  # of one log-batch
+MAX_PARAM_CHARACTERS = 150_000  # six bytes each at worst, and a request may have a million
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,14 @@ class Api:
         self._post("runs/log-batch", run_id=run, tags=_pairs(tags, MAX_TAG))
 
     def log_params(self, run: str, params: Dict[str, str]) -> None:
-        pairs = sorted(params.items())
-        for start in range(0, len(pairs), MAX_PARAMS):
-            self._log_params(run, dict(pairs[start : start + MAX_PARAMS]))
+        batch: Dict[str, str] = {}
+        for key, value in sorted(params.items()):
+            if len(batch) == MAX_PARAMS or sum(map(len, batch.values())) + len(value) > MAX_PARAM_CHARACTERS:
+                self._log_params(run, batch)
+                batch = {}
+            batch[key] = value[:MAX_PARAM]
+        if batch:
+            self._log_params(run, batch)
 
     def _log_params(self, run: str, params: Dict[str, str]) -> None:
         try:
@@ -203,7 +209,10 @@ class Api:
         return {"Authorization": "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")}
 
     def _secret(self, key: str) -> str:
-        return (Path(self.config.credentials) / key).read_text(encoding="utf-8").strip()
+        text = (Path(self.config.credentials) / key).read_text(encoding="utf-8").strip()
+        if not text.isprintable():  # http.client would quote it in its own refusal
+            raise ValueError(f"{key} in the secret holds characters that no token has")
+        return text
 
 
 def metric_name(name: str) -> str:
