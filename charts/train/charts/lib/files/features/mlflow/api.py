@@ -76,6 +76,7 @@ class Api:
         self.timeout = timeout
         self._base = config.tracking_uri.rstrip("/")
         self._long_params = True
+        self._opener: Optional[urllib.request.OpenerDirector] = None
 
     # Experiments
 
@@ -183,7 +184,7 @@ class Api:
             request = urllib.request.Request(  # noqa: S310 (the values' own rule lets nothing but http and https pass)
                 self._base + path, data=data, method=method, headers={**headers, **self._authorization()}
             )
-            with self._opener().open(request, timeout=self.timeout) as answer:
+            with self._open(request) as answer:
                 text = answer.read()
             return json.loads(text) if text else {}
         except urllib.error.HTTPError as error:
@@ -192,11 +193,13 @@ class Api:
             reason = getattr(error, "reason", None) or error
             raise ApiError(0, "", f"{self._base}: {reason or type(error).__name__}") from error
 
-    def _opener(self) -> urllib.request.OpenerDirector:
-        context = ssl.create_default_context()
-        if self.config.ca_bundle:
-            context.load_verify_locations(self.config.ca_bundle)
-        return urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
+    def _open(self, request: urllib.request.Request) -> Any:
+        if self._opener is None:
+            context = ssl.create_default_context()
+            if self.config.ca_bundle:
+                context.load_verify_locations(self.config.ca_bundle)
+            self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
+        return self._opener.open(request, timeout=self.timeout)
 
     def _authorization(self) -> Dict[str, str]:
         """Read each time: a mounted secret may be renewed while the run goes on."""

@@ -56,6 +56,7 @@ class Tracker:
         self._known: Dict[str, Set[Tuple[int, float]]] = {}  # by metric: what attempts before have told
         self._warned: Set[str] = set()
         self._down = False
+        self._silent = False  # after the end: the last line of a log is the runner's
         self._told = False  # whether the server knows how the run ended
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
@@ -88,6 +89,7 @@ class Tracker:
             self._warn(f"the server was not told that the run is {self._status}, nor {left} rows and files")
         elif left:
             self._warn(f"the server was not told {left} rows and files")
+        self._silent = True
 
     def _put(self, entry: _Entry) -> None:
         with self._changed:
@@ -164,7 +166,8 @@ class Tracker:
             if error.again:
                 raise
             self._warn(f"the server refused the parameters: {error}")
-        log.event("tracking", run=run.id, experiment=self._api.config.experiment, continued=self._continued)
+        if not self._silent:
+            log.event("tracking", run=run.id, experiment=self._api.config.experiment, continued=self._continued)
         return run
 
     def _tell(self, run: Run, entry: _Entry) -> None:
@@ -197,7 +200,7 @@ class Tracker:
 
     def _warn(self, reason: str) -> None:
         """Once for each reason."""
-        if reason not in self._warned:
+        if reason not in self._warned and not self._silent:
             self._warned.add(reason)
             log.event("warning", reason=f"mlflow.trackingUri {self._api.config.tracking_uri}: {reason}")
 
