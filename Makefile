@@ -38,8 +38,13 @@ test: tools ## Fast tests: no cluster, no network
 	$(PYTHON) -m pytest -n 2 --durations=5
 
 .PHONY: e2e
-e2e: setup ## End-to-end tests: a real cluster, a real git server, real training
+e2e: setup ## End-to-end tests, the quick set: a real cluster, a real git server, real training
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e
+
+.PHONY: e2e-all
+e2e-all: setup ## End-to-end tests of every family, to its published result; FAMILY=name: of that one alone
+	python3 -m e2e.cluster images $$($(PYTHON) -m e2e.cases $(FAMILY))
+	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e $(or $(FAMILY:%=--family=%),--all)
 
 .PHONY: fuzz
 fuzz: tools ## Hold the validator against both Helm programs, on 10,000 made-up values

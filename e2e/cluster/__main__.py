@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Sequence
 
 from e2e.gitserver import server as gitserver
 
@@ -44,6 +45,14 @@ def prepare_images(choice: str) -> ImageSet:
     images = published.prepare() if choice == "published" else source.prepare()
     IMAGES_CHOICE.write_text(choice)
     return images
+
+
+def load_training_images(folders: Sequence[str]) -> None:
+    """Builds training images, and gives them to the node of a cluster that stands."""
+    if not IMAGES_CHOICE.exists() or not kind.is_ready():
+        raise StepError("there is no cluster to load images into", "Run `python3 -m e2e.cluster up` first.")
+    chosen = published if IMAGES_CHOICE.read_text().strip() == "published" else source
+    kind.load_images(chosen.training_images(folders))
 
 
 def down() -> None:
@@ -95,6 +104,8 @@ def main() -> int:
     tool_parser.add_argument("names", nargs="*", metavar="NAME")
     commands.add_parser("docker", help="install and start Docker where it lacks")
     commands.add_parser("up", help="everything, to a ready cluster; quick when it stands already")
+    image_parser = commands.add_parser("images", help="build training images and load them into the cluster that is up")
+    image_parser.add_argument("names", nargs="+", metavar="NAME", help="a folder of e2e/images")
     commands.add_parser("down", help="stop the cluster's node; up starts it again")
     commands.add_parser("clean", help="remove the cluster, its images and the cache")
     commands.add_parser("status", help="what stands; exit code 1 where something does not")
@@ -106,6 +117,8 @@ def main() -> int:
             shutil.rmtree(CACHE / "tmp", ignore_errors=True)  # of a run that was killed
             if arguments.command == "tools":
                 tools.build_tools(arguments.names)
+            elif arguments.command == "images":
+                load_training_images(arguments.names)
             else:
                 {"docker": docker.ensure, "up": up, "down": down, "clean": clean}[arguments.command]()
     except StepError as failure:

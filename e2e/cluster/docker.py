@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,14 +135,22 @@ class ImageSet:
 
 # Folders of e2e/images: each is built as trainchart/FOLDER:TAG on Debian 13.
 TRAINING_IMAGES = {"train-cpu-yolov5": "7.0.14"}
+# What `make run` and `make e2e` train in; the others are built when they are asked for.
+QUICK_IMAGES = ("train-cpu-yolov5",)
 
 
-def build_training_images(base: str, base_key: str) -> list[str]:
-    """Builds the images that e2e tests train in, from the Debian 13 image `base`."""
-    names = []
-    for folder, tag in TRAINING_IMAGES.items():
-        name = f"trainchart/{folder}:{tag}"
-        names.append(name)
+def image_name(folder: str) -> str:
+    """The whole name of the image that is made of a folder of e2e/images."""
+    if folder not in TRAINING_IMAGES:
+        known = ", ".join(TRAINING_IMAGES)
+        raise StepError(f"there is no training image {folder!r}", f"TRAINING_IMAGES in {__name__} has: {known}.")
+    return f"trainchart/{folder}:{TRAINING_IMAGES[folder]}"
+
+
+def build_training_images(folders: Iterable[str], base: str, base_key: str) -> list[str]:
+    """Builds images that e2e tests train in, from the Debian 13 image `base`; returns their whole names."""
+    images = {folder: image_name(folder) for folder in folders}
+    for folder, name in images.items():
         with step(f"build image {name}", "Needs Debian's packages and PyPI; run the same command again.") as current:
             recipe = HERE.parent / "images" / folder
             key = digest(base_key, *(file.read_bytes() for file in sorted(recipe.rglob("*")) if file.is_file()))
@@ -150,4 +158,4 @@ def build_training_images(base: str, base_key: str) -> list[str]:
                 current.cached()
             else:
                 build_image(current, name, recipe, key, [f"BASE={base}"])
-    return names
+    return list(images.values())

@@ -6,6 +6,8 @@ none and use source.py. Volcano's chart comes from its Go module in both cases: 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from . import docker
 from .docker import ImageSet
 from .steps import quiet, step
@@ -36,11 +38,15 @@ def prepare() -> ImageSet:
                 current.cached()
             else:
                 current.run(["docker", "pull", name])
-    training = docker.build_training_images(DEBIAN, docker.image_id(DEBIAN) or "")
     return ImageSet(
         node=NODE,
         has_network=True,
         gitea=GITEA_IMAGE,
         volcano={"basic.image_pull_policy": "IfNotPresent"},
-        load=(GITEA_IMAGE, *VOLCANO_IMAGES, *training),
+        load=(GITEA_IMAGE, *VOLCANO_IMAGES, *training_images(docker.QUICK_IMAGES)),
     )
+
+
+def training_images(folders: Iterable[str]) -> list[str]:
+    """Builds images to train in, on the base that `prepare` has pulled."""
+    return docker.build_training_images(folders, DEBIAN, docker.image_id(DEBIAN) or "")

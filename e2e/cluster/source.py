@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,7 +128,7 @@ def prepare() -> ImageSet:
     for image in [*CONTROL_PLANE_IMAGES, *SERVICE_IMAGES]:
         _build(image)
     _build_node()
-    training = docker.build_training_images(DEBIAN, docker.image_key(DEBIAN) or "")
+    training = training_images(docker.QUICK_IMAGES)
     drop_build_cache()
     return ImageSet(
         node=NODE,
@@ -143,6 +143,11 @@ def prepare() -> ImageSet:
         },
         load=(*(image.name for image in SERVICE_IMAGES), *training),
     )
+
+
+def training_images(folders: Iterable[str]) -> list[str]:
+    """Builds images to train in, on the base that `prepare` has made."""
+    return docker.build_training_images(folders, DEBIAN, docker.image_key(DEBIAN) or "")
 
 
 # As Debian's own images do: no documentation, and nothing kept of what apt downloads.

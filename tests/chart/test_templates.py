@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from e2e.cases import load as load_cases
 from tests.chart.matrix import CHART, FAMILIES, LIB, PROFILES, ROOT
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay
@@ -17,6 +18,7 @@ from trainchart.generate import generated
 from trainchart.render import Manifest, render, render_by_helm, render_text
 from trainchart.values.families import FAMILIES as MODELS
 
+CASES = load_cases()
 HAMI = load_values(ROOT / "values/yolov5.yaml")
 CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
 
@@ -221,8 +223,22 @@ def test_templates_tools_and_runner_know_no_family_and_no_accelerator_by_name() 
 
 def test_a_family_is_a_folder_a_model_a_values_file_and_an_end_to_end_case() -> None:
     values = {path.stem for path in (ROOT / "values").glob("*.yaml")}
-    cases = {path.stem for path in (ROOT / "e2e/values").glob("*.yaml")}
-    assert set(FAMILIES) == MODELS.keys() == values == cases
+    small = {path.stem for path in (ROOT / "e2e/values").glob("*.yaml")}
+    assert set(FAMILIES) == MODELS.keys() == values == small
+    assert set(FAMILIES) <= CASES.keys()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_s_end_to_end_case_makes_what_its_values_name(family: str) -> None:
+    case, values = CASES[family], load_values(ROOT / f"values/{family}.yaml", ROOT / f"e2e/values/{family}.yaml")
+    assert values["image"] == case.image_name
+    assert (ROOT / "e2e/images" / case.image / "Dockerfile").is_file()
+    sections = [values.get(name) or {} for name in ("model", "dataset", "publish")]
+    named = {
+        Path(section["repository"]).stem for section in sections if section.get("type", "git") == "git" and section
+    }
+    assert named <= {*case.sources, *case.results}
+    assert any(re.match(rf"test_{family.replace('-', '_')}\b", path.name) for path in (ROOT / "e2e").glob("test_*.py"))
 
 
 def test_an_accelerator_is_a_profile_and_unless_it_is_refused_a_values_file() -> None:
