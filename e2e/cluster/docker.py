@@ -133,8 +133,8 @@ class ImageSet:
     load: tuple[str, ...]  # what the node gets from this host's Docker instead of pulling it
 
 
-# Folders of e2e/images: each is built as trainchart/FOLDER:TAG on Debian 13.
-TRAINING_IMAGES = {"train-cpu-yolov5": "7.0.14"}
+# Folders of e2e/images: each is built as trainchart/FOLDER:TAG on Debian 13. In `mlflow` nothing trains.
+TRAINING_IMAGES = {"train-cpu-yolov5": "7.0.14", "mlflow": "3.17.2"}
 # What `make run` and `make e2e` train in; the others are built when they are asked for.
 QUICK_IMAGES = ("train-cpu-yolov5",)
 

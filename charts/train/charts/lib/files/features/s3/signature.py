@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for requests without a body."""
+"""AWS Signature Version 4."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ def sign(
     now: time.struct_time,
     service: str = "s3",
 ) -> Dict[str, str]:
-    """`headers` with all that the signature needs. `path` is already percent-encoded, `query` is not; names of headers are lower case."""
+    """`headers` with all that the signature needs. `path` is already percent-encoded, `query` is not; names of headers are lower case.
+
+    A request with a body brings the SHA-256 of that as `x-amz-content-sha256`.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", now)
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
-    headers = {**headers, "x-amz-content-sha256": _EMPTY, "x-amz-date": stamp}
+    headers = {"x-amz-content-sha256": _EMPTY, **headers, "x-amz-date": stamp}
     names = ";".join(sorted(headers))
     canonical = "\n".join(
         [
@@ -42,7 +45,7 @@ def sign(
             *(f"{name}:{' '.join(headers[name].split())}" for name in sorted(headers)),
             "",
             names,
-            _EMPTY,
+            headers["x-amz-content-sha256"],
         ]
     )
     digest = hashlib.sha256(canonical.encode("utf-8")).hexdigest()
