@@ -239,7 +239,7 @@ def test_a_deleted_experiment_is_restored(config: mlflow.Config, server: Trackin
 
 def test_keeps_to_the_limits_of_the_server(config: mlflow.Config, server: Tracking) -> None:
     params = {f"p{number:03}": "ä" * 7000 for number in range(250)}
-    run = mlflow.Tracker.start(config, info(**params))
+    run = mlflow.Tracker.start(config, info(0, **params))
     run.metrics({f"m{number}": float(number) for number in range(2500)}, 1)
     run.end("FINISHED")
     assert server.run["params"] == dict.fromkeys(params, "ä" * 6000)
