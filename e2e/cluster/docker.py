@@ -133,18 +133,23 @@ class ImageSet:
     load: tuple[str, ...]  # what the node gets from this host's Docker instead of pulling it
 
 
-# Folders of e2e/images: each is built as trainchart/FOLDER:TAG on Debian 13. In `mlflow` nothing trains.
-TRAINING_IMAGES = {"train-cpu-yolov5": "7.0.14", "mlflow": "3.17.2"}
+# Folders of e2e/images: each is built as trainchart/FOLDER:TAG on Debian 13.
+TRAINING_IMAGES = {"train-cpu-yolov5": "7.0.14"}
 # What `make run` and `make e2e` train in; the others are built when they are asked for.
 QUICK_IMAGES = ("train-cpu-yolov5",)
 
 
 def image_name(folder: str) -> str:
     """The whole name of the image that is made of a folder of e2e/images."""
-    if folder not in TRAINING_IMAGES:
+    images = {**TRAINING_IMAGES, **SERVER_IMAGES}
+    if folder not in images:
         known = ", ".join(TRAINING_IMAGES)
         raise StepError(f"there is no training image {folder!r}", f"TRAINING_IMAGES in {__name__} has: {known}.")
-    return f"trainchart/{folder}:{TRAINING_IMAGES[folder]}"
+    return f"trainchart/{folder}:{images[folder]}"
+
+
+# As above, but nothing trains in them: `python3 -m e2e.cluster servers` alone builds them.
+SERVER_IMAGES = {"mlflow": "3.17.2"}
 
 
 def build_training_images(folders: Iterable[str], base: str, base_key: str) -> list[str]:

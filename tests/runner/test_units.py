@@ -23,7 +23,7 @@ from runner.process import Finished
 
 from .conftest import FILES, TOKEN, UID, USER
 
-SOURCES = sorted(FILES.glob("runner/*.py")) + sorted(FILES.glob("families/*/*.py"))
+SOURCES = sorted(path for kind in ("runner", "features/*", "families/*") for path in FILES.glob(f"{kind}/*.py"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")

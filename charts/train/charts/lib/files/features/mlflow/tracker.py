@@ -69,8 +69,8 @@ class Tracker:
 
     def metrics(self, row: Dict[str, float], step: int) -> None:
         now = int(time.time() * 1000)
-        names = {api.metric_name(key): float(value) for key, value in row.items()}
-        self._put([Metric(key, value, now, step) for key, value in sorted(names.items())])
+        names = {api.metric_name(key): value for key, value in row.items() if isinstance(value, (int, float))}
+        self._put([Metric(key, float(value), now, step) for key, value in sorted(names.items())])
 
     def artifact(self, path: Path, name: str) -> None:
         self._put(_Artifact(path, name))
@@ -118,14 +118,17 @@ class Tracker:
                 if not self._down:
                     self._warn(f"the server does not take what it is told; the run goes on, and tries again: {error}")
                 self._down = True
-                with self._changed:
-                    seconds = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                    if self._status:
-                        seconds = 0.5
-                        if self._left() <= seconds:
-                            return
-                    self._changed.wait(seconds)
+                if not self._pause(failures):
+                    return
                 failures += 1
+
+    def _pause(self, failures: int) -> bool:
+        """Waits before the next attempt, ever longer while the run goes on; False where its end leaves no time for one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._status, RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+        if self._status and failures:
+            time.sleep(max(0.0, min(0.5, self._left())))
+        return not self._status or self._left() > 0
 
     def _step(self) -> None:
         """One thing that is to be told: first the run itself, then row by row, last how it ended. Raises ApiError to be repeated."""

@@ -78,6 +78,8 @@ def _check_keys(store: Store, items: List[Item]) -> None:
 
 
 class _Transfer:
+    """One call of `fetch`."""
+
     def __init__(self, store: Store, items: List[Item], folder: Path, state: Path, room: Room, report: Report) -> None:
         self.store, self.items, self.folder, self.state, self.room = store, items, folder, state, room
         self.report = report
