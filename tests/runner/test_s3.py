@@ -182,7 +182,7 @@ class serving:  # noqa: N801
 
 @pytest.fixture
 def store(bucket: Bucket, tmp_path: Path) -> s3.Store:
-    secret = tmp_path / "secret"
+    secret = tmp_path / "s3-secret"
     secret.mkdir()
     (secret / "ACCESS").write_text(ACCESS + "\n")
     (secret / "SECRET").write_text(SECRET + "\n")
@@ -302,7 +302,7 @@ def test_speaks_tls_with_the_given_authority_only(bucket: Bucket, store: s3.Stor
 
 
 def test_says_which_key_of_the_values_is_wrong(store: s3.Store, tmp_path: Path) -> None:
-    (tmp_path / "secret" / "OTHER").write_text("other")
+    (tmp_path / "s3-secret" / "OTHER").write_text("other")
     absent = replace(store, bucket="datsets")
     assert "dataset.bucket datsets" in refused(lambda: s3.listing(absent)).reason
     assert "NoSuchBucket: The specified bucket does not exist" in refused(lambda: s3.listing(absent)).reason
