@@ -151,10 +151,15 @@ QUICK_IMAGES = ("train-cpu-yolo",)
 
 def image_name(folder: str) -> str:
     """The whole name of the image that is made of a folder of e2e/images."""
-    if folder not in TRAINING_IMAGES:
+    images = {**TRAINING_IMAGES, **SERVER_IMAGES}
+    if folder not in images:
         known = ", ".join(TRAINING_IMAGES)
         raise StepError(f"there is no training image {folder!r}", f"TRAINING_IMAGES in {__name__} has: {known}.")
-    return f"trainchart/{folder}:{TRAINING_IMAGES[folder]}"
+    return f"trainchart/{folder}:{images[folder]}"
+
+
+# As above, but nothing trains in them: `python3 -m e2e.cluster servers` alone builds them.
+SERVER_IMAGES = {"mlflow": "3.17.2"}
 
 
 @dataclass(frozen=True)

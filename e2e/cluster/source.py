@@ -16,9 +16,12 @@ from .tools import (
     KIND,
     KUBERNETES,
     LOCAL_PATH,
+    MINIO,
+    MINIO_MODULE,
     SHARE,
     VOLCANO,
     VOLCANO_FILES,
+    build,
     build_cluster_parts,
     digest,
     drop_build_cache,
@@ -151,6 +154,15 @@ def training_images(folders: Iterable[str]) -> list[str]:
     return docker.build_training_images(
         folders, {argument: Base(name, docker.image_key(name) or "") for argument, name in bases.items()}
     )
+
+
+def minio_image(base: str = DEBIAN) -> str:
+    """Builds MinIO on a Debian base."""
+    build(MINIO_MODULE)
+    name = f"trainchart/minio:{MINIO.rsplit('-', 1)[-1]}"
+    _build(Image(name, "/usr/local/bin/minio", base=base, programs={"minio": "/usr/local/bin/minio"}))
+    drop_build_cache()
+    return name
 
 
 # As Debian's own images do: no documentation, and nothing kept of what apt downloads.

@@ -24,7 +24,8 @@ from runner.process import Finished
 
 from .conftest import FILES, TOKEN, UID, USER
 
-SOURCES = sorted(FILES.glob("runner/*.py")) + sorted(FILES.glob("families/*/*.py"))
+FOLDERS = ("runner", "features/mlflow", "features/s3", "families/*")
+SOURCES = sorted(path for folder in FOLDERS for path in FILES.glob(f"{folder}/*.py"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
