@@ -333,7 +333,6 @@ def test_a_whole_dataset_is_counted(pod: Pod) -> None:
     [
         ({"model": "yolov8n.pt"}, "train.model: there is no {model}/yolov8n.pt and no /opt/weights/yolov8n.pt, and a run downloads"),
         ({"model": "yolov8n"}, "train.model: 'yolov8n' names neither weights (.pt) nor a description"),
-        ({"model": "yolov8n-seg.yaml"}, "train.model: yolov8n-seg.yaml does not detect objects"),
         ({"model": "yalov8n.yaml"}, "train.model: yalov8n.yaml cannot be loaded: 'yalov8n.yaml' does not exist"),
         ({"data": "coco.yaml"}, "train.data: there is no file coco.yaml in the dataset"),
         ({"arguments": ["lr=0.1"]}, "train.arguments: the trainer knows no option 'lr'"),
