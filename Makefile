@@ -55,6 +55,7 @@ fuzz: tools ## Hold the validator against both Helm programs, on 10,000 made-up 
 bench: tools ## Measure the validator against helm, and the commands' own time
 	$(PYTHON) -m bench.render
 	$(PYTHON) -m bench.cli
+	@$(PYTHON) -m pytest -q -s tests/runner/test_economy.py | grep -E 'bytes [0-9f]|passed|failed'
 
 .PHONY: lint
 lint: $(VENV)/ready ## Style and types

@@ -13,6 +13,7 @@ CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.y
 CUSTOM = load_values(ROOT / "values/custom.yaml")
 
 
+ALONE = load_values(ROOT / "values/yolov8.yaml", ROOT / "values/accelerators/nvidia.yaml")
 LR: Tree = {"lr0": {"low": 0.001, "high": 0.1, "log": True}}
 SEARCH: Tree = {"trials": 4, "metric": "metrics/mAP_0.5", "space": LR}
 SHARED: Tree = {"type": "existingClaim", "claimName": "data", "accessMode": "ReadWriteMany"}
@@ -306,6 +307,12 @@ RULES: dict[str, Rule] = {
         broken={"replicas": 2},
         kept={"replicas": 1},
         message="replicas: 2 on accelerator profile cpu is 2 training processes, and YOLOv5 trains in one process on cpu; set replicas: 1, or choose an accelerator",
+    ),
+    "more pods than the trainer can use": Rule(
+        ALONE,
+        broken={"replicas": 2},
+        kept={"accelerator": {"count": 2}},
+        message="replicas: 2 is more than YOLOv8 can use: ultralytics has no training over several nodes; give the one pod more devices with accelerator.count; set replicas: 1",
     ),
     "device cpu in several processes": Rule(
         NVIDIA,

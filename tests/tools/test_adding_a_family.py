@@ -92,15 +92,17 @@ image: trainchart/toy-cpu:3
 train: {layers: 1}
 """,
     "e2e/cases/toy_net.py": """
+from pathlib import Path
+
 from e2e.cases import Case
 
-CASE = Case(image="toy-cpu")
+CASE = Case(image="toy-cpu", sources={"toy": lambda image: Path()}, results=("toy-trained",))
 """,
     "e2e/test_toy_net.py": "",
     "e2e/images/toy-cpu/Dockerfile": "FROM scratch\n",
 }
-GENERATED = {"values/toy-net.yaml"}
-REWRITTEN = {"charts/train/values.schema.json", "docs/values.md"}
+GENERATED = {"values/toy-net.yaml", "charts/train/charts/lib/files/packed/families.toy-net.yaml"}
+REWRITTEN = {"charts/train/values.schema.json", "values/schema.json", "docs/values.md"}
 
 
 @pytest.fixture(scope="module")

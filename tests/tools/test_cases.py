@@ -29,6 +29,11 @@ def test_the_quick_set_comes_first_and_needs_no_image_that_is_not_loaded_at_once
     assert {cases[name].image for name in QUICK} <= set(QUICK_IMAGES)
 
 
+@pytest.mark.parametrize("case", load())
+def test_every_case_has_an_image_that_can_be_built(case: str) -> None:
+    assert load([case])[case].image_name
+
+
 def test_the_runs_of_a_slow_case_have_its_name_before_theirs() -> None:
     cases = {"yolov5": Case("x", runs={"happy": {}}), "slow": Case("x", runs={"happy": {}}, family="yolov5")}
     assert {name: (run.case, run.family) for name, run in catalog(cases).items()} == {
