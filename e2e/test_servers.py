@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from e2e.cases.servers import BUCKET, EXPERIMENT, PREFIX, SECRET
+from e2e.cases.servers import BUCKET, CASE, EXPERIMENT, PREFIX, SECRET
 from e2e.fixtures import yolov5
 from e2e.kube import poll
 from e2e.resume import kill_after
@@ -26,8 +26,7 @@ MAP = "metrics/mAP_0.5"
 def servers(session: Session) -> Servers:
     """The servers, with the dataset in the store and its key in the namespace."""
     servers = connect()
-    image = session.cases["servers"].image_name
-    servers.upload(yolov5.dataset_repository(image), BUCKET, PREFIX)
+    servers.upload(yolov5.dataset_repository(CASE.image_name), BUCKET, PREFIX)
     for name, password in ((SECRET, servers.password), ("s3-wrong", WRONG)):
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}}
         keys = {"AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": password}
@@ -76,7 +75,7 @@ def test_the_run_is_tracked_to_its_end(happy: Release, servers: Servers) -> None
     parameters, result = entries(run, "params"), happy.result()
     assert parameters["train.epochs"] == "2"
     assert parameters["sources.model.commit"] == result["sources"]["model"]["commit"]
-    assert parameters["image"] == "trainchart/train-cpu-yolov5:7.0.14"
+    assert parameters["image"] == CASE.image_name
     assert entries(run, "metrics")[MAP] == pytest.approx(result["metrics"][MAP], rel=1e-4)
 
 

@@ -24,7 +24,7 @@ _BOTH: Values = {**SHARED, **_TRACKED, **_STORED}
 _UNPUBLISHED: Values = {"publish": {"type": "none", "repository": ""}}
 
 CASE = Case(
-    image="train-cpu-yolov5",
+    image="train-cpu-yolo",
     family="yolov5",
     sources={"yolov5": yolov5.model_repository, "shapes": yolov5.dataset_repository},
     results=(RESULTS,),
