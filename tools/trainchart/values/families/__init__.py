@@ -2,9 +2,10 @@
 
 from trainchart.families import Family
 from trainchart.values.base import Section
-from trainchart.values.families import yolov5
+from trainchart.values.families import llm_sft, yolov5
 
 REGISTRY: dict[str, Family] = {
+    "llm-sft": llm_sft.FAMILY,
     "yolov5": yolov5.FAMILY,
 }
 
