@@ -38,8 +38,14 @@ test: tools ## Fast tests: no cluster, no network
 	$(PYTHON) -m pytest -n 2 --durations=5
 
 .PHONY: e2e
-e2e: setup ## End-to-end tests: a real cluster, a real git server, real training
+e2e: setup ## End-to-end tests, the quick set: a real cluster, a real git server, real training
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e
+
+.PHONY: e2e-all
+e2e-all: setup ## End-to-end tests of every family, to its published result; FAMILY=name: of that one alone
+	python3 -m e2e.cluster images $$($(PYTHON) -m e2e.cases $(FAMILY))
+	$(if $(filter-out servers,$(FAMILY)),,python3 -m e2e.cluster servers)
+	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e $(or $(FAMILY:%=--family=%),--all)
 
 .PHONY: fuzz
 fuzz: tools ## Hold the validator against both Helm programs, on 10,000 made-up values
@@ -49,6 +55,7 @@ fuzz: tools ## Hold the validator against both Helm programs, on 10,000 made-up 
 bench: tools ## Measure the validator against helm, and the commands' own time
 	$(PYTHON) -m bench.render
 	$(PYTHON) -m bench.cli
+	@$(PYTHON) -m pytest -q -s tests/runner/test_economy.py | grep -E 'bytes [0-9f]|passed|failed'
 
 .PHONY: lint
 lint: $(VENV)/ready ## Style and types

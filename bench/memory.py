@@ -1,9 +1,9 @@
 """The memory estimate against what a training step really takes, on CPU, in the family's training image.
 
-    python bench/memory.py          # the test model of the end-to-end tests, and the two smallest models
-    python bench/memory.py --all    # every size the estimate knows; 3 minutes on two cores
+    python bench/memory.py          # the test models of the end-to-end tests, and the smallest models
+    python bench/memory.py --all    # every size the estimates know; 6 minutes on two cores
 
-For every model: builds it with its own optimizer and moving average, makes one step, and adds up the bytes of the tensors. The
+For every model: builds it with its trainer's optimizer and moving average, makes one step, and adds up the bytes of the tensors. The
 activations are those that autograd keeps for the backward pass; the estimate of the peak adds 30 % to them.
 Needs Docker and the image that `make setup` makes. Ends with 1 when parameters or optimizer are off by more than 10 %.
 """
@@ -15,28 +15,45 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-IMAGE = "trainchart/train-cpu-yolov5:7.0.14"
-FAMILY = "yolov5"
+IMAGE = "trainchart/train-cpu-yolo:8.4.190"
 TOLERANCE = 0.1
+Loss = Callable[[Any], Any]  # of a batch of images
 PARTS = ("parameters", "gradients", "optimizer", "copies", "activations")
 
 
 @dataclass(frozen=True)
 class Case:
-    size: str
+    family: str
+    model: str
     classes: int
     batch: int
     edge: int
 
+    def __str__(self) -> str:
+        return f"{self.model} {self.classes} classes {self.batch}x{self.edge}"
 
-# What e2e/values/ trains: two drawn classes, 4 images of 128 pixels.
-TEST_MODEL = Case("n", 2, 4, 128)
-SMALL = [Case("n", 80, 2, 320), Case("s", 80, 2, 320)]
-LARGE = [Case(size, 80, 1, 320) for size in ("m", "l", "x", "n6", "s6", "m6", "l6", "x6")]
+
+# What e2e/values/ trains: two drawn classes.
+TEST_MODELS = [Case("yolov5", "yolov5n", 2, 4, 128), Case("yolov8", "yolov8n", 2, 4, 64)]
+SMALL = [
+    *(Case("yolov5", f"yolov5{size}", 80, 2, 320) for size in ("n", "s")),
+    *(Case("yolov8", f"{kind}n", 80, 2, 320) for kind in ("yolov8", "yolov10", "yolo11", "yolo12", "yolo26")),
+]
+LARGE = [
+    *(Case("yolov5", f"yolov5{size}", 80, 1, 320) for size in ("m", "l", "x", "n6", "s6", "m6", "l6", "x6")),
+    *(
+        Case("yolov8", f"{kind}{size}", 80, 1, 320)
+        for kind in ("yolov8", "yolov10", "yolo11", "yolo12", "yolo26")
+        for size in "smlx"
+    ),
+    *(Case("yolov8", f"yolov9{size}", 80, 1, 320) for size in "tsmce"),
+    Case("yolov8", "yolov10b", 80, 1, 320),
+]
 
 
 def main() -> int:
@@ -48,12 +65,11 @@ def main() -> int:
         print(f"skipped: {missing}")
         return 0
     worst = 0.0
-    print(f"{'model':<26}{'part':<13}{'measured':>12}{'estimated':>12}{'ratio':>7}")
-    for case in [TEST_MODEL, *SMALL, *(LARGE if options.all else [])]:
+    print(f"{'model':<27}{'part':<13}{'measured':>12}{'estimated':>12}{'ratio':>7}")
+    for case in [*TEST_MODELS, *SMALL, *(LARGE if options.all else [])]:
         for part, found, expected in compare(case):
             ratio = expected / found
-            name = f"{FAMILY}{case.size} {case.classes} classes {case.batch}x{case.edge}"
-            print(f"{name:<26}{part:<13}{found / 1e6:>9.2f} MB{expected / 1e6:>9.2f} MB{ratio:>7.3f}")
+            print(f"{case!s:<27}{part:<13}{found / 1e6:>9.2f} MB{expected / 1e6:>9.2f} MB{ratio:>7.3f}")
             if part in ("parameters", "optimizer"):
                 worst = max(worst, abs(ratio - 1))
     print(f"parameters and optimizer: off by {worst:.1%} at most (allowed: {TOLERANCE:.0%})")
@@ -64,10 +80,11 @@ def compare(case: Case) -> list[tuple[str, int, int]]:
     """Part, measured and estimated bytes; of the activations what is kept for the backward pass."""
     from trainchart.estimate import Layout
     from trainchart.values.families import REGISTRY
-    from trainchart.values.families.yolov5 import PEAK
+    from trainchart.values.families.yolov8 import PEAK  # which is that of both
 
-    train = {"weights": f"{FAMILY}{case.size}.pt", "imageSize": case.edge, "batchSize": case.batch}
-    estimated = REGISTRY[FAMILY].estimate(train, Layout(processes=1, backend="cpu"))
+    sizes = {"imageSize": case.edge, "batchSize": case.batch}
+    named = {"weights": f"{case.model}.pt"} if case.family == "yolov5" else {"model": f"{case.model}.yaml"}
+    estimated = REGISTRY[case.family].estimate({**named, **sizes}, Layout(processes=1, backend="cpu"))
     measured = measure(case)
     expected = {part: getattr(estimated, part) for part in PARTS}
     expected["activations"] = round(estimated.activations / PEAK)
@@ -84,8 +101,20 @@ def unavailable() -> str | None:
 
 def measure(case: Case) -> dict[str, int]:
     """One training step in a container of the training image, without network; bytes by part."""
-    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--env", "HOME=/tmp", IMAGE]
-    arguments = ["--inside", case.size, str(case.classes), str(case.batch), str(case.edge)]
+    command = [
+        "docker",
+        "run",
+        "--rm",
+        "--interactive",
+        "--network",
+        "none",
+        "--env",
+        "HOME=/tmp",
+        "--env",
+        "YOLO_CONFIG_DIR=/tmp",
+        IMAGE,
+    ]
+    arguments = ["--inside", case.family, case.model, str(case.classes), str(case.batch), str(case.edge)]
     done = subprocess.run(
         [*command, "python3", "-", *arguments],
         input=Path(__file__).read_text(encoding="utf-8"),
@@ -100,11 +129,8 @@ def measure(case: Case) -> dict[str, int]:
     return found
 
 
-def inside(size: str, classes: int, batch: int, edge: int) -> dict[str, int]:
-    """In the container: what train.py of 7.0 builds, and one step of it."""
-    import logging
-
-    logging.disable(logging.CRITICAL)
+def yolov5(name: str, classes: int) -> tuple[Any, Any, Any, Loss]:
+    """What train.py of 7.0 builds."""
     import torch
     import yaml
     import yolov5
@@ -112,19 +138,57 @@ def inside(size: str, classes: int, batch: int, edge: int) -> dict[str, int]:
     from yolov5.utils.loss import ComputeLoss
     from yolov5.utils.torch_utils import ModelEMA, smart_optimizer
 
-    def total(tensors: Any) -> int:
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
     package = Path(yolov5.__file__).parent
-    model = Model(str(next(package.glob(f"models/**/yolov5{size}.yaml"))), ch=3, nc=classes)
+    model = Model(str(next(package.glob(f"models/**/{name}.yaml"))), ch=3, nc=classes)
     model.hyp = {
         **yaml.safe_load((package / "data/hyps/hyp.scratch-low.yaml").read_text(encoding="utf-8")),
         "label_smoothing": 0.0,
     }
-    optimizer = smart_optimizer(model, "SGD", 0.01, 0.937, 5e-4)
-    average = ModelEMA(model)
     loss_of = ComputeLoss(model)
 
+    def loss(images: Any) -> Any:
+        boxes = torch.tensor([[image, 0, 0.5, 0.5, 0.3, 0.4] for image in range(len(images))])
+        return loss_of(model(images), boxes)[0]
+
+    return model, smart_optimizer(model, "SGD", 0.01, 0.937, 5e-4), ModelEMA(model), loss
+
+
+def yolov8(name: str, classes: int) -> tuple[Any, Any, Any, Loss]:
+    """What ultralytics' trainer builds: with optimizer=auto, AdamW up to 10,000 steps."""
+    from types import SimpleNamespace
+
+    import torch
+    from ultralytics.cfg import get_cfg
+    from ultralytics.engine.trainer import BaseTrainer
+    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.utils.torch_utils import ModelEMA
+
+    model = DetectionModel(f"{name}.yaml", nc=classes, verbose=False)
+    model.args = get_cfg()
+    trainer = SimpleNamespace(args=model.args, data={"nc": classes})
+    optimizer = BaseTrainer.build_optimizer(trainer, model, "auto", 0.01, 0.937, 5e-4, 1000)
+
+    def loss(images: Any) -> Any:
+        count = len(images)
+        boxes = torch.tensor([[0.5, 0.5, 0.3, 0.4]] * count)
+        batch = {"img": images, "batch_idx": torch.arange(count).float(), "cls": torch.zeros(count, 1), "bboxes": boxes}
+        found = model(batch)[0]
+        return sum(found.values()) if isinstance(found, dict) else found.sum()
+
+    return model, optimizer, ModelEMA(model), loss
+
+
+def inside(family: str, name: str, classes: int, batch: int, edge: int) -> dict[str, int]:
+    """In the container: what the family's trainer builds, and one step of it."""
+    import logging
+
+    logging.disable(logging.CRITICAL)
+    import torch
+
+    def total(tensors: Any) -> int:
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    model, optimizer, average, loss_of = {"yolov5": yolov5, "yolov8": yolov8}[family](name, classes)
     own = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
     kept: dict[int, Any] = {}
 
@@ -134,11 +198,9 @@ def inside(size: str, classes: int, batch: int, edge: int) -> dict[str, int]:
             kept[storage.data_ptr()] = storage  # held, so that no other tensor gets its address
         return tensor
 
-    images = torch.rand(batch, 3, edge, edge)
-    boxes = torch.tensor([[image, 0, 0.5, 0.5, 0.3, 0.4] for image in range(batch)])
     model.train()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss, _ = loss_of(model(images), boxes)
+        loss = loss_of(torch.rand(batch, 3, edge, edge))
     activations = sum(storage.nbytes() for storage in kept.values())
     loss.backward()
     optimizer.step()
@@ -156,6 +218,6 @@ def inside(size: str, classes: int, batch: int, edge: int) -> dict[str, int]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]:
-        print(json.dumps(inside(sys.argv[2], *map(int, sys.argv[3:]))))
+        print(json.dumps(inside(*sys.argv[2:4], *map(int, sys.argv[4:]))))
     else:
         sys.exit(main())

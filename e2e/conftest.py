@@ -1,16 +1,17 @@
-"""One world and one set of releases for all tests: what the selected tests name in their `runs` marks is installed at once,
-side by side, and each test waits for its own.
+"""One world and one set of releases for all tests: what the selected tests of the quick cases name in their `runs` marks is
+installed at once, side by side, and each test waits for its own. The slow cases follow, one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e import branches, leaks, runs, scenario
+from e2e.cases import QUICK, Case, allreduce, load, yolov5
 from e2e.chart import with_test_family
 from e2e.killer import Killer
 from e2e.kube import KeptLog, NotEndedError, phase
@@ -19,8 +20,45 @@ from e2e.runs import Moved, Session
 from e2e.scenario import TEAM, World
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("trainchart")
+    group.addoption("--all", action="store_true", help="the tests of the slow cases too")
+    group.addoption("--family", action="append", default=[], metavar="CASE", help="only the tests of this case")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "runs(*names): the runs of e2e/runs.py that the test looks at")
+    config.addinivalue_line("markers", "runs(*names): the runs of e2e/cases/ that the test looks at")
+    config.addinivalue_line("markers", "family(name): the slow case of e2e/cases/ that the test belongs to")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Selects the tests of the wanted cases, and brings them into the order of the cases."""
+    cases, only = list(CASES), set(config.getoption("family"))
+    of = {item: _cases_of(item) for item in items}
+    if unknown := sorted((only | set().union(*of.values())) - set(cases)):
+        raise pytest.UsageError(
+            f"there is no case or run {', '.join(unknown)} in e2e/cases/; there are {', '.join(cases)}"
+        )
+
+    def is_wanted(item: pytest.Item) -> bool:
+        if only:
+            return bool(of[item]) and of[item] <= only
+        return config.getoption("all") or of[item] <= set(QUICK)
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
+    items[:] = [item for item in items if is_wanted(item)]
+    # The quick tests first, as they are; then one slow case after the other, each with the node to itself.
+    items.sort(key=lambda item: max((cases.index(case) for case in of[item] - set(QUICK)), default=0))
+
+
+CASES = load()
+RUNS = runs.catalog(CASES)
+
+
+def _cases_of(item: pytest.Item) -> set[str]:
+    """The cases that a test belongs to: by its mark, or else by its runs."""
+    marked = {name for mark in item.iter_markers("family") for name in mark.args}
+    return marked or {RUNS[name].case if name in RUNS else name for name in _named_runs(item)}
 
 
 def _named_runs(item: pytest.Item) -> list[str]:
@@ -28,9 +66,15 @@ def _named_runs(item: pytest.Item) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def world() -> World:
+def cases(request: pytest.FixtureRequest) -> dict[str, Case]:
+    """The cases of the selected tests; those of the quick set where no test names any."""
+    return load(sorted(set().union(*map(_cases_of, request.session.items))) or QUICK)
+
+
+@pytest.fixture(scope="session")
+def world(cases: dict[str, Case]) -> World:
     """The scenario, in a cluster that stands (`python3 -m e2e.cluster up`)."""
-    return scenario.ensure()
+    return scenario.ensure(cases.values())
 
 
 @pytest.fixture(scope="session")
@@ -48,52 +92,60 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[leaks.Proces
 @pytest.fixture(scope="session")
 def session(
     request: pytest.FixtureRequest,
+    cases: dict[str, Case],
     world: World,
     chart: Path,
     processes: leaks.Processes,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Session]:
-    """All releases that the selected tests name, installed."""
-    clean(world)
-    session = Session(world, chart, processes)
+    """All releases of the quick cases that the selected tests name, installed; those of a slow case come with its tests."""
+    clean(world, cases)
+    folder = tmp_path_factory.mktemp("kept")
+    session = Session(world, cases, chart, folder, processes)
     request.config.stash[_SESSION] = session
     wanted = {name for item in request.session.items for name in _named_runs(item)}
-    folder = tmp_path_factory.mktemp("branches")
-    prepare(session, folder)
+    if "yolov5" in cases:
+        prepare_yolov5(session, folder)
+    if "allreduce" in cases:
+        prepare_allreduce(session, folder)
     try:
-        session.install_all(name for name in runs.catalog(session.id) if name in wanted)
+        session.install_all(name for name, run in session.catalog.items() if name in wanted and run.case in QUICK)
         session.groups = list(leaks.objects(world.admin, "podgroups"))  # Volcano removes them when a run ends
         if "happy" in session.releases:
             session.moved = move_branch(session, folder)
         yield session
     finally:
-        clean(world)
+        clean(world, cases)
 
 
 _SESSION = pytest.StashKey[Session]()
 
 
-def prepare(session: Session, folder: Path) -> None:
-    """What the runs need on the git server, beyond what every world has."""
+def prepare_yolov5(session: Session, folder: Path) -> None:
+    """What the runs need beyond the sources of their case."""
     world = session.world
-    branches.branch_off(world, "yolov5", runs.moving_branch(session.id))
+    branches.branch_off(world, "yolov5", session.named(yolov5.MOVING))
     branches.ensure_without_images(world, folder)
-    # Made anew: what is in them is this session's.
-    for repository in (runs.ALLREDUCE_REPOSITORY, runs.KILLED_REPOSITORY):
-        world.server.delete_repository(TEAM, repository)
-        scenario.ensure_repository(world, repository)
-    world.server.protect_branch(TEAM, runs.ALLREDUCE_REPOSITORY, runs.protected_branch(session.id))
-    session.kept_log = KeptLog(world.admin, f"rank-fails{session.id}-train-0", folder / "rank-0.log")
-    session.killer = Killer(TEAM, runs.KILLED_REPOSITORY, f"killed{session.id}-train-0")
     world.admin.apply(scenario.credentials("wrong-token", runs.WRONG_TOKEN))
     if not world.admin.get("secret", "read-only-token"):
         reader = world.server.create_token(TEAM, write=False)
         world.admin.apply(scenario.credentials("read-only-token", reader))
 
 
+def prepare_allreduce(session: Session, folder: Path) -> None:
+    world = session.world
+    # Made anew: what is in them is this session's.
+    for repository in allreduce.CASE.results:
+        world.server.delete_repository(TEAM, repository)
+        scenario.ensure_repository(world.server, repository)
+    world.server.protect_branch(TEAM, allreduce.RESULTS, session.named(allreduce.PROTECTED))
+    session.kept_log = KeptLog(world.admin, f"rank-fails{session.id}-train-0", folder / "rank-0.log")
+    session.killer = Killer(TEAM, allreduce.KILLED_RESULTS, f"killed{session.id}-train-0")
+
+
 def move_branch(session: Session, folder: Path) -> Moved | None:
     """As soon as the run has pinned its commits, and long before it ends, somebody pushes to the branch it trains from."""
-    server, branch, release = session.world.server, runs.moving_branch(session.id), session.release("happy")
+    server, branch, release = session.world.server, session.named(yolov5.MOVING), session.release("happy")
     before = server.branch_commit(TEAM, "yolov5", branch)
     assert before
     try:
@@ -104,14 +156,15 @@ def move_branch(session: Session, folder: Path) -> Moved | None:
     return Moved(before, after, phase(release.job()))
 
 
-def clean(world: World) -> None:
+def clean(world: World, cases: Mapping[str, Case]) -> None:
     """Removes what test sessions made, interrupted ones included; trained models are left to whoever wants to see them."""
     runs.uninstall(world.submitter, runs.leftovers(world.submitter))
     # Pods of `helm test` are not of the release, and outlive it.
     for pod in world.admin.objects("pods", "app.kubernetes.io/name=train"):
         if runs.MARK in pod["metadata"]["name"] and pod["metadata"]["name"].endswith("-check"):
             world.admin.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
-    branches.sweep(world, "yolov5", runs.MARK)
+    for repository in {name for case in cases.values() for name in case.sources}:
+        branches.sweep(world, repository, runs.MARK)
     runs.remove_workspaces()
 
 

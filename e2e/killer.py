@@ -1,4 +1,4 @@
-"""Kills a run at the one moment that matters: its push has arrived, and it has not ended yet.
+"""Kills a run from the node, now or at the one moment that matters: its push has arrived, and it has not ended yet.
 
 The git server's repositories lie in a folder of the node. A loop there sees the new branch's file as soon as the server has
 written it, before the server's answer can be back in the pod. It stops the pod's first process at once, so that the run cannot
@@ -12,10 +12,10 @@ import subprocess
 from e2e.cluster import kind
 from e2e.node import in_node
 
-# Arguments: the folder with the repository's branches, the pod's name, a limit in seconds.
-_PROGRAM = r"""
+# Arguments: the pod's name first.
+_PROCESSES = r"""
 use strict; $| = 1;
-my ($refs, $pod, $until) = ($ARGV[0], "POD_NAME=$ARGV[1]", time + $ARGV[2]);
+my $pod = "POD_NAME=$ARGV[0]";
 sub slurp { open(my $handle, '<', $_[0]) or return ''; local $/; my $text = <$handle>; return defined $text ? $text : '' }
 # The pod's processes by number, with their number inside of the pod; an ended one has no environment any more.
 sub processes {
@@ -28,6 +28,13 @@ sub processes {
   return %found;
 }
 sub first { my %all = @_; my ($first) = grep { $all{$_} == 1 } keys %all; return $first }
+"""
+
+# Arguments: the pod's name, the folder with the repository's branches, a limit in seconds.
+_AFTER_PUSH = (
+    _PROCESSES
+    + r"""
+my ($refs, $until) = ($ARGV[1], time + $ARGV[2]);
 sub nap { select(undef, undef, undef, $_[0]) }
 my $first;
 while (time < $until) {
@@ -47,6 +54,21 @@ while (time < $until) {
 }
 print "nothing appeared\n";
 """
+)
+
+# Argument: the pod's name.
+_NOW = (
+    _PROCESSES
+    + r"""
+my $first = first(processes()) or die "there is no process of $pod\n";
+kill 'KILL', $first or die "process $first of $pod: $!\n";
+"""
+)
+
+
+def kill_first_process(pod: str) -> None:
+    """Ends everything in the pod's container at once: the kernel kills all processes of a namespace whose first one is gone."""
+    in_node("perl", "-e", _NOW, pod)
 
 
 class Killer:
@@ -55,7 +77,7 @@ class Killer:
     def __init__(self, owner: str, repository: str, pod: str, seconds: int = 600) -> None:
         folder = in_node("find", kind.GITEA_DATA, "-type", "d", "-path", f"*/{owner}/{repository}.git").strip()
         assert folder, f"the server has no folder for {owner}/{repository}"
-        command = ["docker", "exec", kind.NODE, "perl", "-e", _PROGRAM, f"{folder}/refs/heads", pod, str(seconds)]
+        command = ["docker", "exec", kind.NODE, "perl", "-e", _AFTER_PUSH, pod, f"{folder}/refs/heads", str(seconds)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
     def said(self) -> str:

@@ -11,6 +11,7 @@ import sys
 import time
 
 from e2e import scenario
+from e2e.cases import load
 from e2e.cluster.steps import KUBECONFIG, StepError, print_table, say, step
 from e2e.gitserver.client import GitServerError
 from e2e.kube import (
@@ -43,7 +44,7 @@ class RunError(Exception):
 
 def main() -> int:
     try:
-        world = scenario.ensure()
+        world = scenario.ensure(load(["yolov5"]).values())
         kube = world.submitter
         _uninstall_earlier(kube)
         begin = time.monotonic()

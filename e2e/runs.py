@@ -4,77 +4,55 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any
 
-from e2e import scenario
+from e2e.cases import QUICK, Case, Values, named, run_name
 from e2e.cluster import kind
-from e2e.gitserver.client import connect
 from e2e.killer import Killer
 from e2e.kube import CommandError, KeptLog, Kube, Object, poll, result, terminated, wait_for_end
 from e2e.leaks import Found, Processes
 from e2e.node import in_node
 from e2e.scenario import ROOT, World
+from trainchart.families import family_names
 from trainchart.files import overlay
+from trainchart.render import CHART
 
 END_SECONDS = 420
 MARK = "-e2e"
-ALLREDUCE_REPOSITORY = "allreduce-results"
-KILLED_REPOSITORY = "killed-results"  # there is to be one branch in it
 WRONG_TOKEN = "0123456789abcdef0123456789abcdef01234567"  # the server knows no such token
-
-Values = dict[str, Any]
-
-SHARED: Values = {"workspace": {"type": "existingClaim", "claimName": scenario.CLAIM, "accessMode": "ReadWriteMany"}}
-RESOURCES: Values = {"resources": {"requests": {"cpu": "50m", "memory": "256Mi"}}}
 
 
 def merged(*layers: Values) -> Values:
     return reduce(overlay, layers, {})
 
 
-def yolov5(*layers: Values) -> tuple[str, Values]:
-    return "yolov5", merged(RESOURCES, *layers)
+@dataclass(frozen=True)
+class Run:
+    """What a release is made of."""
+
+    case: str
+    family: str
+    values: Values  # over the family's values files
 
 
-def allreduce(*layers: Values) -> tuple[str, Values]:
-    return "allreduce", merged(*layers)
-
-
-def catalog(session: str) -> dict[str, tuple[str, Values]]:
-    """Every run that tests name in their `runs` marks: its family, and what it lays over that family's values file."""
-    one: Values = {"replicas": 1}
+def catalog(cases: Mapping[str, Case], session: str = "") -> dict[str, Run]:
+    """Every run that tests name in their `runs` marks."""
     return {
-        "happy": yolov5(SHARED, {"model": {"revision": moving_branch(session)}}),
-        "gang": allreduce({"replicas": 2, "publish": {"branch": f"gang{session}"}}),
-        "gang-shared": allreduce(SHARED, {"replicas": 2, "publish": {"branch": f"gang-shared{session}"}}),
-        "wrong-token": yolov5({"git": {"secretName": "wrong-token"}}),
-        "read-only-token": yolov5({"git": {"secretName": "read-only-token"}}),
-        "missing-revision": yolov5({"model": {"revision": "no-such-branch"}}),
-        "missing-folder": yolov5({"dataset": {"revision": "without-images"}}),
-        "failing-trainer": yolov5({"train": {"weights": "data/shapes.yaml"}}),
-        "protected": allreduce(SHARED, one, {"publish": {"branch": protected_branch(session)}}),
-        "rank-fails": allreduce({"replicas": 2, "retries": 2, "train": {"failRank": 1}}),
-        "killed": allreduce(one, {"retries": 1, "publish": {"repository": _inside(KILLED_REPOSITORY)}}),
-        "too-large": allreduce(one, {"resources": {"requests": {"cpu": "64"}, "limits": {"cpu": "64"}}}),
-        "lifecycle": allreduce(one, {"workspace": {"type": "newClaim", "size": "64Mi"}, "publish": {"type": "none"}}),
+        run_name(name, run): Run(name, case.family or name, named(dict(values), session))
+        for name, case in cases.items()
+        for run, values in case.runs.items()
     }
 
 
-def moving_branch(session: str) -> str:
-    return f"moving{session}"
-
-
-def protected_branch(session: str) -> str:
-    return f"protected{session}"
-
-
-def _inside(repository: str) -> str:
-    return connect().clone_url(scenario.TEAM, repository, inside=True)
+def value_files(family: str) -> list[str]:
+    """What a run of the family lies over, from the root of the checkout."""
+    if family in family_names():
+        return [f"values/{family}.yaml", "values/accelerators/cpu.yaml", f"e2e/values/{family}.yaml"]
+    return [f"e2e/families/{family}/values.yaml"]
 
 
 @dataclass
@@ -84,6 +62,7 @@ class Release:
     name: str
     world: World
     notes: str  # what helm printed
+    case: str = ""  # of the run that it is made of; empty where a test put it together
 
     @property
     def kube(self) -> Kube:
@@ -142,7 +121,9 @@ class Session:
     """The releases of one test session; their names end alike, so that they can be told from anybody else's."""
 
     world: World
+    cases: Mapping[str, Case]  # of the selected tests
     chart: Path  # with the test family
+    folder: Path  # for what is kept of the runs
     processes: Processes  # of all pods since before the first installation
     id: str = field(default_factory=lambda: MARK + secrets.token_hex(2))
     releases: dict[str, Release] = field(default_factory=dict)
@@ -152,50 +133,65 @@ class Session:
     kept_log: KeptLog | None = None  # of rank 0 of the run `rank-fails`
     moved: Moved | None = None  # the branch that the run `happy` trains from
 
+    @cached_property
+    def catalog(self) -> dict[str, Run]:
+        return catalog(self.cases, self.id)
+
+    def named(self, text: str) -> str:
+        """A branch of this session, from its name in a case."""
+        return str(named(text, self.id))
+
     def command(self, run: str, family: str) -> list[str]:
-        if family == "yolov5":
-            chart, files = (
-                ROOT / "charts" / "train",
-                ["values/yolov5.yaml", "values/accelerators/cpu.yaml", "e2e/values/yolov5.yaml"],
-            )
-        else:
-            chart, files = self.chart, ["e2e/families/allreduce/values.yaml"]
-        values = [word for file in files for word in ("-f", str(ROOT / file))]
+        chart = CHART if family in family_names() else self.chart
+        values = [word for file in value_files(family) for word in ("-f", str(ROOT / file))]
         return [f"{run}{self.id}", str(chart), *values, "-f", "-"]
 
     def install(self, run: str, *more: Values) -> Release:
         """Installs a run of the catalog, as the submitter."""
-        family, values = catalog(self.id)[run]
-        return self.install_as(run, family, merged(values, *more))
+        made_of = self.catalog[run]
+        return self.install_as(run, made_of.family, merged(made_of.values, *more), made_of.case)
 
-    def install_as(self, run: str, family: str, values: Values) -> Release:
+    def install_as(self, run: str, family: str, values: Values, case: str = "") -> Release:
         command = self.command(run, family)
         notes = self.world.submitter.helm("install", *command, text=json.dumps(values))
-        release = Release(command[0], self.world, notes)
+        release = Release(command[0], self.world, notes, case)
         self.releases[run] = release
         return release
 
     def upgrade(self, run: str) -> str:
         """The identical release once more."""
-        family, values = catalog(self.id)[run]
-        return self.world.submitter.helm("upgrade", *self.command(run, family), text=json.dumps(values))
+        made_of = self.catalog[run]
+        return self.world.submitter.helm("upgrade", *self.command(run, made_of.family), text=json.dumps(made_of.values))
 
     def install_all(self, runs: Iterable[str]) -> None:
         """Side by side: each installation mostly waits for the API server."""
 
-        def install(run: str) -> None:
-            try:
-                self.install(run)
-            except CommandError as error:  # the tests of this run fail by it, the others go on
-                self.refused[run] = error
-
         with ThreadPoolExecutor(max_workers=3) as pool:
-            list(pool.map(install, runs))
+            list(pool.map(self._try, runs))
 
     def release(self, run: str) -> Release:
+        """The release of a run. One of a slow case is installed when it is first asked for, and those of the slow case before
+        it are removed: the node has room for one training at a time.
+        """
+        if run not in self.releases and run not in self.refused:
+            self._remove_slow_ones_but(self.catalog[run].case)
+            self._try(run)
         if run in self.refused:
             raise self.refused[run]
         return self.releases[run]
+
+    def _try(self, run: str) -> None:
+        try:
+            self.install(run)
+        except CommandError as error:  # the tests of this run fail by it, the others go on
+            self.refused[run] = error
+
+    def _remove_slow_ones_but(self, case: str) -> None:
+        over = {run: release.name for run, release in self.releases.items() if release.case not in ("", case, *QUICK)}
+        uninstall(self.world.submitter, over.values())
+        remove_workspaces(over.values())
+        for run in over:
+            del self.releases[run]
 
     def kept(self) -> list[Found]:
         """The log of a pod that may be gone."""
@@ -213,5 +209,7 @@ def leftovers(kube: Kube) -> list[str]:
     return [release["name"] for release in json.loads(kube.helm("list", "-o", "json")) if MARK in release["name"]]
 
 
-def remove_workspaces() -> None:
-    in_node("sh", "-c", f"rm -rf {kind.SHARED}/*{MARK}*")
+def remove_workspaces(releases: Iterable[str] = (f"*{MARK}*",)) -> None:
+    """The folders of these releases in the shared volume, or of all test sessions."""
+    for release in releases:
+        in_node("sh", "-c", f"rm -rf {kind.SHARED}/{release}")

@@ -7,14 +7,13 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster import kind
-from e2e.cluster.docker import TRAINING_IMAGES
+from e2e.cases import CLAIM, Case
+from e2e.cluster import docker, kind
 from e2e.cluster.steps import CACHE, KUBECONFIG, Step, StepError, step
-from e2e.fixtures import allreduce, yolov5
 from e2e.fixtures.repositories import git
 from e2e.gitserver.client import GitServer, GitServerError, connect
 from e2e.kube import Kube, Object
@@ -24,12 +23,8 @@ NAMESPACE = "training"
 TEAM = "team"
 SECRET = "git-credentials"
 CA_BUNDLE = "git-ca"
-CLAIM = "shared"
 ACCOUNT = "submitter"
-IMAGE = f"trainchart/train-cpu-yolov5:{TRAINING_IMAGES['train-cpu-yolov5']}"
 ADVICE = "`python3 -m e2e.cluster status` says whether cluster and git server stand."
-
-RESULTS = "yolov5-trained"
 
 
 @dataclass(frozen=True)
@@ -50,30 +45,39 @@ class World:
         return self.server.clone_url(TEAM, repository, inside=False)
 
 
-def ensure() -> World:
-    """The world, in the cluster that `python3 -m e2e.cluster up` started."""
+def ensure(cases: Iterable[Case]) -> World:
+    """The world with the repositories of these cases, in the cluster that `python3 -m e2e.cluster up` started."""
+    cases = list(cases)
     admin = Kube(KUBECONFIG, NAMESPACE)
     server = connect()
     with step("scenario: namespace, shared volume, submitter", ADVICE):
         admin.apply(*_namespace(), *_volume(), *_account())
         admin.kubectl("apply", "-f", str(ROOT / "deploy" / "submitter.yaml"))
         submitter = Kube(_kubeconfig_of(admin, ACCOUNT), NAMESPACE)
-    sources = {
-        "yolov5": yolov5.model_repository(IMAGE),
-        "shapes": yolov5.dataset_repository(IMAGE),
-        "allreduce": allreduce.model_repository(),
-    }
+    for case in cases:
+        _require_image(case)
+    wanted = {name: (make, case.image_name) for case in cases for name, make in case.sources.items()}
+    sources = {name: make(image) for name, (make, image) in wanted.items()}
     with step("scenario: user, token and repositories on the git server", ADVICE) as current:
-        token = _token(current, admin, server)
+        _unless_there(lambda: server.create_user(TEAM))
+        repositories = dict.fromkeys([*sources, *(name for case in cases for name in case.results)])
+        for name in repositories:
+            ensure_repository(server, name)
+        token = _token(current, admin, server, next(iter(repositories)))
         world = World(admin, submitter, server, token)
-        ensure_repository(world, RESULTS)
         _push_sources(current, world, sources)
         admin.apply(credentials(SECRET, token), _config_map(CA_BUNDLE, {"ca.crt": server.ca_file.read_text()}))
     return world
 
 
-def ensure_repository(world: World, name: str) -> None:
-    _unless_there(lambda: world.server.create_repository(TEAM, name))
+def ensure_repository(server: GitServer, name: str) -> None:
+    _unless_there(lambda: server.create_repository(TEAM, name))
+
+
+def _require_image(case: Case) -> None:
+    if docker.image_id(case.image_name) is None:
+        command = f"python3 -m e2e.cluster images {case.image}"
+        raise StepError(f"there is no image {case.image_name} on this machine", f"`{command}` builds and loads it.")
 
 
 def push(world: World, tree: Path, repository: str, refspec: str) -> None:
@@ -85,7 +89,6 @@ def push(world: World, tree: Path, repository: str, refspec: str) -> None:
 
 def _push_sources(current: Step, world: World, sources: Mapping[str, Path]) -> None:
     for name, tree in sources.items():
-        ensure_repository(world, name)
         commit = git(tree, "rev-parse", "HEAD")
         if world.server.branch_commit(TEAM, name, "main") == commit:
             continue
@@ -101,18 +104,19 @@ def _reach(server: GitServer, basic: str) -> list[tuple[str, str]]:
     ]
 
 
-def _token(current: Step, admin: Kube, server: GitServer) -> str:
-    """The token in the Secret while the server takes it; a new one of the user `team` otherwise."""
+def _token(current: Step, admin: Kube, server: GitServer, repository: str) -> str:
+    """The token in the Secret while the server takes it for the repository; a new one of the user `team` otherwise."""
     secret = admin.get("secret", SECRET)
     if secret:
         token = base64.b64decode(secret["data"]["GIT_TOKEN"]).decode()
         basic = base64.b64encode(f"{TEAM}:{token}".encode()).decode()
         try:
-            git(ROOT, "ls-remote", server.clone_url(TEAM, "yolov5", inside=False), configuration=_reach(server, basic))
+            git(
+                ROOT, "ls-remote", server.clone_url(TEAM, repository, inside=False), configuration=_reach(server, basic)
+            )
             return token
         except StepError:
             current.note("the server does not take the token of the Secret: making a new one")
-    _unless_there(lambda: server.create_user(TEAM))
     return server.create_token(TEAM)
 
 

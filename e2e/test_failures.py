@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from e2e import runs
-from e2e.runs import Release, Session
+from e2e.cases import allreduce
+from e2e.runs import Release, Session, merged
 from e2e.scenario import TEAM
 
 # run -> exit code, stage, name, words that the reason and the fix must have
@@ -89,14 +89,14 @@ def test_the_error_of_one_rank_restarts_nothing_although_its_peer_loses_it(sessi
 def test_a_new_release_on_the_same_folder_publishes_without_training_again(session: Session) -> None:
     first = session.release("protected")
     assert first.end() == "Terminated"
-    session.world.server.unprotect_branch(TEAM, runs.ALLREDUCE_REPOSITORY, runs.protected_branch(session.id))
-    family, values = runs.catalog(session.id)["protected"]
-    again = session.install_as("resumed", family, runs.merged(values, {"workspace": {"directory": first.name}}))
+    branch, run = session.named(allreduce.PROTECTED), session.catalog["protected"]
+    session.world.server.unprotect_branch(TEAM, allreduce.RESULTS, branch)
+    again = session.install_as("resumed", run.family, merged(run.values, {"workspace": {"directory": first.name}}))
     assert again.end() == "Completed"
     log = again.log()
     for stage in ("train", "export"):
         assert f"event=skip stage={stage}" in log
     assert "allreduce: rank" not in log
     assert "event=fetch" not in log
-    assert again.result()["branch"] == runs.protected_branch(session.id)
+    assert again.result()["branch"] == branch
     assert again.result()["metrics"] == {"epochs": 1, "sum": 1.0, "world_size": 1}

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from e2e.runs import ALLREDUCE_REPOSITORY, Session
+from e2e.cases import allreduce
+from e2e.runs import Session
 from e2e.scenario import TEAM
 
 
@@ -20,7 +21,7 @@ def test_two_replicas_reduce_over_the_chart_s_service(session: Session, run: str
         assert f"allreduce: rank {rank} sees the sum 3.0" in log
         assert release.exit_code(rank) == 0
     result = release.result()
-    published = session.world.server.read_file(TEAM, ALLREDUCE_REPOSITORY, "1/sum.json", result["commit"])
+    published = session.world.server.read_file(TEAM, allreduce.RESULTS, "1/sum.json", result["commit"])
     assert json.loads(published) == {"sum": 3.0, "world_size": 2}
     assert result["metrics"] == {"epochs": 1, "sum": 3.0, "world_size": 2}
 

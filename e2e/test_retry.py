@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from e2e import branches, runs
+from e2e import branches
+from e2e.cases import allreduce
 from e2e.runs import Session
 from e2e.scenario import TEAM
 
@@ -12,7 +13,7 @@ from e2e.scenario import TEAM
 @pytest.mark.runs("killed")
 def test_a_run_that_is_killed_after_its_push_does_not_push_again(session: Session) -> None:
     release, server = session.release("killed"), session.world.server
-    repository = runs.KILLED_REPOSITORY
+    repository = allreduce.KILLED_RESULTS
     assert release.end() == "Completed"
     assert session.killer
     said = session.killer.said()

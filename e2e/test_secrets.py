@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from e2e import leaks, runs
+from e2e.cases import yolov5
 from e2e.cluster import kind
 from e2e.kube import Kube, Object, poll, terminated
 from e2e.leaks import Found
 from e2e.node import in_node
 from e2e.runs import Session
-from e2e.scenario import IMAGE, TEAM
+from e2e.scenario import TEAM
 
 CANARY = "canary"
 KINDS = ("pods", "events", "vcjob", "podgroups", "services", "configmaps", "serviceaccounts")
@@ -196,7 +197,7 @@ def _pod(command: list[str], environment: dict[str, str]) -> Object:
         "containers": [
             {
                 "name": CANARY,
-                "image": IMAGE,
+                "image": yolov5.CASE.image_name,
                 "imagePullPolicy": "IfNotPresent",
                 "command": command,
                 "env": [{"name": name, "value": value} for name, value in environment.items()],

@@ -14,19 +14,20 @@ import yaml
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc.model_config_pb2 import TYPE_FP32, ModelConfig  # type: ignore[import-untyped]
 
-from e2e import branches, runs
+from e2e import branches
+from e2e.cases import yolov5
 from e2e.cluster import kind
 from e2e.fixtures import yolov5 as fixtures
 from e2e.fixtures.repositories import git
 from e2e.kube import Object
 from e2e.runs import Moved, Release, Session
-from e2e.scenario import IMAGE, TEAM
+from e2e.scenario import TEAM
 
 pytestmark = pytest.mark.runs("happy")
 
 PROBES = Path(__file__).resolve().parent / "probes"
 EPOCHS = 2
-REPOSITORY = "yolov5-trained"
+REPOSITORY, IMAGE = yolov5.RESULTS, yolov5.CASE.image_name
 
 
 @dataclass
@@ -154,7 +155,7 @@ def test_the_commit_trained_on_is_the_one_before_the_branch_moved(happy: Happy, 
     moved = happy.moved
     assert moved.before != moved.after
     assert moved.phase == "Running"
-    assert session.world.server.branch_commit(TEAM, "yolov5", runs.moving_branch(session.id)) == moved.after
+    assert session.world.server.branch_commit(TEAM, "yolov5", session.named(yolov5.MOVING)) == moved.after
     assert happy.result["sources"]["model"]["commit"] == moved.before
     assert _front_matter(happy)["sources"]["model"]["commit"] == moved.before
 

@@ -7,8 +7,11 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Sequence
+from types import ModuleType
 
 from e2e.gitserver import server as gitserver
+from e2e.servers import server as servers
 
 from . import docker, kind, published, source, steps, tools, volcano
 from .docker import ImageSet
@@ -44,6 +47,28 @@ def prepare_images(choice: str) -> ImageSet:
     images = published.prepare() if choice == "published" else source.prepare()
     IMAGES_CHOICE.write_text(choice)
     return images
+
+
+def load_training_images(folders: Sequence[str]) -> None:
+    """Builds training images, and gives them to the node of a cluster that stands."""
+    kind.load_images(_chosen().training_images(folders))
+
+
+def start_servers() -> None:
+    """Brings an object store and MLflow into a cluster that stands."""
+    chosen = _chosen()
+    minio = source.minio_image(chosen.DEBIAN)
+    (mlflow,) = chosen.training_images(["mlflow"])
+    started = servers.ensure(minio, mlflow)
+    say(f"\nready: object store {started.minio_outside}, in pods {started.minio_inside}")
+    say(f"       MLflow {started.mlflow_outside}, in pods {started.mlflow_inside}")
+
+
+def _chosen() -> ModuleType:
+    """Where the images of the cluster that stands come from."""
+    if not IMAGES_CHOICE.exists() or not kind.is_ready():
+        raise StepError("there is no cluster to load images into", "Run `python3 -m e2e.cluster up` first.")
+    return published if IMAGES_CHOICE.read_text().strip() == "published" else source
 
 
 def down() -> None:
@@ -95,6 +120,11 @@ def main() -> int:
     tool_parser.add_argument("names", nargs="*", metavar="NAME")
     commands.add_parser("docker", help="install and start Docker where it lacks")
     commands.add_parser("up", help="everything, to a ready cluster; quick when it stands already")
+    image_parser = commands.add_parser("images", help="build training images and load them into the cluster that is up")
+    image_parser.add_argument("names", nargs="+", metavar="NAME", help="a folder of e2e/images")
+    commands.add_parser(
+        "servers", help="an object store and MLflow in the cluster that is up, for the cases that need them"
+    )
     commands.add_parser("down", help="stop the cluster's node; up starts it again")
     commands.add_parser("clean", help="remove the cluster, its images and the cache")
     commands.add_parser("status", help="what stands; exit code 1 where something does not")
@@ -106,8 +136,11 @@ def main() -> int:
             shutil.rmtree(CACHE / "tmp", ignore_errors=True)  # of a run that was killed
             if arguments.command == "tools":
                 tools.build_tools(arguments.names)
+            elif arguments.command == "images":
+                load_training_images(arguments.names)
             else:
-                {"docker": docker.ensure, "up": up, "down": down, "clean": clean}[arguments.command]()
+                functions = {"docker": docker.ensure, "up": up, "servers": start_servers, "down": down, "clean": clean}
+                functions[arguments.command]()
     except StepError as failure:
         sys.stdout.flush()
         print(failure.report(), file=sys.stderr)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,21 +134,58 @@ class ImageSet:
     load: tuple[str, ...]  # what the node gets from this host's Docker instead of pulling it
 
 
-# Folders of e2e/images: each is built as trainchart/FOLDER:TAG on Debian 13.
-TRAINING_IMAGES = {"train-cpu-yolov5": "7.0.14"}
+def _training_images() -> dict[str, str]:
+    """Folders of e2e/images with their tags: the values of the end-to-end runs name them."""
+    files = [*HERE.parent.glob("values/*.yaml"), *HERE.parent.glob("families/*/values.yaml")]
+    named = [
+        re.search(r"^image: trainchart/([\w.-]+):(\S+)$", file.read_text(), re.MULTILINE) for file in sorted(files)
+    ]
+    return {image[1]: image[2] for image in named if image}
 
 
-def build_training_images(base: str, base_key: str) -> list[str]:
-    """Builds the images that e2e tests train in, from the Debian 13 image `base`."""
-    names = []
-    for folder, tag in TRAINING_IMAGES.items():
-        name = f"trainchart/{folder}:{tag}"
-        names.append(name)
+# Each is built as trainchart/FOLDER:TAG.
+TRAINING_IMAGES = _training_images()
+# What `make run` and `make e2e` train in; the others are built when they are asked for.
+QUICK_IMAGES = ("train-cpu-yolo",)
+
+
+def image_name(folder: str) -> str:
+    """The whole name of the image that is made of a folder of e2e/images."""
+    images = {**TRAINING_IMAGES, **SERVER_IMAGES}
+    if folder not in images:
+        known = ", ".join(TRAINING_IMAGES)
+        raise StepError(f"there is no training image {folder!r}", f"TRAINING_IMAGES in {__name__} has: {known}.")
+    return f"trainchart/{folder}:{images[folder]}"
+
+
+# As above, but nothing trains in them: `python3 -m e2e.cluster servers` alone builds them.
+SERVER_IMAGES = {"mlflow": "3.17.2"}
+
+
+@dataclass(frozen=True)
+class Base:
+    """An image that training images are built on; `key` is another where it is another."""
+
+    name: str
+    key: str
+
+
+def build_training_images(folders: Iterable[str], bases: Mapping[str, Base]) -> list[str]:
+    """Builds images that e2e tests train in; returns their whole names. A Dockerfile gets those `bases` that it has an ARG for."""
+    images = {folder: image_name(folder) for folder in folders}
+    for folder, name in images.items():
         with step(f"build image {name}", "Needs Debian's packages and PyPI; run the same command again.") as current:
             recipe = HERE.parent / "images" / folder
-            key = digest(base_key, *(file.read_bytes() for file in sorted(recipe.rglob("*")) if file.is_file()))
+            lines = (recipe / "Dockerfile").read_text().splitlines()
+            used = {
+                argument: base
+                for argument, base in bases.items()
+                if any(line.startswith(f"ARG {argument}=") for line in lines)
+            }
+            content = (file.read_bytes() for file in sorted(recipe.rglob("*")) if file.is_file())
+            key = digest(*(base.key for base in used.values()), *content)
             if image_key(name) == key:
                 current.cached()
             else:
-                build_image(current, name, recipe, key, [f"BASE={base}"])
-    return names
+                build_image(current, name, recipe, key, [f"{argument}={base.name}" for argument, base in used.items()])
+    return list(images.values())

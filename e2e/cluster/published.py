@@ -6,8 +6,10 @@ none and use source.py. Volcano's chart comes from its Go module in both cases: 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from . import docker
-from .docker import ImageSet
+from .docker import Base, ImageSet
 from .steps import quiet, step
 from .tools import GITEA, VOLCANO, VOLCANO_FILES, module_files
 
@@ -15,6 +17,7 @@ ADVICE = "TRAINCHART_IMAGES=source builds everything here instead."
 # The Kubernetes 1.35 image that was published with this version of kind; its default, 1.37, is newer than Volcano 1.15 knows.
 NODE = "kindest/node:v1.35.8@sha256:07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0"
 DEBIAN = "debian:13"
+DEBIAN_12 = "debian:12"
 GITEA_IMAGE = f"gitea/gitea:{GITEA.removeprefix('v')}-rootless"
 VOLCANO_IMAGES = tuple(
     f"volcanosh/vc-{name}:{VOLCANO}" for name in ("controller-manager", "scheduler", "webhook-manager")
@@ -36,11 +39,16 @@ def prepare() -> ImageSet:
                 current.cached()
             else:
                 current.run(["docker", "pull", name])
-    training = docker.build_training_images(DEBIAN, docker.image_id(DEBIAN) or "")
     return ImageSet(
         node=NODE,
         has_network=True,
         gitea=GITEA_IMAGE,
         volcano={"basic.image_pull_policy": "IfNotPresent"},
-        load=(GITEA_IMAGE, *VOLCANO_IMAGES, *training),
+        load=(GITEA_IMAGE, *VOLCANO_IMAGES, *training_images(docker.QUICK_IMAGES)),
     )
+
+
+def training_images(folders: Iterable[str]) -> list[str]:
+    """Builds images to train in, on the base that `prepare` has pulled; the other is pulled with the first image that needs it."""
+    bases = {"BASE": Base(DEBIAN, docker.image_id(DEBIAN) or ""), "DEBIAN_12": Base(DEBIAN_12, DEBIAN_12)}
+    return docker.build_training_images(folders, bases)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import docker
-from .docker import ImageSet
+from .docker import Base, ImageSet
 from .steps import BIN, HERE, step
 from .tools import (
     CONTROL_PLANE,
@@ -16,9 +16,12 @@ from .tools import (
     KIND,
     KUBERNETES,
     LOCAL_PATH,
+    MINIO,
+    MINIO_MODULE,
     SHARE,
     VOLCANO,
     VOLCANO_FILES,
+    build,
     build_cluster_parts,
     digest,
     drop_build_cache,
@@ -128,7 +131,7 @@ def prepare() -> ImageSet:
     for image in [*CONTROL_PLANE_IMAGES, *SERVICE_IMAGES]:
         _build(image)
     _build_node()
-    training = docker.build_training_images(DEBIAN, docker.image_key(DEBIAN) or "")
+    training = training_images(docker.QUICK_IMAGES)
     drop_build_cache()
     return ImageSet(
         node=NODE,
@@ -143,6 +146,23 @@ def prepare() -> ImageSet:
         },
         load=(*(image.name for image in SERVICE_IMAGES), *training),
     )
+
+
+def training_images(folders: Iterable[str]) -> list[str]:
+    """Builds images to train in, on the bases that `prepare` has made."""
+    bases = {"BASE": DEBIAN, "DEBIAN_12": NODE_DEBIAN}
+    return docker.build_training_images(
+        folders, {argument: Base(name, docker.image_key(name) or "") for argument, name in bases.items()}
+    )
+
+
+def minio_image(base: str = DEBIAN) -> str:
+    """Builds MinIO on a Debian base."""
+    build(MINIO_MODULE)
+    name = f"trainchart/minio:{MINIO.rsplit('-', 1)[-1]}"
+    _build(Image(name, "/usr/local/bin/minio", base=base, programs={"minio": "/usr/local/bin/minio"}))
+    drop_build_cache()
+    return name
 
 
 # As Debian's own images do: no documentation, and nothing kept of what apt downloads.

@@ -26,6 +26,7 @@ VOLCANO = "v1.15.1"
 KIND = "v0.33.0"
 GITEA = "v1.26.0"
 LOCAL_PATH = "v0.0.30"
+MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"  # its releases are no versions of its module
 
 ADVICE = "Needs Go 1.26.2 or newer, a C compiler for gitea, and a Go module proxy; run the same command again to go on."
 
@@ -155,6 +156,9 @@ CLUSTER_PARTS = [
     ),
 ]
 
+# Only for the tests of the slow cases that need it: `python3 -m e2e.cluster servers`.
+MINIO_MODULE = GoModule(f"minio {MINIO}", "github.com/minio/minio", MINIO, {"minio": "."}, tags="kqueue")
+
 
 def digest(*parts: str | bytes) -> str:
     """A short hash of the parts; equal only where every part is."""
@@ -165,7 +169,7 @@ def digest(*parts: str | bytes) -> str:
 
 
 def program_key(name: str) -> str:
-    return next(module.key(name) for module in [*TOOLS, *CLUSTER_PARTS] if name in module.programs)
+    return next(module.key(name) for module in [*TOOLS, *CLUSTER_PARTS, MINIO_MODULE] if name in module.programs)
 
 
 def build_tools(names: Sequence[str] = ()) -> None:

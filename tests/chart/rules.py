@@ -10,6 +10,13 @@ from trainchart.files import Tree, load_values
 NVIDIA = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/nvidia.yaml")
 HAMI = load_values(ROOT / "values/yolov5.yaml")
 CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
+CUSTOM = load_values(ROOT / "values/custom.yaml")
+
+
+ALONE = load_values(ROOT / "values/yolov8.yaml", ROOT / "values/accelerators/nvidia.yaml")
+LR: Tree = {"lr0": {"low": 0.001, "high": 0.1, "log": True}}
+SEARCH: Tree = {"trials": 4, "metric": "metrics/mAP_0.5", "space": LR}
+SHARED: Tree = {"type": "existingClaim", "claimName": "data", "accessMode": "ReadWriteMany"}
 
 
 @dataclass(frozen=True)
@@ -205,6 +212,48 @@ RULES: dict[str, Rule] = {
         },
         message='mlflow.secretName: is "mlflow", and nothing says which of its keys to use; set mlflow.tokenKey, or userKey and passwordKey',
     ),
+    "a search without a metric": Rule(
+        HAMI,
+        broken={"tune": {"trials": 4, "space": LR}},
+        kept={"tune": {"trials": 4, "space": LR, "metric": "metrics/mAP_0.5"}},
+        message="tune.metric: is empty, and trials are compared by it; name a metric as the log of a training calls it",
+    ),
+    "a search of nothing": Rule(
+        HAMI,
+        broken={"tune": {"trials": 4, "metric": "metrics/mAP_0.5"}},
+        kept={"tune": {"trials": 0, "metric": "metrics/mAP_0.5"}},
+        message="tune.space: is empty, so that all trials would be alike; name at least one parameter",
+    ),
+    "more pods than trials": Rule(
+        CPU,
+        broken={"tune": {**SEARCH, "trials": 2}, "replicas": 3, "workspace": SHARED},
+        kept={"tune": {**SEARCH, "trials": 3}, "replicas": 3, "workspace": SHARED},
+        message="replicas: 3 pods for tune.trials 2 would leave some without a trial; lower replicas, or raise tune.trials",
+    ),
+    "a search whose pods share nothing": Rule(
+        CPU,
+        broken={"tune": SEARCH, "replicas": 2},
+        kept={"tune": SEARCH, "replicas": 1},
+        message="workspace.type: is emptyDir, and the 2 pods of a search share one workspace; use a claim",
+    ),
+    "a parameter without values": Rule(
+        HAMI,
+        broken={"tune": {**SEARCH, "space": {"lr0": {"low": 0.1}}}},
+        kept={"tune": {**SEARCH, "space": {"lr0": {"choices": [0.1]}}}},
+        message="tune.space.lr0: needs either choices or low and high; give one of them",
+    ),
+    "a range that is upside down": Rule(
+        HAMI,
+        broken={"tune": {**SEARCH, "space": {"lr0": {"low": 0.5, "high": 0.25}}}},
+        kept={"tune": {**SEARCH, "space": {"lr0": {"low": 0.25, "high": 0.5}}}},
+        message="tune.space.lr0: low 0.5 is not less than high 0.25; correct the range",
+    ),
+    "a logarithm of nothing": Rule(
+        HAMI,
+        broken={"tune": {**SEARCH, "space": {"lr0": {"low": 0, "high": 0.25, "log": True}}}},
+        kept={"tune": {**SEARCH, "space": {"lr0": {"low": 0, "high": 0.25}}}},
+        message="tune.space.lr0: low is 0, and a range by its logarithm begins above 0; raise it, or set log: false",
+    ),
     "no output repository": Rule(
         HAMI,
         broken={"publish": {"repository": ""}},
@@ -259,6 +308,12 @@ RULES: dict[str, Rule] = {
         kept={"replicas": 1},
         message="replicas: 2 on accelerator profile cpu is 2 training processes, and YOLOv5 trains in one process on cpu; set replicas: 1, or choose an accelerator",
     ),
+    "more pods than the trainer can use": Rule(
+        ALONE,
+        broken={"replicas": 2},
+        kept={"accelerator": {"count": 2}},
+        message="replicas: 2 is more than YOLOv8 can use: ultralytics has no training over several nodes; give the one pod more devices with accelerator.count; set replicas: 1",
+    ),
     "device cpu in several processes": Rule(
         NVIDIA,
         broken={"replicas": 2, "train": {"device": "cpu"}},
@@ -300,5 +355,11 @@ RULES: dict[str, Rule] = {
         broken={"train": {"epoch": 3}},
         kept={"train": {"epochs": 3}},
         message="train.epoch: family yolov5 has no such setting; it has arguments, batchSize, data, device, epochs, imageSize, weights, workers",
+    ),
+    "a setting that the family needs": Rule(
+        CUSTOM,
+        broken={"train": {"command": []}},
+        kept={"train": {"command": ["true"]}},
+        message="train.command: is empty, and family custom cannot run without it; docs/values.md shows what it may be",
     ),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import jsonschema_rs
 import kubernetes_validate
 import yaml
 
-KUBERNETES = "1.35"
+PUBLISHED = next(Path(kubernetes_validate.__file__).parent.glob("kubernetes-json-schema/v1.35.*-local-strict"))
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
 
@@ -19,10 +21,38 @@ def check_object(manifest: dict[str, Any]) -> None:
     if manifest["kind"] == "Job":
         _job_validator().validate(manifest)
         for task in manifest["spec"]["tasks"]:
-            pod = {"apiVersion": "v1", "kind": "Pod", **task["template"]}
-            kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+            _validator("v1", "Pod").validate({"apiVersion": "v1", "kind": "Pod", **task["template"]})
     else:
-        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+        _validator(manifest["apiVersion"], manifest["kind"]).validate(manifest)
+
+
+@cache
+def _validator(api_version: str, kind: str) -> Any:
+    """A kind's schema as kubernetes-validate ships it, compiled once: that package reads megabytes of JSON for every object."""
+    # rbac.authorization.k8s.io/v1 is the file rbac-v1
+    group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", api_version)
+    schema = json.loads((PUBLISHED / f"{kind.lower()}-{group}.json").read_text(encoding="utf-8"))
+    return jsonschema_rs.Draft202012Validator(_local({**schema, "$defs": _definitions()}))
+
+
+@cache
+def _definitions() -> Any:
+    return json.loads((PUBLISHED / "_definitions.json").read_text(encoding="utf-8"))["$defs"]
+
+
+def _local(node: Any) -> Any:
+    """References into the file of definitions, as references into the schema itself."""
+    if isinstance(node, list):
+        return [_local(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: value.replace("/api/_definitions.json#", "#")
+        if key == "$ref" and isinstance(value, str)
+        else _local(value)
+        for key, value in node.items()
+        if key not in ("$id", "$schema")
+    }
 
 
 @cache

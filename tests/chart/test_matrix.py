@@ -13,7 +13,7 @@ import pytest
 from tests.chart.matrix import ADMITTED, CELLS, REFUSED, Cell
 from tests.chart.schemas import check_object
 from trainchart.errors import RenderError
-from trainchart.render import Manifest, render, render_text
+from trainchart.render import Manifest, manifests_of, render, render_text
 from trainchart.values import schema
 
 SHAPE = jsonschema_rs.Draft202012Validator(schema())
@@ -39,8 +39,8 @@ class Admitted:
 @pytest.fixture(scope="module", params=ADMITTED, ids=str)
 def admitted(request: pytest.FixtureRequest) -> Admitted:
     """Of the whole module, so that pytest runs all tests of a cell in a row, and each is rendered once."""
-    values = request.param.values
-    return Admitted(request.param, render_text(values), render(values))
+    texts = render_text(request.param.values)
+    return Admitted(request.param, texts, manifests_of(texts))
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)

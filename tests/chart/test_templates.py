@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from e2e.cases import load as load_cases
 from tests.chart.matrix import CHART, FAMILIES, LIB, PROFILES, ROOT
 from trainchart.errors import RenderError
+from trainchart.families import family_data
 from trainchart.files import Tree, load_values, overlay
 from trainchart.generate import generated
 from trainchart.render import Manifest, render, render_by_helm, render_text
 from trainchart.values.families import FAMILIES as MODELS
 
+CASES = load_cases()
 HAMI = load_values(ROOT / "values/yolov5.yaml")
 CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
 
@@ -212,17 +215,70 @@ def test_the_helm_program_renders_the_same_objects_and_refuses_an_unknown_key(he
         render_by_helm(overlay(HAMI, {"replica": 2}), helm=helm)
 
 
-def test_templates_tools_and_runner_know_no_family_and_no_accelerator_by_name() -> None:
-    names = re.compile("|".join([*FAMILIES, *(profile for profile in PROFILES if profile != "cpu")]))
-    code = [*CHART.glob("**/templates/**/*.*"), *LIB.glob("files/runner/*"), *(ROOT / "tools").glob("**/*.py")]
-    knowing = [path for path in code if names.search(path.read_text(encoding="utf-8"))]
-    assert [path for path in knowing if path.parent.name != "families"] == []
+# Family names that are words of the language: they are a name where they are written as one.
+ORDINARY = {"custom"}
+
+
+def known_names(text: str) -> list[str]:
+    """Families and accelerators that a text knows by name: in any case, with -, _ or nothing between the parts; or by their title."""
+    found = [name for name in PROFILES if name != "cpu" and name in text]
+    for family in FAMILIES:
+        spelled = re.sub("[-_]", "[-_ ]?", family)
+        if family in ORDINARY:
+            spelled = f"""["'`/]{spelled}["'`/.]|famil(y|ies)[ ./:=]+{spelled}\\b|\\b{spelled}[.](py|yaml)\\b"""
+        title = re.escape(family_data(family)["title"])
+        if re.search(f"{spelled}|{title}", text, re.IGNORECASE):
+            found.append(family)
+    return found
+
+
+def test_templates_tools_runner_and_features_know_no_family_and_no_accelerator_by_name() -> None:
+    shared = [*LIB.glob("files/runner/*"), *LIB.glob("files/features/**/*")]
+    code = [*CHART.glob("**/templates/**/*.*"), *shared, *(ROOT / "tools").glob("**/*.py")]
+    files = [path for path in code if path.is_file() and path.suffix != ".pyc"]
+    own = [path for path in files if path.parent.name == "families" and path.stem != "__init__"]
+    knowing = {path.name: known_names(path.read_text(encoding="utf-8")) for path in files if path not in own}
+    assert len(files) > 50
+    assert {name: known for name, known in knowing.items() if known} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("if family == 'yolov5':", ["yolov5"]),
+        ("class Yolov5s:", ["yolov5"]),
+        ("# as YOLOv5 does", ["yolov5"]),
+        ('{{ if eq .Values.family "custom" }}', ["custom"]),
+        ("files/families/custom/hooks.py", ["custom"]),
+        ("# only family custom", ["custom"]),
+        ("from trainchart.values.families.custom import x", ["custom"]),
+        ("# a custom program may do more", ["custom"]),
+        ("# a customized resource, a custom CA, CustomResourceDefinition, custom.metrics.k8s.io", []),
+        ('"metax"', ["metax"]),
+    ],
+)
+def test_a_name_is_found_where_it_is_one(text: str, known: list[str]) -> None:
+    assert known_names(text) == known
 
 
 def test_a_family_is_a_folder_a_model_a_values_file_and_an_end_to_end_case() -> None:
     values = {path.stem for path in (ROOT / "values").glob("*.yaml")}
-    cases = {path.stem for path in (ROOT / "e2e/values").glob("*.yaml")}
-    assert set(FAMILIES) == MODELS.keys() == values == cases
+    small = {path.stem for path in (ROOT / "e2e/values").glob("*.yaml")}
+    assert set(FAMILIES) == MODELS.keys() == values == small
+    assert set(FAMILIES) <= CASES.keys()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_s_end_to_end_case_makes_what_its_values_name(family: str) -> None:
+    case, values = CASES[family], load_values(ROOT / f"values/{family}.yaml", ROOT / f"e2e/values/{family}.yaml")
+    assert values["image"] == case.image_name
+    assert (ROOT / "e2e/images" / case.image / "Dockerfile").is_file()
+    sections = [values.get(name) or {} for name in ("model", "dataset", "publish")]
+    named = {
+        Path(section["repository"]).stem for section in sections if section.get("type", "git") == "git" and section
+    }
+    assert named <= {*case.sources, *case.results}
+    assert any(re.match(rf"test_{family.replace('-', '_')}\b", path.name) for path in (ROOT / "e2e").glob("test_*.py"))
 
 
 def test_an_accelerator_is_a_profile_and_unless_it_is_refused_a_values_file() -> None:

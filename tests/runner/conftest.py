@@ -38,6 +38,7 @@ class Server:
     answers: dict[str, int] = field(default_factory=dict)  # part of a request's path -> status to answer with
     no_protocol_v2: bool = False
     requests: list[str] = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=lambda: {"git": 0, "lfs": 0})  # bytes of bodies
 
     def repository(self, name: str) -> Path:
         path = self.folder / name
@@ -159,13 +160,14 @@ def make_handler(server: Server, upstream: str) -> type:
                 return self.answer(
                     401, {"WWW-Authenticate": 'Basic realm="tests"', "Lfs-Authenticate": 'Basic realm="tests"'}, b""
                 )
-            if "/info/lfs" not in self.path:
+            if not self.is_lfs():
                 return self.answer(*self.git_backend(body))
             headers = {key: value for key, value in self.headers.items() if key.lower() in ("accept", "content-type")}
             connection = http.client.HTTPConnection(upstream[len("http://") :])
             connection.request(self.command, self.path, body, {**headers, "Authorization": inner})
             answer = connection.getresponse()
-            content = answer.read()
+            # Objects come and go through here too, where they are counted.
+            content = answer.read().replace(upstream.encode(), server.url.encode())
             self.answer(
                 answer.status,
                 {key: value for key, value in answer.getheaders() if key.lower() == "content-type"},
@@ -205,6 +207,10 @@ def make_handler(server: Server, upstream: str) -> type:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+            server.sent["lfs" if self.is_lfs() else "git"] += len(content)
+
+        def is_lfs(self) -> bool:
+            return "/info/lfs" in self.path or self.path.startswith("/storage/")
 
         do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815
 
@@ -244,7 +250,11 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
             target[last] = value
         home = tmp_path / name
         home.mkdir(exist_ok=True)
-        for link, target_path in (("runner", FILES / "runner"), ("family", family or FILES / "families" / "yolov5")):
+        for link, target_path in (
+            ("runner", FILES / "runner"),
+            ("features", FILES / "features"),
+            ("family", family or FILES / "families" / "yolov5"),
+        ):
             if not (home / link).is_symlink():
                 (home / link).symlink_to(target_path)
         (home / "settings.json").write_text(json.dumps(settings))

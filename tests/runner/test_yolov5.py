@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 from runner.context import Context
 from runner.errors import FamilyError
@@ -57,6 +58,24 @@ def test_a_resumed_training_takes_its_arguments_from_the_checkpoint_s_folder(
     assert [path.name for path in hooks.stale(context)] == ["epoch0.pt"]
     context.resume_from = weights / "epoch10.pt"
     assert hooks.train_arguments(context) == ["train.py", "--resume", str(weights / "epoch10.pt")]
+
+
+def test_a_trial_s_hyper_parameters_come_after_those_of_the_file(
+    hooks: ModuleType, make_context: Callable[..., Context]
+) -> None:
+    context = make_context({"train.arguments": ["--hyp", "data/hyps/mine.yaml", "--cos-lr"]})
+    (context.model / "data/hyps").mkdir(parents=True)
+    (context.model / "data/hyps/mine.yaml").write_text("lr0: 0.01\nmomentum: 0.9")
+    context.output.mkdir(parents=True)
+    assert "data/hyps/mine.yaml" in hooks.train_arguments(context)
+    context.hyperparameters = {"lr0": 0.5}
+    hooks.configure(context)
+    file = context.output / "hyperparameters.yaml"
+    assert yaml.safe_load(file.read_text()) == {"lr0": 0.5, "momentum": 0.9}
+    argv = hooks.train_arguments(context)
+    assert argv.count("--hyp") == 1
+    assert argv[argv.index("--hyp") + 1] == str(file)
+    assert argv[-1] == "--cos-lr"
 
 
 def test_a_torn_best_pt_is_not_exported(hooks: ModuleType, make_context: Callable[..., Context]) -> None:

@@ -15,8 +15,11 @@ from trainchart.values.families import FAMILIES as MODELS
 from trainchart.values.families import REGISTRY
 
 YOLOV5 = REGISTRY["yolov5"].estimate
+YOLOV8 = REGISTRY["yolov8"].estimate
 # Measured by bench/memory.py in the training image, in bytes: yolov5n for the two classes of the end-to-end tests.
 TEST_MODEL = {"parameters": 7_066_492, "gradients": 7_066_492, "optimizer": 7_066_492, "copies": 7_105_036}
+# And yolov8n for the same two classes, with the optimizer of a short training.
+YOLOV8_TEST_MODEL = {"parameters": 12_044_952, "gradients": 12_044_888, "optimizer": 24_090_512, "copies": 12_083_496}
 # The README of YOLOv5 7.0: "Batch sizes shown for V100-16GB" of images of 640 pixels.
 LARGEST_BATCHES = {"n": 128, "s": 64, "m": 40, "l": 24, "x": 16}
 
@@ -26,13 +29,24 @@ def yolov5(layout: Layout | None = None, **train: Any) -> Estimate:
     return YOLOV5(values, layout or Layout())
 
 
-def test_every_family_has_an_estimate() -> None:
+def yolov8(layout: Layout | None = None, **train: Any) -> Estimate:
+    values = {"model": "yolov8n.yaml", "imageSize": 640, "batchSize": 16, "optimizer": "auto", **train}
+    return YOLOV8(values, layout or Layout())
+
+
+def test_every_family_is_found_by_its_name() -> None:
     assert REGISTRY.keys() == MODELS.keys() == set(FAMILIES)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+def test_only_a_program_that_nobody_knows_has_no_estimate() -> None:
+    assert [name for name, family in REGISTRY.items() if family.estimate is None] == ["custom"]
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if REGISTRY[name].estimate])
 def test_a_family_s_defaults_can_be_estimated(family: str) -> None:
-    needed = REGISTRY[family].estimate(family_data(family)["defaults"]["train"], Layout())
+    estimate = REGISTRY[family].estimate
+    assert estimate
+    needed = estimate(family_data(family)["defaults"]["train"], Layout())
     assert 0 < needed.parameters <= needed.state < needed.total
 
 
@@ -40,6 +54,44 @@ def test_a_family_s_defaults_can_be_estimated(family: str) -> None:
 def test_the_state_of_the_test_model_is_estimated_within_10_percent(part: str) -> None:
     estimated = yolov5(Layout(backend="cpu"), imageSize=128, batchSize=4)
     assert getattr(estimated, part) == pytest.approx(TEST_MODEL[part], rel=0.1)
+
+
+@pytest.mark.parametrize("part", YOLOV8_TEST_MODEL)
+def test_the_state_of_yolov8_s_test_model_is_estimated_within_10_percent(part: str) -> None:
+    estimated = yolov8(Layout(backend="cpu"), imageSize=64, batchSize=4)
+    assert getattr(estimated, part) == pytest.approx(YOLOV8_TEST_MODEL[part], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("model", "millions"),
+    [
+        ("yolov8n.yaml", 3.2), ("yolov8s.pt", 11.2), ("weights/yolov8m.pt", 25.9), ("yolov8l.pt", 43.7), ("yolov8x.yaml", 68.2),
+        ("yolo11n.pt", 2.6), ("yolo11s.pt", 9.4), ("YOLO11x.pt", 56.9), ("yolo12s.yaml", 9.3), ("yolo12x.yaml", 59.1),
+    ],
+)  # fmt: skip
+def test_the_models_of_ultralytics_have_the_parameters_it_publishes(model: str, millions: float) -> None:
+    """docs.ultralytics.com/models, in millions with one decimal."""
+    assert yolov8(model=model).parameters / 4e6 == pytest.approx(millions, abs=0.15)
+
+
+@pytest.mark.parametrize(("optimizer", "states"), [("auto", 2), ("AdamW", 2), ("NAdam", 2), ("SGD", 1), ("MuSGD", 1)])
+def test_the_optimizer_of_yolov8_counts(optimizer: str, states: int) -> None:
+    needed = yolov8(optimizer=optimizer)
+    assert needed.optimizer == states * needed.parameters
+
+
+def test_yolov8_takes_the_largest_images_in_the_precision_asked_for() -> None:
+    usual = yolov8()
+    assert yolov8(arguments=["multi_scale=0.5"]).activations == pytest.approx(2.25 * usual.activations, rel=1e-6)
+    assert yolov8(arguments=["amp=False"]).activations == pytest.approx(2 * usual.activations, rel=1e-6)
+    assert yolov8(Layout(backend="cpu")).activations == pytest.approx(2 * usual.activations, rel=1e-6)
+    assert yolov8(Layout(processes=4)).activations == pytest.approx(usual.activations / 4, rel=1e-6)
+
+
+@pytest.mark.parametrize("model", ["best.pt", "", "yolov8.yaml", "yolov8z.pt", "yolov8n-p6.yaml", "yolov8nano.pt"])
+def test_a_model_of_ultralytics_without_a_known_name_is_not_estimated(model: str) -> None:
+    with pytest.raises(EstimateError, match=r"train\.model: '.*' does not say which of the models yolov8n, yolov8s"):
+        yolov8(model=model)
 
 
 @pytest.mark.parametrize(("size", "batch"), LARGEST_BATCHES.items())

@@ -17,8 +17,10 @@ from trainchart.files import Tree, load_values, overlay
 from trainchart.generate import generated, reference_text
 from trainchart.render import CHART, LIB, render
 from trainchart.shape import misfits
+from trainchart.values import schema
 
 SCHEMA = CHART / "values.schema.json"
+EDITOR_SCHEMA = ROOT / "values/schema.json"
 FILES = sorted((ROOT / "values").glob("**/*.yaml"))
 ACCELERATORS = [name for name in PROFILES if not profile_data(name).get("refused")]
 KEYS = {"profile", "variant", "count", "corePercent", "memory"}
@@ -38,7 +40,7 @@ def test_every_values_file_has_the_right_shape(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_every_values_file_leads_an_editor_to_the_schema(file: Path) -> None:
     (path,) = re.findall(r"\A# yaml-language-server: \$schema=(\S+)\n", file.read_text(encoding="utf-8"))
-    assert (file.parent / path).resolve() == SCHEMA.resolve()
+    assert (file.parent / path).resolve() == EDITOR_SCHEMA.resolve()
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)
@@ -109,7 +111,7 @@ def properties(schema: Tree) -> Iterator[tuple[str, Tree]]:
 
 
 def test_every_key_of_the_schema_has_a_description() -> None:
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    schema = json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8"))
     found = list(properties(schema))
     # `then` repeats `train` for each family, under the description of the general one.
     missing = [path for path, value in found if not value.get("description") and path != ".train"]
@@ -169,3 +171,8 @@ def test_the_reference_is_whole_tables() -> None:
 )
 def test_the_reference_says_type_and_default_in_human_words(key: str, row: str) -> None:
     assert row in reference_text()
+
+
+def test_the_editor_s_schema_is_the_chart_s_with_words() -> None:
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == schema(drop=["description"])
+    assert json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8")) == schema()

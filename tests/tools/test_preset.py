@@ -12,7 +12,7 @@ import yaml
 
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from trainchart.errors import ExitCode, TrainchartError
-from trainchart.families import profile_data
+from trainchart.families import family_data, profile_data
 from trainchart.files import Tree
 from trainchart.preset import add_preset_command, sharing_profiles
 from trainchart.render import CHART, render
@@ -65,7 +65,9 @@ def test_a_preset_runs_or_is_refused_in_words(family: str, profile: str, capsys:
     for error in refused:
         assert re.match(r"(accelerator\.|train\.|replicas|--)[\w.-]*: .{10}", str(error)), error
         assert error.exit_code == ExitCode.REFUSED
-    usable = not profile_data(profile).get("refused") and profile_data(profile)["backend"] in ("cpu", "cuda")
+    usable = (
+        not profile_data(profile).get("refused") and profile_data(profile)["backend"] in family_data(family)["backends"]
+    )
     assert bool(admitted) == usable
 
 
@@ -118,7 +120,7 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing"], "family: 'nothing' is not one of yolov5"),
+        (["nothing"], f"family: 'nothing' is not one of {', '.join(FAMILIES)}"),
         (["yolov5", "--accelerator", "nothing"], 'accelerator.profile: there is no profile "nothing"; choose one of: amd,'),
         (["yolov5", "--accelerator", "../cpu"], "accelerator.profile: '../cpu' does not look like"),
         (["yolov5", "--accelerator", "hami"], f"accelerator.profile: hami cannot run: {profile_data('hami')['refused']}"),
@@ -258,6 +260,12 @@ def test_the_first_line_leads_an_editor_to_the_schema(tmp_path: Path, capsys: py
     file.parent.mkdir()
     assert preset("yolov5", "-o", str(file)) == ExitCode.OK
     (path,) = re.findall(r"\A# yaml-language-server: \$schema=(\S+)\n", file.read_text(encoding="utf-8"))
-    assert (file.parent / path).resolve() == (CHART / "values.schema.json").resolve()
+    assert (file.parent / path).resolve() == (ROOT / "values/schema.json").resolve()
     assert preset("yolov5", "--schema", "https://example.com/schema.json") == ExitCode.OK
     assert capsys.readouterr().out.startswith("# yaml-language-server: $schema=https://example.com/schema.json\n")
+
+
+def test_a_family_without_a_formula_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert preset("custom") == ExitCode.OK
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "trainchart: memory: not estimated; nobody but its author knows what a custom program needs"

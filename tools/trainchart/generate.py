@@ -12,9 +12,10 @@ from pydantic import TypeAdapter
 
 from trainchart.defaults import defaults_text
 from trainchart.families import family_data, family_names, profile_data, profile_names
+from trainchart.pack import packed_files
 from trainchart.preset import accelerator_text, family_text, schema_path, section_of
 from trainchart.render import CHART, LIB
-from trainchart.values import Values, schema_text
+from trainchart.values import Values, editor_schema_text, schema_text
 from trainchart.values.accelerator import Profile
 from trainchart.values.base import Duration, KeyName, ObjectName, Quantity, ResourceName, Section
 from trainchart.values.families import FAMILIES
@@ -47,6 +48,8 @@ def generated() -> dict[Path, str]:
     accelerators = values / "accelerators"
     return {
         CHART / "values.schema.json": schema_text(),
+        values / "schema.json": editor_schema_text(),
+        **packed_files(),
         LIB / "files/defaults.yaml": defaults_text(),
         ROOT / "docs/values.md": reference_text(),
         **{

@@ -185,7 +185,7 @@ def schema_path(folder: Path) -> str:
     """The chart's schema, as a file in `folder` names it."""
     from trainchart.render import CHART
 
-    return Path(os.path.relpath(CHART / "values.schema.json", folder)).as_posix()
+    return Path(os.path.relpath(CHART.parents[1] / "values" / "schema.json", folder)).as_posix()
 
 
 def sharing_profiles() -> list[str]:
@@ -239,7 +239,7 @@ def _values(request: Request, family: Family) -> Tree:
     from trainchart.families import family_data
 
     example = dict(family.example)
-    defaults = family_data(request.family).get("defaults", {}).get("train", {})
+    defaults = family_data(request.family).get("defaults", {}).get("train", {}) | example.pop("train", {})
     shown = defaults if family.train is None else family.train
     accelerator = _accelerator(request, example["accelerator"])
     without = _without_device(request.family, accelerator["profile"])
@@ -379,9 +379,13 @@ def _memory(request: Request, values: Tree) -> tuple[list[str], list[str]]:
     layout = Layout(processes=int(values.get("replicas") or 1) * per_pod, backend=profile["backend"])
     batch_key = str(data.get("globalBatch") or "").removeprefix("train.")
 
+    formula = REGISTRY[request.family].estimate
+
     def estimate(batch: int | None = None) -> Estimate:
+        if formula is None:
+            raise EstimateError(f"nobody but its author knows what a {data['title']} needs")
         changed = train if batch is None else {**train, batch_key: batch}
-        return REGISTRY[request.family].estimate(changed, layout)
+        return formula(changed, layout)
 
     warnings = []
     if request.fraction and "memory" in profile["resources"] and not accelerator.get("memory"):

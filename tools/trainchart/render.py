@@ -33,7 +33,11 @@ def render(
     Raises:
         RenderError: the chart refused the values; its text is what Helm says.
     """
-    documents = render_text(values, name=name, namespace=namespace, chart=chart)
+    return manifests_of(render_text(values, name=name, namespace=namespace, chart=chart))
+
+
+def manifests_of(documents: Mapping[str, str]) -> list[Manifest]:
+    """The objects in rendered texts, in the order of their files."""
     return [
         manifest for path in sorted(documents) if path.endswith(".yaml") for manifest in _documents(documents[path])
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -21,6 +22,7 @@ from trainchart.values.sections import (
     SecurityContext,
     ServiceAccount,
     Source,
+    Tune,
     Workspace,
 )
 
@@ -50,6 +52,7 @@ class Values(Section):
     dataset: Dataset | None = Field(None, description="The data to train on.")
     cache: Cache | None = Field(None, description="A volume that keeps sources with `cached: true` for many runs.")
     train: Open | None = Field(None, description="The family's own settings.")
+    tune: Tune | None = Field(None, description="A search for better settings: many trainings instead of one.")
     publish: Publish | None = Field(None, description="Where the result goes.")
     mlflow: Mlflow | None = Field(None, description="Tracking of parameters and metrics on an MLflow server.")
     env: dict[EnvironmentName, str] | None = Field(
@@ -63,8 +66,10 @@ class Values(Section):
     networkPolicy: NetworkPolicy | None = Field(None, description="Network isolation of the run.")
 
 
-def schema(families: dict[str, type[Section]] | None = None) -> dict[str, Any]:
+def schema(families: dict[str, type[Section]] | None = None, *, drop: Sequence[str] = ()) -> dict[str, Any]:
     """The JSON schema of the values, self-contained, for the given families (by default, the chart's own).
+
+    `drop` are keywords that are left out of it.
 
     `train` is open in the model and closed here: `if family is F then train is F's section`.
     """
@@ -94,19 +99,21 @@ def schema(families: dict[str, type[Section]] | None = None) -> dict[str, Any]:
         "properties": {"global": shared},
         "additionalProperties": False,
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(document)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(document, drop)}
 
 
-def _tidy(node: Any) -> Any:
+def _tidy(node: Any, drop: Sequence[str]) -> Any:
     """Without Pydantic's titles, and its defaults, which are values.yaml's; and closed where it only names patterns of keys."""
     if isinstance(node, list):
-        return [_tidy(item) for item in node]
+        return [_tidy(item, drop) for item in node]
     if not isinstance(node, dict):
         return node
     tidy = {
-        key: {name: _tidy(item) for name, item in value.items()} if key in ("properties", "$defs") else _tidy(value)
+        key: {name: _tidy(item, drop) for name, item in value.items()}
+        if key in ("properties", "$defs")
+        else _tidy(value, drop)
         for key, value in node.items()
-        if key not in ("title", "default")
+        if key not in ("title", "default", *drop)
     }
     if "patternProperties" in tidy:
         tidy["additionalProperties"] = False
@@ -114,5 +121,10 @@ def _tidy(node: Any) -> Any:
 
 
 def schema_text(families: dict[str, type[Section]] | None = None) -> str:
-    """`values.schema.json`, as it is committed."""
-    return json.dumps(schema(families), indent=1, ensure_ascii=False) + "\n"
+    """The chart's `values.schema.json`: shape alone, for a copy of it is in every release."""
+    return json.dumps(schema(families, drop=["description"]), indent=1, ensure_ascii=False) + "\n"
+
+
+def editor_schema_text() -> str:
+    """`values/schema.json`: the same with every key described, for editors."""
+    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"

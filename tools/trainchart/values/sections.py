@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trainchart.values.base import KeyName, ObjectName, Open, Quantity, Section, Text
+from trainchart.values.base import Count, Empty, KeyName, ObjectName, Open, Quantity, Section, Text
+
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 
 
 class ResourceList(Section):
@@ -101,6 +103,39 @@ class Mlflow(Section):
     tokenKey: KeyName | Literal[""] | None = Field(None, description="Key of a bearer token in it.")
     userKey: KeyName | Literal[""] | None = Field(None, description="Key of the user in it, with passwordKey.")
     passwordKey: KeyName | Literal[""] | None = Field(None, description="Key of the password in it.")
+
+
+class Parameter(Section):
+    """What a parameter may be: choices, or a range."""
+
+    choices: list[str | float | bool] | None = Field(
+        None, min_length=1, description="One of these.", examples=[["SGD", "AdamW"]]
+    )
+    low: float | None = Field(None, description="Least value of a range.", examples=[0.00001])
+    high: float | None = Field(None, description="Greatest value of a range.", examples=[0.1])
+    log: bool = Field(False, description="Search the range by its logarithm.")
+    integer: bool = Field(False, description="Whole numbers of the range only.")
+
+
+class Tune(Section):
+    trials: Annotated[int, Field(ge=0, le=10000)] | Empty = Field(
+        None,
+        description="Trainings to try; 0 or empty: one training, no search. As many at the same time as there are replicas.",
+        examples=[20],
+    )
+    metric: Text = Field(None, description="Metric to compare trials by, as the log calls it.", examples=["mAP50"])
+    goal: Literal["maximize", "minimize"] = Field("maximize", description="Whether more of it is better.")
+    gracePeriod: Count = Field(
+        None,
+        description="Epochs that every trial gets before it may be given up; empty: none is given up.",
+        examples=[5],
+    )
+    failureLimit: int = Field(0, ge=0, description="Trials that may fail before the run does.")
+    seed: int = Field(0, ge=0, description="Makes the search of one pod repeatable; 0: it is not.")
+    space: dict[ParameterName, Parameter] | None = Field(
+        None,
+        description="What is tried: settings of the family (such as batchSize), or hyper-parameters of its trainer (such as lr0).",
+    )
 
 
 class Publish(Section):

@@ -16,7 +16,7 @@ All of its pods (when one of them ends the run by an error of its own, only that
 Wait for its end ("helm --wait" does not know a Volcano Job's end). Completed is success; Failed, Terminated and Aborted are not:
   kubectl -n {{ $namespace }} wait vcjob/{{ $name }} --for=jsonpath='{.status.state.phase}'=Completed --timeout={{ $values.timeLimit }}
 
-Its result, or why it failed, as JSON:
+Its result, or why it failed, as JSON. (Not JSON, but `exec: "python3": executable file not found`? The image has no python3.)
   kubectl -n {{ $namespace }} get pod {{ $name }}-train-0 -o jsonpath='{.status.containerStatuses[0].state.terminated.message}'
 
 No pod after a minute? Volcano says why on the run's PodGroup:

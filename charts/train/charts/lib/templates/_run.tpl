@@ -38,21 +38,24 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- if .Run.values.mlflow.trackingUri -}}
 {{- $features = append $features "mlflow" -}}
 {{- end -}}
+{{- if .Run.values.tune.trials -}}
+{{- $features = append $features "tune" -}}
+{{- end -}}
 {{- $features | uniq | toJson -}}
 {{- end -}}
 
 {{- /*
-Data of the ConfigMap, indented by 2: it is long, and indenting it again would take a tenth of the whole render.
+Data of the ConfigMap, indented by 2. The programs are packed beforehand (tools/trainchart/pack.py) and included as they are.
 Usage: {{ include "train.run.data" . }}
 */ -}}
-{{- define "train.run.data" -}}
-{{- $root := . }}
+{{- define "train.run.data" }}
   settings.json: |
     {{- include "train.settings" . | nindent 4 }}
-{{- range $target, $path := .Run.files }}
-  {{ $target | replace "/" "." }}: |
-    {{- $root.Subcharts.lib.Files.Get $path | nindent 4 }}
-{{- end }}
+{{ .Subcharts.lib.Files.Get "files/packed/runner.yaml" -}}
+{{- range include "train.features" . | fromJsonArray -}}
+{{- $.Subcharts.lib.Files.Get (printf "files/packed/features.%s.yaml" .) -}}
+{{- end -}}
+{{- .Subcharts.lib.Files.Get (printf "files/packed/families.%s.yaml" .Values.family) -}}
 {{- end -}}
 
 {{- /*

@@ -64,6 +64,14 @@ Usage: {{ include "train.settings" . }}
     "joinSeconds" 600
     "peerGraceSeconds" 30)
   "train" $values.train
+  "tune" (dict
+    "trials" (int ($values.tune.trials | default 0))
+    "metric" ($values.tune.metric | default "")
+    "goal" $values.tune.goal
+    "gracePeriod" (int ($values.tune.gracePeriod | default 0))
+    "failureLimit" (int $values.tune.failureLimit)
+    "seed" (int $values.tune.seed)
+    "space" $values.tune.space)
   "publish" $publish
   | toPrettyJson -}}
 {{- end -}}

@@ -62,7 +62,13 @@ class Run:
             outcome["skipped"] = outcome["bytes"] is None
         self.tracker = tracking.start(context)
         with self._stage("train") as outcome:
-            outcome["skipped"] = not train(context, family, self.tracker.epoch)
+            if loaded.tune.trials:
+                from features import tune
+
+                self.context = context = tune.search(context, family, self.tracker.epoch)
+                family = family.of(context)
+            else:
+                outcome["skipped"] = not train(context, family, self.tracker.epoch)
         if context.rank > 0:
             return result.completed(context, None, {}, [])
         metrics = last_metrics(family)

@@ -29,10 +29,7 @@ def choose(context: Context, family: Family, training: Any) -> bool:
     else:
         chosen = _newest(context, family, training) if shared else {}
         if not chosen:
-            # A trainer's leftovers are not this training's.
-            shutil.rmtree(context.output, ignore_errors=True)
-            context.output.mkdir(parents=True, exist_ok=True)
-            context.workspace.write(_RECORD, fingerprint(training))
+            start_anew(context, training)
         if shared and several:
             rendezvous.tell(context, "checkpoint", chosen)
     context.output.mkdir(parents=True, exist_ok=True)
@@ -43,11 +40,23 @@ def choose(context: Context, family: Family, training: Any) -> bool:
     return bool(chosen.get("finished"))
 
 
+def start_anew(context: Context, training: Any) -> None:
+    """Empties output/: a trainer's leftovers are not this training's."""
+    shutil.rmtree(context.output, ignore_errors=True)
+    context.output.mkdir(parents=True, exist_ok=True)
+    context.workspace.write(_RECORD, fingerprint(training))
+
+
+def is_of(context: Context, training: Any) -> bool:
+    """Whether what lies in output/ is of this very training."""
+    return context.output.is_dir() and context.workspace.read(_RECORD) == fingerprint(training)
+
+
 def _newest(context: Context, family: Family, training: Any) -> Dict[str, Any]:
     """The newest whole checkpoint of this very training, or nothing."""
     if not context.output.is_dir() or not family.has("checkpoints"):
         return {}
-    if context.workspace.read(_RECORD) != fingerprint(training):
+    if not is_of(context, training):
         log.event("anew", reason="what lies in output/ was trained with other settings or from other commits")
         return {}
     for path in candidates(family):

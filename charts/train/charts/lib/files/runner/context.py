@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from .settings import Settings
 from .workspace import Workspace
@@ -40,6 +40,10 @@ class Context:
     stages: Dict[str, float] = field(default_factory=dict)  # seconds of each stage that ended
     master_ip: str = "127.0.0.1"  # of rank 0's pod
     resume_from: Optional[Path] = None  # the checkpoint that rank 0 chose for all ranks
+    output_folder: str = "output"  # a trial of a search has its own
+    hyperparameters: Dict[str, Any] = field(default_factory=dict)  # of a trial: what is no setting of the family's
+    search: Dict[str, Any] = field(default_factory=dict)  # the best trial, for the result
+    reports: List[Path] = field(default_factory=list)  # files that go to the artifacts, whatever the family's layout is
     resumed: Dict[str, Any] = field(default_factory=dict)  # the same for the result; empty for a new training
 
     @classmethod
@@ -88,7 +92,7 @@ class Context:
 
     @property
     def output(self) -> Path:
-        return self.workspace.root / "output"
+        return self.workspace.root / self.output_folder
 
     @property
     def artifacts(self) -> Path:

@@ -37,6 +37,8 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
         "maxBatchSize": context.settings.publish.max_batch_size,
     }
     family.call("layout", "export-failed", family.probe("export", argument, "export-failed"))
+    for report in context.reports:
+        shutil.copyfile(report, context.artifacts / report.name)
     if not any(lfs.files(context.artifacts)):
         raise RunnerError("export-failed", "the family's layout wrote no artifacts", "see the output above")
     extra = family.call("model_card", "export-failed") if family.has("model_card") else {}
@@ -69,6 +71,7 @@ def model_card(context: Context, metrics: Dict[str, Any], extra: Dict[str, Any])
         "run": settings.run.name,
         "sources": {name: asdict(pinned) for name, pinned in context.sources.items()},
         "metrics": metrics,
+        **({"search": context.search} if context.search else {}),
         **extra,
     }
     lines = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()), "---", ""]

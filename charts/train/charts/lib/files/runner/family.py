@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import os
@@ -18,6 +19,12 @@ class Family:
         self._context = context
         sys.path.insert(0, str(context.home))
         self._hooks = importlib.import_module("family.hooks")
+
+    def of(self, context: Context) -> Family:
+        """The same family for another run, such as a trial of this one."""
+        other = copy.copy(self)
+        other._context = context
+        return other
 
     def call(self, hook: str, failure: str, *arguments: Any) -> Any:
         """What the hook returns; its FamilyError becomes a failure of the stage that asked."""

@@ -38,7 +38,13 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
         if there and context.workspace.is_marked("prepare", depends_on(context)):
             return None
         total = sum(place(context, git, name, source) for name, source in settings.sources.items())
-        argument = {"model": str(context.model), "dataset": str(context.dataset), "train": context.train}
+        argument = {
+            "model": str(context.model),
+            "dataset": str(context.dataset),
+            "train": context.train,
+            # Of a search: what is no setting of the family's must be one of its trainer's.
+            "hyperparameters": sorted(set(settings.tune.space) - set(context.train)),
+        }
         family.probe("dataset", argument, "prepare-failed")
         context.workspace.mark("prepare", depends_on(context))
         return total

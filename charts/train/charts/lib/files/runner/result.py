@@ -26,6 +26,7 @@ def completed(
         **branch,
         "sources": _sources(context),
         **({"resumed": context.resumed} if context.resumed else {}),
+        **({"search": context.search} if context.search else {}),
         "metrics": metrics,
         "files": files,
         "stages": context.stages,

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Dict, List, NoReturn, Tuple
 from urllib.parse import urlsplit
@@ -94,6 +94,17 @@ class Mlflow:
 
 
 @dataclass(frozen=True)
+class Tune:
+    trials: int  # 0: no search, one training
+    metric: str = ""
+    goal: str = "maximize"
+    grace_period: int = 0  # epochs before a trial may be given up; 0: never
+    failure_limit: int = 0
+    seed: int = 0  # 0: another search every time
+    space: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Accelerator:
     profile: str
     backend: str
@@ -138,6 +149,7 @@ class Settings:
     shared_memory_bytes: int
     topology: Topology
     train: Dict[str, Any]
+    tune: Tune
     publish: Publish
 
     def repositories(self) -> List[Tuple[str, str]]:
@@ -168,7 +180,11 @@ def _decode(kind: Any, data: Any, key: str) -> Any:
         _expect(isinstance(data, dict), key, "must be an object")
         hints = typing.get_type_hints(kind)
         fields = {_camel(field.name): field for field in dataclasses.fields(kind)}
-        required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
+        required = {
+            name
+            for name, field in fields.items()
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        }
         prefix = f"{key}." if key else ""
         for name in sorted(required - set(data)):
             _invalid(prefix + name, "is missing")
@@ -191,6 +207,7 @@ def _decode(kind: Any, data: Any, key: str) -> Any:
 def _validate(settings: Settings) -> None:
     _expect(settings.version == VERSION, "version", f"must be {VERSION}")
     _expect(settings.family.launcher in ("python", "torchrun"), "family.launcher", "must be python or torchrun")
+    _expect(settings.tune.goal in ("maximize", "minimize"), "tune.goal", "must be maximize or minimize")
     _expect(settings.publish.type in ("git", "none"), "publish.type", "must be git or none")
     for key, number in (("replicas", settings.topology.replicas), ("processes", settings.topology.processes)):
         _expect(number >= 1, f"topology.{key}", "must be at least 1")

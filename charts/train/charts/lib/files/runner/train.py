@@ -41,16 +41,15 @@ class Progress:
         self._growing: Tuple[Optional[Path], int] = (None, 0)
 
     def poll(self) -> None:
+        rows: Dict[int, Dict[str, Any]] = {}
         try:
-            self._metrics()
+            rows = rows_by_epoch(self._family)
             self._checkpoints()
         except Exception as error:  # a training never ends over its metrics; the file may be half written right now
             self.problem = repr(error)
-            return
-        self.problem = ""
-
-    def _metrics(self) -> None:
-        for epoch, row in rows_by_epoch(self._family).items():
+        else:
+            self.problem = ""
+        for epoch, row in rows.items():
             if self._logged.get(epoch) != row:
                 self._logged[epoch] = row
                 log.event("metrics", **{"epoch": epoch, "epochs": self._context.train.get("epochs"), **row})
@@ -84,13 +83,14 @@ def train(context: Context, family: Family, track: Track) -> bool:
         context.master_ip = rendezvous.wait_for_service(context)
     finished = checkpoint.choose(context, family, depends_on(context))
     if not finished:
-        _train(context, family, track)
+        run_trainer(context, family, track)
     if context.rank == 0:
         context.workspace.mark("train", depends_on(context))
     return True
 
 
-def _train(context: Context, family: Family, track: Track) -> None:
+def run_trainer(context: Context, family: Family, track: Track) -> None:
+    """The trainer, from its start to its end, and why it ended where it did not end well."""
     if family.has("configure"):
         family.call("configure", "train-failed")
     argv = command(context, family)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import List
 
-from . import credential, process
+from . import credential, log, process
 from .context import Context
 from .errors import RunnerError
 from .family import Family
@@ -19,24 +21,45 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 def verify(context: Context, family: Family) -> None:
     check_tools(context)
+    check_programs(family)
     check_mounts(context)
     check_workspace(context)
     check_shared_memory(context)
     accelerator = context.settings.accelerator
-    family.probe("device", {"backend": accelerator.backend, "count": accelerator.count}, "verify-failed")
+    found = family.probe("device", {"backend": accelerator.backend, "count": accelerator.count}, "verify-failed")
+    if found.get("devices"):
+        log.event("devices", backend=accelerator.backend, found=", ".join(map(str, found["devices"])))
+    if context.settings.tune.trials:
+        from features import tune
+
+        tune.check(context)
 
 
 def check_tools(context: Context) -> None:
-    if not context.settings.repositories():
+    """Git is for repositories alone: a run that has none works in an image without."""
+    users = ", ".join(key for key, _ in context.settings.repositories())
+    if not users:
         return
-    version = re.search(r"(\d+)\.(\d+)", _version(["git", "--version"], "git"))
+    version = re.search(r"(\d+)\.(\d+)", _version(["git", "--version"], "git", users))
     if not version or (int(version.group(1)), int(version.group(2))) < OLDEST_GIT:
         raise RunnerError(
             "verify-failed",
             f"git in the image is older than {OLDEST_GIT[0]}.{OLDEST_GIT[1]}",
             "use an image with a newer git",
         )
-    _version(["git-lfs", "version"], "git-lfs")
+    _version(["git-lfs", "version"], "git-lfs", users)
+
+
+def check_programs(family: Family) -> None:
+    """What the family will start beside Python, found where the trainer's PATH leads."""
+    wanted = family.call("tools", "verify-failed") if family.has("tools") else {}
+    for program, key in wanted.items():
+        if not program or shutil.which(program, path=family.environment().get("PATH", os.defpath)) is None:
+            raise RunnerError(
+                "verify-failed",
+                f"{key}: the image has no program {json.dumps(program)}",
+                f"use an image with it, or correct {key}",
+            )
 
 
 def check_mounts(context: Context) -> None:
@@ -90,17 +113,13 @@ def check_shared_memory(context: Context) -> None:
         )
 
 
-def _version(argv: List[str], tool: str) -> str:
+def _version(argv: List[str], tool: str, users: str) -> str:
+    fix = f"use an image with {tool}, or a run without repositories"
     try:
         done = process.run(argv, Path("/"), dict(os.environ), capture=True)
     except OSError as error:
-        raise RunnerError(
-            "verify-failed", f"{tool} is not in the image: {error}", f"use an image with {tool}"
-        ) from error
+        raise RunnerError("verify-failed", f"{tool} is not in the image, and {users} needs it: {error}", fix) from error
     if done.code != 0:
-        raise RunnerError(
-            "verify-failed",
-            f"{tool} in the image does not run: {' '.join(done.tail[-1:])}",
-            f"use an image with {tool}",
-        )
+        reason = f"{tool} in the image does not run, and {users} needs it: {' '.join(done.tail[-1:])}"
+        raise RunnerError("verify-failed", reason, fix)
     return done.output

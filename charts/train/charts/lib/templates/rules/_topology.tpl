@@ -3,8 +3,10 @@
 {{- $broken := list -}}
 {{- $values := .Run.values -}}
 {{- $family := .Run.family -}}
-{{- $processes := mul (int $values.replicas) (include "train.accelerator.processes" .) -}}
-{{- if and $family.maxReplicas (gt (int $values.replicas) (int $family.maxReplicas)) -}}
+{{- /* A trial of a search is a training in one pod. */ -}}
+{{- $pods := ternary 1 (int $values.replicas) (gt (int ($values.tune.trials | default 0)) 0) -}}
+{{- $processes := mul $pods (include "train.accelerator.processes" .) -}}
+{{- if and $family.maxReplicas (gt $pods (int $family.maxReplicas)) -}}
 {{- $broken = append $broken (printf "replicas: %d is more than %s can use: %s; set replicas: %d" (int $values.replicas) $family.title $family.maxReplicasReason (int $family.maxReplicas)) -}}
 {{- else if gt $processes 1 -}}
 {{- if not (has .Run.profile.backend $family.multiProcessBackends) -}}

@@ -15,5 +15,10 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $setting := .Run.family.requiredSettings -}}
+{{- if empty (get $.Run.values.train (trimPrefix "train." $setting)) -}}
+{{- $broken = append $broken (printf "%s: is empty, and family %s cannot run without it; docs/values.md shows what it may be" $setting $family) -}}
+{{- end -}}
+{{- end -}}
 {{- $broken | toJson -}}
 {{- end -}}

@@ -77,7 +77,9 @@ def settings_of(context: Context, datasets: List[str]) -> Dict[str, Any]:
         **options.values(train),
     }
     if backend == "cpu":
-        found.update(use_cpu=True, ddp_backend="gloo")
+        found["use_cpu"] = True
+        if context.world_size > 1:
+            found["ddp_backend"] = "gloo"
     elif context.settings.topology.replicas > 1:
         found["deepspeed"] = str(context.home / "family" / "deepspeed_zero3.json")
     if context.resume_from:

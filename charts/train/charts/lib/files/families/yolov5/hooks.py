@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import zipfile
@@ -12,6 +13,8 @@ from typing import Any, Dict, List
 from runner.context import Context
 from runner.errors import FamilyError
 
+DEFAULT_HYPERPARAMETERS = "data/hyps/hyp.scratch-low.yaml"
+HYPERPARAMETERS = "hyperparameters.yaml"
 COPIED = ("hyp.yaml", "opt.yaml", "results.csv")
 
 
@@ -29,9 +32,34 @@ def train_arguments(context: Context) -> List[str]:
         "--device": device(context),
         "--project": context.output,
         "--name": "train",
+        **({"--hyp": context.output / HYPERPARAMETERS} if context.hyperparameters else {}),
         "--save-period": 1,  # last.pt may be half written when a pod dies: the one before it must be there too
     }
-    return ["train.py", *(str(word) for pair in values.items() for word in pair), "--exist-ok", *train["arguments"]]
+    words = [str(word) for pair in values.items() for word in pair]
+    return ["train.py", *words, "--exist-ok", *arguments(context)]
+
+
+def arguments(context: Context) -> List[str]:
+    """The user's own; a trial's file of hyper-parameters has taken in the one that they name."""
+    given = [str(argument) for argument in context.train["arguments"]]
+    if context.hyperparameters and "--hyp" in given:
+        at = given.index("--hyp")
+        del given[at : at + 2]
+    return given
+
+
+def configure(context: Context) -> None:
+    """A trial's hyper-parameters: those of the file that train.py would read, and after them the trial's own, which YAML's readers take."""
+    if not context.hyperparameters:
+        return
+    base = (context.model / base_hyperparameters(context)).read_text(encoding="utf-8")
+    own = "".join(f"{name}: {json.dumps(value)}\n" for name, value in sorted(context.hyperparameters.items()))
+    (context.output / HYPERPARAMETERS).write_text(f"{base.rstrip()}\n{own}", encoding="utf-8")
+
+
+def base_hyperparameters(context: Context) -> str:
+    arguments = list(context.train["arguments"])
+    return str(arguments[arguments.index("--hyp") + 1]) if "--hyp" in arguments[:-1] else DEFAULT_HYPERPARAMETERS
 
 
 def train_environment(context: Context) -> Dict[str, str]:

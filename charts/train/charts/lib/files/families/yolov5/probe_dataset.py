@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 
-def probe(model: Path, dataset: Path, train: Dict[str, Any]) -> Dict[str, Any]:
+def probe(model: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str] = ()) -> Dict[str, Any]:
     weights = train["weights"]
     if "/" in weights and not (model / weights).is_file():
         return no(
@@ -41,6 +41,21 @@ def probe(model: Path, dataset: Path, train: Dict[str, Any]) -> Dict[str, Any]:
                     f"train.data: {data.name} names {key}: {path} below {root}, and {root / path} does not exist; the dataset repository is at {dataset}",
                     "correct path, train and val in that file, or push the missing folder to the dataset repository",
                 )
+    if hyperparameters:
+        given = train["arguments"]
+        file = model / (given[given.index("--hyp") + 1] if "--hyp" in given[:-1] else "data/hyps/hyp.scratch-low.yaml")
+        if not file.is_file():
+            return no(
+                f"the model repository has no file {file.relative_to(model)}",
+                "push it, or name another in train.arguments: --hyp",
+            )
+        known = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for name in hyperparameters:
+            if name not in known:
+                return no(
+                    f"tune.space.{name}: {file.name} has no such hyper-parameter; it has {', '.join(sorted(known))}",
+                    "correct the name in tune.space",
+                )
     return {"ok": True, "data": str(data)}
 
 
@@ -64,4 +79,5 @@ def no(reason: str, fix: str) -> Dict[str, Any]:
 
 if __name__ == "__main__":
     argument = json.loads(sys.argv[1])
-    print(json.dumps(probe(Path(argument["model"]), Path(argument["dataset"]), argument["train"])))
+    folders = Path(argument["model"]), Path(argument["dataset"])
+    print(json.dumps(probe(*folders, argument["train"], argument.get("hyperparameters", ()))))

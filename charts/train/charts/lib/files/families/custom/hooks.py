@@ -1,0 +1,203 @@
+"""A program of the user's own: what it is told by its environment, and where its results are looked for. See docs/custom.md."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
+
+from runner import log
+from runner.context import Context
+from runner.errors import FamilyError
+from runner.publish import LFS_PATTERNS
+
+CHECKPOINTS = "checkpoints"
+ARTIFACTS = "artifacts"
+UNFINISHED = (".tmp", ".new", ".part", ".partial")  # how programs call what they have not written to its end
+# The runner writes files of these names itself, and git knows only one of the second.
+TAKEN = {"README.md": "PROGRAM_README.md", ".gitattributes": "program.gitattributes"}
+
+
+def tools(context: Context) -> Dict[str, str]:
+    """Programs that the image must have, with the value that names them; those of the model repository are not there yet."""
+    named = {f"train.{key}": context.train[key] for key in ("command", "exportCommand")}
+    return {argv[0]: key for key, argv in named.items() if argv and ("/" not in argv[0] or argv[0].startswith("/"))}
+
+
+def configure(context: Context) -> None:
+    for name in (CHECKPOINTS, ARTIFACTS):
+        (context.output / name).mkdir(parents=True, exist_ok=True)
+
+
+def train_command(context: Context) -> List[str]:
+    return list(context.train["command"])
+
+
+def export_command(context: Context) -> List[str]:
+    return list(context.train["exportCommand"])
+
+
+def train_environment(context: Context) -> Dict[str, str]:
+    folders = {f"{name.upper()}_DIR": str(context.source_path(name)) for name in context.settings.sources}
+    return {
+        **folders,
+        "OUTPUT_DIR": str(context.output),
+        "CHECKPOINT_DIR": str(context.output / CHECKPOINTS),
+        "ARTIFACTS_DIR": str(context.output / ARTIFACTS),
+        "RESUME_FROM": str(context.resume_from or ""),
+        "RUN_NAME": context.settings.run.name,
+        **rendezvous(context),
+    }
+
+
+def rendezvous(context: Context) -> Dict[str, str]:
+    """What launchers read; with `ranks` also what their workers read, for a program that is one process per pod.
+
+    Trainers that start their own processes take RANK and WORLD_SIZE for a sign that they are such a process already.
+    """
+    if context.train["rendezvous"] == "none":
+        return {}
+    topology = context.settings.topology
+    nodes = {
+        "MASTER_ADDR": context.master,
+        "MASTER_IP": context.master_ip,
+        "MASTER_PORT": str(topology.port),
+        "NNODES": str(topology.replicas),
+        "NODE_RANK": str(context.rank),
+        "NPROC_PER_NODE": str(topology.processes),
+    }
+    if context.train["rendezvous"] == "nodes":
+        return nodes
+    ranks = {"RANK": str(context.rank), "WORLD_SIZE": str(topology.replicas), "LOCAL_RANK": "0"}
+    return {**nodes, **ranks, "LOCAL_WORLD_SIZE": "1"}
+
+
+def metrics(context: Context) -> List[Dict[str, Any]]:
+    """The numbers of every finished epoch. A last line without its end is still being written."""
+    name = context.train["metricsFile"]
+    path = context.output / name
+    if not name or not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    found: Dict[int, Dict[str, Any]] = {}
+    for position, row in enumerate(csv_rows(whole) if path.suffix == ".csv" else json_rows(whole), 1):
+        numbers = dict(finite(row))
+        epoch = numbers.pop("epoch", position)
+        if epoch == int(epoch):  # others are steps within an epoch
+            found.setdefault(int(epoch), {}).update(numbers)
+    shift = 1 if 0 in found else 0  # counted from 0
+    return [{"epoch": epoch + shift, **found[epoch]} for epoch in sorted(found)]
+
+
+def csv_rows(lines: List[str]) -> Iterator[Mapping[str, Any]]:
+    for row in csv.DictReader(lines):
+        yield {str(key).strip(): value for key, value in row.items()}
+
+
+def json_rows(lines: List[str]) -> Iterator[Mapping[str, Any]]:
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:  # a line of another kind; no training ends over its metrics
+            continue
+        if isinstance(row, dict):
+            yield row
+
+
+def finite(row: Mapping[str, Any]) -> Iterator[Tuple[str, float]]:
+    for key, value in row.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            continue
+        if math.isfinite(number) and not isinstance(value, bool):
+            yield key, number
+
+
+def checkpoints(context: Context) -> List[Path]:
+    """What the program may go on from, newest first."""
+    pattern = context.train["checkpoints"]
+    found = [path for path in context.output.glob(pattern) if is_checkpoint(path)] if pattern else []
+    return sorted(found, key=lambda path: (changed(path), path.name), reverse=True)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Neither what is still being written nor the description of another checkpoint, `<its name>.json`."""
+    described = path.suffix == ".json" and path.with_suffix("").exists()
+    return not (described or path.name.startswith(".") or path.name.endswith(UNFINISHED))
+
+
+def changed(path: Path) -> int:
+    """When a file, or the newest file of a folder, was written."""
+    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names] if path.is_dir() else []
+    return max(part.lstat().st_mtime_ns for part in files or [path])
+
+
+def layout(context: Context, _shapes: Dict[str, Any]) -> None:
+    chosen = artifacts(context)
+    if not chosen:
+        raise FamilyError(
+            f"the program left nothing in OUTPUT_DIR ({context.output.relative_to(context.workspace.root)})",
+            "let it write its result to ARTIFACTS_DIR, or name what to keep in train.artifacts",
+        )
+    for name, path in sorted(chosen.items()):
+        target = context.artifacts / TAKEN.get(name, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(str(path), str(target))
+    if context.train["metricsFile"] and not metrics(context):
+        reason = f"train.metricsFile: the program left no numbers in {context.train['metricsFile']}"
+        log.event("warning", reason=reason)
+
+
+def artifacts(context: Context) -> Dict[str, Path]:
+    """What is published: its path there, and the file."""
+    patterns = context.train["artifacts"]
+    if not patterns:
+        made = dict(files_of(context, context.output / ARTIFACTS, context.output / ARTIFACTS))
+        kept = set(checkpoints(context))
+        rest = [path for path in sorted(context.output.iterdir()) if path.name not in (CHECKPOINTS, ARTIFACTS)]
+        return made or {
+            name: path
+            for top in rest
+            for name, path in files_of(context, top, context.output)
+            if not kept.intersection([path, *path.parents])
+        }
+    chosen: Dict[str, Path] = {}
+    for pattern in patterns:
+        found = {
+            name: path for top in context.output.glob(pattern) for name, path in files_of(context, top, context.output)
+        }
+        if not found:
+            there = ", ".join(sorted(path.name for path in context.output.iterdir())) or "nothing"
+            raise FamilyError(
+                f"train.artifacts: nothing in OUTPUT_DIR matches {pattern}; there is {there}",
+                "correct train.artifacts, or let the program write it",
+            )
+        chosen.update(found)
+    return chosen
+
+
+def files_of(context: Context, top: Path, base: Path) -> Iterator[Tuple[str, Path]]:
+    """A file, or all files of a folder, by their path below `base`; the inside of a git repository is none."""
+    root = context.workspace.root.resolve()
+    inside = [Path(folder, name) for folder, _, names in os.walk(top) for name in names] if top.is_dir() else [top]
+    for path in inside:
+        name = path.relative_to(base)
+        if ".git" in name.parts or not path.is_file():
+            continue
+        # What the program can read is not what it may publish: a link could lead to the credentials.
+        if root not in path.resolve().parents:
+            raise FamilyError(
+                f"OUTPUT_DIR: {name} is a link to {path.resolve()}, outside of the run's folder",
+                "let the program copy the file",
+            )
+        yield str(name), path
+
+
+def lfs_patterns(context: Context) -> List[str]:
+    return [*LFS_PATTERNS, *context.train["lfsPatterns"]]

@@ -1,0 +1,174 @@
+"""YOLOv8 and newer: how run.py is called, what it leaves behind, and how that becomes a Triton model repository."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List
+
+from runner.context import Context
+from runner.errors import FamilyError
+
+COPIED = ("args.yaml", "results.csv")
+SERVED = {"torchscript": ("pytorch_libtorch", "model.pt"), "onnx": ("onnxruntime_onnx", "model.onnx")}
+"""Formats that Triton serves as they are exported: its platform, and the file it looks for."""
+_EPOCH = re.compile(r"epoch(\d+)\.pt")
+
+
+def train_arguments(context: Context) -> List[str]:
+    train = context.train
+    job = {
+        "model": train["model"],
+        "data": train["data"],
+        "arguments": train["arguments"],
+        "hyperparameters": context.hyperparameters,
+        "repository": str(context.model),
+        "dataset": str(context.dataset),
+        "output": str(context.output),
+        "resume": str(context.resume_from or ""),
+        "options": {
+            "epochs": train["epochs"],
+            "batch": train["batchSize"],  # of all devices together
+            "imgsz": train["imageSize"],
+            "workers": train["workers"],
+            "device": device(context),
+            "optimizer": train["optimizer"],
+        },
+    }
+    return [script(context), "train", json.dumps(job)]
+
+
+def train_environment(_context: Context) -> Dict[str, str]:
+    """RANK and WORLD_SIZE are not to be set: the trainer would take itself for one of its own workers, and save nothing."""
+    return {
+        # Its settings and the scripts of its workers go there; the image's own folder may be read-only.
+        "YOLO_CONFIG_DIR": str(Path(os.environ["HOME"]) / ".yolo"),
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "HF_HUB_OFFLINE": "1",
+        "WANDB_MODE": "disabled",
+        "COMET_MODE": "disabled",
+    }
+
+
+def metrics(context: Context) -> List[Dict[str, Any]]:
+    """results.csv. A last line without its end is still being written; an epoch that was repeated counts as it went last."""
+    path = trained(context) / "results.csv"
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    rows: Dict[int, Dict[str, Any]] = {}
+    for row in csv.DictReader(whole):
+        numbers = {plain(key): float(value) for key, value in row.items() if key and value}
+        epoch = int(numbers.pop("epoch"))
+        rows[epoch] = {"epoch": epoch, **{key: value for key, value in numbers.items() if math.isfinite(value)}}
+    return [rows[epoch] for epoch in sorted(rows)]
+
+
+def plain(name: str) -> str:
+    """metrics/mAP50(B) is metrics/mAP50: B is for boxes, and there is nothing else here."""
+    return name.strip().replace("(B)", "")
+
+
+def checkpoints(context: Context) -> List[Path]:
+    """As they were written, newest first: every epoch last.pt and then epochN.pt, which counts from 0; at the end last.pt again.
+
+    last.pt is written over, so the epochN.pt before it may be all that a kill left whole.
+    """
+    found = [*_epochs(context), trained(context) / "weights" / "last.pt"]
+    return sorted(filter(Path.is_file, found), key=lambda path: -path.stat().st_mtime_ns)
+
+
+def stale(context: Context) -> List[Path]:
+    return _epochs(context)[2:]
+
+
+def _epochs(context: Context) -> List[Path]:
+    found = [path for path in (trained(context) / "weights").glob("epoch*.pt") if _EPOCH.fullmatch(path.name)]
+    return sorted(found, key=lambda path: -int(path.stem[len("epoch") :]))
+
+
+def export_arguments(context: Context) -> List[str]:
+    weights = trained(context) / "weights"
+    if not any((weights / name).is_file() for name in ("best.pt", "last.pt")):
+        raise FamilyError(
+            f"the training left no {(weights / 'best.pt').relative_to(context.workspace.root)}",
+            "train.epochs must be at least 1; see the trainer's output above",
+        )
+    job = {
+        "output": str(context.output),
+        "formats": context.train["exportFormats"],
+        "device": device(context),
+        "batch": context.train["batchSize"],
+        "imgsz": context.train["imageSize"],
+        "maxBatchSize": context.settings.publish.max_batch_size,
+    }
+    return [script(context), "export", json.dumps(job)]
+
+
+def layout(context: Context, shapes: Dict[str, Any]) -> None:
+    missing = [name for name in COPIED if not (trained(context) / name).is_file()]
+    if missing:
+        raise FamilyError(f"the trainer did not write {', '.join(missing)}", "use ultralytics 8.4")
+    for name in COPIED:
+        shutil.copyfile(str(trained(context) / name), str(context.artifacts / name))
+    exported = context.output / "export"
+    for name in ("best.pt", "metrics.json"):
+        shutil.copyfile(str(exported / name), str(context.artifacts / name))
+    files = json.loads((exported / "exported.json").read_text(encoding="utf-8"))
+    served = next((name for name in files if name in SERVED), "")
+    for name, file in files.items():
+        if name == served:
+            platform, target = SERVED[name]
+            (context.artifacts / "1").mkdir()
+            shutil.copyfile(str(exported / file), str(context.artifacts / "1" / target))
+            configuration = triton_config(context, platform, shapes["input"], shapes["output"])
+            (context.artifacts / "config.pbtxt").write_text(configuration, encoding="utf-8")
+            continue
+        (context.artifacts / "exports").mkdir(exist_ok=True)
+        copy = shutil.copytree if (exported / file).is_dir() else shutil.copyfile
+        copy(str(exported / file), str(context.artifacts / "exports" / file))
+
+
+def model_card(context: Context) -> Dict[str, Any]:
+    card: Dict[str, Any] = {"base_model": Path(context.train["model"]).stem}
+    validation = context.artifacts / "metrics.json"
+    if validation.is_file():
+        card["validation"] = json.loads(validation.read_text(encoding="utf-8"))
+    return card
+
+
+def script(context: Context) -> str:
+    return str(context.home / "family" / "run.py")
+
+
+def trained(context: Context) -> Path:
+    return context.output / "train"
+
+
+def device(context: Context) -> str:
+    accelerator = context.settings.accelerator
+    if context.train["device"]:
+        return str(context.train["device"])
+    if accelerator.backend == "cpu":
+        return "cpu"
+    return ",".join(str(index) for index in range(max(accelerator.count, 1)))
+
+
+def triton_config(context: Context, platform: str, images: List[int], output: List[int]) -> str:
+    """Shapes without the batch dimension, which Triton adds itself. The names are those that the trainer's exports have."""
+    publish = context.settings.publish
+    name = publish.model_name or context.settings.run.name
+    return (
+        f'name: "{name}"\n'
+        f'platform: "{platform}"\n'
+        f"max_batch_size: {publish.max_batch_size}\n"
+        f'input [\n  {{\n    name: "images"\n    data_type: TYPE_FP32\n    dims: {images}\n  }}\n]\n'
+        f'output [\n  {{\n    name: "output0"\n    data_type: TYPE_FP32\n    dims: {output}\n  }}\n]\n'
+    )

@@ -1,0 +1,51 @@
+"""Can ultralytics train on the devices that the run asked for? Argument: {"backend", "count"}."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from typing import Any, Dict
+
+
+def probe(backend: str, count: int) -> Dict[str, Any]:
+    try:
+        import torch
+    except ImportError as error:
+        return no(f"the image has no PyTorch: {error}", "use an image with PyTorch and ultralytics 8.4")
+    needed = ("ultralytics", "polars", "cv2", "matplotlib", *(("cloudpickle",) if count > 1 else ()))
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        more = "; with several devices ultralytics needs cloudpickle" if missing == ["cloudpickle"] else ""
+        return no(
+            f"the image has no {', '.join(missing)}{more}", "use an image with ultralytics 8.4 and its requirements"
+        )
+    if backend == "cpu":
+        return {"ok": True, "devices": ["cpu"]}
+    module: Any = getattr(torch, backend, None)
+    seen = module.device_count() if module is not None and module.is_available() else 0
+    if seen < max(count, 1):
+        return no(
+            f"the run asks for {max(count, 1)} {backend} devices and PyTorch {torch.__version__} sees {seen}",
+            f"check accelerator.profile and count, the node's driver, and that the image's PyTorch is built for {backend}",
+        )
+    devices = []
+    for index in range(seen):
+        name = module.get_device_name(index)
+        try:
+            torch.ones(8, 8, device=f"{backend}:{index}").square().sum().item()
+            devices.append(f"{name}, {module.mem_get_info(index)[0] >> 20} MiB free")
+        except RuntimeError as error:
+            return no(
+                f"PyTorch {torch.__version__} sees {name} and cannot compute on it: {str(error).splitlines()[0]}",
+                "use an image whose PyTorch is built for this device and the node's driver, or free its memory",
+            )
+    return {"ok": True, "devices": devices}
+
+
+def no(reason: str, fix: str) -> Dict[str, Any]:
+    return {"ok": False, "reason": reason, "fix": fix}
+
+
+if __name__ == "__main__":
+    print(json.dumps(probe(**json.loads(sys.argv[1]))))

@@ -1,0 +1,253 @@
+"""MLflow's REST API, as far as a run needs it, within the limits that its server sets. Imports nothing of the runner."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from urllib.parse import quote, urlencode, urlsplit
+
+TIMEOUT_SECONDS = 5.0
+UID_TAG = "trainchart.uid"
+ATTEMPT_TAG = "trainchart.attempt"
+MAX_KEY, MAX_TAG = 250, 5000  # characters
+MAX_PARAM, MAX_PARAM_OF_OLD = 6000, 500  # of servers before 2.8
+MAX_METRICS, MAX_PARAMS = 1000, 100  # of one log-batch
+MAX_PARAM_CHARACTERS = 150_000  # six bytes each at worst, and a request may have a million
+
+
+@dataclass(frozen=True)
+class Config:
+    """The server, and where the credentials are mounted: a token, or a user with a password, or nothing."""
+
+    tracking_uri: str
+    experiment: str
+    credentials: str = ""  # folder of the mounted secret; "" for none
+    token_key: str = ""
+    user_key: str = ""
+    password_key: str = ""
+    ca_bundle: str = ""  # file trusted beside the system's authorities; "" for none
+
+
+class ApiError(Exception):
+    """What the server answered, or (status 0) that it did not. `again`: it may go better another time."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(" ".join(filter(None, [str(status or ""), code, message]))[:500])
+        self.status = status
+        self.code = code
+
+    @property
+    def again(self) -> bool:
+        return self.status in (0, 401, 403, 408, 429) or self.status >= 500
+
+
+class Metric(NamedTuple):
+    key: str
+    value: float
+    timestamp: int  # milliseconds
+    step: int
+
+
+class Run(NamedTuple):
+    id: str
+    status: str
+    artifact_uri: str
+    params: Dict[str, str]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the token to wherever it leads."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class Api:
+    def __init__(self, config: Config, timeout: float = TIMEOUT_SECONDS) -> None:
+        self.config = config
+        self.timeout = timeout
+        self._base = config.tracking_uri.rstrip("/")
+        self._long_params = True
+        self._opener: Optional[urllib.request.OpenerDirector] = None
+
+    # Experiments
+
+    def experiment(self, create: bool = True) -> str:
+        """The id of the experiment; made or taken out of the bin where that is needed."""
+        name = self.config.experiment
+        try:
+            found = self._get("experiments/get-by-name", experiment_name=name)["experiment"]
+        except ApiError as error:
+            if error.code != "RESOURCE_DOES_NOT_EXIST" or not create:
+                raise
+            try:
+                return str(self._post("experiments/create", name=name)["experiment_id"])
+            except ApiError as clash:
+                if clash.code != "RESOURCE_ALREADY_EXISTS":  # else another run was quicker
+                    raise
+            found = self._get("experiments/get-by-name", experiment_name=name)["experiment"]
+        if found.get("lifecycle_stage") == "deleted" and create:
+            self._post("experiments/restore", experiment_id=found["experiment_id"])
+        return str(found["experiment_id"])
+
+    # Runs
+
+    def find_run(self, experiment: str, uid: str) -> Optional[Run]:
+        tag = uid.replace("'", "")
+        found = self._post(
+            "runs/search",
+            experiment_ids=[experiment],
+            filter=f"tags.`{UID_TAG}` = '{tag}'",
+            max_results=1,
+            order_by=["attributes.start_time ASC"],
+        )
+        return next((_run(run) for run in found.get("runs", [])), None)
+
+    def create_run(self, experiment: str, name: str, tags: Dict[str, str], now: int) -> Run:
+        made = self._post(
+            "runs/create", experiment_id=experiment, run_name=name, start_time=now, tags=_pairs(tags, MAX_TAG)
+        )
+        return _run(made["run"])
+
+    def set_status(self, run: str, status: str, end: Optional[int] = None) -> None:
+        ended = {"end_time": end} if end else {}
+        self._post("runs/update", run_id=run, status=status, **ended)
+
+    def log_tags(self, run: str, tags: Dict[str, str]) -> None:
+        self._post("runs/log-batch", run_id=run, tags=_pairs(tags, MAX_TAG))
+
+    def log_params(self, run: str, params: Dict[str, str]) -> None:
+        batch: Dict[str, str] = {}
+        for key, value in sorted(params.items()):
+            if len(batch) == MAX_PARAMS or sum(map(len, batch.values())) + len(value) > MAX_PARAM_CHARACTERS:
+                self._log_params(run, batch)
+                batch = {}
+            batch[key] = value[:MAX_PARAM]
+        if batch:
+            self._log_params(run, batch)
+
+    def _log_params(self, run: str, params: Dict[str, str]) -> None:
+        try:
+            longest = MAX_PARAM if self._long_params else MAX_PARAM_OF_OLD
+            self._post("runs/log-batch", run_id=run, params=_pairs(params, longest))
+        except ApiError as error:
+            if not self._long_params or error.status != 400 or max(map(len, params.values())) <= MAX_PARAM_OF_OLD:
+                raise
+            self._long_params = False
+            self._log_params(run, params)
+
+    def log_metrics(self, run: str, metrics: List[Metric]) -> None:
+        for start in range(0, len(metrics), MAX_METRICS):
+            batch = [
+                {"key": m.key, "value": _number(m.value), "timestamp": m.timestamp, "step": m.step}
+                for m in metrics[start : start + MAX_METRICS]
+            ]
+            self._post("runs/log-batch", run_id=run, metrics=batch)
+
+    def history(self, run: str, key: str) -> List[Tuple[int, float]]:
+        """Steps and values that the run has of a metric."""
+        found = self._get("metrics/get-history", run_id=run, metric_key=key).get("metrics", [])
+        return [(int(metric.get("step", 0)), float(metric["value"])) for metric in found]
+
+    # Artifacts
+
+    def upload(self, run: Run, path: Path, name: str) -> bool:
+        """Put a file among the run's artifacts, through the server; False where the server does not pass them on."""
+        place = urlsplit(run.artifact_uri)
+        if place.scheme != "mlflow-artifacts":
+            return False
+        target = quote(f"{place.path.strip('/')}/{name}")
+        with path.open("rb") as stream:
+            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
+            self._send("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{target}", stream, headers)
+        return True
+
+    # Requests
+
+    def _get(self, call: str, **query: str) -> Any:
+        return self._send("GET", f"/api/2.0/mlflow/{call}?{urlencode(query)}", None, {})
+
+    def _post(self, call: str, **body: Any) -> Any:
+        data = json.dumps(body).encode("utf-8")
+        return self._send("POST", f"/api/2.0/mlflow/{call}", data, {"Content-Type": "application/json"})
+
+    def _send(self, method: str, path: str, data: Any, headers: Dict[str, str]) -> Any:
+        try:
+            request = urllib.request.Request(  # noqa: S310 (the values' own rule lets nothing but http and https pass)
+                self._base + path, data=data, method=method, headers={**headers, **self._authorization()}
+            )
+            with self._open(request) as answer:
+                text = answer.read()
+            return json.loads(text) if text else {}
+        except urllib.error.HTTPError as error:
+            raise _refusal(error) from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise ApiError(0, "", f"{self._base}: {reason or type(error).__name__}") from error
+
+    def _open(self, request: urllib.request.Request) -> Any:
+        if self._opener is None:
+            context = ssl.create_default_context()
+            if self.config.ca_bundle:
+                context.load_verify_locations(self.config.ca_bundle)
+            self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
+        return self._opener.open(request, timeout=self.timeout)
+
+    def _authorization(self) -> Dict[str, str]:
+        """Read each time: a mounted secret may be renewed while the run goes on."""
+        config = self.config
+        if not config.credentials:
+            return {}
+        if config.token_key:
+            return {"Authorization": f"Bearer {self._secret(config.token_key)}"}
+        pair = f"{self._secret(config.user_key)}:{self._secret(config.password_key)}"
+        return {"Authorization": "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")}
+
+    def _secret(self, key: str) -> str:
+        text = (Path(self.config.credentials) / key).read_text(encoding="utf-8").strip()
+        if not text.isprintable():  # http.client would quote it in its own refusal
+            raise ValueError(f"{key} in the secret holds characters that no token has")
+        return text
+
+
+def metric_name(name: str) -> str:
+    """A name that MLflow takes: no character, and no way through folders, that it refuses."""
+    parts = re.sub(r"[^A-Za-z0-9_./ -]", "_", name)[:MAX_KEY].split("/")
+    return "/".join(part for part in parts if part not in ("", ".", "..")).strip() or "_"
+
+
+def _pairs(entries: Dict[str, str], longest: int) -> List[Dict[str, str]]:
+    return [{"key": metric_name(key), "value": str(value)[:longest]} for key, value in entries.items()]
+
+
+def _number(value: float) -> Any:
+    """JSON has no name for these; protobuf's has."""
+    if value != value:
+        return "NaN"
+    return {float("inf"): "Infinity", float("-inf"): "-Infinity"}.get(value, value)
+
+
+def _run(found: Dict[str, Any]) -> Run:
+    info, data = found["info"], found.get("data", {})
+    params = {param["key"]: param.get("value", "") for param in data.get("params", [])}
+    return Run(str(info["run_id"]), str(info.get("status", "")), str(info.get("artifact_uri", "")), params)
+
+
+def _refusal(error: urllib.error.HTTPError) -> ApiError:
+    try:
+        text = error.read(65536).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        text = ""
+    try:
+        answer = json.loads(text)
+        return ApiError(error.code, str(answer.get("error_code", "")), str(answer.get("message", "")))
+    except (ValueError, AttributeError):
+        return ApiError(error.code, error.reason, " ".join(text.split())[:200])

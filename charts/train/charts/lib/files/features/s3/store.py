@@ -1,0 +1,237 @@
+"""A bucket as the values describe it, signed requests to it, and words for what the server may answer."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import threading
+import time
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+from runner import log
+from runner.errors import RunnerError
+
+from . import signature
+from .signature import Credentials
+
+RETRY_SECONDS = (2.0, 4.0, 8.0)
+TIMEOUT_SECONDS = 30  # of a connection that says nothing
+_REGION = "us-east-1"  # what servers that have no regions call theirs
+
+
+@dataclass(frozen=True)
+class Store:
+    """A bucket, or the part of it below a prefix."""
+
+    key: str  # section of the values, such as "dataset": for messages
+    endpoint: str
+    bucket: str
+    prefix: str
+    region: str
+    credentials: str  # folder of the mounted secret; "" for anonymous access
+    access_key_name: str  # keys of that secret
+    secret_key_name: str
+    secret_name: str
+    ca_bundle: str  # file trusted beside the system's authorities; "" for none
+
+    @property
+    def folder(self) -> str:
+        """The prefix as a folder: `shapes` does not take in `shapes-old/`."""
+        stripped = self.prefix.strip("/")
+        return f"{stripped}/" if stripped else ""
+
+    @property
+    def location(self) -> str:
+        return f"{self.endpoint.rstrip('/')}/{self.bucket}/{self.folder}"
+
+    def read_credentials(self) -> Optional[Credentials]:
+        if not self.credentials:
+            return None
+        return Credentials(self._secret(self.access_key_name), self._secret(self.secret_key_name))
+
+    def _secret(self, name: str) -> str:
+        try:
+            value = (Path(self.credentials) / name).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            value = ""
+        if not value:
+            raise RunnerError(
+                "prepare-failed",
+                f"secret {self.secret_name} of {self.key}.secretName has nothing readable under {name}",
+                f"put the key there, or let {self.key}.accessKeyKey and {self.key}.secretKeyKey name those that it has",
+            )
+        return value
+
+
+class RefusedError(Exception):
+    """The server's answer to a request that it will answer no better another time."""
+
+    def __init__(self, status: int, code: str, message: str, region: str = "") -> None:
+        super().__init__(f"{status} {code}: {message}" if code or message else str(status))
+        self.status = status
+        self.code = code
+        self.region = region
+
+
+class BrokenError(Exception):
+    """What may go better another time: the network, or a server that is down or too busy."""
+
+
+class Client:
+    """One connection that is kept open; each thread has its own. `stop` ends what waits."""
+
+    def __init__(self, store: Store, stop: Optional[threading.Event] = None) -> None:
+        self.store = store
+        self._stop = stop or threading.Event()
+        self._credentials = store.read_credentials()
+        self._endpoint = urlsplit(store.endpoint)
+        self._connection: Optional[http.client.HTTPConnection] = None
+
+    def get(self, key: str, query: Dict[str, str], headers: Dict[str, str]) -> http.client.HTTPResponse:
+        """One GET of an object (`key`) or, with an empty key, of the bucket. Raises RefusedError or BrokenError."""
+        path = quote(f"/{self.store.bucket}/{key}" if key else f"/{self.store.bucket}", safe="/~")
+        signed = {"host": self._endpoint.netloc, **headers}
+        if self._credentials:
+            region = self.store.region or _REGION
+            signed = signature.sign("GET", path, query, signed, self._credentials, region, time.gmtime())
+        # The query as it was signed: both sort it, and both encode a blank as %20.
+        suffix = f"?{urlencode(sorted(query.items()), quote_via=quote, safe='~')}" if query else ""
+        try:
+            answer = self._send(self._target_of(path + suffix), signed)
+            if answer.status in (200, 206):
+                return answer
+            body = answer.read(65536)
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise self._untrusted(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise BrokenError(_words(error)) from error
+        self.close()
+        raise _refusal(answer.status, answer.reason, body)
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    def again(self, attempt: int, reason: str) -> bool:
+        """Waits before the next attempt (counted from 0); False where there is to be none."""
+        if attempt >= len(RETRY_SECONDS) or self._stop.is_set():
+            return False
+        seconds = RETRY_SECONDS[attempt]
+        log.event("retry", source=self.store.key, seconds=seconds, reason=f"{self.store.endpoint}: {reason}")
+        return not self._stop.wait(seconds)
+
+    def unreachable(self, reason: str) -> RunnerError:
+        key = self.store.key
+        return RunnerError(
+            "prepare-unreachable",
+            f"{key}.endpoint {self.store.endpoint}: the server cannot be reached, or failed: {reason}",
+            f"check {key}.endpoint, the server, and the cluster's network and DNS",
+        )
+
+    def refused(self, refused: RefusedError) -> RunnerError:
+        """Which key of the values is wrong."""
+        store, key = self.store, self.store.key
+        what, fix = f"{key}.bucket {store.bucket}", f"correct {key}.bucket and {key}.endpoint"
+        if refused.code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"):
+            name = store.access_key_name if refused.code == "InvalidAccessKeyId" else store.secret_key_name
+            what = f"{key}.secretName {store.secret_name}"
+            fix = f"correct {name} in that secret, which is what {store.endpoint} has to know"
+        elif refused.code == "RequestTimeTooSkewed":
+            fix = "set the clock of the node or of the object store"
+        elif refused.code in (
+            "AuthorizationHeaderMalformed",
+            "InvalidRegion",
+            "PermanentRedirect",
+            "TemporaryRedirect",
+        ):
+            what = f"{key}.region {store.region or _REGION}"
+            right = f" to {refused.region}" if refused.region else ""
+            fix = f"set {key}.region{right}, and {key}.endpoint to the server of that region"
+        elif refused.code in ("AccessDenied", "AllAccessDisabled") or refused.status in (401, 403):
+            if self._credentials:
+                fix = f"let the key of secret {store.secret_name} list and read this bucket, or correct {key}.bucket"
+            else:
+                fix = f"set {key}.secretName to a Secret with a key that may list and read this bucket"
+        return RunnerError("prepare-failed", f"{what}: the server at {store.endpoint} answered {refused}", fix)
+
+    def _send(self, target: str, headers: Dict[str, str]) -> http.client.HTTPResponse:
+        """The request on the open connection, or, where the server has closed that for being idle, on a new one."""
+        reused = self._connection is not None
+        try:
+            connection = self._connect()
+            connection.request("GET", target, headers=headers)
+            return connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):
+            self.close()
+            if not reused:
+                raise
+            return self._send(target, headers)
+
+    def _target_of(self, path: str) -> str:
+        """A plain proxy wants the whole URL."""
+        plain = self._endpoint.scheme == "http" and _proxy(self._endpoint)
+        return f"http://{self._endpoint.netloc}{path}" if plain else path
+
+    def _untrusted(self, error: ssl.SSLCertVerificationError) -> RunnerError:
+        return RunnerError(
+            "prepare-failed",
+            f"{self.store.key}.endpoint {self.store.endpoint}: the server's TLS certificate is not trusted: {error.verify_message}",
+            "let git.caBundle name the CA that signed it",
+        )
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._connection:
+            return self._connection
+        endpoint, proxy = self._endpoint, _proxy(self._endpoint)
+        place = proxy or endpoint
+        connection: http.client.HTTPConnection
+        if endpoint.scheme == "https":
+            context = ssl.create_default_context()
+            if self.store.ca_bundle:
+                context.load_verify_locations(self.store.ca_bundle)
+            connection = http.client.HTTPSConnection(
+                place.hostname or "", place.port, timeout=TIMEOUT_SECONDS, context=context
+            )
+            if proxy:
+                connection.set_tunnel(endpoint.hostname or "", endpoint.port or 443)
+        else:
+            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_SECONDS)
+        self._connection = connection
+        return connection
+
+
+def _proxy(endpoint: SplitResult) -> Optional[SplitResult]:
+    """The proxy that the environment names, as git and other programs of the pod use it."""
+    url = urllib.request.getproxies().get(endpoint.scheme)
+    if not url or urllib.request.proxy_bypass(endpoint.netloc):
+        return None
+    return urlsplit(url if "//" in url else f"//{url}")
+
+
+def _refusal(status: int, reason: str, body: bytes) -> Exception:
+    code, message, region = _error(body)
+    if status >= 500 or status in (408, 429) or code in ("RequestTimeout", "SlowDown"):
+        return BrokenError(f"{status} {code or reason}: {message}".rstrip(": "))
+    return RefusedError(status, code or reason, message, region)
+
+
+def _error(body: bytes) -> Tuple[str, str, str]:
+    """Code, message and region of an S3 error; a server of another kind answers otherwise."""
+    try:
+        root = ElementTree.fromstring(body)  # noqa: S314 (of the server that the values name)
+    except ElementTree.ParseError:
+        return "", "", ""
+    found = {name: (root.findtext(f"{{*}}{name}") or "") for name in ("Code", "Message", "Region")}
+    return found["Code"], found["Message"][:300], found["Region"]
+
+
+def _words(error: Any) -> str:
+    return str(error) or type(error).__name__

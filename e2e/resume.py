@@ -1,0 +1,51 @@
+"""A pod that is killed in the middle of its training, and which epochs each attempt has trained.
+
+release = session.release("yolov8-killed")           # with `retries: 1`, on a workspace that outlives its pods
+killed = kill_after(session, release, "event=checkpoint")
+assert release.end() == "Completed"
+assert epochs(killed.log()) == [1]
+assert epochs(release.log()) == [2, 3]                # of the pod that is there now: the second attempt's
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from e2e.killer import kill_first_process
+from e2e.kube import KeptLog, poll
+from e2e.runs import END_SECONDS, Release, Session
+
+
+@dataclass(frozen=True)
+class Killed:
+    """The attempt that was killed. Volcano deletes its pods, so their logs were kept while they were written."""
+
+    logs: Sequence[KeptLog]  # by rank
+
+    def log(self, rank: int = 0) -> str:
+        return self.logs[rank].text()
+
+
+def kill_after(session: Session, release: Release, text: str, rank: int = 0, seconds: float = END_SECONDS) -> Killed:
+    """Waits until the rank's log has the text, and ends all processes of its container with SIGKILL.
+
+    To be called as soon as the release is installed: an attempt that has ended by then cannot be killed.
+    """
+    ranks = range(release.job()["spec"]["tasks"][0]["replicas"])
+    logs = [
+        KeptLog(session.world.admin, pod, session.folder / f"{pod}.log", seconds)
+        for pod in (f"{release.name}-train-{number}" for number in ranks)
+    ]
+    pod = f"{release.name}-train-{rank}"
+    poll(lambda: text in logs[rank].text(), seconds, f"{pod} logs {text!r}", every=0.1)
+    kill_first_process(pod)
+    return Killed(logs)
+
+
+def epochs(log: str) -> list[int]:
+    """The epochs whose metrics the runner has logged, in their order."""
+    return [
+        int(number) for number in re.findall(r"^trainchart .*\bevent=metrics .*?\bepoch=(\d+)\b", log, re.MULTILINE)
+    ]

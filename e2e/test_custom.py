@@ -1,0 +1,86 @@
+"""A program of the user's own in an image that was not made for trainchart: it is run, retried and published like any other."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from e2e.cases.custom import DIES_AFTER, EPOCHS, RESULTS
+from e2e.fixtures.custom import OFFSET, SLOPE
+from e2e.kube import poll, terminated
+from e2e.runs import Release, Session
+from e2e.scenario import TEAM
+
+pytestmark = pytest.mark.family("custom")
+
+
+def lines(release: Release, rank: int) -> list[str]:
+    return [line for line in release.log(rank).splitlines() if line.startswith("descend: ")]
+
+
+@pytest.mark.runs("custom-happy")
+def test_two_pods_find_each_other_by_their_environment_and_go_the_same_way(session: Session) -> None:
+    release = session.release("custom-happy")
+    assert release.end() == "Completed"
+    for rank in (0, 1):
+        assert lines(release, rank)[0] == f"descend: rank {rank} of 2 begins after epoch 0 from nothing"
+    steps = [
+        [line.partition(": rank")[2].partition(" after ")[2] for line in lines(release, rank)[1:]] for rank in (0, 1)
+    ]
+    assert len(steps[0]) == EPOCHS
+    assert steps[0] == steps[1]
+
+
+@pytest.mark.runs("custom-happy")
+def test_the_artifacts_of_a_program_are_published_with_its_metrics(session: Session) -> None:
+    release, server = session.release("custom-happy"), session.world.server
+    release.end()
+    result = release.result()
+    files = set(server.list_files(TEAM, RESULTS, result["branch"]))
+    assert files == {".gitattributes", "README.md", "line.json", "report.json"}
+    assert server.read_file(TEAM, RESULTS, "line.json", result["commit"]).startswith(b"version https://git-lfs")
+    report = json.loads(server.read_file(TEAM, RESULTS, "report.json", result["commit"]))
+    assert report["points"] == 21
+    assert report["worst"] < 1e-3
+    last = lines(release, 0)[-1]
+    slope, offset = map(float, last.split()[-2:])
+    assert (slope, offset) == (pytest.approx(SLOPE, abs=1e-3), pytest.approx(OFFSET, abs=1e-3))
+    assert result["metrics"]["epochs"] == EPOCHS
+    assert result["metrics"]["loss"] < 1e-6
+
+
+@pytest.mark.runs("custom-killed")
+def test_a_killed_program_goes_on_from_the_last_checkpoint_on_all_ranks(session: Session) -> None:
+    release = session.release("custom-killed")
+    assert release.end() == "Completed"
+    assert release.job()["status"]["retryCount"] == 1
+    begun = [lines(release, rank)[0] for rank in (0, 1)]
+    for rank, line in enumerate(begun):
+        assert re.fullmatch(
+            rf"descend: rank {rank} of 2 begins after epoch {DIES_AFTER} from \S+/output/checkpoints/{DIES_AFTER}\.json",
+            line,
+        )
+    assert len(lines(release, 0)) == 1 + EPOCHS - DIES_AFTER
+    assert release.result()["metrics"]["epochs"] == EPOCHS
+
+
+@pytest.mark.runs("custom-no-python")
+def test_an_image_without_python_is_told_by_its_start_error(session: Session) -> None:
+    release = session.release("custom-no-python")
+    assert release.end() == "Failed"
+    ended = poll(lambda: terminated(release.pod()), 60, "the container has ended")
+    assert (ended["reason"], ended["exitCode"]) == ("StartError", 128)
+    assert 'exec: "python3": executable file not found in $PATH' in ended["message"]
+    assert 'exec: "python3": executable file not found' in release.notes
+
+
+@pytest.mark.runs("custom-no-program")
+def test_a_program_that_the_image_lacks_is_told_before_anything_is_downloaded(session: Session) -> None:
+    release = session.release("custom-no-program")
+    assert release.end() in ("Terminated", "Failed")
+    assert release.exit_code() == 20
+    failure = release.result()["failure"]
+    assert failure["reason"] == 'train.command: the image has no program "torchrun"'
+    assert "event=fetch" not in release.log()

@@ -1,0 +1,477 @@
+"""Sources in an object store, against a small one that checks every signature by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.server
+import re
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+import pytest
+
+from features import s3
+from features.s3 import store as s3_store
+from features.s3 import transfer
+from features.s3.signature import Credentials, sign
+from runner.errors import RunnerError
+
+ACCESS, SECRET = "AKIDROBOT", "canary/s3cret+key"
+MANY = 1 << 40
+
+
+@dataclass
+class Bucket:
+    """`objects` of bucket `datasets`, for whoever signs with SECRET, or for everyone."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    url: str = ""
+    public: bool = False
+    page: int = 1000
+    encodes: bool = True  # keys in listings, as the client asks
+    ranges: bool = True
+    failures: list[int] = field(default_factory=list)  # statuses of the next answers
+    cut: list[int] = field(default_factory=list)  # of the next objects only so many bytes are sent
+    pause: float = 0.0  # before each object
+    requests: list[str] = field(default_factory=list)
+    connections: int = 0
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    bucket: Bucket
+
+    def setup(self) -> None:
+        self.bucket.connections += 1
+        super().setup()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        bucket, parts = self.bucket, urlsplit(self.path)
+        bucket.requests.append(f"{self.path} {self.headers.get('Range', '')}".strip())
+        if bucket.failures:
+            return self.answer(bucket.failures.pop(0), error("SlowDown", "Reduce your request rate."))
+        if not bucket.public and (problem := self.check_signature()):
+            return self.answer(403, error(*problem))
+        name, _, key = unquote(parts.path).lstrip("/").partition("/")
+        if name != "datasets":
+            return self.answer(404, error("NoSuchBucket", "The specified bucket does not exist"))
+        return self.give(key) if key else self.list({k: v[0] for k, v in parse_qs(parts.query).items()})
+
+    def check_signature(self) -> tuple[str, str] | None:
+        """By the text of the specification, from the bytes of the request."""
+        header = self.headers.get("Authorization", "")
+        found = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(.+), ?SignedHeaders=(.+), ?Signature=(.+)", header)
+        if not found:
+            return "AccessDenied", "Access Denied."
+        access, scope, names, signature = found.groups()
+        if access != ACCESS:
+            return "InvalidAccessKeyId", "The Access Key Id you provided does not exist in our records."
+        path, _, query = self.path.partition("?")
+        headers = "".join(f"{name}:{self.headers[name].strip()}\n" for name in names.split(";"))
+        query = "&".join(sorted(query.split("&"))) if query else ""
+        canonical = "\n".join(["GET", path, query, headers, names, self.headers["x-amz-content-sha256"]])
+        text = "\n".join(
+            ["AWS4-HMAC-SHA256", self.headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()]
+        )
+        secret = b"AWS4" + SECRET.encode()
+        for part in [*scope.split("/"), text]:
+            secret = hmac.digest(secret, part.encode(), "sha256")
+        if {"host", "x-amz-date"} - set(names.split(";")) or secret.hex() != signature:
+            return "SignatureDoesNotMatch", "The request signature we calculated does not match yours."
+        return None
+
+    def list(self, query: dict[str, str]) -> None:
+        bucket, encode = self.bucket, quote_plus if self.bucket.encodes else escape
+        keys = sorted(key for key in bucket.objects if key.startswith(query.get("prefix", "")))
+        start = int(query.get("continuation-token", "0"))
+        page, more = keys[start : start + bucket.page], len(keys) > start + bucket.page
+        rows = "".join(
+            f"<Contents><Key>{encode(key)}</Key><ETag>&quot;{etag(bucket.objects[key])}&quot;</ETag>"
+            f"<Size>{len(bucket.objects[key])}</Size></Contents>"
+            for key in page
+        )
+        token = f"<NextContinuationToken>{start + bucket.page}</NextContinuationToken>" if more else ""
+        kind = "<EncodingType>url</EncodingType>" if bucket.encodes else ""
+        xmlns = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+        truncated = f"<IsTruncated>{str(more).lower()}</IsTruncated>"
+        self.answer(200, f"<ListBucketResult {xmlns}>{kind}{truncated}{token}{rows}</ListBucketResult>".encode())
+
+    def give(self, key: str) -> None:
+        time.sleep(self.bucket.pause)
+        content = self.bucket.objects.get(key)
+        if content is None:
+            return self.answer(404, error("NoSuchKey", "The specified key does not exist."))
+        if self.headers.get("If-Match") not in (None, f'"{etag(content)}"'):
+            return self.answer(412, error("PreconditionFailed", "At least one of the preconditions did not hold."))
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if self.bucket.ranges else None
+        start = int(found.group(1)) if found else 0
+        headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if found else {}
+        cut = self.bucket.cut.pop(0) if self.bucket.cut else None
+        return self.answer(206 if found else 200, content[start:], headers, cut)
+
+    def answer(
+        self, status: int, content: bytes, headers: dict[str, str] | None = None, cut: int | None = None
+    ) -> None:
+        self.send_response(status)
+        for key, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(content if cut is None else content[:cut])
+        self.close_connection = cut is not None
+
+
+def error(code: str, message: str) -> bytes:
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+def etag(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+@dataclass(frozen=True)
+class Room:
+    free: int = MANY
+    name: str = "the workspace"
+    fix: str = "raise workspace.size"
+
+    def free_bytes(self) -> int:
+        return self.free
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_store, "RETRY_SECONDS", (0.01, 0.01, 0.01))
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    bucket = Bucket({"shapes/a.txt": b"alpha", "shapes/deep/b.bin": b"b" * 3000, "shapes-old/c": b"c"})
+    with serving(bucket) as server:
+        bucket.url = f"http://127.0.0.1:{server.server_port}"
+        yield bucket
+
+
+class serving:  # noqa: N801
+    def __init__(self, bucket: Bucket, tls: ssl.SSLContext | None = None) -> None:
+        handler = type("Bound", (Handler,), {"bucket": bucket})
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+
+    def __enter__(self) -> http.server.ThreadingHTTPServer:
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        return self.server
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def store(bucket: Bucket, tmp_path: Path) -> s3.Store:
+    secret = tmp_path / "s3-secret"
+    secret.mkdir()
+    (secret / "ACCESS").write_text(ACCESS + "\n")
+    (secret / "SECRET").write_text(SECRET + "\n")
+    return s3.Store("dataset", bucket.url, "datasets", "shapes", "", str(secret), "ACCESS", "SECRET", "robot", "")
+
+
+@pytest.fixture
+def fetch(store: s3.Store, tmp_path: Path) -> Callable[..., int]:
+    def go(changed: s3.Store | None = None, room: Room | None = None, report: transfer.Report | None = None) -> int:
+        used = changed or store
+        state = tmp_path / ".data.s3.json"
+        return s3.fetch(used, s3.listing(used), tmp_path / "data", state, room or Room(), report)
+
+    return go
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(call: Callable[[], Any]) -> RunnerError:
+    with pytest.raises(RunnerError) as caught:
+        call()
+    assert SECRET not in caught.value.reason + caught.value.fix
+    return caught.value
+
+
+# Signatures
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "headers", "signature"),
+    [
+        ("/test.txt", {}, {"range": "bytes=0-9"}, "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
+        ("/", {"lifecycle": ""}, {}, "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+        (
+            "/",
+            {"max-keys": "2", "prefix": "J"},
+            {},
+            "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+        ),
+    ],
+)
+def test_signs_as_in_the_examples_that_amazon_has_published(
+    path: str, query: dict[str, str], headers: dict[str, str], signature: str
+) -> None:
+    key = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    headers = {"host": "examplebucket.s3.amazonaws.com", **headers}
+    now = time.strptime("20130524T000000Z", "%Y%m%dT%H%M%SZ")
+    assert sign("GET", path, query, headers, key, "us-east-1", now)["authorization"].endswith(f"={signature}")
+
+
+def test_credentials_do_not_show_the_secret_when_printed() -> None:
+    assert SECRET not in repr(Credentials(ACCESS, SECRET))
+
+
+# Listing
+
+
+def test_lists_the_prefix_as_a_folder(store: s3.Store, bucket: Bucket) -> None:
+    bucket.objects["shapes/"] = bucket.objects["shapes/empty/"] = b""  # as web consoles make folders
+    assert [(item.key, item.size, item.etag) for item in s3.listing(store)] == [
+        ("a.txt", 5, etag(b"alpha")),
+        ("deep/b.bin", 3000, etag(b"b" * 3000)),
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "/"])
+def test_lists_the_whole_bucket_without_a_prefix(store: s3.Store, prefix: str) -> None:
+    keys = [item.key for item in s3.listing(replace(store, prefix=prefix))]
+    assert keys == ["shapes-old/c", "shapes/a.txt", "shapes/deep/b.bin"]
+
+
+@pytest.mark.parametrize("encodes", [True, False])
+def test_lists_page_by_page_and_takes_any_name(
+    store: s3.Store, bucket: Bucket, fetch: Callable[..., int], tmp_path: Path, encodes: bool
+) -> None:
+    names = ["ä b+c.txt", "100%.txt", "a&b=<c>.txt", "~x'(1)*!.txt", "日本/語.txt", "p?q#r.txt", "%2e.txt"]
+    bucket.objects = {f"shapes/{name}": name.encode() for name in names}
+    bucket.page, bucket.encodes = 2, encodes
+    fetch()
+    assert content(tmp_path / "data") == {name: name.encode() for name in names}
+
+
+def test_the_digest_stands_for_keys_sizes_and_etags(store: s3.Store, bucket: Bucket) -> None:
+    first = s3.digest(s3.listing(store))
+    assert re.fullmatch("[0-9a-f]{40}", first)
+    assert s3.digest(list(reversed(s3.listing(store)))) == first
+    bucket.objects["shapes-old/d"] = b"elsewhere"
+    assert s3.digest(s3.listing(store)) == first
+    bucket.objects["shapes/a.txt"] = b"ALPHA"
+    assert s3.digest(s3.listing(store)) != first
+
+
+def test_reads_a_public_bucket_without_credentials(store: s3.Store, bucket: Bucket) -> None:
+    bucket.public = True
+    assert len(s3.listing(replace(store, credentials="", secret_name=""))) == 2
+
+
+def test_speaks_tls_with_the_given_authority_only(bucket: Bucket, store: s3.Store, tmp_path: Path) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-keyout", "tls.key", "-out", "tls.crt", "-days", "2", "-subj", "/CN=x"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    with serving(bucket, tls) as server:
+        trusting = replace(
+            store, endpoint=f"https://127.0.0.1:{server.server_port}", ca_bundle=str(tmp_path / "tls.crt")
+        )
+        assert len(s3.listing(trusting)) == 2
+        failure = refused(lambda: s3.listing(replace(trusting, ca_bundle="")))
+    assert (failure.exit.name, failure.fix) == ("prepare-failed", "let git.caBundle name the CA that signed it")
+
+
+# What is wrong, and with which key
+
+
+def test_says_which_key_of_the_values_is_wrong(store: s3.Store, tmp_path: Path) -> None:
+    (tmp_path / "s3-secret" / "OTHER").write_text("other")
+    absent = replace(store, bucket="datsets")
+    assert "dataset.bucket datsets" in refused(lambda: s3.listing(absent)).reason
+    assert "NoSuchBucket: The specified bucket does not exist" in refused(lambda: s3.listing(absent)).reason
+    wrong_secret = refused(lambda: s3.listing(replace(store, secret_key_name="OTHER")))
+    assert "dataset.secretName robot" in wrong_secret.reason
+    assert "SignatureDoesNotMatch" in wrong_secret.reason
+    assert "correct OTHER in that secret" in wrong_secret.fix
+    wrong_key = refused(lambda: s3.listing(replace(store, access_key_name="OTHER")))
+    assert "InvalidAccessKeyId" in wrong_key.reason
+    assert "correct OTHER in that secret" in wrong_key.fix
+    anonymous = refused(lambda: s3.listing(replace(store, credentials="", secret_name="")))
+    assert "AccessDenied" in anonymous.reason
+    assert "set dataset.secretName" in anonymous.fix
+    empty = refused(lambda: s3.listing(replace(store, prefix="shape")))
+    assert "dataset.prefix 'shape': nothing lies in" in empty.reason
+    lacking = refused(lambda: s3.listing(replace(store, secret_key_name="MISSING")))
+    assert "secret robot of dataset.secretName has nothing readable under MISSING" in lacking.reason
+    for failure in (wrong_secret, wrong_key, anonymous, empty, lacking):
+        assert failure.exit.name == "prepare-failed"
+
+
+def test_tells_an_object_store_from_another_server(
+    store: s3.Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.public = True
+    monkeypatch.setattr(Handler, "list", lambda self, query: self.answer(200, b"<html><body>Welcome!</body></html>"))
+    assert refused(lambda: s3.listing(store)).fix == "correct dataset.endpoint"
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_tries_again_what_fails_for_the_moment(store: s3.Store, bucket: Bucket, status: int) -> None:
+    bucket.failures = [status] * 3
+    assert len(s3.listing(store)) == 2
+    bucket.failures = [status] * 4
+    failure = refused(lambda: s3.listing(store))
+    assert failure.exit.name == "prepare-unreachable"
+    assert f"{status} SlowDown: Reduce your request rate." in failure.reason
+
+
+def test_a_server_that_is_not_there_is_unreachable(store: s3.Store) -> None:
+    failure = refused(lambda: s3.listing(replace(store, endpoint="http://127.0.0.1:9")))
+    assert failure.exit.name == "prepare-unreachable"
+    assert "dataset.endpoint http://127.0.0.1:9" in failure.reason
+
+
+# Fetching
+
+
+def test_fetches_each_object_once(fetch: Callable[..., int], bucket: Bucket, tmp_path: Path) -> None:
+    assert fetch() == 3005
+    assert content(tmp_path / "data") == {"a.txt": b"alpha", "deep/b.bin": b"b" * 3000}
+    assert not (tmp_path / ".data.s3.json.parts").exists()
+    bucket.requests.clear()
+    assert fetch() == 0
+    assert len(bucket.requests) == 1  # the listing
+
+
+def test_fetches_what_changed_and_removes_what_went(fetch: Callable[..., int], bucket: Bucket, tmp_path: Path) -> None:
+    fetch()
+    (tmp_path / "data" / "labels.cache").write_text("made by a trainer")
+    bucket.objects["shapes/a.txt"] = b"ALPHA"
+    del bucket.objects["shapes/deep/b.bin"]
+    assert fetch() == 5
+    assert content(tmp_path / "data") == {"a.txt": b"ALPHA", "labels.cache": b"made by a trainer"}
+
+
+def test_fetches_again_what_was_cut_on_disk(fetch: Callable[..., int], tmp_path: Path) -> None:
+    fetch()
+    (tmp_path / "data" / "a.txt").write_text("alp")
+    assert fetch() == 5
+    assert (tmp_path / "data" / "a.txt").read_text() == "alpha"
+
+
+def test_a_torn_line_of_the_state_counts_for_nothing(fetch: Callable[..., int], tmp_path: Path) -> None:
+    fetch()
+    state = tmp_path / ".data.s3.json"
+    state.write_text(state.read_text()[:-8])
+    assert fetch() in (5, 3000)
+    assert content(tmp_path / "data") == {"a.txt": b"alpha", "deep/b.bin": b"b" * 3000}
+
+
+def test_goes_on_where_a_connection_broke(fetch: Callable[..., int], bucket: Bucket, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40
+    bucket.objects = {"shapes/big": data}
+    bucket.cut = [2000, 1, 1, 1, 1, 1, 3000]  # more breaks than attempts: each brought something
+    assert fetch() == len(data)
+    assert content(tmp_path / "data") == {"big": data}
+    starts = [line.split("bytes=")[1] for line in bucket.requests if "bytes=" in line]
+    assert starts == ["2000-", "2001-", "2002-", "2003-", "2004-", "2005-", "5005-"]
+
+
+def test_goes_on_where_an_attempt_was_killed(
+    fetch: Callable[..., int], bucket: Bucket, store: s3.Store, tmp_path: Path
+) -> None:
+    data = bytes(range(256)) * 40
+    bucket.objects = {"shapes/big": data}
+    bucket.cut = [2500, 0, 0, 0]
+    with pytest.raises(RunnerError, match="the connection ended after 2500 of 10240 bytes"):
+        fetch()
+    assert not (tmp_path / "data" / "big").exists()
+    assert fetch() == len(data) - 2500
+    assert content(tmp_path / "data") == {"big": data}
+
+
+def test_begins_at_the_start_where_the_server_knows_no_ranges(
+    fetch: Callable[..., int], bucket: Bucket, tmp_path: Path
+) -> None:
+    data = bytes(range(256)) * 40
+    bucket.objects, bucket.ranges, bucket.cut = {"shapes/big": data}, False, [2000]
+    reports: list[tuple[int, ...]] = []
+    fetch(report=lambda *numbers: reports.append(numbers))
+    assert content(tmp_path / "data") == {"big": data}
+    assert reports[-1][:2] == (len(data), len(data))
+
+
+def test_does_not_mix_two_versions_of_an_object(store: s3.Store, bucket: Bucket, tmp_path: Path) -> None:
+    items = s3.listing(store)
+    bucket.objects["shapes/a.txt"] = b"ALPHA"
+    failure = refused(lambda: s3.fetch(store, items, tmp_path / "data", tmp_path / "state", Room()))
+    assert failure.exit.name == "prepare-failed"
+    assert "object shapes/a.txt is not what was listed: the server answered 412 PreconditionFailed" in failure.reason
+
+
+@pytest.mark.parametrize("key", ["../out", "a/../../out", "/etc/passwd", "a//b", "./a", "a/..", "x" * 256])
+def test_refuses_keys_that_are_no_files_below_the_folder(
+    fetch: Callable[..., int], bucket: Bucket, tmp_path: Path, key: str
+) -> None:
+    bucket.objects[f"shapes/{key}"] = b"out"
+    failure = refused(fetch)
+    assert failure.exit.name == "prepare-failed"
+    assert repr(f"shapes/{key}") in failure.reason
+    assert not (tmp_path / "data").exists()
+
+
+def test_refuses_a_name_that_is_a_file_and_a_folder(fetch: Callable[..., int], bucket: Bucket) -> None:
+    bucket.objects["shapes/a.txt/b"] = b"b"
+    assert "a name cannot be a file and a folder" in refused(fetch).reason
+
+
+def test_looks_at_the_room_before_it_fetches(fetch: Callable[..., int], bucket: Bucket) -> None:
+    failure = refused(lambda: fetch(room=Room(3004)))
+    assert (failure.exit.name, failure.fix) == ("prepare-no-space", "raise workspace.size")
+    assert "need 3005 bytes, and the workspace has 3004 free" in failure.reason
+    assert len(bucket.requests) == 1
+    assert fetch(room=Room(3005)) == 3005
+
+
+def test_reports_total_cached_and_available_bytes(
+    fetch: Callable[..., int], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.pause = 0.3
+    monkeypatch.setattr(transfer, "REPORT_SECONDS", 0.1)
+    reports: list[tuple[int, ...]] = []
+    fetch(room=Room(10_000), report=lambda *numbers: reports.append(numbers))
+    assert reports[0] == (3005, 0, 10_000)
+    assert reports[-1] == (3005, 3005, 10_000 - 3005)
+    assert len(reports) > 3
+
+
+def test_logs_the_state_of_the_cache(fetch: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    fetch(room=Room(10_000))
+    printed = capsys.readouterr().out
+    assert "event=cache source=dataset total=3005 cached=0 available=10000\n" in printed
+    assert "event=cache source=dataset total=3005 cached=3005 available=6995\n" in printed
+    assert SECRET not in printed
+
+
+def test_fetches_many_objects_on_few_connections(fetch: Callable[..., int], bucket: Bucket, tmp_path: Path) -> None:
+    bucket.objects = {f"shapes/{number}.txt": str(number).encode() for number in range(300)}
+    fetch()
+    assert len(content(tmp_path / "data")) == 300
+    assert bucket.connections <= 1 + transfer.THREADS

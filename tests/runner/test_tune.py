@@ -1,0 +1,160 @@
+"""The search, by the whole runner, real Optuna and a tiny trainer whose metric is the better the nearer `lr` is to 0.3."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Ended, Server, finish, push
+
+HOOKS = """
+import csv
+
+def train_arguments(context):
+    return ["train.py", str(context.output), str(context.train["batchSize"]), str(context.hyperparameters.get("lr", 0))]
+
+def train_environment(context):
+    return {}
+
+def metrics(context):
+    path = context.output / "results.csv"
+    rows = path.read_text().splitlines() if path.exists() else []
+    return [{"epoch": index + 1, "score": float(row)} for index, row in enumerate(rows)]
+
+def layout(context, shapes):
+    (context.artifacts / "model.pt").write_text((context.output / "results.csv").read_text())
+"""
+TRAIN = """
+import os, signal, sys, time
+from pathlib import Path
+output, batch, lr = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+print("trains", output.name, "with", batch, lr, flush=True)
+if batch == 13:
+    raise ValueError("13 is no batch")
+kill = Path("kill").read_text()
+if output.name == kill and os.environ["JOB_ATTEMPT"] == "0":
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(0.5)
+(output / "results.csv").write_text(f"{1 - abs(lr - 0.3)}\\n")
+"""
+SPACE = {"lr": {"low": 0.01, "high": 1.0, "log": True}, "batchSize": {"choices": [4, 8]}}
+
+
+@pytest.fixture
+def home(server: Server, tmp_path: Path, make_home: Callable[..., Path]) -> Callable[..., Path]:
+    family = tmp_path / "family"
+    family.mkdir()
+    (family / "hooks.py").write_text(HOOKS)
+    model = f"{tmp_path.name}-model.git"
+    server.repository(model)
+
+    def make(kill: str = "none", name: str = "home", replicas: int = 1, **tune: Any) -> Path:
+        push(server, model, {"train.py": TRAIN, "kill": kill})
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        search = {"trials": 3, "metric": "score", "goal": "maximize", "failureLimit": 0, "space": SPACE, **tune}
+        return make_home(
+            {
+                "sources": {
+                    "model": {
+                        "type": "git",
+                        "repository": f"{server.url}/{model}",
+                        "revision": "main",
+                        "path": "model",
+                    }
+                },
+                "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1},
+                "workspace.shared": True,
+                "train": {"epochs": 1, "batchSize": 4},
+                "tune": search,
+                "topology.replicas": replicas,
+                "topology.service": "127.0.0.1",
+                "topology.port": port - 1,
+            },
+            family,
+            name,
+        )
+
+    return make
+
+
+def trials(ended: Ended, state: str) -> list[int]:
+    return [int(re.findall(r"number=(\d+)", line)[0]) for line in ended.events("trial") if f"state={state}" in line]
+
+
+def test_the_best_trial_is_exported_with_a_table_of_all(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    ended = run(home())
+    assert ended.code == 0, ended.log
+    best = ended.message["search"]
+    assert (best["trials"], best["failed"]) == (3, 0)
+    table = (tmp_path / "workspace/run-42/artifacts/trials.csv").read_text().splitlines()
+    assert table[0] == "trial,state,value,batchSize,lr"
+    values = [float(line.split(",")[2]) for line in table[1:]]
+    assert max(values) == best["value"] == pytest.approx(1 - abs(best["parameters"]["lr"] - 0.3))
+    assert float((tmp_path / "workspace/run-42/artifacts/model.pt").read_text()) == best["value"]
+    again = run(home(), JOB_ATTEMPT="1")
+    assert (again.code, trials(again, "begins"), again.message["search"]) == (0, [], best)
+
+
+def test_two_pods_share_a_search_and_a_failed_trial_is_tolerated(
+    home: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    space = {**SPACE, "batchSize": {"choices": [4, 13]}}
+    folder = home(replicas=2, trials=6, failureLimit=6, space=space, seed=3)
+    pods = [
+        start(folder, VC_TASK_INDEX=rank, POD_IP="127.0.0.1", TERMINATION_LOG=str(tmp_path / f"message-{rank}"))
+        for rank in "01"
+    ]
+    zero, one = (finish(pod, tmp_path / f"message-{rank}") for rank, pod in enumerate(pods))
+    assert (zero.code, one.code) == (0, 0), zero.log + one.log
+    assert sorted(trials(zero, "begins") + trials(one, "begins")) == list(range(6))
+    assert trials(zero, "begins")
+    assert trials(one, "begins")
+    failed = trials(zero, "failed") + trials(one, "failed")
+    assert zero.message["search"]["failed"] == len(failed) > 0
+    assert zero.message["search"]["parameters"]["batchSize"] == 4
+
+
+def test_too_many_failed_trials_end_the_run(home: Callable[..., Path], run: Callable[..., Ended]) -> None:
+    ended = run(home(trials=5, failureLimit=1, space={**SPACE, "batchSize": {"choices": [13]}}))
+    assert ended.code == 40
+    assert len(trials(ended, "begins")) == 2
+    assert "more than tune.failureLimit 1" in ended.last
+    assert "13 is no batch" in ended.last
+
+
+def test_a_trial_whose_pod_died_is_run_again_and_the_search_goes_on(
+    home: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    folder = home(kill="1")
+    first = run(folder)
+    assert (first.code, trials(first, "begins"), trials(first, "complete")) == (41, [0, 1], [0])
+    second = run(folder, JOB_ATTEMPT="1")
+    assert second.code == 0, second.log
+    assert second.message["resumed"] == {"trials": [1]}
+    assert second.message["search"]["trials"] == 3
+    given = [
+        json.loads(text)
+        for text in re.findall(
+            r'parameters="(\{.*?\})"', (first.log + second.log).replace('\\"', "'").replace("'", '"')
+        )
+    ]
+    assert given[1] == given[2], "with the same parameters"
+
+
+def test_a_metric_that_the_trainer_does_not_tell_ends_the_run_at_once(
+    home: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    ended = run(home(metric="mAP", failureLimit=3))
+    assert (ended.code, len(trials(ended, "begins"))) == (40, 1)
+    assert "tune.metric: the trainer tells no mAP; it tells epoch, score" in ended.last

@@ -1,0 +1,72 @@
+"""The programs of the pod as a run's ConfigMap holds them: without comments and docstrings, every line where it was.
+
+A release carries what it renders, and a third of the runner is words for its readers. The chart includes the packed texts as they
+are, indented already; a traceback's line numbers are still those of the sources.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainchart.render import LIB
+
+FOLDERS = ("runner", "features/*", "families/*")
+"""Below files/: what is packed, each folder into one file."""
+MOUNTED = {"families": "family"}
+"""The chosen family's folder has the same name in every pod."""
+
+
+def packed_files(files: Path = LIB / "files") -> dict[Path, str]:
+    """Every packed file with the text it should have."""
+    folders = [folder for pattern in FOLDERS for folder in sorted(files.glob(pattern)) if folder.is_dir()]
+    return {
+        files / "packed" / f"{'.'.join(folder.relative_to(files).parts)}.yaml": pack(folder, files)
+        for folder in folders
+        if folder.name != "__pycache__"
+    }
+
+
+def pack(folder: Path, files: Path) -> str:
+    """A folder's programs and data as entries of a ConfigMap: `runner.train.py` for runner/train.py."""
+    kind, *rest = folder.relative_to(files).parts
+    prefix = MOUNTED.get(kind) or ".".join([kind, *rest])
+    return "".join(_entry(f"{prefix}.{path.name}", path) for path in _programs(folder))
+
+
+def _programs(folder: Path) -> Iterator[Path]:
+    """A family's data file is the chart's alone."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != "family.yaml":
+            yield path
+
+
+def _entry(key: str, path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        text = without_words(text)
+    lines = "".join(f"    {line}\n" if line else "\n" for line in text.rstrip("\n").split("\n"))
+    # An indicator, for a text whose first line is empty now would lose it.
+    return f"  {key}: |2\n{lines}" if lines.startswith("\n") else f"  {key}: |\n{lines}"
+
+
+def without_words(source: str) -> str:
+    """Python without comments and docstrings, each statement on its own line as before."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) or not node.body:
+            continue
+        first = node.body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            count = (first.end_lineno or first.lineno) - first.lineno + 1
+            lines[first.lineno - 1 : first.lineno - 1 + count] = [""] * count
+            if len(node.body) == 1 and not isinstance(node, ast.Module):
+                lines[first.lineno - 1] = " " * first.col_offset + "pass"
+    for token in tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline):
+        if token.type == tokenize.COMMENT and not token.string.startswith("#!"):
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
