@@ -185,7 +185,9 @@ def _model(size: str) -> tuple[Geometry, int]:
     match = _SIZE.fullmatch(size)
     total = round(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
     if not total:
-        raise EstimateError(f"train.modelSize: '{size}' does not say how large the model is; write it such as 0.6B or 500M")
+        raise EstimateError(
+            f"train.modelSize: '{size}' does not say how large the model is; write it such as 0.6B or 500M"
+        )
     nearest = min(list(_SIZES.values())[1:], key=lambda geometry: abs(log(total / geometry.parameters)))
     return nearest, total
 

@@ -37,7 +37,10 @@ def _config(model: Path) -> Problem:
         return "the model repository has no config.json", "push a model in Hugging Face's layout"
     config = _read(model / "config.json")
     if not isinstance(config, dict) or not (config.get("model_type") or config.get("architectures")):
-        return "config.json of the model repository is no JSON object with a model_type", "push the model's own config.json"
+        return (
+            "config.json of the model repository is no JSON object with a model_type",
+            "push the model's own config.json",
+        )
     return None
 
 

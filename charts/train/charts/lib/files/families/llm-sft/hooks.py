@@ -101,26 +101,32 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
     entries = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
     entries = [entry for entry in entries if "epoch" in entry]
     epochs: Dict[int, List[Dict[str, Any]]] = {}
-    reached, step, ended = 0.0, -1, False
+    reached, step, learned, ended = 0.0, -1, -1, False
     for entry in entries:
-        if entry["current_steps"] < step:  # a resumed training goes over steps again
+        repeated = "loss" in entry and entry["current_steps"] <= learned
+        if repeated or entry["current_steps"] < step:  # a resumed training goes over steps again
             reached = float(entry["epoch"])
             epochs = {
                 number: [old for old in rows if old["current_steps"] < entry["current_steps"]]
                 for number, rows in epochs.items()
             }
         step = entry["current_steps"]
+        learned = step if "loss" in entry else min(learned, step)
         reached = max(reached, float(entry["epoch"]))
         ended = 0 < entry.get("total_steps", 0) <= step
         epochs.setdefault(max(math.ceil(float(entry["epoch"]) - 1e-6), 1), []).append(entry)
-    whole = math.floor(reached + 1e-6)
-    last = max(epochs, default=0)
-    return [
+    whole, last = math.floor(reached + 1e-6), max(epochs, default=0)
+    # The last epoch of a training that is limited by its steps may be a part of one.
+    rows = [
         _row(number, epochs.get(number, []))
         for number in range(1, last + 1)
-        # The last epoch of a training that is limited by its steps may be a part of one.
         if number <= whole or (ended and number == last)
     ]
+    validates = context.train["validationSize"] and context.train["evalStrategy"] == "epoch"
+    if rows and validates and rows[-1]["epoch"] == last and "eval_loss" not in rows[-1]:
+        if not (context.output / "train" / "train_results.json").is_file():
+            rows.pop()  # its validation is still to come
+    return rows
 
 
 def checkpoints(context: Context) -> List[Path]:
@@ -187,7 +193,9 @@ def _datasets(context: Context) -> List[Dict[str, Any]]:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        raise FamilyError(f"the dataset cannot be described: {last}", "see the dataset repository; the image may lack a library")
+        raise FamilyError(
+            f"the dataset cannot be described: {last}", "see the dataset repository; the image may lack a library"
+        )
     answer = json.loads(done.stdout.splitlines()[-1])
     if not answer["ok"]:
         raise FamilyError(answer["reason"], answer["fix"])
@@ -211,7 +219,12 @@ def _row(epoch: int, entries: List[Dict[str, Any]]) -> Dict[str, Any]:
     row: Dict[str, Any] = {"epoch": epoch}
     if losses:
         row["loss"] = round(sum(losses) / len(losses), 6)
-    for name, key in (("eval_loss", "eval_loss"), ("learning_rate", "lr"), ("accuracy", "accuracy"), ("reward", "reward")):
+    for name, key in (
+        ("eval_loss", "eval_loss"),
+        ("learning_rate", "lr"),
+        ("accuracy", "accuracy"),
+        ("reward", "reward"),
+    ):
         values = [entry[key] for entry in entries if key in entry]
         if values:
             row[name] = values[-1]

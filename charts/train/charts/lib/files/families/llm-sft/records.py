@@ -116,7 +116,9 @@ def _chosen(found: Dict[str, Any], train: Dict[str, Any], where: str) -> Dict[st
     if not names and len(found) == 1:
         return found
     if not names:
-        raise DatasetError(f"{where} has several datasets: {known}", "name one, or several with commas, in train.dataset")
+        raise DatasetError(
+            f"{where} has several datasets: {known}", "name one, or several with commas, in train.dataset"
+        )
     unknown = [name for name in names if name not in found]
     if not unknown:
         return {name: found[name] for name in names}
@@ -137,13 +139,17 @@ def _given(folder: Path, name: str, entry: Dict[str, Any], train: Dict[str, Any]
         )
     location = folder / str(entry.get("file_name", ""))
     if "file_name" not in entry or not location.exists():
-        said = f"names the file {entry['file_name']}, which does not exist" if "file_name" in entry else "has no file_name"
+        said = (
+            f"names the file {entry['file_name']}, which does not exist" if "file_name" in entry else "has no file_name"
+        )
         raise DatasetError(f"{INFO}: {name} {said}", fix)
     files = sorted(path for path in location.iterdir() if path.is_file()) if location.is_dir() else [location]
     described = Described(name, files, entry, given=True)
     _same_type(name, files)
     if described.formatting not in FORMATS:
-        raise DatasetError(f"{INFO}: {name} has formatting {described.formatting}, not one of {', '.join(FORMATS)}", fix)
+        raise DatasetError(
+            f"{INFO}: {name} has formatting {described.formatting}, not one of {', '.join(FORMATS)}", fix
+        )
     pairwise = train["stage"] in PAIRWISE
     if described.ranking is not pairwise:
         raise DatasetError(
@@ -261,7 +267,9 @@ def _generated(name: str, files: List[Path], train: Dict[str, Any]) -> Described
 
 
 def _uses_tools(message: Any) -> bool:
-    return isinstance(message, dict) and (bool(message.get("tool_calls")) or message.get("role") in ("tool", "function_call"))
+    return isinstance(message, dict) and (
+        bool(message.get("tool_calls")) or message.get("role") in ("tool", "function_call")
+    )
 
 
 def _format(name: str, path: Path, first: Dict[str, Any], columns: Dict[str, None]) -> str:
@@ -417,7 +425,9 @@ def _wrong_turns(record: Dict[str, Any], described: Described, stage: str) -> It
     column = described.column("messages")
     turns = record.get(column)
     if not isinstance(turns, list) or not turns:
-        yield f"{column} is {_kind(turns)}, not a list of messages" if turns else f"there is no {column}, or it is empty"
+        yield (
+            f"{column} is {_kind(turns)}, not a list of messages" if turns else f"there is no {column}, or it is empty"
+        )
         return
     roles: List[str] = []
     broken = False
