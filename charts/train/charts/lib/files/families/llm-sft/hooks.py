@@ -43,7 +43,7 @@ def train_arguments(context: Context) -> List[str]:
     return ["-m", "llamafactory.launcher", str(context.output / "train.yaml")]
 
 
-def train_environment(context: Context) -> Dict[str, str]:
+def train_environment(context: Context) -> Dict[str, str]:  # noqa: ARG001 - the hook's signature
     return {
         # Everything is there before the training; whatever a library would look for elsewhere is a mistake that shall fail at once.
         "HF_HUB_OFFLINE": "1",
@@ -122,10 +122,10 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
         for number in range(1, last + 1)
         if number <= whole or (ended and number == last)
     ]
-    validates = context.train["validationSize"] and context.train["evalStrategy"] == "epoch"
-    if rows and validates and rows[-1]["epoch"] == last and "eval_loss" not in rows[-1]:
-        if not (context.output / "train" / "train_results.json").is_file():
-            rows.pop()  # its validation is still to come
+    written = (context.output / "train" / "train_results.json").is_file()
+    validates = context.train["validationSize"] and context.train["evalStrategy"] == "epoch" and not written
+    if validates and rows and rows[-1]["epoch"] == last and "eval_loss" not in rows[-1]:
+        rows.pop()  # its validation is still to come
     return rows
 
 
@@ -158,7 +158,7 @@ def export_command(context: Context) -> List[str]:
     return [sys.executable, "-m", "llamafactory.cli", "export", *words]
 
 
-def layout(context: Context, shapes: Dict[str, Any]) -> None:
+def layout(context: Context, shapes: Dict[str, Any]) -> None:  # noqa: ARG001
     if _adapter_only(context):
         trained = _trained(context)
         for path in sorted(trained.iterdir()):
@@ -176,7 +176,7 @@ def model_card(context: Context) -> Dict[str, Any]:
     return {"base_model": _base_model(context), "base_model_relation": relation}
 
 
-def lfs_patterns(context: Context) -> List[str]:
+def lfs_patterns(context: Context) -> List[str]:  # noqa: ARG001
     """Weights, and the vocabulary, of which a large one has more than 10 MB."""
     return ["*.safetensors", "*.bin", "tokenizer.json"]
 

@@ -123,9 +123,9 @@ def _chosen(found: Dict[str, Any], train: Dict[str, Any], where: str) -> Dict[st
     if not unknown:
         return {name: found[name] for name in names}
     # The one dataset of a Hugging Face folder may be called as its file, as the trainer's users do.
-    if len(found) == len(names) == 1 and isinstance(files := next(iter(found.values())), list):
-        if {names[0]} & {path.stem for path in files}:
-            return {names[0]: files}
+    files = next(iter(found.values()), None)
+    if len(found) == len(names) == 1 and isinstance(files, list) and names[0] in {path.stem for path in files}:
+        return {names[0]: files}
     raise DatasetError(f"train.dataset: {where} has no dataset {unknown[0]}; it has {known}", "correct train.dataset")
 
 
@@ -411,10 +411,8 @@ def _wrong_alpaca(record: Dict[str, Any], described: Described, stage: str) -> I
     for index, pair in enumerate(record.get(history) or [] if history else []):
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
             yield f"{history}[{index}] is not a question with its answer"
-    if stage in PAIRWISE:
-        answers = ["chosen", "rejected"]
-    else:
-        answers = [] if stage == "pt" else ["response"]
+    unpaired = [] if stage == "pt" else ["response"]
+    answers = ["chosen", "rejected"] if stage in PAIRWISE else unpaired
     for name in answers:
         yield from _wrong_text(record, described.column(name) or name)
     if stage == "kto":
