@@ -26,8 +26,7 @@ MAP = "metrics/mAP_0.5"
 def servers(session: Session) -> Servers:
     """The servers, with the dataset in the store and its key in the namespace."""
     servers = connect()
-    image = session.cases["servers"].image_name
-    servers.upload(yolov5.dataset_repository(image), BUCKET, PREFIX)
+    servers.upload(yolov5.dataset_repository(CASE.image_name), BUCKET, PREFIX)
     for name, password in ((SECRET, servers.password), ("s3-wrong", WRONG)):
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}}
         keys = {"AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": password}
@@ -98,7 +97,7 @@ def test_a_killed_attempt_and_the_next_one_are_one_run(session: Session, servers
     run = tracked(servers, release)
     assert run["info"]["status"] == "FINISHED"
     assert entries(run, "tags")["trainchart.attempt"] == "1"
-    assert set(servers.history(run, MAP)) == {1, 2, 3}
+    assert set(servers.history(run, MAP)) == {1, 2}
 
 
 @pytest.mark.runs("servers-stopped")

@@ -30,7 +30,7 @@ CASE = Case(
     results=(RESULTS,),
     runs={
         "happy": {**_BOTH, "publish": {"repository": f"https://gitea.git.svc:3000/team/{RESULTS}.git"}},
-        "killed": {**_BOTH, **_UNPUBLISHED, "retries": 1, "train": {"epochs": 3}},
+        "killed": {**_BOTH, **_UNPUBLISHED, "retries": 1},
         "stopped": {**_BOTH, **_UNPUBLISHED, "train": {"epochs": 50}},
         "failing-trainer": {**_BOTH, **_UNPUBLISHED, "train": {"weights": "data/shapes.yaml"}},
         "no-tracking": {**_BOTH, **_UNPUBLISHED, "mlflow": {"trackingUri": "http://mlflow.servers.svc:5999"}},

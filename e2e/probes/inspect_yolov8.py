@@ -25,7 +25,7 @@ def main():
     shapes, apart = {}, {}
     for batch in (1, largest):
         images = torch.rand(batch, 3, *edge, generator=torch.Generator().manual_seed(batch))
-        with torch.no_grad():
+        with torch.no_grad(), torch.jit.optimized_execution(False):
             by_script, by_weights = served(images), model(images)[0]
         by_onnx = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: images.numpy()})[0])
         shapes[batch] = list(by_script.shape)

@@ -8,7 +8,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import pytest
 
 from features import mlflow
 from features.mlflow import api, tracker
+from runner import tracking as runner_tracking
+from runner.context import Context
 
 from .conftest import UID
 
@@ -431,3 +433,18 @@ def test_closes_a_run_that_nobody_else_will(config: mlflow.Config, server: Track
     assert mlflow.close(config, UID, "KILLED") == "run1"
     assert mlflow.close(config, UID, "FAILED") is None
     assert server.run["info"]["status"] == "KILLED"
+
+
+def test_an_attempt_that_does_not_come_to_train_closes_the_run_of_the_one_before(
+    make_context: Callable[..., Context], config: mlflow.Config, server: Tracking
+) -> None:
+    changes = {"mlflow.trackingUri": server.url, "mlflow.experiment": config.experiment}
+    mlflow.Tracker.start(config, info())
+    wait_for(lambda: server.runs)
+    runner_tracking.close(make_context(changes, JOB_ATTEMPT="1", VC_TASK_INDEX="1"), "FAILED")
+    runner_tracking.close(make_context(changes), "FAILED")
+    assert server.run["info"]["status"] == "RUNNING"
+    runner_tracking.close(make_context(changes, JOB_ATTEMPT="1"), "FAILED")
+    assert server.run["info"]["status"] == "FAILED"
+    server.status = 503
+    runner_tracking.close(make_context(changes, JOB_ATTEMPT="1"), "FAILED")  # costs a warning

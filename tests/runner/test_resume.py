@@ -139,3 +139,13 @@ def test_only_the_last_two_checkpoints_stay(
     assert run(home(), JOB_ATTEMPT="1").code == 0
     assert json.loads((tmp_path / "workspace/run-42/result.json").read_text())["status"] == "completed"
     assert len(list((tmp_path / "workspace/run-42/output").glob("*.ckpt"))) <= 4
+
+
+def test_a_program_that_cannot_be_started_is_a_user_s_error(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    hooks = tmp_path / "family" / "hooks.py"
+    hooks.write_text(hooks.read_text() + '\n\ndef train_command(context):\n    return ["no-such-program"]\n')
+    ended = run(home())
+    assert ended.code == 40
+    assert "no-such-program cannot be started" in ended.last

@@ -23,7 +23,10 @@ from features import s3
 from features.s3 import store as s3_store
 from features.s3 import transfer
 from features.s3.signature import Credentials, sign
+from runner import prepare
+from runner.context import Context
 from runner.errors import RunnerError
+from runner.git import Git
 
 ACCESS, SECRET = "AKIDROBOT", "canary/s3cret+key"
 MANY = 1 << 40
@@ -475,3 +478,53 @@ def test_fetches_many_objects_on_few_connections(fetch: Callable[..., int], buck
     fetch()
     assert len(content(tmp_path / "data")) == 300
     assert bucket.connections <= 1 + transfer.THREADS
+
+
+# As a source of a run
+
+
+@pytest.fixture
+def source(store: s3.Store) -> dict[str, Any]:
+    """sources.dataset of settings.json."""
+    return {
+        "type": "s3",
+        "path": "datasets/shapes",
+        "endpoint": store.endpoint,
+        "bucket": store.bucket,
+        "prefix": store.prefix,
+        "credentials": store.credentials,
+        "accessKeyKey": store.access_key_name,
+        "secretKeyKey": store.secret_key_name,
+        "secretName": store.secret_name,
+    }
+
+
+def placed(context: Context) -> int:
+    git = Git(context)
+    context.sources = prepare.pin(context, git)
+    return prepare.place(context, git, "dataset", context.settings.sources["dataset"])
+
+
+def test_a_source_is_pinned_by_what_the_store_has(
+    make_context: Callable[..., Context], source: dict[str, Any], bucket: Bucket
+) -> None:
+    context = make_context({"sources": {"dataset": source}})
+    assert placed(context) == 3005
+    assert content(context.dataset) == {"a.txt": b"alpha", "deep/b.bin": b"b" * 3000}
+    assert re.fullmatch("[0-9a-f]{40}", context.sources["dataset"].commit)
+    bucket.objects["shapes/new"] = b"new"
+    assert "they have changed since" in refused(lambda: placed(context)).reason
+
+
+def test_a_cached_source_is_fetched_once_for_all_runs(
+    make_context: Callable[..., Context], source: dict[str, Any], bucket: Bucket, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").mkdir()
+    cache = {"path": str(tmp_path / "cache"), "readOnly": False}
+    context = make_context({"sources": {"dataset": {**source, "cached": True}}, "cache": cache})
+    for fetched in (True, False):
+        bucket.requests.clear()
+        placed(context)
+        assert content(context.dataset.resolve()) == {"a.txt": b"alpha", "deep/b.bin": b"b" * 3000}
+        assert any("a.txt" in request for request in bucket.requests) is fetched
+        context.dataset.unlink()

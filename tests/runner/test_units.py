@@ -133,6 +133,17 @@ def test_the_credential_helper_answers_only_the_run_s_own_hosts(
     assert done.stdout == (f"username={USER}\npassword={TOKEN}\n" if answered else "")
 
 
+def test_the_credential_helper_knows_sources_that_are_not_git(make_home: Callable[..., Path]) -> None:
+    stored = {"type": "s3", "path": "d", "endpoint": "https://s3.example.com", "bucket": "b"}
+    home = make_home({"sources.dataset": stored})
+    argv = [sys.executable, "-I", "-S", str(FILES / "runner" / "credential.py"), str(home / "settings.json"), "get"]
+    for host, answered in (("git.example.com", True), ("s3.example.com", False)):
+        done = subprocess.run(
+            argv, input=f"protocol=https\nhost={host}\n\n", capture_output=True, text=True, check=True
+        )
+        assert bool(done.stdout) is answered
+
+
 # verify
 
 

@@ -22,9 +22,12 @@ MOUNTED = {"families": "family"}
 
 def packed_files(files: Path = LIB / "files") -> dict[Path, str]:
     """Every packed file with the text it should have."""
+    # In every run, for a package `features` of the image's own must not be taken for it.
+    shared = _entry("features.__init__.py", files / "features" / "__init__.py")
     folders = [folder for pattern in FOLDERS for folder in sorted(files.glob(pattern)) if folder.is_dir()]
     return {
         files / "packed" / f"{'.'.join(folder.relative_to(files).parts)}.yaml": pack(folder, files)
+        + (shared if folder.name == "runner" else "")
         for folder in folders
         if folder.name != "__pycache__"
     }

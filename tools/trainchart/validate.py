@@ -17,7 +17,7 @@ from trainchart.errors import FileError, RenderError
 from trainchart.files import STDIN, Tree, overlay, read_text
 from trainchart.locate import Node, Path, Place, Problem, locate
 from trainchart.render import CHART, render_text, with_defaults
-from trainchart.shape import misfits, name_of, printable, without_password
+from trainchart.shape import misfits, name_of, printable, shown, without_password
 
 Severity = Literal["error", "warning"]
 Source = Literal["file", "schema", "rule", "warning"]
@@ -26,6 +26,7 @@ RELEASE_NAME = "release name"
 """The key of findings about `--name`, which is in no file."""
 
 _KEY = re.compile(rf"({RELEASE_NAME}|[A-Za-z_][\w-]*(?:\.[\w/-]+|\[\d+\])*)(?::|(?= is not set))\s*")
+_MISMATCH = re.compile(r"type mismatch on (\w+):")
 _RULE = "  - "
 _CHART_SAYS = "trainchart: "
 
@@ -156,6 +157,12 @@ class _Judge:
         try:
             self._effective = with_defaults(self._given, chart=self._chart)
         except RenderError as error:
+            # The section that Helm keeps for the library chart must be a map before there is anything to judge.
+            if section := _MISMATCH.match(str(error)):
+                value = self._given.get(section[1])
+                return [
+                    self._finding("error", "schema", (section[1],), f"{shown(value)} is not a map; leave it out", value)
+                ]
             return [self._finding("error", "schema", (), str(error))]
         amiss = misfits(self._effective, self._chart / "values.schema.json")
         wrong = [self._finding("error", "schema", misfit.path, misfit.message, misfit.value) for misfit in amiss]

@@ -31,9 +31,12 @@ The result stays in the workspace, in {{ $values.workspace.directory | default $
 {{- end }}
 {{- if eq $values.workspace.type "emptyDir" }}
 The workspace is an emptyDir: {{ if gt (int $values.replicas) 1 }}every pod clones for itself, and {{ end }}a restarted run begins anew.
-{{- else if eq $values.workspace.type "newClaim" }}
-"helm uninstall {{ $name }}" {{ if $values.workspace.keep }}keeps{{ else }}deletes{{ end }} the workspace, claim {{ $name }}-workspace.
 {{- else }}
+All pods share one clone, and a restarted run goes on from its last checkpoint. So does a new release on the same claim with workspace.directory: {{ $values.workspace.directory | default $name }} and the same settings.
+{{- end }}
+{{- if eq $values.workspace.type "newClaim" }}
+"helm uninstall {{ $name }}" {{ if $values.workspace.keep }}keeps{{ else }}deletes{{ end }} the workspace, claim {{ $name }}-workspace.
+{{- else if eq $values.workspace.type "existingClaim" }}
 The workspace is claim {{ $values.workspace.claimName }}; "helm uninstall {{ $name }}" keeps it.
 {{- end }}
 {{- range include "train.warnings" . | fromJsonArray }}

@@ -11,6 +11,7 @@ Usage: {{ include "train.files" . | fromJson }}
 {{- range $path, $_ := .Subcharts.lib.Files.Glob "files/runner/*" -}}
 {{- $_ := set $files (printf "runner/%s" (base $path)) $path -}}
 {{- end -}}
+{{- $_ := set $files "features/__init__.py" "files/features/__init__.py" -}}
 {{- range $feature := include "train.features" . | fromJsonArray -}}
 {{- range $path, $_ := $.Subcharts.lib.Files.Glob (printf "files/features/%s/*" $feature) -}}
 {{- $_ := set $files (printf "features/%s/%s" $feature (base $path)) $path -}}

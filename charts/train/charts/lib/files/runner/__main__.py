@@ -122,8 +122,7 @@ def main() -> int:
         return give_up(run, unforeseen(error))
     interrupts.ignore()
     result.write(run.context, ended)
-    if run.tracker:
-        run.tracker.end("FINISHED")
+    end_tracking(run, "FINISHED")
     log.event("completed", **{key: ended.get(key) for key in ("repository", "branch", "commit")})
     return 0
 
@@ -131,8 +130,7 @@ def main() -> int:
 def give_up(run: Run, error: RunnerError) -> int:
     interrupts.ignore()
     result.write(run.context, result.failed(run.context, run.stage, error))
-    if run.tracker:
-        run.tracker.end("KILLED" if error.exit.name == "stopped" else "FAILED")
+    end_tracking(run, "KILLED" if error.exit.name == "stopped" else "FAILED")
     log.event(
         "failed",
         stage=run.stage or None,
@@ -142,6 +140,13 @@ def give_up(run: Run, error: RunnerError) -> int:
         fix=error.fix,
     )
     return error.exit.code
+
+
+def end_tracking(run: Run, status: str) -> None:
+    if run.tracker:
+        run.tracker.end(status)
+    elif run.context:
+        tracking.close(run.context, status)
 
 
 def unforeseen(error: Exception) -> RunnerError:

@@ -35,7 +35,7 @@ def choose(context: Context, family: Family, training: Any) -> bool:
     context.output.mkdir(parents=True, exist_ok=True)
     if chosen:
         context.resume_from = context.output / chosen["checkpoint"]
-        context.resumed = {"checkpoint": chosen["checkpoint"], "epoch": chosen["epoch"]}
+        context.resumed = {key: chosen[key] for key in ("checkpoint", "epoch") if key in chosen}
         log.event("resume", **context.resumed, finished=chosen["finished"])
     return bool(chosen.get("finished"))
 
@@ -68,7 +68,7 @@ def _newest(context: Context, family: Family, training: Any) -> Dict[str, Any]:
             continue
         return {
             "checkpoint": str(path.relative_to(context.output)),
-            "epoch": found.get("epoch", 0),
+            **({"epoch": found["epoch"]} if found.get("epoch") is not None else {}),
             "finished": bool(found.get("finished")),
         }
     return {}

@@ -23,7 +23,7 @@ def read_secret(git: Dict[str, Any]) -> Tuple[str, str]:
 def allowed(settings: Dict[str, Any], protocol: str, host: str) -> bool:
     if protocol != "https" and not (protocol == "http" and settings["git"]["allowPlainHttp"]):
         return False
-    urls = [source["repository"] for source in settings["sources"].values()]
+    urls = [source["repository"] for source in settings["sources"].values() if source["type"] == "git"]
     if settings["publish"]["type"] == "git":
         urls.append(settings["publish"]["repository"])
     return any((parts.scheme, parts.netloc.lower()) == (protocol, host.lower()) for parts in map(urlsplit, urls))

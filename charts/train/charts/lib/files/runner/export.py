@@ -12,7 +12,7 @@ from . import lfs, process
 from .context import Context
 from .errors import RunnerError
 from .family import Family
-from .train import cause
+from .train import cannot_start, cause
 from .train import depends_on as training
 
 
@@ -25,7 +25,10 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
     argv = command(family)
     if argv:
         cwd = context.model if context.model.is_dir() else context.folder
-        done = process.run(argv, cwd, family.environment())
+        try:
+            done = process.run(argv, cwd, family.environment())
+        except OSError as error:
+            raise cannot_start("export-failed", argv, error) from error
         if done.code != 0:
             raise RunnerError(
                 "export-failed", f"the exporter ended with code {done.code}: {cause(done.tail)}", "see its output above"

@@ -36,14 +36,13 @@ class Tracker:
 
 def start(context: Context) -> Tracker:
     """From rank 0 only."""
-    config = context.settings.mlflow
-    if not config.tracking_uri or context.rank > 0:
+    if not _is_wanted(context):
         return Tracker()
     from features import mlflow
 
     try:
         inner = mlflow.Tracker.start(
-            mlflow.Config(**asdict(config), ca_bundle=context.settings.git.ca_bundle),
+            _config(context),
             mlflow.RunInfo(
                 name=context.settings.run.name,
                 uid=context.uid,
@@ -56,6 +55,28 @@ def start(context: Context) -> Tracker:
         log.event("warning", reason=f"the run is not tracked: {type(error).__name__}: {error}")
         return Tracker()
     return Tracker(inner, context.folder)
+
+
+def close(context: Context, status: str) -> None:
+    """For an attempt that ends before it would train: what an attempt before it has left RUNNING ends with it."""
+    if not _is_wanted(context) or context.attempt == 0:
+        return
+    from features import mlflow
+
+    try:
+        mlflow.close(_config(context), context.uid, status)
+    except Exception as error:
+        log.event("warning", reason=f"the run may still be RUNNING for its tracking: {type(error).__name__}: {error}")
+
+
+def _is_wanted(context: Context) -> bool:
+    return bool(context.settings.mlflow.tracking_uri) and context.rank == 0
+
+
+def _config(context: Context) -> Any:
+    from features import mlflow
+
+    return mlflow.Config(**asdict(context.settings.mlflow), ca_bundle=context.settings.git.ca_bundle)
 
 
 def parameters(context: Context) -> Dict[str, str]:

@@ -97,7 +97,10 @@ def run_trainer(context: Context, family: Family, track: Track) -> None:
     progress = Progress(context, family, track) if context.rank == 0 else None
     killed_before = oom_kills()
     cwd = context.model if context.model.is_dir() else context.folder
-    done = process.run(argv, cwd, family.environment(), tick=progress.poll if progress else None)
+    try:
+        done = process.run(argv, cwd, family.environment(), tick=progress.poll if progress else None)
+    except OSError as error:
+        raise cannot_start("train-failed", argv, error) from error
     if progress:
         progress.poll()
         if progress.problem:
@@ -158,6 +161,12 @@ def command(context: Context, family: Family) -> List[str]:
         str(topology.port),
         *arguments,
     ]
+
+
+def cannot_start(code: str, argv: List[str], error: OSError) -> RunnerError:
+    return RunnerError(
+        code, f"{argv[0]} cannot be started: {error}", "correct the command, or use an image that has it"
+    )
 
 
 def judge(context: Context, done: process.Finished, out_of_memory: bool) -> Optional[RunnerError]:

@@ -72,8 +72,9 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
 
 
 def plain(name: str) -> str:
-    """metrics/mAP50(B) is metrics/mAP50: B is for boxes, and there is nothing else here."""
-    return name.strip().replace("(B)", "")
+    """metrics/mAP50(B) is metrics/mAP50: B is for boxes, and there is nothing else here. A line of the log has a time already."""
+    name = name.strip().replace("(B)", "")
+    return "seconds" if name == "time" else name
 
 
 def checkpoints(context: Context) -> List[Path]:

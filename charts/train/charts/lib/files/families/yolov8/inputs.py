@@ -16,7 +16,6 @@ IMAGE_WEIGHTS = Path("/opt/weights")
 """Where a training image may bring weights along."""
 
 IMAGES = {".avif", ".bmp", ".dng", ".heic", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
-OTHER_TASKS = ("-seg", "-sem", "-cls", "-pose", "-obb", "-depth")
 MOST = 5
 """So many broken records are named."""
 
@@ -62,8 +61,6 @@ def find_model(name: str, repository: Path) -> str:
             f"train.model: '{name}' names neither weights (.pt) nor a description of a model (.yaml)",
             "set a file name such as yolov8n.pt or yolov8n.yaml",
         )
-    if Path(name).stem.endswith(OTHER_TASKS):
-        raise InputError(f"train.model: {name} does not detect objects", "name a detection model such as yolov8n.yaml")
     places = [Path(name)] if Path(name).is_absolute() else [repository / name, IMAGE_WEIGHTS / name]
     for path in places:
         if path.is_file():

@@ -23,7 +23,8 @@ def torchscript(path: Path, image_size: int) -> Tuple[List[int], Run]:
     images = _images(json.loads(extra["config.txt"] or "{}"), image_size)
 
     def run(batch: int) -> List[int]:
-        with torch.no_grad():
+        # Without its optimizer, which takes minutes over a shape that it sees for the first time.
+        with torch.no_grad(), torch.jit.optimized_execution(False):
             answer = model(torch.zeros(batch, *images))
         return list((answer[0] if isinstance(answer, (tuple, list)) else answer).shape)
 

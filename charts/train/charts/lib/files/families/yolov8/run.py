@@ -39,8 +39,6 @@ def train(job: Dict[str, Any]) -> None:
     else:
         model = yolo(inputs.find_model(job["model"], repository))
         chosen.update(project=str(output), name="train", exist_ok=True)
-    if model.task != "detect":
-        raise inputs.InputError(f"train.model: {job['model']} is for the task {model.task}", "name a detection model")
     model.add_callback("on_pretrain_routine_start", refuse_downloads)
     model.add_callback("on_train_end", keep_validation)
     model.train(data=str(data), save=True, save_period=1, **chosen)
