@@ -64,6 +64,9 @@ class Cell:
             yield "replicas"
         if several and WORKSPACES[self.workspace].get("accessMode") == "ReadWriteOnce":
             yield "workspace.accessMode"
+        if backend == "cpu":
+            train = self.values["train"]
+            yield from (key for key in self._family.get("acceleratorOnly", []) if train.get(key.removeprefix("train.")))
 
     @property
     def data(self) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Family:
     """What its ready-to-run values file holds beside the family's own defaults."""
     notes: Mapping[str, str]
     """Comments for keys of that file, by path; the other keys have their descriptions."""
+    train: Data | None = None
+    """The `train` section of that file, where it shall not show all the family's defaults."""
 
 
 def family_names() -> list[str]:

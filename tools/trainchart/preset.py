@@ -240,8 +240,10 @@ def _values(request: Request, family: Family) -> Tree:
 
     example = dict(family.example)
     defaults = family_data(request.family).get("defaults", {}).get("train", {}) | example.pop("train", {})
-    train = {key: value for key, value in defaults.items() if value not in (None, "", [])}
+    shown = defaults if family.train is None else family.train
     accelerator = _accelerator(request, example["accelerator"])
+    without = _without_device(request.family, accelerator["profile"])
+    train = {key: key not in without and value for key, value in shown.items() if value not in (None, "", [], {})}
     values: Tree = {"family": request.family}
     for key, value in example.items():
         if key == "accelerator":
@@ -253,6 +255,15 @@ def _values(request: Request, family: Family) -> Tree:
     for setting in request.settings:
         _set(values, setting)
     return values
+
+
+def _without_device(family: str, profile: str) -> set[str]:
+    """Switches of `train` that this profile has no device for."""
+    from trainchart.families import family_data, profile_data, profile_names
+
+    if profile not in profile_names() or profile_data(profile)["backend"] != "cpu":
+        return set()
+    return {key.removeprefix("train.") for key in family_data(family).get("acceleratorOnly", [])}
 
 
 def _accelerator(request: Request, example: Mapping[str, Any]) -> Tree:

@@ -1,0 +1,270 @@
+"""Language models: what LLaMA-Factory is told, and how what it leaves becomes a model that can be served."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+from runner.context import Context
+from runner.errors import FamilyError
+
+from . import options, outcome
+
+# Of a folder with a trained adapter or model, what others need of it.
+PUBLISHED = re.compile(
+    r"adapter_(model|config)\.\w+|.*\.safetensors(\.index\.json)?|config\.json|generation_config\.json|tokenizer.*|special_tokens_map\.json"
+    r"|added_tokens\.json|vocab\.\w+|merges\.txt|.*\.tiktoken|spiece\.model|chat_template\.\w+|(pre)?processor_config\.json"
+)
+# What the model was trained with, and how it went.
+RECORDS = ("train.yaml", "train/trainer_log.jsonl", "train/training_loss.png", "train/training_eval_loss.png")
+
+
+def configure(context: Context) -> None:
+    """train.yaml, and a dataset_info.json where the dataset repository has none."""
+    datasets = _datasets(context)
+    settings = settings_of(context, [found["name"] for found in datasets])
+    if any(found["files"] for found in datasets):
+        folder = context.output / "dataset"
+        info = {found["name"]: _entry(folder, found) for found in datasets}
+        _write(folder / "dataset_info.json", info)
+        settings["dataset_dir"] = str(folder)
+    _write(context.output / "train.yaml", settings)
+
+
+def train_arguments(context: Context) -> List[str]:
+    """The program that LLaMA-Factory starts under torchrun itself."""
+    return ["-m", "llamafactory.launcher", str(context.output / "train.yaml")]
+
+
+def train_environment(context: Context) -> Dict[str, str]:  # noqa: ARG001 - the hook's signature
+    return {
+        # Everything is there before the training; whatever a library would look for elsewhere is a mistake that shall fail at once.
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        # Each pod has its own: the caches' locks do not hold on every shared file system.
+        "HF_HOME": str(Path(os.environ.get("HOME", "/tmp")) / "huggingface"),  # noqa: S108
+        "WANDB_DISABLED": "true",
+        # As LLaMA-Factory's own launcher sets them.
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+        "TORCH_NCCL_AVOID_RECORD_STREAMS": "1",
+    }
+
+
+def settings_of(context: Context, datasets: List[str]) -> Dict[str, Any]:
+    """LLaMA-Factory's configuration of this training."""
+    train, backend = context.train, context.settings.accelerator.backend
+    found: Dict[str, Any] = {
+        "model_name_or_path": str(context.model),
+        "do_train": True,
+        "dataset": ",".join(datasets),
+        "dataset_dir": str(context.dataset),
+        "media_dir": str(context.dataset),
+        "output_dir": str(context.output / "train"),
+        # The trainer removes an older checkpoint when the newer one is whole, in the process that wrote it. The runner could
+        # only guess from outside when that is, so this family has no hook `stale`.
+        "save_total_limit": 2,
+        "save_only_model": False,
+        "report_to": "none",  # the run's tracking is the runner's
+        **options.values(train),
+    }
+    if backend == "cpu":
+        found["use_cpu"] = True
+        if context.world_size > 1:
+            found["ddp_backend"] = "gloo"
+    elif context.settings.topology.replicas > 1:
+        found["deepspeed"] = str(context.home / "family" / "deepspeed_zero3.json")
+    if context.resume_from:
+        found["resume_from_checkpoint"] = str(context.resume_from)
+        if train["stage"] == "rm":
+            found["adapter_name_or_path"] = str(context.resume_from)  # for the value head
+    return {**found, **train["arguments"]}
+
+
+def metrics(context: Context) -> List[Dict[str, Any]]:
+    """A row for every epoch that has ended, from the trainer's log. Epochs that were trained twice count as they ended last.
+
+    A logged loss is the mean over the steps since the one before; an epoch's is the mean of those logged in it.
+    """
+    path = context.output / "train" / "trainer_log.jsonl"
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    entries = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
+    entries = [entry for entry in entries if "epoch" in entry]
+    epochs: Dict[int, List[Dict[str, Any]]] = {}
+    reached, step, learned, ended = 0.0, -1, -1, False
+    for entry in entries:
+        repeated = "loss" in entry and entry["current_steps"] <= learned
+        if repeated or entry["current_steps"] < step:  # a resumed training goes over steps again
+            reached = float(entry["epoch"])
+            epochs = {
+                number: [old for old in rows if old["current_steps"] < entry["current_steps"]]
+                for number, rows in epochs.items()
+            }
+        step = entry["current_steps"]
+        learned = step if "loss" in entry else min(learned, step)
+        reached = max(reached, float(entry["epoch"]))
+        ended = 0 < entry.get("total_steps", 0) <= step
+        epochs.setdefault(max(math.ceil(float(entry["epoch"]) - 1e-6), 1), []).append(entry)
+    whole, last = math.floor(reached + 1e-6), max(epochs, default=0)
+    # The last epoch of a training that is limited by its steps may be a part of one.
+    rows = [
+        _row(number, epochs.get(number, []))
+        for number in range(1, last + 1)
+        if number <= whole or (ended and number == last)
+    ]
+    written = (context.output / "train" / "train_results.json").is_file()
+    validates = context.train["validationSize"] and context.train["evalStrategy"] == "epoch" and not written
+    if validates and rows and rows[-1]["epoch"] == last and "eval_loss" not in rows[-1]:
+        rows.pop()  # its validation is still to come
+    return rows
+
+
+def checkpoints(context: Context) -> List[Path]:
+    """The trainer cannot go on with a reward model of which not only an adapter is trained."""
+    if context.train["stage"] == "rm" and context.train["finetuningType"] != "lora":
+        return []
+    return outcome.checkpoints(context.output / "train")
+
+
+def export_command(context: Context) -> List[str]:
+    """LLaMA-Factory's export, which merges the adapter; an adapter alone is only copied."""
+    train, trained = context.train, _trained(context)
+    if _adapter_only(context):
+        return []
+    values: Dict[str, Any] = {
+        "stage": train["stage"],
+        "template": train["template"],
+        "finetuning_type": train["finetuningType"],
+        "model_name_or_path": str(trained),
+        "export_dir": str(context.artifacts),
+        "export_size": train["exportSize"],
+        "export_device": train["exportDevice"],
+        "export_legacy_format": False,
+        **{key: train["arguments"][key] for key in options.EXPORTED if key in train["arguments"]},
+    }
+    if train["finetuningType"] == "lora":
+        values.update(model_name_or_path=str(context.model), adapter_name_or_path=str(trained))
+    words = [word for key, value in values.items() for word in (f"--{key}", str(value))]
+    return [sys.executable, "-m", "llamafactory.cli", "export", *words]
+
+
+def layout(context: Context, shapes: Dict[str, Any]) -> None:  # noqa: ARG001
+    if _adapter_only(context):
+        trained = _trained(context)
+        for path in sorted(trained.iterdir()):
+            if path.is_file() and PUBLISHED.fullmatch(path.name):
+                shutil.copyfile(path, context.artifacts / path.name)
+        _name_base_model(context, context.artifacts / "adapter_config.json")
+    for name in RECORDS:
+        path = context.output / name
+        if path.is_file():
+            shutil.copyfile(path, context.artifacts / path.name)
+
+
+def model_card(context: Context) -> Dict[str, Any]:
+    relation = "adapter" if _adapter_only(context) else "finetune"
+    return {"base_model": _base_model(context), "base_model_relation": relation}
+
+
+def lfs_patterns(context: Context) -> List[str]:  # noqa: ARG001
+    """Weights, and the vocabulary, of which a large one has more than 10 MB."""
+    return ["*.safetensors", "*.bin", "tokenizer.json"]
+
+
+def _datasets(context: Context) -> List[Dict[str, Any]]:
+    """What records.py says of the dataset, in a process of its own that may use the image's libraries."""
+    script = Path(__file__).with_name("records.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(context.dataset), json.dumps(context.train)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        raise FamilyError(
+            f"the dataset cannot be described: {last}", "see the dataset repository; the image may lack a library"
+        )
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if not answer["ok"]:
+        raise FamilyError(answer["reason"], answer["fix"])
+    return list(answer["datasets"])
+
+
+def _entry(folder: Path, found: Dict[str, Any]) -> Dict[str, Any]:
+    """The entry for files of the dataset, as links. Several are a folder of the order of their names, which the trainer's own
+    reading of a folder does not keep: ranks without a common disk would not agree on the order of the records."""
+    files = [Path(file) for file in found["files"]]
+    for index, file in enumerate(files):
+        _link(folder / found["name"] / f"train-{index:05d}{file.suffix}", file)
+    links = folder / found["name"]
+    if len(files) == 1:
+        return {"file_name": f"{links.name}/train-00000{files[0].suffix}", **found["entry"]}
+    return {"hf_hub_url": str(links), **found["entry"]}
+
+
+def _row(epoch: int, entries: List[Dict[str, Any]]) -> Dict[str, Any]:
+    losses = [float(entry["loss"]) for entry in entries if "loss" in entry]
+    row: Dict[str, Any] = {"epoch": epoch}
+    if losses:
+        row["loss"] = round(sum(losses) / len(losses), 6)
+    for name, key in (
+        ("eval_loss", "eval_loss"),
+        ("learning_rate", "lr"),
+        ("accuracy", "accuracy"),
+        ("reward", "reward"),
+    ):
+        values = [entry[key] for entry in entries if key in entry]
+        if values:
+            row[name] = values[-1]
+    return row
+
+
+def _adapter_only(context: Context) -> bool:
+    return context.train["finetuningType"] == "lora" and not context.train["merge"]
+
+
+def _trained(context: Context) -> Path:
+    trained = outcome.weights(context.output / "train")
+    if trained is None:
+        raise FamilyError("the training left no weights and no checkpoint", "see the trainer's output above")
+    return trained
+
+
+def _base_model(context: Context) -> str:
+    """The last part of where the model came from: the name that it is known by."""
+    location = context.sources["model"].repository if "model" in context.sources else context.model.name
+    return re.sub(r"\.git$", "", location.rstrip("/")).rpartition("/")[2]
+
+
+def _name_base_model(context: Context, path: Path) -> None:
+    """An adapter says what it belongs to; the folder in the pod means nothing to anybody else."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = _base_model(context)
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _write(path: Path, content: Any) -> None:
+    """JSON, which is YAML. Written aside, for the ranks that share a workspace do this at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.uname().nodename}")
+    scratch.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    scratch.replace(path)
+
+
+def _link(path: Path, target: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.uname().nodename}")
+    scratch.symlink_to(target)
+    scratch.replace(path)

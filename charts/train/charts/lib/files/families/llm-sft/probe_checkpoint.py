@@ -1,0 +1,64 @@
+"""Can training go on from this checkpoint? Argument: {"path", "train"}. Loads the weights, the optimizer and the scheduler."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+
+def probe(path: Path) -> Dict[str, Any]:
+    try:
+        # The trainer writes it last.
+        state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        step, steps, epoch = int(state["global_step"]), int(state["max_steps"]), float(state["epoch"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return no(f"{path.name}/trainer_state.json is missing or half written: {error!r}")
+    try:
+        load_weights(path)
+        load_states(path)
+    except Exception as error:  # whatever the libraries raise for a file that is cut off
+        return no(f"{path.name} cannot be loaded: {type(error).__name__}: {error}")
+    return {"ok": True, "epoch": round(epoch, 4), "finished": 0 < steps <= step}
+
+
+def load_weights(path: Path) -> None:
+    from safetensors import safe_open
+
+    files = sorted(path.glob("*.safetensors"))
+    for index in path.glob("*.safetensors.index.json"):
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        files += [path / name for name in named if not (path / name).is_file()]  # which fail below
+    if not files:
+        raise FileNotFoundError("there is no .safetensors file")
+    for file in files:
+        with safe_open(str(file), framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                tensors.get_tensor(name)
+
+
+def load_states(path: Path) -> None:
+    """The optimizer's state; with DeepSpeed that of every process, in a folder that `latest` names."""
+    import torch
+
+    if (path / "latest").is_file():
+        folder = path / (path / "latest").read_text(encoding="utf-8").strip()
+        files: List[Path] = sorted(folder.glob("*_optim_states.pt"))
+        processes = len(list(path.glob("rng_state_*.pth"))) or 1
+        if len(files) < processes:
+            raise FileNotFoundError(f"{folder.name} has the optimizer states of {len(files)} of {processes} processes")
+    else:
+        files = [path / "optimizer.pt"]
+    for file in [*files, path / "scheduler.pt"]:
+        # Mapped, so that the optimizer of a large model takes no memory; the end of the file holds its index. What DeepSpeed
+        # pickles is more than tensors, and comes from this run's own workspace.
+        torch.load(str(file), map_location="cpu", mmap=True, weights_only=not file.name.endswith("_optim_states.pt"))
+
+
+def no(reason: str) -> Dict[str, Any]:
+    return {"ok": False, "reason": reason, "fix": "nothing: the checkpoint before it is tried"}
+
+
+if __name__ == "__main__":
+    print(json.dumps(probe(Path(json.loads(sys.argv[1])["path"]))))
