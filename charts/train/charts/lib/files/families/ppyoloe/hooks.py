@@ -29,7 +29,12 @@ def configure(context: Context) -> None:
     evaluated = train["evalAnnotations"] or train["trainAnnotations"]
     images = train["evalImages"] if train["evalAnnotations"] else train["trainImages"]
     fields = ["image", "gt_bbox", "gt_class", "is_crowd"]
-    taught = {"dataset_dir": data, "image_dir": train["trainImages"], "anno_path": train["trainAnnotations"], "data_fields": fields}
+    taught = {
+        "dataset_dir": data,
+        "image_dir": train["trainImages"],
+        "anno_path": train["trainAnnotations"],
+        "data_fields": fields,
+    }
     judged = {"dataset_dir": data, "image_dir": images, "anno_path": evaluated, "allow_empty": True}
     lines = {
         "_BASE_": json.dumps([str(context.model / train["config"])]),
@@ -51,7 +56,9 @@ def classes(annotations: Path) -> int:
     try:
         return len(json.loads(annotations.read_text(encoding="utf-8"))["categories"])
     except (OSError, ValueError, KeyError) as error:
-        raise FamilyError(f"{annotations} cannot be read: {error!r}", "push the dataset's annotations in COCO format") from error
+        raise FamilyError(
+            f"{annotations} cannot be read: {error!r}", "push the dataset's annotations in COCO format"
+        ) from error
 
 
 def deep(options: Dict[str, Any]) -> Dict[str, Any]:
@@ -93,7 +100,11 @@ def pretrained(context: Context) -> str:
 
 
 def train_arguments(context: Context) -> List[str]:
-    words = [str(Path(__file__).resolve().parent / "run.py"), str(context.output / METRICS), str(context.output / EFFECTIVE)]
+    words = [
+        str(Path(__file__).resolve().parent / "run.py"),
+        str(context.output / METRICS),
+        str(context.output / EFFECTIVE),
+    ]
     words += ["-c", str(config(context)), "-o", *options(context)]
     if context.resume_from:
         words += ["-r", str(context.resume_from.with_suffix(""))]
@@ -107,7 +118,14 @@ def launch(context: Context) -> List[str]:
     topology, accelerator = context.settings.topology, context.settings.accelerator
     if context.world_size == 1:
         return []
-    words = ["-m", "paddle.distributed.launch", "--nnodes", str(topology.replicas), "--log_dir", str(context.output / "log")]
+    words = [
+        "-m",
+        "paddle.distributed.launch",
+        "--nnodes",
+        str(topology.replicas),
+        "--log_dir",
+        str(context.output / "log"),
+    ]
     words += ["--job_id", context.settings.run.name, "--max_restart", "0"]
     if topology.replicas > 1:
         words += ["--master", f"{context.master_ip}:{topology.port}", "--rank", str(context.rank)]
@@ -122,7 +140,11 @@ def train_environment(context: Context) -> Dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),  # the repository's ppdet comes before the image's
         # Rank 0's master compares it with its address; the hostname, its other source, may resolve to something else.
         **({"POD_IP": context.own_ip} if context.own_ip else {}),
-        **({"PADDLE_DISTRI_BACKEND": "gloo"} if context.settings.accelerator.backend == "cpu" and context.world_size > 1 else {}),
+        **(
+            {"PADDLE_DISTRI_BACKEND": "gloo"}
+            if context.settings.accelerator.backend == "cpu" and context.world_size > 1
+            else {}
+        ),
     }
 
 
@@ -154,7 +176,9 @@ def stale(context: Context) -> List[Path]:
 
 
 def _numbered(folder: Path) -> List[Path]:
-    return sorted((path for path in folder.glob("*.pdopt") if path.stem.isdigit()), key=lambda path: int(path.stem), reverse=True)
+    return sorted(
+        (path for path in folder.glob("*.pdopt") if path.stem.isdigit()), key=lambda path: int(path.stem), reverse=True
+    )
 
 
 def snapshots(context: Context) -> Path:
@@ -180,7 +204,15 @@ def export_arguments(context: Context) -> List[str]:
     """On the processor, as the exporter does. An evaluated training is exported as it was at its best."""
     pairs = [pair for pair in options(context) if not pair.startswith(("pretrain_weights=", "use_"))]
     pairs = ["use_gpu=false", *pairs, f"weights={weights(context).with_suffix('')}"]
-    return ["tools/export_model.py", "-c", str(config(context)), "--output_dir", str(context.output / "export"), "-o", *pairs]
+    return [
+        "tools/export_model.py",
+        "-c",
+        str(config(context)),
+        "--output_dir",
+        str(context.output / "export"),
+        "-o",
+        *pairs,
+    ]
 
 
 def layout(context: Context, shapes: Dict[str, Any]) -> None:

@@ -29,7 +29,9 @@ def probe(model: Path, dataset: Path, train: Dict[str, Any]) -> Dict[str, Any]:
 def tools(model: Path) -> Answer:
     for name in ("tools/train.py", "tools/export_model.py"):
         if not (model / name).is_file():
-            return no(f"the model repository has no {name}", "use a repository with PaddleDetection's tools/ and configs/")
+            return no(
+                f"the model repository has no {name}", "use a repository with PaddleDetection's tools/ and configs/"
+            )
     return None
 
 
@@ -39,7 +41,11 @@ def configuration(model: Path, name: str, named_by: str = "") -> Answer:
     if path.suffix not in (".yml", ".yaml"):
         return no(f"train.config: {name} is no .yml file{by}", "name a configuration of the model repository")
     if not path.is_file():
-        fix = "push the file to the model repository" if named_by else "correct train.config, or push the file to the model repository"
+        fix = (
+            "push the file to the model repository"
+            if named_by
+            else "correct train.config, or push the file to the model repository"
+        )
         return no(f"train.config: the model repository has no file {name}{by}", fix)
     try:
         import yaml
@@ -73,7 +79,10 @@ def pretrained(model: Path, name: str) -> Answer:
     if not name:
         return None
     if "://" in name:
-        return no(f"train.pretrainWeights: {name} is a URL, and a run downloads no weights", "put the file into the model repository (LFS)")
+        return no(
+            f"train.pretrainWeights: {name} is a URL, and a run downloads no weights",
+            "put the file into the model repository (LFS)",
+        )
     if not (model / name).with_suffix(".pdparams").is_file():
         return no(
             f"train.pretrainWeights: the model repository has no file {Path(name).with_suffix('.pdparams')}",
@@ -85,7 +94,9 @@ def pretrained(model: Path, name: str) -> Answer:
 def coco(dataset: Path, part: str, name: str, images: str, needed: bool) -> Answer:
     path, key = dataset / name, f"train.{part}Annotations"
     if not name or not path.is_file():
-        return no(f"{key}: the dataset has no file '{name}'", f"correct {key}, or push the file to the dataset repository")
+        return no(
+            f"{key}: the dataset has no file '{name}'", f"correct {key}, or push the file to the dataset repository"
+        )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         described = {image["id"]: image for image in data["images"]}
@@ -99,7 +110,9 @@ def coco(dataset: Path, part: str, name: str, images: str, needed: bool) -> Answ
         return None
     folder = dataset / images
     if not folder.is_dir():
-        return no(f"train.{part}Images: the dataset has no folder {images}", f"correct train.{part}Images, or push the folder")
+        return no(
+            f"train.{part}Images: the dataset has no folder {images}", f"correct train.{part}Images, or push the folder"
+        )
     here = {entry.name for entry in os.scandir(str(folder))}
     broken: List[str] = []
     for number, image in described.items():
@@ -124,7 +137,11 @@ def judge(one: Any, images: Dict[Any, Any], categories: Set[Any]) -> str:
         return f"{number}: image_id {one.get('image_id')!r} is no image of the file"
     if one.get("category_id") not in categories:
         return f"{number}: category_id {one.get('category_id')!r} is no category of the file"
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(x, (int, float)) and math.isfinite(x) for x in box):
+    if (
+        not isinstance(box, list)
+        or len(box) != 4
+        or not all(isinstance(x, (int, float)) and math.isfinite(x) for x in box)
+    ):
         return f"{number}: bbox {box!r} is not four numbers"
     if box[2] <= 0 or box[3] <= 0:
         return f"{number}: bbox {box!r} has no area"
@@ -172,7 +189,11 @@ def is_read(model: Path, name: str) -> bool:
     word = re.escape(name)
     asks = re.compile(rf"""cfg(\.get\(|\[)\s*['"]{word}['"]|cfg\.{word}\b|['"]{word}['"] (not )?in (self\.)?cfg""")
     folders = [Path(ppdet.__file__).parent / "engine", Path(ppdet.__file__).parent / "utils", model / "tools"]
-    return any(asks.search(path.read_text(encoding="utf-8", errors="replace")) for folder in folders for path in folder.rglob("*.py"))
+    return any(
+        asks.search(path.read_text(encoding="utf-8", errors="replace"))
+        for folder in folders
+        for path in folder.rglob("*.py")
+    )
 
 
 def unknown(key: str, part: str, known: List[str]) -> Dict[str, Any]:

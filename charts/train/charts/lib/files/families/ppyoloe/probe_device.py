@@ -11,7 +11,10 @@ def probe(backend: str, count: int) -> Dict[str, Any]:
     try:
         import paddle
     except ImportError as error:
-        return no(f"the image has no PaddlePaddle: {error}", "use an image with PaddlePaddle and PaddleDetection's requirements")
+        return no(
+            f"the image has no PaddlePaddle: {error}",
+            "use an image with PaddlePaddle and PaddleDetection's requirements",
+        )
     if backend == "cpu":
         return {"ok": True, "devices": ["cpu"]}
     wanted = max(count, 1)

@@ -31,7 +31,9 @@ def probe(output: Path) -> Dict[str, Any]:
         handle.reshape(shape)
         handle.copy_from_cpu(numpy.ones(shape, dtype="float32"))
     predictor.run()
-    outputs = {name: list(predictor.get_output_handle(name).copy_to_cpu().shape) for name in predictor.get_output_names()}
+    outputs = {
+        name: list(predictor.get_output_handle(name).copy_to_cpu().shape) for name in predictor.get_output_names()
+    }
     return {"ok": True, "folder": str(folder), "inputs": shapes, "outputs": outputs}
 
 
