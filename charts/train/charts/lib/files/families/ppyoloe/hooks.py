@@ -124,7 +124,7 @@ def launch(context: Context) -> List[str]:
         "--nnodes",
         str(topology.replicas),
         "--log_dir",
-        str(context.output / "log"),
+        str(context.output / "log" / str(context.rank)),
     ]
     words += ["--job_id", context.settings.run.name, "--max_restart", "0"]
     if topology.replicas > 1:
@@ -138,6 +138,7 @@ def train_environment(context: Context) -> Dict[str, str]:
     python_path = [str(context.model), os.environ.get("PYTHONPATH", "")]
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),  # the repository's ppdet comes before the image's
+        "ENABLE_FALL_BACK": "False",  # PaddlePaddle 2.6 exports no whole graph otherwise; others do not read it
         # Rank 0's master compares it with its address; the hostname, its other source, may resolve to something else.
         **({"POD_IP": context.own_ip} if context.own_ip else {}),
         **(
@@ -232,5 +233,5 @@ def model_card(context: Context) -> Dict[str, Any]:
     return {"base_model": Path(context.train["config"]).stem, "weights": weights(context).name}
 
 
-def lfs_patterns(context: Context) -> List[str]:
+def lfs_patterns(_: Context) -> List[str]:
     return ["*.pdparams", "*.pdiparams", "*.pdmodel"]

@@ -50,7 +50,7 @@ def configuration(model: Path, name: str, named_by: str = "") -> Answer:
     try:
         import yaml
 
-        described = yaml.load(path.read_text(encoding="utf-8"), Loader=tagless())
+        described = yaml.load(path.read_text(encoding="utf-8"), Loader=tagless())  # noqa: S506 - a safe loader
         bases = [str(base) for base in described.get("_BASE_") or []]
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
         return no(f"train.config: {name} cannot be read: {' '.join(str(error).split())}", "correct the file")

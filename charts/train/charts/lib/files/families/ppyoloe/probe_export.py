@@ -10,6 +10,7 @@ from typing import Any, Dict
 
 def probe(output: Path) -> Dict[str, Any]:
     import numpy
+    import yaml
     from paddle import inference
 
     described = next(iter(sorted((output / "export").rglob("infer_cfg.yml"))), None)
@@ -21,13 +22,18 @@ def probe(output: Path) -> Dict[str, Any]:
         return no("tools/export_model.py left no model.pdmodel", "see its output above")
     config = inference.Config(str(program), str(folder / "model.pdiparams"))
     config.disable_gpu()
+    config.disable_glog_info()
     predictor = inference.create_predictor(config)
-    shapes = {}
-    for name in predictor.get_input_names():
+    resized = [
+        step["target_size"]
+        for step in yaml.safe_load(described.read_text(encoding="utf-8"))["Preprocess"]
+        if "target_size" in step
+    ]
+    height, width = resized[0] if resized else (640, 640)
+    given = {"image": [1, 3, height, width], "im_shape": [1, 2], "scale_factor": [1, 2]}
+    shapes = {name: given[name] for name in predictor.get_input_names()}
+    for name, shape in shapes.items():
         handle = predictor.get_input_handle(name)
-        # The batch is open; height and width are, where TestReader leaves them so.
-        shape = [1 if index == 0 else (640 if size < 0 else size) for index, size in enumerate(handle.shape())]
-        shapes[name] = shape
         handle.reshape(shape)
         handle.copy_from_cpu(numpy.ones(shape, dtype="float32"))
     predictor.run()

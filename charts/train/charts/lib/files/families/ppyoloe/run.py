@@ -11,6 +11,7 @@ import json
 import os
 import runpy
 import sys
+from pathlib import Path
 from typing import Any, Dict
 
 
@@ -32,7 +33,7 @@ def main() -> None:
                 for metric in self.model._metrics:
                     for name, values in metric.get_results().items():
                         row.update({f"{name}/mAP": float(values[0]), f"{name}/mAP_0.5": float(values[1])})
-            with open(metrics, "a", encoding="utf-8") as handle:
+            with Path(metrics).open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(row) + "\n")
 
     own = trainer.Trainer._init_callbacks
@@ -57,9 +58,10 @@ def write(cfg: Any, path: str) -> None:
             return {key: plain(inner) for key, inner in value.items()}
         return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
-    with open(f"{path}.new", "w", encoding="utf-8") as handle:
+    scratch = Path(f"{path}.new")
+    with scratch.open("w", encoding="utf-8") as handle:
         yaml.dump({key: plain(value) for key, value in cfg.items() if value != {}}, handle, sort_keys=True)
-    os.replace(f"{path}.new", path)
+    scratch.replace(path)
 
 
 if __name__ == "__main__":
