@@ -100,7 +100,7 @@ def test_a_full_cache_is_told(
     server: Server, repository: str, context_of: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(server, repository, {"a.pt": "a" * 2000}, lfs="*.pt")
-    monkeypatch.setattr("runner.cache.shutil.disk_usage", lambda path: SimpleNamespace(free=100))
+    monkeypatch.setattr("features.cache.shutil.disk_usage", lambda path: SimpleNamespace(free=100))
     error = failure(context_of("one"))
     assert error.exit.name == "prepare-no-space"
     assert "the cache volume has 100 free" in error.reason

@@ -17,8 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from features import mlflow
-from features.mlflow import api, tracker
-from runner import tracking as runner_tracking
+from features.mlflow import api, run, tracker
 from runner.context import Context
 
 from .conftest import UID
@@ -441,10 +440,9 @@ def test_an_attempt_that_does_not_come_to_train_closes_the_run_of_the_one_before
     changes = {"mlflow.trackingUri": server.url, "mlflow.experiment": config.experiment}
     mlflow.Tracker.start(config, info())
     wait_for(lambda: server.runs)
-    runner_tracking.close(make_context(changes, JOB_ATTEMPT="1", VC_TASK_INDEX="1"), "FAILED")
-    runner_tracking.close(make_context(changes), "FAILED")
+    run.close(make_context(changes), "FAILED")
     assert server.run["info"]["status"] == "RUNNING"
-    runner_tracking.close(make_context(changes, JOB_ATTEMPT="1"), "FAILED")
+    run.close(make_context(changes, JOB_ATTEMPT="1"), "FAILED")
     assert server.run["info"]["status"] == "FAILED"
     server.status = 503
-    runner_tracking.close(make_context(changes, JOB_ATTEMPT="1"), "FAILED")  # costs a warning
+    run.close(make_context(changes, JOB_ATTEMPT="1"), "FAILED")  # costs a warning

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from runner import checkout, lfs, prepare, rendezvous
+from features import gang as decisions
+from runner import checkout, lfs, prepare
 from runner.context import Context, Pinned
 from runner.errors import RunnerError
 from runner.git import Git
@@ -339,22 +340,22 @@ def test_rank_0_tells_its_commits_and_nobody_else_is_believed(make_context: Call
     zero.sources = {
         name: Pinned(source.repository, "main", str(index) * 40) for index, (name, source) in enumerate(sources.items())
     }
-    rendezvous.tell(zero, "commits", {name: asdict(pin) for name, pin in zero.sources.items()})
-    assert rendezvous.ask(one, "commits", rendezvous.parse_pins) == zero.sources
+    decisions.tell(zero, "commits", {name: asdict(pin) for name, pin in zero.sources.items()})
+    assert decisions.ask(one, "commits", decisions.parse_pins) == zero.sources
     later = gang(make_context, port=port, VC_TASK_INDEX="1", JOB_ATTEMPT="1")
-    error = refused(lambda: rendezvous.ask(later, "commits", rendezvous.parse_pins))
+    error = refused(lambda: decisions.ask(later, "commits", decisions.parse_pins))
     assert (error.exit.name, "another run or attempt" in error.reason) == ("peer-lost", True)
     for line in (b"", b"[]", b'{"run": 1, "decided": {}}', b"\xff\n"):
         with pytest.raises(OSError, match=r"."):
-            rendezvous.decision(one, "commits", line)
-    with pytest.raises(rendezvous.NotYetError):
-        rendezvous.decision(one, "checkpoint", json.dumps({"run": f"{one.uid}/0", "decided": {}}).encode())
+            decisions.decision(one, "commits", line)
+    with pytest.raises(decisions.NotYetError):
+        decisions.decision(one, "checkpoint", json.dumps({"run": f"{one.uid}/0", "decided": {}}).encode())
     zero.sources["model"] = Pinned(sources["model"].repository, "main", "--upload-pack=evil")
     with pytest.raises(OSError, match="no commit"):
-        rendezvous.parse_pins(one, {name: asdict(pin) for name, pin in zero.sources.items()})
+        decisions.parse_pins(one, {name: asdict(pin) for name, pin in zero.sources.items()})
 
 
 def test_the_service_s_name_must_lead_to_rank_0(make_context: Callable[..., Context]) -> None:
-    rendezvous.wait_for_service(gang(make_context, port="20000", POD_IP="127.0.0.1"))
-    elsewhere = refused(lambda: rendezvous.wait_for_service(gang(make_context, port="20000", POD_IP="10.9.9.9")))
+    decisions.wait_for_service(gang(make_context, port="20000", POD_IP="127.0.0.1"))
+    elsewhere = refused(lambda: decisions.wait_for_service(gang(make_context, port="20000", POD_IP="10.9.9.9")))
     assert (elsewhere.exit.name, "10.9.9.9" in elsewhere.reason) == ("peer-lost", True)

@@ -46,7 +46,9 @@ def test_a_pod_s_program_is_python_3_8_and_the_runner_needs_no_library(path: Pat
 
 
 def test_every_exit_code_is_used_and_every_used_one_exists() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in FILES.glob("runner/*.py"))
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in [*FILES.glob("runner/*.py"), *FILES.glob("features/*/*.py")]
+    )
     named = set(re.findall(r'"((?:[a-z]+-)+[a-z]+|stopped)"', text)) | {
         "prepare-unreachable",
         "publish-unreachable",

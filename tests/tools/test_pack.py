@@ -15,10 +15,30 @@ PROGRAMS = sorted(path for folder in ("runner", "features", "families") for path
 
 
 class Wordless(ast.NodeTransformer):
-    """Takes docstrings out of a tree, as Python itself does with -OO."""
+    """Takes docstrings and annotations other than of fields out of a tree."""
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
+        self.kept.update(map(id, fields))
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if id(node) in self.kept or node.value is None:
+            return node
+        return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
+
+    def __init__(self) -> None:
+        self.kept: set[int] = set()
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        return None if node.module in ("typing", "__future__") else node
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
         body = getattr(node, "body", None)
         if (
             isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
@@ -52,11 +72,11 @@ def test_a_packed_program_is_the_same_program_line_by_line(path: Path) -> None:
 def test_words_go_and_what_only_looks_like_them_stays() -> None:
     source = (
         '"""About."""\nx = "# not a comment"  # a comment\n\n\nclass E(Exception):\n    """Only words."""\n\n\n'
-        'def f():\n    """Words\n    in two lines."""\n    return """# kept"""\n'
+        'def f(a: int, b: "Dict[str, int]" = {}, *c: str) -> "List[int]":\n    """Words\n    in two lines."""\n    return """# kept"""\n'
     )
     packed = without_words(source)
     assert packed == (
-        '\nx = "# not a comment"\n\n\nclass E(Exception):\n    pass\n\n\ndef f():\n\n\n    return """# kept"""\n'
+        '\nx = "# not a comment"\n\n\nclass E(Exception):\n    pass\n\n\ndef f(a, b = {}, *c):\n\n\n    return """# kept"""\n'
     )
 
 

@@ -1,6 +1,7 @@
-"""The programs of the pod as a run's ConfigMap holds them: without comments and docstrings, every line where it was.
+"""The programs of the pod as a run's ConfigMap holds them: without comments, docstrings and the types of functions, every line
+where it was.
 
-A release carries what it renders, and a third of the runner is words for its readers. The chart includes the packed texts as they
+A release carries what it renders, and a third of the runner is words for its readers and checkers. The chart includes the packed texts as they
 are, indented already; a traceback's line numbers are still those of the sources.
 """
 
@@ -57,9 +58,15 @@ def _entry(key: str, path: Path) -> str:
 
 
 def without_words(source: str) -> str:
-    """Python without comments and docstrings, each statement on its own line as before."""
+    """Python without comments, docstrings and annotations of functions, each statement on its own line as before."""
     lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for begin, end in sorted(_annotations(tree), reverse=True):
+        line = lines[begin[0] - 1].encode()
+        if begin[0] == end[0]:  # columns count bytes
+            cut = line.rfind(b"->", 0, begin[1]) if line[: begin[1]].rstrip().endswith(b"->") else begin[1]
+            lines[begin[0] - 1] = (line[:cut].rstrip() + line[end[1] :]).decode()
+    for node in ast.walk(tree):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) or not node.body:
             continue
         first = node.body[0]
@@ -72,4 +79,35 @@ def without_words(source: str) -> str:
         if token.type == tokenize.COMMENT and not token.string.startswith("#!"):
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
+    for begin_line, end_line in _idle_imports("\n".join(lines) + "\n"):
+        lines[begin_line - 1 : end_line] = [""] * (end_line - begin_line + 1)
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _idle_imports(source: str) -> Iterator[tuple[int, int]]:
+    """The lines of imports that only annotations needed."""
+    tree = ast.parse(source)
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    annotated = any(isinstance(node, ast.AnnAssign) for node in ast.walk(tree))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module in ("typing", "__future__"):
+            idle = not annotated if node.module == "__future__" else used.isdisjoint(name.name for name in node.names)
+            if idle:
+                yield node.lineno, node.end_lineno or node.lineno
+
+
+def _annotations(tree: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """From where to where they go: of arguments and variables with their colon, of results without their arrow."""
+    # What a dataclass is made of stays.
+    fields = [node for part in ast.walk(tree) if isinstance(part, ast.ClassDef) for node in part.body]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and node.annotation:
+            yield (node.lineno, node.col_offset + len(node.arg.encode())), _end(node.annotation)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.returns:
+            yield (node.returns.lineno, node.returns.col_offset), _end(node.returns)
+        elif isinstance(node, ast.AnnAssign) and node.value and node not in fields:
+            yield _end(node.target), _end(node.annotation)
+
+
+def _end(node: ast.expr) -> tuple[int, int]:
+    return node.end_lineno or node.lineno, node.end_col_offset or node.col_offset

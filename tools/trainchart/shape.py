@@ -20,8 +20,10 @@ import jsonschema_rs
 
 from trainchart.files import Tree
 from trainchart.locate import Path
+from trainchart.render import CHART
 
 Schema = dict[str, Any]
+EDITOR_SCHEMA = CHART.parents[1] / "values" / "schema.json"
 _Kind = jsonschema_rs.ValidationErrorKind
 
 _WORDS = {
@@ -131,20 +133,20 @@ class _Explainer:
                     yield from self.error(inner)
                 return
         schemas = [self._resolved(branch) for branch in self._at(error.schema_path)]
-        yield Misfit(path, value, _is_not(value, schemas, self._examples(error.schema_path)))
+        yield Misfit(path, value, _is_not(value, schemas, self._examples(path)))
 
     def _message(self, error: jsonschema_rs.ValidationError, value: Any) -> str:
         kind = error.kind
         where = error.schema_path
         found = shown(value)
         if isinstance(kind, _Kind.Type):
-            return _is_not(value, [self._at(where[:-1])], self._examples(where))
+            return _is_not(value, [self._at(where[:-1])], self._examples(tuple(error.instance_path)))
         if isinstance(kind, _Kind.Minimum):
             return f"{found} is less than {_number(kind.limit)}"
         if isinstance(kind, _Kind.Maximum):
             return f"{found} is more than {_number(kind.limit)}"
         if isinstance(kind, _Kind.Pattern):
-            examples = self._examples(where)
+            examples = self._examples(tuple(error.instance_path))
             like = " or ".join(map(str, examples)) if examples else "what is expected"
             return f"{found} does not look like {like} (pattern {kind.pattern})"
         if isinstance(kind, _Kind.MaxLength):
@@ -185,15 +187,33 @@ class _Explainer:
             elif jsonschema_rs.is_valid(condition, self._values):
                 yield from self._keys(branch.get("then", {}), path)
 
-    def _examples(self, where: Sequence[str | int]) -> list[Any]:
-        """The examples of the nearest key above a place of the schema."""
-        for end in range(len(where), 0, -1):
-            node = self._at(where[:end])
-            if isinstance(node, dict) and "examples" in node:
-                return list(node["examples"])
-            if end > 1 and where[end - 2] == "properties":
+    def _examples(self, path: Path) -> list[Any]:
+        """The examples of the key at a path of the values, or of the map or list that it is an entry of."""
+        for end in range(len(path), 0, -1):
+            for declared in self._declared(path[:end]):
+                if "examples" in declared:
+                    return list(declared["examples"])
+            if isinstance(path[end - 1], str) and end < len(path):
                 break
         return []
+
+    def _declared(self, path: Path) -> list[Schema]:
+        """What the schema says of the value at a path."""
+        found = [self._schema]
+        for key in path:
+            found = [below for node in found for part in self._parts(node) for below in _entries(part, key)]
+        return found
+
+    def _parts(self, node: Schema) -> Iterator[Schema]:
+        """A schema with all that it is put together from."""
+        node = self._resolved(node)
+        yield node
+        for branch in (*node.get("anyOf", ()), *node.get("allOf", ())):
+            condition = branch.get("if")
+            if condition is None:
+                yield from self._parts(branch)
+            elif jsonschema_rs.is_valid(condition, self._values):
+                yield from self._parts(branch.get("then", {}))
 
     def _resolved(self, schema: Schema) -> Schema:
         reference = schema.get("$ref", "")
@@ -204,6 +224,17 @@ class _Explainer:
         for key in where:
             node = node[key]
         return node
+
+
+def _entries(schema: Schema, key: str | int) -> Iterator[Schema]:
+    """The schemas of an entry of a map or list."""
+    if isinstance(key, int):
+        candidates = [schema.get("items")]
+    elif key in schema.get("properties", {}):
+        candidates = [schema["properties"][key]]
+    else:
+        candidates = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
+    yield from (candidate for candidate in candidates if isinstance(candidate, dict))
 
 
 def _is_not(value: Any, schemas: list[Schema], examples: list[Any]) -> str:
@@ -262,5 +293,8 @@ def _number(limit: object) -> str:
 
 @cache
 def _load(schema_file: FilePath) -> tuple[Schema, jsonschema_rs.Validator]:
+    """The schema as it is explained, and its validator. The chart's own has its examples in the editors' copy of it."""
     schema = json.loads(schema_file.read_text(encoding="utf-8"))
-    return schema, jsonschema_rs.validator_for(schema)
+    is_ours = schema_file == CHART / "values.schema.json" and EDITOR_SCHEMA.is_file()
+    explained = json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8")) if is_ours else schema
+    return explained, jsonschema_rs.validator_for(schema)

@@ -6,10 +6,21 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, TypeAdapter
 
 from trainchart.values.accelerator import Accelerator
-from trainchart.values.base import Duration, ObjectName, Open, Quantity, Section
+from trainchart.values.base import (
+    Count,
+    Duration,
+    KeyName,
+    ObjectName,
+    Open,
+    Percent,
+    Quantity,
+    ResourceName,
+    Section,
+    Text,
+)
 from trainchart.values.families import FAMILIES
 from trainchart.values.sections import (
     Cache,
@@ -25,6 +36,8 @@ from trainchart.values.sections import (
     Tune,
     Workspace,
 )
+
+LINE = 120  # characters of a line of the schema
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -99,7 +112,21 @@ def schema(families: dict[str, type[Section]] | None = None, *, drop: Sequence[s
         "properties": {"global": shared},
         "additionalProperties": False,
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(document, drop)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_with_kinds(_tidy(document, drop))}
+
+
+_KINDS: dict[str, Any] = {
+    "text": Text,
+    "count": Count,
+    "percent": Percent,
+    "quantity": Quantity,
+    "duration": Duration,
+    "objectName": ObjectName,
+    "resourceName": ResourceName,
+    "keyName": KeyName,
+}
+"""Types that many keys have: the schema describes each once."""
+_WORDS = ("description", "examples")
 
 
 def _tidy(node: Any, drop: Sequence[str]) -> Any:
@@ -120,11 +147,45 @@ def _tidy(node: Any, drop: Sequence[str]) -> Any:
     return tidy
 
 
+def _with_kinds(document: dict[str, Any]) -> dict[str, Any]:
+    """References to the types of _KINDS, wherever they are written out."""
+    kinds = {name: _tidy(TypeAdapter(kind).json_schema(), ()) for name, kind in _KINDS.items()}
+    names = {json.dumps(kind, sort_keys=True): name for name, kind in kinds.items()}
+
+    def refer(node: Any) -> Any:
+        if isinstance(node, list):
+            return [refer(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        words = {key: node[key] for key in _WORDS if key in node}
+        name = names.get(json.dumps({key: value for key, value in node.items() if key not in words}, sort_keys=True))
+        if name:
+            return {"$ref": f"#/$defs/{name}", **words}
+        return {key: refer(value) for key, value in node.items()}
+
+    referring: dict[str, Any] = refer(document)
+    return {**referring, "$defs": {**kinds, **referring["$defs"]}}
+
+
+def _text(node: Any, indent: str = "") -> str:
+    """JSON with everything short on one line."""
+    line = json.dumps(node, ensure_ascii=False)
+    if len(indent) + len(line) <= LINE or not isinstance(node, (dict, list)) or not node:
+        return line
+    inner = indent + " "
+    if isinstance(node, list):
+        lines = [f"{inner}{_text(item, inner)}" for item in node]
+    else:
+        lines = [f"{inner}{json.dumps(key)}: {_text(value, inner)}" for key, value in node.items()]
+    begin, end = "[]" if isinstance(node, list) else "{}"
+    return f"{begin}\n" + ",\n".join(lines) + f"\n{indent}{end}"
+
+
 def schema_text(families: dict[str, type[Section]] | None = None) -> str:
     """The chart's `values.schema.json`: shape alone, for a copy of it is in every release."""
-    return json.dumps(schema(families, drop=["description"]), indent=1, ensure_ascii=False) + "\n"
+    return _text(schema(families, drop=["description", "examples"])) + "\n"
 
 
 def editor_schema_text() -> str:
     """`values/schema.json`: the same with every key described, for editors."""
-    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    return _text(schema()) + "\n"

@@ -36,6 +36,12 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- $features = append $features "s3" -}}
 {{- end -}}
 {{- end -}}
+{{- if gt (int .Run.values.replicas) 1 -}}
+{{- $features = append $features "gang" -}}
+{{- end -}}
+{{- if .Run.values.cache.claimName -}}
+{{- $features = append $features "cache" -}}
+{{- end -}}
 {{- if .Run.values.mlflow.trackingUri -}}
 {{- $features = append $features "mlflow" -}}
 {{- end -}}

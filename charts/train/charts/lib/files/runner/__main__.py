@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional
 
-from . import check, interrupts, lfs, log, result, settings, tracking
+from . import check, interrupts, lfs, log, result, settings
 from .context import Context
 from .errors import Interrupted, RunnerError
 from .export import export
@@ -31,7 +31,7 @@ class Run:
         self.home = home
         self.stage = ""
         self.context: Optional[Context] = None
-        self.tracker: Optional[tracking.Tracker] = None
+        self.tracker: Optional[Any] = None  # features.mlflow.run.Tracker
 
     def go(self) -> Dict[str, Any]:
         loaded = settings.load(self.home / "settings.json")
@@ -60,15 +60,19 @@ class Run:
         with self._stage("prepare") as outcome:
             outcome["bytes"] = prepare(context, family, partial(self._may_push, publisher))
             outcome["skipped"] = outcome["bytes"] is None
-        self.tracker = tracking.start(context)
+        if is_tracked(context):
+            from features.mlflow import run
+
+            self.tracker = run.start(context)
+        track = self.tracker.epoch if self.tracker else untracked
         with self._stage("train") as outcome:
             if loaded.tune.trials:
                 from features import tune
 
-                self.context = context = tune.search(context, family, self.tracker.epoch)
+                self.context = context = tune.search(context, family, track)
                 family = family.of(context)
             else:
-                outcome["skipped"] = not train(context, family, self.tracker.epoch)
+                outcome["skipped"] = not train(context, family, track)
         if context.rank > 0:
             return result.completed(context, None, {}, [])
         metrics = last_metrics(family)
@@ -145,8 +149,18 @@ def give_up(run: Run, error: RunnerError) -> int:
 def end_tracking(run: Run, status: str) -> None:
     if run.tracker:
         run.tracker.end(status)
-    elif run.context:
-        tracking.close(run.context, status)
+    elif run.context and is_tracked(run.context):
+        from features.mlflow import run as tracked
+
+        tracked.close(run.context, status)
+
+
+def is_tracked(context: Context) -> bool:
+    return bool(context.settings.mlflow.tracking_uri) and context.rank == 0
+
+
+def untracked(_epoch: int, _row: Dict[str, Any]) -> None:
+    """Where there is no server for it."""
 
 
 def unforeseen(error: Exception) -> RunnerError:

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, List
 
-from . import log, rendezvous
+from . import log
 from .context import Context
 from .errors import RunnerError
 from .family import Family
@@ -25,13 +25,17 @@ def choose(context: Context, family: Family, training: Any) -> bool:
     shared = context.settings.workspace.shared
     several = context.settings.topology.replicas > 1
     if context.rank > 0 and shared:
-        chosen = rendezvous.ask(context, "checkpoint", _told)
+        from features import gang
+
+        chosen = gang.ask(context, "checkpoint", _told)
     else:
         chosen = _newest(context, family, training) if shared else {}
         if not chosen:
             start_anew(context, training)
         if shared and several:
-            rendezvous.tell(context, "checkpoint", chosen)
+            from features import gang
+
+            gang.tell(context, "checkpoint", chosen)
     context.output.mkdir(parents=True, exist_ok=True)
     if chosen:
         context.resume_from = context.output / chosen["checkpoint"]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
-from . import cache, checkout, lfs, log, rendezvous
+from . import checkout, lfs, log
 from .context import Context, Pinned
 from .errors import RunnerError
 from .family import Family
@@ -26,12 +26,16 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
     git = Git(context)
     apart = settings.topology.replicas > 1 and not settings.workspace.shared and bool(settings.sources)
     if apart and context.rank > 0:
-        context.sources = rendezvous.ask(context, "commits", rendezvous.parse_pins)
+        from features import gang
+
+        context.sources = gang.ask(context, "commits", gang.parse_pins)
     with context.workspace.lock():
         if not apart or context.rank == 0:
             context.sources = pin(context, git)
         if apart and context.rank == 0:
-            rendezvous.tell(context, "commits", {name: asdict(pinned) for name, pinned in context.sources.items()})
+            from features import gang
+
+            gang.tell(context, "commits", {name: asdict(pinned) for name, pinned in context.sources.items()})
         if context.rank == 0:
             may_push()
         there = all(context.source_path(name).exists() for name in settings.sources)  # a link may lead nowhere by now
@@ -54,6 +58,7 @@ def depends_on(context: Context) -> Any:
     return {
         "settings": asdict(context.settings)["sources"],
         "pinned": {name: asdict(pinned) for name, pinned in context.sources.items()},
+        "train": context.train,  # which the family's probe has held the data against
     }
 
 
@@ -92,6 +97,8 @@ def place(context: Context, git: Git, name: str, source: Source) -> int:
         return _link(target, _mounted(name, source))
     fill = partial(_fetch, context, git, name, source)
     if source.cached and context.settings.cache.path:
+        from features import cache
+
         return _link(target, cache.entry(context.settings.cache, f"{name}.cached", pinned, fill))
     if target.is_symlink():
         target.unlink()

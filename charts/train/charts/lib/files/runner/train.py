@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from . import checkpoint, log, process, rendezvous
+from . import checkpoint, log, process
 from .context import Context
 from .errors import RunnerError
 from .family import Family
@@ -80,7 +80,9 @@ def train(context: Context, family: Family, track: Track) -> bool:
     if context.workspace.is_marked("train", depends_on(context)):
         return False
     if context.settings.topology.replicas > 1:
-        context.master_ip = rendezvous.wait_for_service(context)
+        from features import gang
+
+        context.master_ip = gang.wait_for_service(context)
     finished = checkpoint.choose(context, family, depends_on(context))
     if not finished:
         run_trainer(context, family, track)

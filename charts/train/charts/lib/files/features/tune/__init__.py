@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List
 
-from runner import checkpoint, log, process, rendezvous, train
+from runner import checkpoint, log, process, train
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.family import Family
@@ -115,7 +115,9 @@ def _begin(context: Context, study: Study) -> None:
     """Rank 0 opens the search of this very training, or a new one, before any other rank asks."""
     training = train.depends_on(context)
     if context.rank > 0:
-        rendezvous.ask(context, "search", lambda _, told: told)
+        from features import gang
+
+        gang.ask(context, "search", lambda _, told: told)
         return
     if not study.journal.exists() or not checkpoint.is_of(context, training):
         checkpoint.start_anew(context, training)
@@ -124,7 +126,9 @@ def _begin(context: Context, study: Study) -> None:
         log.event("resume", trials=",".join(map(str, lost)), reason="their pods went away; they are run again")
         context.resumed = {"trials": lost}
     if context.settings.topology.replicas > 1:
-        rendezvous.tell(context, "search", {"open": True})
+        from features import gang
+
+        gang.tell(context, "search", {"open": True})
 
 
 def _work(context: Context, family: Family, study: Study, track: train.Track) -> None:

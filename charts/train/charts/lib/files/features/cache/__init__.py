@@ -13,11 +13,11 @@ import shutil
 from pathlib import Path
 from typing import Callable
 
-from . import log
-from .context import Pinned
-from .errors import RunnerError
-from .settings import Cache
-from .workspace import Room, locked
+from runner import log
+from runner.context import Pinned
+from runner.errors import RunnerError
+from runner.settings import Cache
+from runner.workspace import Room, locked
 
 
 def entry(cache: Cache, key: str, pinned: Pinned, fill: Callable[[Path, Room], int]) -> Path:

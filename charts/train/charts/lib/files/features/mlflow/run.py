@@ -1,4 +1,4 @@
-"""Experiment tracking, where the run has a server for it; nothing it does can cost the training."""
+"""A run of the chart as a run of MLflow; nothing of it can cost the training. From rank 0 only."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
 
-from . import log
-from .context import Context
+from features import mlflow
+from runner import log
+from runner.context import Context
 
 LONGEST = 500  # characters of a parameter
 
 
 class Tracker:
-    """One run of the tracking server per release. Without a server it does nothing."""
+    """One run of the tracking server per release; where it could not even be begun, nothing."""
 
     def __init__(self, inner: Optional[Any] = None, artifacts: Optional[Path] = None) -> None:
         self._inner = inner
@@ -35,11 +36,6 @@ class Tracker:
 
 
 def start(context: Context) -> Tracker:
-    """From rank 0 only."""
-    if not _is_wanted(context):
-        return Tracker()
-    from features import mlflow
-
     try:
         inner = mlflow.Tracker.start(
             _config(context),
@@ -59,18 +55,12 @@ def start(context: Context) -> Tracker:
 
 def close(context: Context, status: str) -> None:
     """For an attempt that ends before it would train: what an attempt before it has left RUNNING ends with it."""
-    if not _is_wanted(context) or context.attempt == 0:
+    if context.attempt == 0:
         return
-    from features import mlflow
-
     try:
         mlflow.close(_config(context), context.uid, status)
     except Exception as error:
         log.event("warning", reason=f"the run may still be RUNNING for its tracking: {type(error).__name__}: {error}")
-
-
-def _is_wanted(context: Context) -> bool:
-    return bool(context.settings.mlflow.tracking_uri) and context.rank == 0
 
 
 def _config(context: Context) -> Any:

@@ -9,9 +9,9 @@ import threading
 import time
 from typing import Any, Callable, Dict, TypeVar
 
-from . import log
-from .context import COMMIT, Context, Pinned
-from .errors import RunnerError
+from runner import log
+from runner.context import COMMIT, Context, Pinned
+from runner.errors import RunnerError
 
 _T = TypeVar("_T")
 
