@@ -39,8 +39,7 @@ def configure(context: Context) -> None:
 
 
 def train_arguments(context: Context) -> List[str]:
-    """The program that LLaMA-Factory starts under torchrun itself."""
-    return ["-m", "llamafactory.launcher", str(context.output / "train.yaml")]
+    return [str(Path(__file__).with_name("start.py")), str(context.output / "train.yaml")]
 
 
 def train_environment(context: Context) -> Dict[str, str]:  # noqa: ARG001 - the hook's signature
