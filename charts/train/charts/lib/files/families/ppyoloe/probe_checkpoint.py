@@ -1,0 +1,39 @@
+"""Can PaddleDetection resume from this snapshot? Argument: {"path", "train"}. A half-written file cannot be loaded."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict
+
+
+def probe(path: str, train: Dict[str, Any]) -> Dict[str, Any]:
+    import paddle
+
+    snapshot, epoch = Path(path), 0
+    parts = [snapshot.with_suffix(".pdparams"), snapshot]
+    average = snapshot.with_suffix(".pdema")
+    try:
+        for part in [*parts, *([average] if average.is_file() else [])]:
+            state = paddle.load(str(part))
+            if part == snapshot:
+                epoch = int(state["last_epoch"])
+        if snapshot.stem == "model_final":
+            best(snapshot.parent)
+    except Exception as error:  # whatever the pickle of a torn file makes of itself
+        return {"ok": False, "reason": f"it cannot be loaded: {type(error).__name__}: {error}", "fix": "none is needed"}
+    return {"ok": True, "epoch": epoch, "finished": snapshot.stem == "model_final" and epoch >= int(train["epochs"])}
+
+
+def best(folder: Path) -> None:
+    """The evaluation after the last epoch writes best_model: one that is torn must be written again, by the epoch before."""
+    import paddle
+
+    if (folder / "best_model.pdparams").is_file():
+        for part in (".pdparams", ".pdopt"):
+            paddle.load(str(folder / f"best_model{part}"))
+
+
+if __name__ == "__main__":
+    print(json.dumps(probe(**json.loads(sys.argv[1]))))

@@ -1,0 +1,28 @@
+"""PP-YOLOE: one process and two nodes, a training that is killed, and wrong input."""
+
+from __future__ import annotations
+
+from e2e.cases import SHARED, Case
+from e2e.fixtures import ppyoloe
+
+RESULTS = "ppyoloe-trained"
+EPOCHS = 4  # of the run that is killed
+
+_URL = "https://gitea.git.svc:3000/team"
+
+CASE = Case(
+    image="train-cpu-paddle",
+    sources={
+        "ppyoloe": ppyoloe.model_repository,
+        "shapes-coco": ppyoloe.dataset_repository,
+        "shapes-coco-broken": ppyoloe.broken_repository,
+    },
+    results=(RESULTS,),
+    runs={
+        "happy": {},
+        "killed": {**SHARED, "replicas": 2, "retries": 1, "train": {"epochs": EPOCHS, "evaluate": False}},
+        "no-config": {"train": {"config": "configs/ppyoloe/ppyoloe_crn_z.yml"}},
+        "unknown-option": {"train": {"options": {"TrainRaeder.batch_size": 2}}},
+        "broken-record": {"dataset": {"repository": f"{_URL}/shapes-coco-broken.git"}},
+    },
+)
