@@ -265,5 +265,6 @@ def _write(path: Path, content: Any) -> None:
 def _link(path: Path, target: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.uname().nodename}")
+    scratch.unlink(missing_ok=True)  # of an attempt that was killed right here
     scratch.symlink_to(target)
     scratch.replace(path)
