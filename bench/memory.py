@@ -15,7 +15,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,14 +66,27 @@ def main() -> int:
         return 0
     worst = 0.0
     print(f"{'model':<27}{'part':<13}{'measured':>12}{'estimated':>12}{'ratio':>7}")
-    for case in [*TEST_MODELS, *SMALL, *(LARGE if options.all else [])]:
-        for part, found, expected in compare(case):
-            ratio = expected / found
-            print(f"{case!s:<27}{part:<13}{found / 1e6:>9.2f} MB{expected / 1e6:>9.2f} MB{ratio:>7.3f}")
-            if part in ("parameters", "optimizer"):
-                worst = max(worst, abs(ratio - 1))
+    for name, part, found, expected in rows(options.all):
+        ratio = expected / found
+        print(f"{name:<27}{part:<13}{found / 1e6:>9.2f} MB{expected / 1e6:>9.2f} MB{ratio:>7.3f}")
+        if part in ("parameters", "optimizer"):
+            worst = max(worst, abs(ratio - 1))
     print(f"parameters and optimizer: off by {worst:.1%} at most (allowed: {TOLERANCE:.0%})")
     return int(worst > TOLERANCE)
+
+
+def rows(everything: bool) -> Iterator[tuple[str, str, int, int]]:
+    """Model, part, measured and estimated bytes."""
+    import memory_llm  # here: this file alone runs in the container
+
+    for case in [*TEST_MODELS, *SMALL, *(LARGE if everything else [])]:
+        for part, found, expected in compare(case):
+            yield str(case), part, found, expected
+    if not has_image(memory_llm.IMAGE):
+        print(f"skipped: Docker has no image {memory_llm.IMAGE}; make e2e-all builds it")
+        return
+    for size, kind in [*memory_llm.TEST_MODELS, *memory_llm.SMALL]:
+        yield from memory_llm.compare(size, kind)
 
 
 def compare(case: Case) -> list[tuple[str, int, int]]:
@@ -95,8 +108,11 @@ def unavailable() -> str | None:
     """Why nothing can be measured here, if so."""
     if not shutil.which("docker"):
         return "there is no Docker here"
-    found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
-    return None if found.returncode == 0 else f"Docker has no image {IMAGE}, or does not run; make setup builds it"
+    return None if has_image(IMAGE) else f"Docker has no image {IMAGE}, or does not run; make setup builds it"
+
+
+def has_image(name: str) -> bool:
+    return subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode == 0
 
 
 def measure(case: Case) -> dict[str, int]:

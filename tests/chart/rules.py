@@ -10,6 +10,7 @@ from trainchart.files import Tree, load_values
 NVIDIA = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/nvidia.yaml")
 HAMI = load_values(ROOT / "values/yolov5.yaml")
 CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
+HALF = load_values(ROOT / "values/llm-sft.yaml", ROOT / "values/accelerators/cpu.yaml")
 CUSTOM = load_values(ROOT / "values/custom.yaml")
 
 
@@ -34,6 +35,12 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {
+    "half precision on cpu": Rule(
+        HALF,
+        broken={"train": {"fp16": True}},
+        kept={"train": {"fp16": False}},
+        message="train.fp16: is true, and profile cpu has no device for it; set it to false",
+    ),
     "cores on a profile without": Rule(
         NVIDIA,
         broken={"accelerator": {"corePercent": 50}},

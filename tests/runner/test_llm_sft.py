@@ -85,7 +85,7 @@ def test_the_configuration_is_the_values(hooks: ModuleType, context: Callable[..
     }  # fmt: skip
     assert found == {**found, **wanted}
     assert not {"overwrite_output_dir", "resume_from_checkpoint", "deepspeed", "ddp_backend"} & found.keys()
-    assert hooks.train_arguments(made) == ["-m", "llamafactory.launcher", str(made.output / "train.yaml")]
+    assert [Path(word).name for word in hooks.train_arguments(made)] == ["start.py", "train.yaml"]
 
 
 def test_nothing_of_lora_or_of_a_validation_is_set_without_them(

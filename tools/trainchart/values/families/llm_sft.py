@@ -116,7 +116,7 @@ class Geometry:
 
 # config.json of the Qwen3 models. Others of the same size differ little in what an estimate needs.
 _QWEN3 = 151_936
-_SIZES = {
+SIZES = {
     "tiny": Geometry(32, 2, 4, 2, 8, 64, 400, True),  # what the end-to-end tests train
     "0.6B": Geometry(1024, 28, 16, 8, 128, 3072, _QWEN3, True),
     "1.7B": Geometry(2048, 28, 16, 8, 128, 6144, _QWEN3, True),
@@ -179,7 +179,7 @@ def estimate(train: Mapping[str, Any], layout: Layout) -> Estimate:
 
 def _model(size: str) -> tuple[Geometry, int]:
     """The geometry that comes nearest to a size, and its parameters."""
-    for name, geometry in _SIZES.items():
+    for name, geometry in SIZES.items():
         if name.lower() == size.lower():
             return geometry, geometry.parameters
     match = _SIZE.fullmatch(size)
@@ -188,7 +188,7 @@ def _model(size: str) -> tuple[Geometry, int]:
         raise EstimateError(
             f"train.modelSize: '{size}' does not say how large the model is; write it such as 0.6B or 500M"
         )
-    nearest = min(list(_SIZES.values())[1:], key=lambda geometry: abs(log(total / geometry.parameters)))
+    nearest = min(list(SIZES.values())[1:], key=lambda geometry: abs(log(total / geometry.parameters)))
     return nearest, total
 
 

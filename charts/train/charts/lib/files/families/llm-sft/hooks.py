@@ -39,8 +39,7 @@ def configure(context: Context) -> None:
 
 
 def train_arguments(context: Context) -> List[str]:
-    """The program that LLaMA-Factory starts under torchrun itself."""
-    return ["-m", "llamafactory.launcher", str(context.output / "train.yaml")]
+    return [str(Path(__file__).with_name("start.py")), str(context.output / "train.yaml")]
 
 
 def train_environment(context: Context) -> Dict[str, str]:  # noqa: ARG001 - the hook's signature
@@ -266,5 +265,6 @@ def _write(path: Path, content: Any) -> None:
 def _link(path: Path, target: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.uname().nodename}")
+    scratch.unlink(missing_ok=True)  # of an attempt that was killed right here
     scratch.symlink_to(target)
     scratch.replace(path)
