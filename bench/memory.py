@@ -221,7 +221,10 @@ def ppyoloe(name: str, classes: int, batch: int, edge: int) -> dict[str, int]:
     }
     merge_config(
         {
-            **{"num_classes": classes, "norm_type": "bn", "depth_mult": depth, "width_mult": width},
+            "num_classes": classes,
+            "norm_type": "bn",
+            "depth_mult": depth,
+            "width_mult": width,
             "YOLOv3": {
                 "backbone": "CSPResNet",
                 "neck": "CustomCSPPAN",
@@ -251,9 +254,13 @@ def ppyoloe(name: str, classes: int, batch: int, edge: int) -> dict[str, int]:
         return tensor
 
     data = {
-        **{"image": paddle.rand([batch, 3, edge, edge]), "epoch_id": 0, "scale_factor": paddle.ones([batch, 2])},
-        **{"gt_class": paddle.zeros([batch, 1, 1], "int32"), "pad_gt_mask": paddle.ones([batch, 1, 1])},
-        **{"gt_bbox": paddle.to_tensor([[[20.0, 20.0, 90.0, 100.0]]] * batch), "im_shape": paddle.ones([batch, 2])},
+        "image": paddle.rand([batch, 3, edge, edge]),
+        "epoch_id": 0,
+        "scale_factor": paddle.ones([batch, 2]),
+        "gt_class": paddle.zeros([batch, 1, 1], "int32"),
+        "pad_gt_mask": paddle.ones([batch, 1, 1]),
+        "gt_bbox": paddle.to_tensor([[[20.0, 20.0, 90.0, 100.0]]] * batch),
+        "im_shape": paddle.ones([batch, 2]),
     }
     model.train()
     with paddle.autograd.saved_tensors_hooks(keep, lambda tensor: tensor):
