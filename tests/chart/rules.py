@@ -219,6 +219,12 @@ RULES: dict[str, Rule] = {
         },
         message='mlflow.secretName: is "mlflow", and nothing says which of its keys to use; set mlflow.tokenKey, or userKey and passwordKey',
     ),
+    "a search of what cannot be tuned": Rule(
+        HALF,
+        broken={"tune": SEARCH},
+        kept={"tune": {**SEARCH, "trials": 0}},
+        message="tune.trials: is 4, and family llm-sft cannot be tuned; set it to 0",
+    ),
     "a search without a metric": Rule(
         HAMI,
         broken={"tune": {"trials": 4, "space": LR}},

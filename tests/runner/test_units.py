@@ -282,6 +282,14 @@ LOST = "[rank1]: RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:5
         (1, 1, ["RuntimeError: DataLoader worker (pid 1) is killed by signal: Killed."], True, "train-out-of-memory"),
         (1, -9, [], False, "train-killed"),
         (2, 1, [*TORCHRUN, "traceback : Signal 11 (SIGSEGV) received by PID 7"], False, "train-killed"),
+        (2, 247, ["LAUNCH INFO 2026-11-24 15:56:44,809 Exit code -9"], False, "train-killed"),
+        (
+            2,
+            1,
+            ["RuntimeError: [/gloo/transport/tcp/pair.cc:587] TIMEOUT self_rank = 0 pair_rank = 1"],
+            False,
+            "peer-lost",
+        ),
     ],
 )
 def test_the_end_of_a_trainer_is_judged(

@@ -23,9 +23,10 @@ Track = Callable[[int, Dict[str, Any]], None]  # gets every finished epoch with 
 _EXCEPTION = re.compile(r"(?:\[rank\d+\]:\s*)?((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit|Timeout)(?::.*)?)$")
 _PEER_LOST = re.compile(
     r"Connection (reset|closed) by peer|Broken pipe|DistNetworkError|DistStoreError|Rendezvous\w*Error|client socket has (failed|timed out)"
-    r"|[Tt]imed out waiting|[Ss]ocket [Tt]imeout|remote process exited|NCCL.*(remote|network) error|ncclRemoteError|Gloo connectFullMesh"
+    r"|[Tt]imed out waiting|[Ss]ocket [Tt]imeout|remote process exited|NCCL.*(remote|network) error|ncclRemoteError|Gloo connectFullMesh|gloo/transport/"
 )
-_WORKER_SIGNAL = re.compile(r"Signal (\d+) \((SIG\w+)\) received by PID")
+# What launchers say of a worker that a signal killed; their own exit code does not tell.
+_WORKER_SIGNAL = re.compile(r"Signal \d+ \((SIG\w+)\) received by PID|LAUNCH INFO .*Exit code -(\d+)$")
 
 
 class Progress:
@@ -183,7 +184,7 @@ def judge(context: Context, done: process.Finished, out_of_memory: bool) -> Opti
             "raise resources.limits.memory, or lower the batch size or workers",
         )
     if done.code < 0 or killed:
-        signal = killed.group(2) if killed else f"signal {-done.code}"
+        signal = (killed.group(1) or f"signal {killed.group(2)}") if killed else f"signal {-done.code}"
         return RunnerError(
             "train-killed",
             f"the trainer was killed by {signal}",

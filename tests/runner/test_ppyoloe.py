@@ -1,0 +1,235 @@
+"""The PP-YOLOE family's hooks and the probes that need no PaddlePaddle."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from runner.context import Context
+from runner.errors import FamilyError
+
+from .conftest import FILES
+
+FOLDER = FILES / "families" / "ppyoloe"
+TRAIN: dict[str, Any] = {
+    "config": "configs/ppyoloe_crn_s.yml",
+    "epochs": 4,
+    "batchSize": 2,
+    "workers": 2,
+    "learningRate": None,
+    "logInterval": 1,
+    "snapshotInterval": 1,
+    "pretrainWeights": "",
+    "trainImages": "train",
+    "trainAnnotations": "train.json",
+    "evalImages": "val",
+    "evalAnnotations": "val.json",
+    "evaluate": False,
+    "amp": False,
+    "options": {},
+}
+ONE = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "area": 12, "iscrowd": 0}
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("ppyoloe_hooks", FOLDER / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def make(make_context: Callable[..., Context]) -> Callable[..., Context]:
+    def go(changes: dict[str, Any] | None = None, **train: Any) -> Context:
+        context = make_context({"train": {**TRAIN, **train}, **(changes or {})})
+        context.output.mkdir(parents=True, exist_ok=True)
+        context.dataset.mkdir(parents=True, exist_ok=True)
+        (context.dataset / "val.json").write_text(json.dumps({"categories": [{"id": 1}, {"id": 2}]}))
+        return context
+
+    return go
+
+
+def pairs(argv: list[str]) -> dict[str, str]:
+    """Those of the one -o."""
+    assert argv.count("-o") == 1
+    after = argv[argv.index("-o") + 1 :]
+    return dict(word.split("=", 1) for word in after if "=" in word)
+
+
+def test_one_o_has_all_pairs_and_the_user_s_come_last(hooks: ModuleType, make: Callable[..., Context]) -> None:
+    argv = hooks.train_arguments(make(learningRate=0.01, options={"epoch": 7, "TrainReader.shuffle": False}))
+    found = pairs(argv)
+    assert (found["use_gpu"], found["worker_num"], found["TrainReader.batch_size"]) == ("false", "2", "2")
+    assert (found["epoch"], found["TrainReader.shuffle"], found["LearningRate.base_lr"]) == ("7", "false", "0.01")
+    assert found["pretrain_weights"] == ""  # or the configuration's own would be downloaded
+    assert "--eval" not in argv
+    assert "--eval" in hooks.train_arguments(make(evaluate=True))
+
+
+def test_a_resumed_training_is_given_its_snapshot(hooks: ModuleType, make: Callable[..., Context]) -> None:
+    context = make()
+    context.resume_from = context.output / "train" / "0.pdopt"
+    argv = hooks.train_arguments(context)
+    assert argv[argv.index("-r") + 1] == str(context.output / "train" / "0")
+
+
+def test_settings_of_three_levels_are_in_the_generated_configuration(
+    hooks: ModuleType, make: Callable[..., Context]
+) -> None:
+    yaml = pytest.importorskip("yaml")
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
+        pass
+
+    Loader.add_multi_constructor("!", lambda loader, tag, node: {"!": tag, **loader.construct_mapping(node, deep=True)})
+    context = make(options={"A.b.c": 1, "A.b.d": [2], "A.e": 3})
+    hooks.configure(context)
+    found = yaml.load((context.output / "train.yml").read_text(), Loader=Loader)
+    assert found["A"] == {"b": {"c": 1, "d": [2]}}
+    assert found["_BASE_"] == [str(context.model / "configs/ppyoloe_crn_s.yml")]
+    assert found["num_classes"] == 2  # as the dataset has
+    assert (found["TrainDataset"]["!"], found["TrainDataset"]["anno_path"]) == ("COCODataSet", "train.json")
+    given = pairs(hooks.train_arguments(context))
+    assert given["A.e"] == "3"
+    assert "A.b.c" not in given
+    (context.dataset / "val.json").write_text("{}")
+    with pytest.raises(FamilyError, match=r"val\.json cannot be read"):
+        hooks.configure(context)
+
+
+def test_several_nodes_meet_at_the_address_of_rank_0(hooks: ModuleType, make: Callable[..., Context]) -> None:
+    assert hooks.launch(make()) == []
+    context = make({"topology.replicas": 2})
+    context.rank, context.master_ip, context.own_ip = 1, "10.0.0.7", "10.0.0.8"
+    line = hooks.launch(context)
+    assert line[:2] == ["-m", "paddle.distributed.launch"]
+    options = dict(zip(line[2::2], line[3::2], strict=True))
+    assert (options["--master"], options["--nnodes"], options["--rank"]) == ("10.0.0.7:23456", "2", "1")
+    assert options["--log_dir"] == str(context.output / "log" / "1")  # not another node's, on one workspace
+    environment = hooks.train_environment(context)
+    assert (environment["PADDLE_DISTRI_BACKEND"], environment["POD_IP"]) == ("gloo", "10.0.0.8")
+
+
+def test_several_devices_are_named(hooks: ModuleType, make: Callable[..., Context]) -> None:
+    context = make({"topology.processes": 2, "accelerator.backend": "cuda", "accelerator.count": 2})
+    assert hooks.launch(context)[-2:] == ["--devices", "0,1"]
+    assert pairs(hooks.train_arguments(context))["use_gpu"] == "true"
+    assert "PADDLE_DISTRI_BACKEND" not in hooks.train_environment(context)
+
+
+def test_metrics_of_an_epoch_are_its_losses_and_its_evaluation(hooks: ModuleType, make: Callable[..., Context]) -> None:
+    context = make()
+    assert hooks.metrics(context) == []
+    (context.output / "metrics.jsonl").write_text(
+        '{"epoch": 1, "loss": 4}\n{"epoch": 1, "bbox/mAP": 0.1}\n{"epoch": 1, "loss": 3}\n{"epoch": 2, "loss": 2}\n{"epo'
+    )
+    # The first epoch was repeated after a resume: what was found of it before is not its any more.
+    assert hooks.metrics(context) == [{"epoch": 1, "loss": 3}, {"epoch": 2, "loss": 2}]
+
+
+def test_only_whole_snapshots_are_resumed_from_and_two_are_kept(
+    hooks: ModuleType, make: Callable[..., Context]
+) -> None:
+    context = make()
+    assert hooks.checkpoints(context) == []
+    folder = context.output / "train"
+    folder.mkdir()
+    for number in (0, 1, 2, 10):
+        for part in ("pdparams", "pdema", "pdopt"):
+            (folder / f"{number}.{part}").touch()
+    (folder / "10.pdopt").unlink()  # it is written last
+    assert [path.name for path in hooks.checkpoints(context)] == ["2.pdopt", "1.pdopt", "0.pdopt"]
+    assert [path.name for path in hooks.stale(context)] == ["0.pdema", "0.pdopt", "0.pdparams"]
+
+
+def test_the_best_weights_are_exported_else_the_last(hooks: ModuleType, make: Callable[..., Context]) -> None:
+    context = make()
+    with pytest.raises(FamilyError, match=r"model_final\.pdparams"):
+        hooks.export_arguments(context)
+    (context.output / "model_final.pdparams").touch()  # PaddleDetection 2.8 has no folder of the configuration's name
+    assert pairs(hooks.export_arguments(context))["weights"] == str(context.output / "model_final")
+    (context.output / "best_model.pdparams").touch()
+    assert pairs(hooks.export_arguments(context))["weights"] == str(context.output / "best_model")
+
+
+def probe(model: Path, dataset: Path, **train: Any) -> dict[str, Any]:
+    argument = {"model": str(model), "dataset": str(dataset), "train": {**TRAIN, **train}}
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "probe_dataset.py"), json.dumps(argument)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    pytest.importorskip("yaml")
+    folder = tmp_path / "model"
+    for name in ("tools/train.py", "tools/export_model.py", "configs/base.yml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("a: 1\n")
+    (folder / TRAIN["config"]).write_text("_BASE_: [base.yml]\nTrainDataset: !COCODataSet {image_dir: x}\n")
+    return folder
+
+
+def write_dataset(folder: Path, annotations: list[dict[str, Any]]) -> None:
+    images = [{"id": number, "file_name": f"{number}.jpg"} for number in (1, 2)]
+    described = {"images": images, "annotations": annotations, "categories": [{"id": 1}]}
+    for part in ("train", "val"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        for image in images:
+            (folder / part / str(image["file_name"])).touch()
+        (folder / f"{part}.json").write_text(json.dumps(described))
+
+
+def test_a_configuration_that_is_not_there_is_named(model: Path, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data", [ONE])
+    assert probe(model, tmp_path / "data") == {"ok": True}
+    assert "has no file configs/no.yml" in probe(model, tmp_path / "data", config="configs/no.yml")["reason"]
+    (model / "configs" / "base.yml").unlink()
+    assert "configs/base.yml, which configs/ppyoloe_crn_s.yml names" in probe(model, tmp_path / "data")["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image_id": 9}, "annotation 5: image_id 9"),
+        ({"category_id": 3}, "annotation 5: category_id 3"),
+        ({"bbox": [1, 2, 0, 4]}, "annotation 5: bbox [1, 2, 0, 4] has no area"),
+        ({"bbox": [1, 2]}, "annotation 5: bbox [1, 2] is not four numbers"),
+        ({"area": None}, "annotation 5: has no area"),
+    ],
+)
+def test_one_broken_annotation_among_many_is_named(
+    change: dict[str, Any], words: str, model: Path, tmp_path: Path
+) -> None:
+    write_dataset(tmp_path / "data", [{**ONE, "id": number, **(change if number == 5 else {})} for number in range(9)])
+    reason = probe(model, tmp_path / "data")["reason"]
+    assert reason.startswith("train.trainAnnotations: train.json: ")
+    assert words in reason
+
+
+def test_what_would_be_downloaded_is_refused(model: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_dataset(data, [ONE])
+    assert "is a URL" in probe(model, data, pretrainWeights="https://example.com/a.pdparams")["reason"]
+    assert "no file weights/a.pdparams" in probe(model, data, pretrainWeights="weights/a")["reason"]
+    (data / "train" / "2.jpg").unlink()
+    assert "image 2: train/2.jpg does not exist" in probe(model, data)["reason"]
+    (data / "train.json").unlink()
+    assert "train.trainAnnotations: the dataset has no file 'train.json'" in probe(model, data)["reason"]
