@@ -10,6 +10,7 @@ from trainchart.files import Tree, load_values
 NVIDIA = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/nvidia.yaml")
 HAMI = load_values(ROOT / "values/yolov5.yaml")
 CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
+LLM = load_values(ROOT / "values/llm-sft.yaml")
 HALF = load_values(ROOT / "values/llm-sft.yaml", ROOT / "values/accelerators/cpu.yaml")
 CUSTOM = load_values(ROOT / "values/custom.yaml")
 
@@ -220,7 +221,7 @@ RULES: dict[str, Rule] = {
         message='mlflow.secretName: is "mlflow", and nothing says which of its keys to use; set mlflow.tokenKey, or userKey and passwordKey',
     ),
     "a search of what cannot be tuned": Rule(
-        HALF,
+        LLM,
         broken={"tune": SEARCH},
         kept={"tune": {**SEARCH, "trials": 0}},
         message="tune.trials: is 4, and family llm-sft cannot be tuned; set it to 0",
