@@ -89,8 +89,10 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
 
 
 def checkpoints(context: Context) -> List[Path]:
+    """As they were written, newest first: every epoch last.pt and then epochN.pt, which counts from 0; at the end last.pt again."""
     weights = context.output / "train" / "weights"
-    return [path for path in (weights / "last.pt", *_by_epoch(weights)) if path.is_file()]
+    found = [*_by_epoch(weights), weights / "last.pt"]
+    return sorted(filter(Path.is_file, found), key=lambda path: -path.stat().st_mtime_ns)
 
 
 def stale(context: Context) -> List[Path]:
