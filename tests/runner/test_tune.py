@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from features import tune
+from runner.context import Context
+
 from .conftest import Ended, Server, finish, push
 
 HOOKS = """
@@ -237,3 +240,17 @@ def test_other_hyper_parameters_are_held_against_the_sources_again(
     ended = run(home(trials=1, space={"rl": {"choices": [1]}}))
     assert ended.code == 30
     assert "tune.space: what is that?" in ended.last
+
+
+def test_every_trial_is_tracked_once_whichever_pod_it_ran_in(make_context: Callable[..., Context]) -> None:
+    search = {"trials": 2, "metric": "score", "goal": "maximize", "space": {"lr": {"choices": [0.1]}}}
+    context = make_context({"tune": search})
+    context.output.mkdir(parents=True)
+    rows: list[tuple[int, dict[str, float]]] = []
+    other = tune.Study(context, lambda *_: None)
+    mine = tune.Study(context, lambda number, row: rows.append((number, row)))
+    other.call("begin")
+    other.call("tell", number=other.call("ask")["number"], state="complete", value=0.5)
+    mine.call("tell", number=mine.call("ask")["number"], state="failed", value=None)
+    mine.call("status")
+    assert rows == [(0, {"trial/value": 0.5})]

@@ -74,6 +74,9 @@ def test_a_trial_s_hyper_parameters_come_after_those_of_the_file(
     hooks.configure(context)
     file = context.output / "hyperparameters.yaml"
     assert yaml.safe_load(file.read_text()) == {"lr0": 0.5, "momentum": 0.9}
+    context.hyperparameters = {"lr0": 1e-05}
+    hooks.configure(context)
+    assert yaml.safe_load(file.read_text())["lr0"] == 1e-05
     argv = hooks.train_arguments(context)
     assert argv.count("--hyp") == 1
     assert argv[argv.index("--hyp") + 1] == str(file)

@@ -53,8 +53,14 @@ def configure(context: Context) -> None:
     if not context.hyperparameters:
         return
     base = (context.model / base_hyperparameters(context)).read_text(encoding="utf-8")
-    own = "".join(f"{name}: {json.dumps(value)}\n" for name, value in sorted(context.hyperparameters.items()))
+    own = "".join(f"{name}: {number(value)}\n" for name, value in sorted(context.hyperparameters.items()))
     (context.output / HYPERPARAMETERS).write_text(f"{base.rstrip()}\n{own}", encoding="utf-8")
+
+
+def number(value: Any) -> str:
+    """JSON, but for 1e-05: YAML's readers take it for a text, and 1.0e-05 for a number."""
+    text = json.dumps(value)
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
 
 
 def base_hyperparameters(context: Context) -> str:
