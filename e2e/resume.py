@@ -10,7 +10,7 @@ assert epochs(release.log()) == [2, 3]                # of the pod that is there
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from e2e.killer import kill_first_process
@@ -29,7 +29,19 @@ class Killed:
 
 
 def kill_after(session: Session, release: Release, text: str, rank: int = 0, seconds: float = END_SECONDS) -> Killed:
-    """Waits until the rank's log has the text, and ends all processes of its container with SIGKILL.
+    """Waits until the rank's log has the text, and ends all processes of its container with SIGKILL."""
+    return kill_when(session, release, lambda logs: text in logs[rank], f"rank {rank} logs {text!r}", rank, seconds)
+
+
+def kill_when(
+    session: Session,
+    release: Release,
+    condition: Callable[[Sequence[str]], bool],
+    what: str,
+    rank: int = 0,
+    seconds: float = END_SECONDS,
+) -> Killed:
+    """The same when the logs of all ranks, in their order, are as they shall be.
 
     To be called as soon as the release is installed: an attempt that has ended by then cannot be killed.
     """
@@ -38,9 +50,8 @@ def kill_after(session: Session, release: Release, text: str, rank: int = 0, sec
         KeptLog(session.world.admin, pod, session.folder / f"{pod}.log", seconds)
         for pod in (f"{release.name}-train-{number}" for number in ranks)
     ]
-    pod = f"{release.name}-train-{rank}"
-    poll(lambda: text in logs[rank].text(), seconds, f"{pod} logs {text!r}", every=0.1)
-    kill_first_process(pod)
+    poll(lambda: condition([log.text() for log in logs]), seconds, f"{release.name}: {what}", every=0.1)
+    kill_first_process(f"{release.name}-train-{rank}")
     return Killed(logs)
 
 

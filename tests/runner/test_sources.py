@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from features import gang as decisions
-from runner import checkout, lfs, prepare
+from runner import checkout, checkpoint, lfs, prepare
 from runner.context import Context, Pinned
 from runner.errors import RunnerError
 from runner.git import Git
@@ -292,6 +292,14 @@ def test_a_mark_counts_only_for_the_settings_it_was_made_with(tmp_path: Path) ->
     assert not workspace.is_marked("train", {"a": 1, "epochs": 4})
     (workspace.state / "train.json").write_text("{half")
     assert not workspace.is_marked("train", {"a": 1, "epochs": 3})
+
+
+def test_a_new_training_forgets_what_was_exported_of_another(make_context: Callable[..., Context]) -> None:
+    """However the run between them ended: the same settings would find their old mark."""
+    context = make_context({})
+    context.workspace.mark("export", "these settings")
+    checkpoint.start_anew(context, "other settings")
+    assert not context.workspace.is_marked("export", "these settings")
 
 
 def test_a_shared_workspace_is_prepared_once_for_all_ranks(

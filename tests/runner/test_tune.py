@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 
+from features import tune
+from runner.context import Context
+
 from .conftest import Ended, Server, finish, push
 
 HOOKS = """
 import csv
 
 def train_arguments(context):
-    return ["train.py", str(context.output), str(context.train["batchSize"]), str(context.hyperparameters.get("lr", 0))]
+    settings = [context.train["batchSize"], context.train["epochs"], context.hyperparameters.get("lr", 0)]
+    return ["train.py", str(context.output), *map(str, settings)]
 
 def train_environment(context):
     return {}
@@ -34,15 +38,17 @@ def layout(context, shapes):
 TRAIN = """
 import os, signal, sys, time
 from pathlib import Path
-output, batch, lr = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+output, batch, epochs, lr = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 print("trains", output.name, "with", batch, lr, flush=True)
 if batch == 13:
     raise ValueError("13 is no batch")
 kill = Path("kill").read_text()
 if output.name == kill and os.environ["JOB_ATTEMPT"] == "0":
     os.kill(os.getpid(), signal.SIGKILL)
-time.sleep(0.5)
-(output / "results.csv").write_text(f"{1 - abs(lr - 0.3)}\\n")
+for epoch in range(epochs):
+    time.sleep(0.5 if epoch == 0 else 2.5)
+    with open(output / "results.csv", "a") as results:
+        results.write(f"{float('nan') if batch == 7 else 1 - abs(lr - 0.3)}\\n")
 """
 SPACE = {"lr": {"low": 0.01, "high": 1.0, "log": True}, "batchSize": {"choices": [4, 8]}}
 
@@ -55,7 +61,7 @@ def home(server: Server, tmp_path: Path, make_home: Callable[..., Path]) -> Call
     model = f"{tmp_path.name}-model.git"
     server.repository(model)
 
-    def make(kill: str = "none", name: str = "home", replicas: int = 1, **tune: Any) -> Path:
+    def make(kill: str = "none", name: str = "home", replicas: int = 1, epochs: int = 1, **tune: Any) -> Path:
         push(server, model, {"train.py": TRAIN, "kill": kill})
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -73,7 +79,7 @@ def home(server: Server, tmp_path: Path, make_home: Callable[..., Path]) -> Call
                 },
                 "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1},
                 "workspace.shared": True,
-                "train": {"epochs": 1, "batchSize": 4},
+                "train": {"epochs": epochs, "batchSize": 4},
                 "tune": search,
                 "topology.replicas": replicas,
                 "topology.service": "127.0.0.1",
@@ -158,3 +164,93 @@ def test_a_metric_that_the_trainer_does_not_tell_ends_the_run_at_once(
     ended = run(home(metric="mAP", failureLimit=3))
     assert (ended.code, len(trials(ended, "begins"))) == (40, 1)
     assert "tune.metric: the trainer tells no mAP; it tells epoch, score" in ended.last
+
+
+def table(folder: Path) -> list[list[str]]:
+    return [line.split(",") for line in (folder / "workspace/run-42/artifacts/trials.csv").read_text().splitlines()[1:]]
+
+
+def test_a_trial_that_is_worse_is_given_up_after_its_grace_period(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    space = {"lr": {"choices": [0.1, 0.3, 0.6, 0.9]}}
+    ended = run(home(epochs=3, trials=5, gracePeriod=1, seed=1, space=space))
+    assert ended.code == 0, ended.log
+    pruned = trials(ended, "pruned")
+    assert pruned
+    assert pruned == [int(row[0]) for row in table(tmp_path) if row[1] == "pruned"]
+    epochs = ended.log.split(f"number={pruned[0]} state=begins")[1].split(f"number={pruned[0]} state=pruned")[0]
+    assert epochs.count("event=metrics") == 1
+    assert ended.message["search"]["failed"] == 0, "that is no failure"
+
+
+def test_a_trial_that_diverges_fails_alone(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    ended = run(home(failureLimit=3, trials=4, seed=1, space={**SPACE, "batchSize": {"choices": [4, 7]}}))
+    assert ended.code == 0, ended.log
+    failed = [line for line in ended.events("trial") if "state=failed" in line]
+    assert failed
+    assert all("told no number as score" in line for line in failed)
+    assert {row[3] for row in table(tmp_path) if row[1] == "complete"} == {"4"}
+
+
+def test_only_the_best_trial_keeps_its_folder(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    best = run(home()).message["search"]["trial"]
+    assert [path.name for path in (tmp_path / "workspace/run-42/output/trials").iterdir()] == [str(best)]
+
+
+def test_a_search_goes_on_for_more_trials_and_begins_anew_for_other_ones(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    assert trials(run(home(trials=2)), "begins") == [0, 1]
+    more = run(home(trials=3))
+    assert (trials(more, "begins"), more.message["search"]["trials"]) == ([2], 3)
+    assert len(table(tmp_path)) == 3
+    other = run(home(trials=1, space={"lr": {"choices": [0.3]}}))
+    assert (trials(other, "begins"), other.message["search"]["value"]) == ([0], 1)
+    assert len(other.events("anew")) == 1
+    assert float((tmp_path / "workspace/run-42/artifacts/model.pt").read_text()) == 1, "it was exported again"
+
+
+def test_what_a_killed_pod_was_writing_does_not_end_the_search(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    assert run(home(trials=1)).code == 0
+    journal = tmp_path / "workspace/run-42/output/search.journal"
+    with journal.open("a") as file:
+        file.write('{"op_code":4,"wor')
+    journal.with_name("search.journal.lock").symlink_to(journal)
+    ended = run(home(trials=2))
+    assert (ended.code, ended.message["search"]["trials"]) == (0, 2), ended.log
+    assert "lock" not in ended.log
+
+
+def test_other_hyper_parameters_are_held_against_the_sources_again(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    (tmp_path / "family/probe_dataset.py").write_text(
+        "import json, sys\n"
+        "known = json.loads(sys.argv[1])['hyperparameters'] == ['lr']\n"
+        "print(json.dumps({'ok': known, 'reason': 'tune.space: what is that?', 'fix': 'correct it'}))\n"
+    )
+    assert run(home(trials=1)).code == 0
+    ended = run(home(trials=1, space={"rl": {"choices": [1]}}))
+    assert ended.code == 30
+    assert "tune.space: what is that?" in ended.last
+
+
+def test_every_trial_is_tracked_once_whichever_pod_it_ran_in(make_context: Callable[..., Context]) -> None:
+    search = {"trials": 2, "metric": "score", "goal": "maximize", "space": {"lr": {"choices": [0.1]}}}
+    context = make_context({"tune": search})
+    context.output.mkdir(parents=True)
+    rows: list[tuple[int, dict[str, float]]] = []
+    other = tune.Study(context, lambda *_: None)
+    mine = tune.Study(context, lambda number, row: rows.append((number, row)))
+    other.call("begin")
+    other.call("tell", number=other.call("ask")["number"], state="complete", value=0.5)
+    mine.call("tell", number=mine.call("ask")["number"], state="failed", value=None)
+    mine.call("status")
+    assert rows == [(0, {"trial/value": 0.5})]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -52,9 +53,10 @@ def test_a_resumed_training_takes_its_arguments_from_the_checkpoint_s_folder(
     context = make_context({})
     weights = context.output / "train" / "weights"
     weights.mkdir(parents=True)
-    for name in ("last.pt", "best.pt", "epoch0.pt", "epoch2.pt", "epoch10.pt"):
+    for second, name in enumerate(("epoch0.pt", "epoch2.pt", "last.pt", "best.pt", "epoch10.pt")):  # as it writes them
         (weights / name).touch()
-    assert [path.name for path in hooks.checkpoints(context)] == ["last.pt", "epoch10.pt", "epoch2.pt", "epoch0.pt"]
+        os.utime(weights / name, (second, second))
+    assert [path.name for path in hooks.checkpoints(context)] == ["epoch10.pt", "last.pt", "epoch2.pt", "epoch0.pt"]
     assert [path.name for path in hooks.stale(context)] == ["epoch0.pt"]
     context.resume_from = weights / "epoch10.pt"
     assert hooks.train_arguments(context) == ["train.py", "--resume", str(weights / "epoch10.pt")]
@@ -72,6 +74,9 @@ def test_a_trial_s_hyper_parameters_come_after_those_of_the_file(
     hooks.configure(context)
     file = context.output / "hyperparameters.yaml"
     assert yaml.safe_load(file.read_text()) == {"lr0": 0.5, "momentum": 0.9}
+    context.hyperparameters = {"lr0": 1e-05}
+    hooks.configure(context)
+    assert yaml.safe_load(file.read_text())["lr0"] == 1e-05
     argv = hooks.train_arguments(context)
     assert argv.count("--hyp") == 1
     assert argv[argv.index("--hyp") + 1] == str(file)

@@ -147,9 +147,18 @@ def test_a_resumed_training_names_its_checkpoint(hooks: ModuleType, context: Con
     assert job(hooks.train_arguments(context), "train")["resume"] == str(context.resume_from)
 
 
-def test_a_trial_s_hyper_parameters_are_options(hooks: ModuleType, context: Context) -> None:
+def test_a_trial_s_hyper_parameters_are_options(hooks: ModuleType, make_context: Callable[..., Context]) -> None:
+    context = made(make_context, optimizer="SGD")
     context.hyperparameters = {"lr0": 0.02}
     assert job(hooks.train_arguments(context), "train")["hyperparameters"] == {"lr0": 0.02}
+
+
+def test_a_learning_rate_is_not_searched_where_the_trainer_sets_it_itself(hooks: ModuleType, context: Context) -> None:
+    context.hyperparameters = {"box": 5.0}
+    assert hooks.train_arguments(context)
+    context.hyperparameters = {"box": 5.0, "lr0": 0.02}
+    with pytest.raises(FamilyError, match=r"tune\.space\.lr0: is of no effect, as train\.optimizer auto sets lr0"):
+        hooks.train_arguments(context)
 
 
 def test_nothing_tells_the_trainer_that_it_is_a_worker(hooks: ModuleType, context: Context) -> None:

@@ -222,3 +222,15 @@ def test_the_documented_exit_codes_are_all_there_are() -> None:
     text = (ROOT / "docs/validate.md").read_text(encoding="utf-8")
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", text, flags=re.MULTILINE)] == sorted(ExitCode)
     assert all(f"{code.value} " in cli._EXIT_CODES for code in ExitCode)
+
+
+DOCUMENTED = re.findall(
+    r"```yaml\n(# over (values/\w+\.yaml).*?)```", (ROOT / "docs/tune.md").read_text("utf-8"), re.DOTALL
+)
+
+
+@pytest.mark.parametrize(("text", "file"), DOCUMENTED, ids=[file for _, file in DOCUMENTED])
+def test_the_documented_searches_are_valid(text: str, file: str, tmp_path: Path) -> None:
+    over = tmp_path / "search.yaml"
+    over.write_text(text)
+    assert cli.main(["validate", str(ROOT / file), str(ROOT / "values/accelerators/nvidia.yaml"), str(over)]) == 0

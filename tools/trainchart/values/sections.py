@@ -123,7 +123,9 @@ class Tune(Section):
         description="Trainings to try; 0 or empty: one training, no search. As many at the same time as there are replicas.",
         examples=[20],
     )
-    metric: Text = Field(None, description="Metric to compare trials by, as the log calls it.", examples=["mAP50"])
+    metric: Text = Field(
+        None, description="Metric to compare trials by, as the log calls it.", examples=["metrics/mAP50-95"]
+    )
     goal: Literal["maximize", "minimize"] = Field("maximize", description="Whether more of it is better.")
     gracePeriod: Count = Field(
         None,

@@ -45,7 +45,8 @@ def choose(context: Context, family: Family, training: Any) -> bool:
 
 
 def start_anew(context: Context, training: Any) -> None:
-    """Empties output/: a trainer's leftovers are not this training's."""
+    """Empties output/: a trainer's leftovers are not this training's, nor is what was exported of it."""
+    context.workspace.unmark("train", "export")
     shutil.rmtree(context.output, ignore_errors=True)
     context.output.mkdir(parents=True, exist_ok=True)
     context.workspace.write(_RECORD, fingerprint(training))

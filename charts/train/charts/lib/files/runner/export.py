@@ -61,7 +61,12 @@ def command(family: Family) -> List[str]:
 
 def depends_on(context: Context) -> Any:
     publish = context.settings.publish
-    return {"training": training(context), "modelName": publish.model_name, "maxBatchSize": publish.max_batch_size}
+    return {
+        "training": training(context),
+        "search": context.search,
+        "modelName": publish.model_name,
+        "maxBatchSize": publish.max_batch_size,
+    }
 
 
 def model_card(context: Context, metrics: Dict[str, Any], extra: Dict[str, Any]) -> str:

@@ -42,20 +42,24 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
         if there and context.workspace.is_marked("prepare", depends_on(context)):
             return None
         total = sum(place(context, git, name, source) for name, source in settings.sources.items())
-        argument = {
-            "model": str(context.model),
-            "dataset": str(context.dataset),
-            "train": context.train,
-            # Of a search: what is no setting of the family's must be one of its trainer's.
-            "hyperparameters": sorted(set(settings.tune.space) - set(context.train)),
-        }
-        family.probe("dataset", argument, "prepare-failed")
+        folders = {"model": str(context.model), "dataset": str(context.dataset)}
+        family.probe("dataset", {**folders, **checked(context)}, "prepare-failed")
         context.workspace.mark("prepare", depends_on(context))
         return total
 
 
+def checked(context: Context) -> Dict[str, Any]:
+    """The settings that the family's probe holds against the sources."""
+    return {
+        "train": context.train,
+        # Of a search: what is no setting of the family's must be one of its trainer's.
+        "hyperparameters": sorted(set(context.settings.tune.space) - set(context.train)),
+    }
+
+
 def depends_on(context: Context) -> Any:
     return {
+        "checked": checked(context),
         "settings": asdict(context.settings)["sources"],
         "pinned": {name: asdict(pinned) for name, pinned in context.sources.items()},
         "train": context.train,  # which the family's probe has held the data against

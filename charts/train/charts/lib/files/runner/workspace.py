@@ -76,6 +76,10 @@ class Workspace:
             return False
         return mark.get("fingerprint") == fingerprint(depends_on)
 
+    def unmark(self, *stages: str) -> None:
+        for stage in stages:
+            (self.state / f"{stage}.json").unlink(missing_ok=True)
+
 
 @contextmanager
 def locked(file: Path, reason: str) -> Iterator[None]:

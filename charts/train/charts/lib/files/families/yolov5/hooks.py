@@ -53,8 +53,14 @@ def configure(context: Context) -> None:
     if not context.hyperparameters:
         return
     base = (context.model / base_hyperparameters(context)).read_text(encoding="utf-8")
-    own = "".join(f"{name}: {json.dumps(value)}\n" for name, value in sorted(context.hyperparameters.items()))
+    own = "".join(f"{name}: {number(value)}\n" for name, value in sorted(context.hyperparameters.items()))
     (context.output / HYPERPARAMETERS).write_text(f"{base.rstrip()}\n{own}", encoding="utf-8")
+
+
+def number(value: Any) -> str:
+    """JSON, but for 1e-05: YAML's readers take it for a text, and 1.0e-05 for a number."""
+    text = json.dumps(value)
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
 
 
 def base_hyperparameters(context: Context) -> str:
@@ -89,8 +95,10 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
 
 
 def checkpoints(context: Context) -> List[Path]:
+    """As they were written, newest first: every epoch last.pt and then epochN.pt, which counts from 0; at the end last.pt again."""
     weights = context.output / "train" / "weights"
-    return [path for path in (weights / "last.pt", *_by_epoch(weights)) if path.is_file()]
+    found = [*_by_epoch(weights), weights / "last.pt"]
+    return sorted(filter(Path.is_file, found), key=lambda path: -path.stat().st_mtime_ns)
 
 
 def stale(context: Context) -> List[Path]:

@@ -17,11 +17,19 @@ from runner.errors import FamilyError
 COPIED = ("args.yaml", "results.csv")
 SERVED = {"torchscript": ("pytorch_libtorch", "model.pt"), "onnx": ("onnxruntime_onnx", "model.onnx")}
 """Formats that Triton serves as they are exported: its platform, and the file it looks for."""
+AUTOMATIC = frozenset(("lr0", "momentum"))
+"""Options that the optimizer `auto` sets itself, whatever they are."""
 _EPOCH = re.compile(r"epoch(\d+)\.pt")
 
 
 def train_arguments(context: Context) -> List[str]:
     train = context.train
+    ignored = sorted(AUTOMATIC.intersection(context.hyperparameters))
+    if ignored and train["optimizer"] == "auto":
+        raise FamilyError(
+            f"tune.space.{ignored[0]}: is of no effect, as train.optimizer auto sets {' and '.join(sorted(AUTOMATIC))} itself",
+            "name an optimizer, such as train.optimizer: AdamW, or search it in tune.space.optimizer too",
+        )
     job = {
         "model": train["model"],
         "data": train["data"],

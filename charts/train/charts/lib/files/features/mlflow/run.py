@@ -74,6 +74,7 @@ def parameters(context: Context) -> Dict[str, str]:
     settings = context.settings
     values = {
         "train": settings.train,
+        **({"tune": asdict(settings.tune)} if settings.tune.trials else {}),
         "accelerator": asdict(settings.accelerator),
         "replicas": settings.topology.replicas,
         "image": settings.image,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Set
 
 from runner import checkpoint, log, process, train
 from runner.context import Context
@@ -35,13 +37,13 @@ class PrunedError(BaseException):
 
 def search(context: Context, family: Family, track: train.Track) -> Context:
     """Run trials until all are done; the context of the best one, which is then exported. Rank 0 waits for the others."""
-    study = Study(context)
-    if not context.workspace.is_marked("train", train.depends_on(context)):
+    study = Study(context, track)
+    if not context.workspace.is_marked("train", _finished(context)):
         _begin(context, study)
-        _work(context, family, study, track)
+        _work(context, family, study)
         if context.rank == 0:
             _wait_for_others(study)
-            context.workspace.mark("train", train.depends_on(context))
+            context.workspace.mark("train", _finished(context))
     if context.rank > 0:
         return context
     found = study.call("status")
@@ -65,6 +67,19 @@ def search(context: Context, family: Family, track: train.Track) -> Context:
     return chosen
 
 
+def _searched(context: Context) -> Any:
+    """What makes trials comparable: with the same, a later run goes on in the same search, be it in more pods or for more trials."""
+    tune = context.settings.tune
+    return {
+        "training": train.depends_on(trial_context(context, 0, {})),
+        "search": [tune.metric, tune.goal, tune.grace_period, tune.space],
+    }
+
+
+def _finished(context: Context) -> Any:
+    return {**_searched(context), "trials": context.settings.tune.trials}
+
+
 def check(context: Context) -> None:
     """Stage verify: the image has the library that searches."""
     done = process.run([sys.executable, str(SEARCH), "-", "check", "{}"], Path("/"), dict(os.environ), capture=True)
@@ -79,8 +94,10 @@ def check(context: Context) -> None:
 class Study:
     """The search as this pod sees it."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, track: train.Track) -> None:
         self._context = context
+        self._track = track
+        self._tracked: Set[int] = set()
         self._journal = context.folder / "output" / "search.journal"
         tune = context.settings.tune
         self._search = {
@@ -105,33 +122,48 @@ class Study:
         lines = done.output.strip().splitlines()
         if done.code == 0 and lines:
             answer: Dict[str, Any] = json.loads(lines[-1])
+            self._look_at(answer.get("trials", []), answer.get("best"))
             return answer
         raise RunnerError(
             "train-failed", f"the search could not {command}: {train.cause(done.tail)}", "see its output above"
         )
 
+    def _look_at(self, trials: List[Dict[str, Any]], best: Optional[int]) -> None:
+        """Whichever pod a trial ran in: its value is tracked, and its folder goes when another is better."""
+        for trial in trials:
+            number, value = trial["number"], trial["value"]
+            if value is not None and number not in self._tracked:
+                self._tracked.add(number)
+                self._track(number, {"trial/value": value})
+            if number != best and trial["state"] in ("complete", "pruned", "fail"):
+                shutil.rmtree(self._context.output / FOLDER / str(number), ignore_errors=True)
+
 
 def _begin(context: Context, study: Study) -> None:
     """Rank 0 opens the search of this very training, or a new one, before any other rank asks."""
-    training = train.depends_on(context)
+    searched = _searched(context)
     if context.rank > 0:
         from features import gang
 
         gang.ask(context, "search", lambda _, told: told)
         return
-    if not study.journal.exists() or not checkpoint.is_of(context, training):
-        checkpoint.start_anew(context, training)
+    if not checkpoint.is_of(context, searched):
+        if context.output.exists():
+            log.event("anew", reason="what lies in output/ is of another search, or of none")
+        checkpoint.start_anew(context, searched)
     lost = study.call("begin")["lost"]
     if lost:
         log.event("resume", trials=",".join(map(str, lost)), reason="their pods went away; they are run again")
         context.resumed = {"trials": lost}
+    for number in lost:
+        shutil.rmtree(context.output / FOLDER / str(number), ignore_errors=True)
     if context.settings.topology.replicas > 1:
         from features import gang
 
         gang.tell(context, "search", {"open": True})
 
 
-def _work(context: Context, family: Family, study: Study, track: train.Track) -> None:
+def _work(context: Context, family: Family, study: Study) -> None:
     while True:
         asked = study.call("ask")
         if asked["number"] is None:
@@ -141,8 +173,6 @@ def _work(context: Context, family: Family, study: Study, track: train.Track) ->
         state, value, reason = _trial(trial_context(context, number, parameters), family, study, number)
         told = study.call("tell", number=number, state=state, value=value)
         log.event("trial", number=number, state=state, value=value, reason=reason)
-        if value is not None:
-            track(number, {"trial/value": value})
         failed = [trial["number"] for trial in told["trials"] if trial["state"] == "fail"]
         if len(failed) > context.settings.tune.failure_limit:
             raise RunnerError(
@@ -159,11 +189,14 @@ def _trial(context: Context, family: Family, study: Study, number: int) -> Any:
     values: List[float] = []
 
     def epoch(number_of_epoch: int, row: Dict[str, Any]) -> None:
-        if metric not in row:
-            raise _missing(metric, row)
-        values.append(float(row[metric]))
+        value = float(row.get(metric, "nan"))
+        if not math.isfinite(value):  # a training that diverges; or the metric has another name
+            if metric not in row and not values and not any(_values(study.call("status"))):
+                raise _missing(metric, row)
+            return
+        values.append(value)
         if context.settings.tune.grace_period:
-            answer = study.call("report", number=number, value=values[-1], epoch=number_of_epoch)
+            answer = study.call("report", number=number, value=value, epoch=number_of_epoch)
             if answer["prune"]:
                 raise PrunedError
 
@@ -176,8 +209,13 @@ def _trial(context: Context, family: Family, study: Study, number: int) -> Any:
             raise
         return "failed", None, error.reason
     if not values:
-        return "failed", None, "the trainer told no metrics"
+        return "failed", None, f"the trainer told no number as {metric}"
     return "complete", max(values) if goal == "maximize" else min(values), None
+
+
+def _values(found: Dict[str, Any]) -> List[bool]:
+    """Which trials have told the metric."""
+    return [trial["state"] == "pruned" or trial["value"] is not None for trial in found["trials"]]
 
 
 class SettingsError(RunnerError):

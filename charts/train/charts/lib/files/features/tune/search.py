@@ -1,7 +1,7 @@
 """The search, by Optuna: `python3 search.py JOURNAL COMMAND`, its argument and its answer each one JSON object.
 
 Runs with the image's own Python, as its libraries need. All pods of a run share the journal, a file in the workspace that Optuna
-locks; whoever asks gets the next trial, until `trials` of them have been begun.
+locks; whoever asks gets the next trial, until `trials` of them have been begun. The runner asks under a lock of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 LOST = "lost"  # attribute of a trial whose pod went away: another one repeats it
+
+
+def mend(journal: Path) -> None:
+    """What a process has left that was killed while it wrote: half a line, which would make the file unreadable, and Optuna's lock."""
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+    text = journal.read_bytes() if journal.exists() else b""
+    if not text.endswith(b"\n"):
+        with journal.open("r+b" if text else "wb") as file:
+            file.truncate(text.rfind(b"\n") + 1)
 
 
 def open_study(journal: Path, search: Dict[str, Any]) -> optuna.Study:
@@ -110,4 +119,5 @@ if __name__ == "__main__":
         sys.exit(0)
     command = {"begin": begin, "ask": ask, "report": report, "tell": tell, "status": status}[sys.argv[2]]
     settings = json.loads(sys.argv[3])
+    mend(Path(sys.argv[1]))
     print(json.dumps(command(open_study(Path(sys.argv[1]), settings), settings)))

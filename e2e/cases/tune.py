@@ -1,0 +1,45 @@
+"""A search of two pods, for better settings of a model that an earlier run has trained: one trial fails, and one pod is killed."""
+
+from __future__ import annotations
+
+from e2e.cases import SESSION, SHARED, Case
+from e2e.fixtures import yolov8
+
+RESULTS = "tune-trained"
+FIRST = f"first{SESSION}"  # the branch of the earlier run
+TRIALS = 5
+METRIC = "val/box_loss"
+UNKNOWN = "Lion"  # the trainer has no optimizer of this name
+FAILS = 2  # the number of the trial that is to try it: what a trial tries depends on the seed and its number alone
+
+_URL = f"https://gitea.git.svc:3000/team/{RESULTS}.git"
+
+CASE = Case(
+    image="train-cpu-yolo",
+    family="yolov8",
+    sources={"shapes-yolov8": yolov8.dataset_repository},
+    results=(RESULTS,),
+    runs={
+        "first": {"publish": {"repository": _URL, "branch": FIRST}, "train": {"epochs": 1, "exportFormats": []}},
+        "search": {
+            **SHARED,
+            "replicas": 2,
+            "retries": 1,
+            "model": {"repository": _URL, "revision": FIRST},
+            "train": {"model": "best.pt", "epochs": 3},
+            "tune": {
+                "trials": TRIALS,
+                "metric": METRIC,
+                "goal": "minimize",
+                "failureLimit": 1,
+                "seed": 25,
+                "space": {
+                    "batchSize": {"choices": [2, 4]},
+                    "lr0": {"low": 0.001, "high": 0.05, "log": True},
+                    "optimizer": {"choices": ["SGD", "AdamW", UNKNOWN]},
+                },
+            },
+            "publish": {"repository": _URL},
+        },
+    },
+)
