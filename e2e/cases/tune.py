@@ -26,7 +26,8 @@ CASE = Case(
             "replicas": 2,
             "retries": 1,
             "model": {"repository": _URL, "revision": FIRST},
-            "train": {"model": "best.pt", "epochs": 3},
+            # A step for every batch, and from the first on: so short a training otherwise ends in its warm-up, whatever is tried.
+            "train": {"model": "best.pt", "epochs": 3, "arguments": ["plots=False", "warmup_epochs=0", "nbs=2"]},
             "tune": {
                 "trials": TRIALS,
                 "metric": METRIC,
