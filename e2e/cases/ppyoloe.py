@@ -6,7 +6,7 @@ from e2e.cases import SHARED, Case
 from e2e.fixtures import ppyoloe
 
 RESULTS = "ppyoloe-trained"
-EPOCHS = 4  # of the run that is killed
+EPOCHS = 10  # of the run that is killed: an epoch takes a second or two, and the kill has to come before the last
 
 _URL = "https://gitea.git.svc:3000/team"
 

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
 from . import checkpoint, log, process
 from .context import Context
@@ -39,7 +39,7 @@ class Progress:
         self.problem = ""
         self._logged = rows_by_epoch(family) if context.resume_from else {}
         self._checkpoint = context.resume_from
-        self._growing: Tuple[Optional[Path], int] = (None, 0)
+        self._sizes: Dict[Path, int] = {}  # of the candidates, at the last poll
 
     def poll(self) -> None:
         rows: Dict[int, Dict[str, Any]] = {}
@@ -57,16 +57,14 @@ class Progress:
                 self._track(epoch, row)
 
     def _checkpoints(self) -> None:
-        """A checkpoint is told when it has stopped growing; then those before it may go."""
-        newest = next(iter(checkpoint.candidates(self._family)), None)
-        if newest is None or newest == self._checkpoint:
+        """A checkpoint is told when it has not grown since the poll before; then what it makes stale may go."""
+        sizes = {path: checkpoint.size(path) for path in checkpoint.candidates(self._family)}
+        whole = next((path for path, size in sizes.items() if self._sizes.get(path) == size), None)
+        self._sizes = sizes
+        if whole is None or whole == self._checkpoint:
             return
-        size = checkpoint.size(newest)
-        if self._growing != (newest, size):
-            self._growing = (newest, size)
-            return
-        self._checkpoint = newest
-        log.event("checkpoint", path=newest.relative_to(self._context.output), bytes=size)
+        self._checkpoint = whole
+        log.event("checkpoint", path=whole.relative_to(self._context.output), bytes=sizes[whole])
         checkpoint.remove_stale(self._family)
 
 
