@@ -440,17 +440,6 @@ def test_images_without_any_label_are_no_dataset(pod: Pod) -> None:
     assert "none of the images of train has a label" in pod.inputs()["reason"]
 
 
-def test_the_device_probe_names_what_the_image_lacks(pod: Pod) -> None:
-    assert pod.probe("device", {"backend": "cpu", "count": 0}) == {"ok": True, "devices": ["cpu"]}
-    assert "sees 0" in pod.probe("device", {"backend": "cuda", "count": 1})["reason"]
-    assert (
-        "with several devices ultralytics needs cloudpickle"
-        in pod.probe("device", {"backend": "cuda", "count": 2})["reason"]
-    )
-    (pod.libraries / "polars.py").unlink()
-    assert pod.probe("device", {"backend": "cpu", "count": 0})["reason"] == "the image has no polars"
-
-
 @pytest.mark.parametrize(
     ("state", "answer"),
     [

@@ -30,7 +30,7 @@ The optional parts of the runner that this run uses (folders of files/features/)
 Usage: {{ include "train.features" . | fromJsonArray }}
 */ -}}
 {{- define "train.features" -}}
-{{- $features := list -}}
+{{- $features := .Run.family.features | default list -}}
 {{- range include "train.sources" . | fromJsonArray -}}
 {{- if eq (get $.Run.values .).type "s3" -}}
 {{- $features = append $features "s3" -}}

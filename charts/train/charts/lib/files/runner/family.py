@@ -40,9 +40,14 @@ class Family:
         return {**os.environ, "PYTHONUNBUFFERED": "1", **self._hooks.train_environment(self._context)}
 
     def probe(self, name: str, argument: Dict[str, Any], failure: str) -> Dict[str, Any]:
-        """Ask `family/probe_<name>.py`, which may import the image's libraries. A probe that does not exist has nothing against it."""
-        script = self._context.home / "family" / f"probe_{name}.py"
-        if not script.exists():
+        """Ask `probe_<name>.py` of the family, or of a feature that it uses; it may import the image's libraries.
+
+        A probe that does not exist has nothing against it.
+        """
+        folders = ["family", *(f"features/{feature}" for feature in self._context.settings.family.features)]
+        scripts = [self._context.home / folder / f"probe_{name}.py" for folder in folders]
+        script = next((script for script in scripts if script.exists()), None)
+        if script is None:
             return {}
         done = process.run(
             [sys.executable, str(script), json.dumps(argument)],

@@ -29,6 +29,8 @@ class Family:
     framework: str
     task: str
     launcher: str  # "torchrun" or "python"
+    features: List[str] = field(default_factory=list)  # folders of features/ whose probes are the family's too
+    libraries: List[str] = field(default_factory=list)  # what the image's Python must have
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,9 @@ def _decode(kind: Any, data: Any, key: str) -> Any:
     if typing.get_origin(kind) is dict:
         _expect(isinstance(data, dict), key, "must be an object")
         return {name: _decode(typing.get_args(kind)[1], value, f"{key}.{name}") for name, value in data.items()}
+    if typing.get_origin(kind) is list:
+        _expect(isinstance(data, list), key, "must be a list")
+        return [_decode(typing.get_args(kind)[0], value, f"{key}[{index}]") for index, value in enumerate(data)]
     if kind is not Any:
         # bool is a subclass of int: compare the types themselves. Helm writes large integers as 2.592e+06.
         if kind is int and type(data) is float and data.is_integer():

@@ -26,7 +26,10 @@ def verify(context: Context, family: Family) -> None:
     check_workspace(context)
     check_shared_memory(context)
     accelerator = context.settings.accelerator
-    found = family.probe("device", {"backend": accelerator.backend, "count": accelerator.count}, "verify-failed")
+    argument = {"backend": accelerator.backend, "count": accelerator.count}
+    if context.settings.family.libraries:
+        argument["libraries"] = context.settings.family.libraries
+    found = family.probe("device", argument, "verify-failed")
     if found.get("devices"):
         log.event("devices", backend=accelerator.backend, found=", ".join(map(str, found["devices"])))
     if context.settings.tune.trials:

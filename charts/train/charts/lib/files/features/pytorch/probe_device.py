@@ -1,25 +1,20 @@
-"""Can ultralytics train on the devices that the run asked for? Argument: {"backend", "count"}."""
+"""Can this pod's PyTorch compute on the devices that the run asked for? Argument: {"backend", "count", "libraries"}."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import sys
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
 
-def probe(backend: str, count: int) -> Dict[str, Any]:
-    try:
-        import torch
-    except ImportError as error:
-        return no(f"the image has no PyTorch: {error}", "use an image with PyTorch and ultralytics 8.4")
-    needed = ("ultralytics", "polars", "cv2", "matplotlib", *(("cloudpickle",) if count > 1 else ()))
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+def probe(backend: str, count: int, libraries: Sequence[str] = ()) -> Dict[str, Any]:
+    """`libraries` are what the family's trainer imports besides."""
+    missing = [name for name in ("torch", *libraries) if importlib.util.find_spec(name) is None]
     if missing:
-        more = "; with several devices ultralytics needs cloudpickle" if missing == ["cloudpickle"] else ""
-        return no(
-            f"the image has no {', '.join(missing)}{more}", "use an image with ultralytics 8.4 and its requirements"
-        )
+        return no(f"the image lacks {', '.join(missing)}", "use an image with the trainer and all that it requires")
+    import torch
+
     if backend == "cpu":
         return {"ok": True, "devices": ["cpu"]}
     module: Any = getattr(torch, backend, None)
