@@ -76,7 +76,7 @@ def test_words_go_and_what_only_looks_like_them_stays() -> None:
     )
     packed = without_words(source)
     assert packed == (
-        '\nx = "# not a comment"\n\n\nclass E(Exception):\n    pass\n\n\ndef f(a, b = {}, *c):\n\n\n    return """# kept"""\n'
+        '\nx = "# not a comment"\n\n\nclass E(Exception):\n pass\n\n\ndef f(a, b = {}, *c):\n\n\n return """# kept"""\n'
     )
 
 

@@ -58,7 +58,7 @@ def _entry(key: str, path: Path) -> str:
 
 
 def without_words(source: str) -> str:
-    """Python without comments, docstrings and annotations of functions, each statement on its own line as before."""
+    """Python without comments, docstrings, annotations of functions and wide indents, each statement on its line as before."""
     lines = source.splitlines()
     tree = ast.parse(source)
     for begin, end in sorted(_annotations(tree), reverse=True):
@@ -81,7 +81,23 @@ def without_words(source: str) -> str:
             lines[row - 1] = lines[row - 1][:column]
     for begin_line, end_line in _idle_imports("\n".join(lines) + "\n"):
         lines[begin_line - 1 : end_line] = [""] * (end_line - begin_line + 1)
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return "\n".join(_narrow(lines)) + "\n"
+
+
+def _narrow(lines: list[str]) -> Iterator[str]:
+    """With one space where there were four, but for what lies in a text of several lines."""
+    inside = {
+        number
+        for node in ast.walk(ast.parse("\n".join(lines)))
+        if isinstance(node, (ast.Constant, ast.JoinedStr))
+        for number in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)
+    }
+    for number, line in enumerate(lines, start=1):
+        if number in inside:
+            yield line
+            continue
+        deep = len(line) - len(line.lstrip(" "))
+        yield (" " * (deep // 4 + deep % 4) + line.lstrip(" ")).rstrip()
 
 
 def _idle_imports(source: str) -> Iterator[tuple[int, int]]:

@@ -70,10 +70,8 @@ The volume's items: which key lies where.
 Usage: {{ include "train.run.items" . | nindent 6 }}
 */ -}}
 {{- define "train.run.items" -}}
-- key: settings.json
-  path: settings.json
+- {key: settings.json, path: settings.json}
 {{- range $target, $_ := .Run.files }}
-- key: {{ $target | replace "/" "." }}
-  path: {{ $target }}
+- {key: {{ $target | replace "/" "." }}, path: {{ $target }}}
 {{- end }}
 {{- end -}}
