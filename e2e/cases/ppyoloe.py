@@ -6,7 +6,7 @@ from e2e.cases import SHARED, Case
 from e2e.fixtures import ppyoloe
 
 RESULTS = "ppyoloe-trained"
-EPOCHS = 10  # of the run that is killed: an epoch takes a second or two, and the kill has to come before the last
+EPOCHS = 24  # of the run that is killed: an epoch takes a second or two, and the kill has to come before the last
 
 _URL = "https://gitea.git.svc:3000/team"
 
@@ -20,7 +20,7 @@ CASE = Case(
     results=(RESULTS,),
     runs={
         "happy": {},
-        "killed": {**SHARED, "replicas": 2, "retries": 1, "train": {"epochs": EPOCHS, "evaluate": False}},
+        "killed": {**SHARED, "replicas": 2, "retries": 1, "train": {"epochs": EPOCHS, "batchSize": 1, "evaluate": False}},
         "no-config": {"train": {"config": "configs/ppyoloe/ppyoloe_crn_z.yml"}},
         "unknown-option": {"train": {"options": {"TrainRaeder.batch_size": 2}}},
         "broken-record": {"dataset": {"repository": f"{_URL}/shapes-coco-broken.git"}},
