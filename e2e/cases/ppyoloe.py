@@ -20,7 +20,12 @@ CASE = Case(
     results=(RESULTS,),
     runs={
         "happy": {},
-        "killed": {**SHARED, "replicas": 2, "retries": 1, "train": {"epochs": EPOCHS, "batchSize": 1, "evaluate": False}},
+        "killed": {
+            **SHARED,
+            "replicas": 2,
+            "retries": 1,
+            "train": {"epochs": EPOCHS, "batchSize": 1, "evaluate": False},
+        },
         "no-config": {"train": {"config": "configs/ppyoloe/ppyoloe_crn_z.yml"}},
         "unknown-option": {"train": {"options": {"TrainRaeder.batch_size": 2}}},
         "broken-record": {"dataset": {"repository": f"{_URL}/shapes-coco-broken.git"}},

@@ -61,6 +61,9 @@ CHOSEN: dict[str, str] = {
     "not YAML": "a: [",
     "not a number": "train: {epochs: .nan}",
     "a list of values": "- a",
+    "the library's section taken away": "lib:",
+    "the library's section as a text": "lib: x",
+    "the library's section left as Helm makes it": "lib: {global: {}}",
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from trainchart.errors import FileError, RenderError
 from trainchart.files import STDIN, Tree, overlay, read_text
 from trainchart.locate import Node, Path, Place, Problem, locate
-from trainchart.render import CHART, render_text, with_defaults
+from trainchart.render import CHART, LIB, render_text, with_defaults
 from trainchart.shape import misfits, name_of, printable, shown, without_password
 
 Severity = Literal["error", "warning"]
@@ -26,7 +26,6 @@ RELEASE_NAME = "release name"
 """The key of findings about `--name`, which is in no file."""
 
 _KEY = re.compile(rf"({RELEASE_NAME}|[A-Za-z_][\w-]*(?:\.[\w/-]+|\[\d+\])*)(?::|(?= is not set))\s*")
-_MISMATCH = re.compile(r"type mismatch on (\w+):")
 _RULE = "  - "
 _CHART_SAYS = "trainchart: "
 
@@ -154,15 +153,14 @@ class _Judge:
         self._effective: Tree = {}
 
     def findings(self) -> list[Finding]:
+        # What Helm keeps there for the library chart must be a map before there is anything to judge; even a null is none.
+        section = LIB.name
+        if section in self._given and not isinstance(self._given[section], dict):
+            value = self._given[section]
+            return [self._finding("error", "schema", (section,), f"{shown(value)} is not a map; leave it out", value)]
         try:
             self._effective = with_defaults(self._given, chart=self._chart)
         except RenderError as error:
-            # The section that Helm keeps for the library chart must be a map before there is anything to judge.
-            if section := _MISMATCH.match(str(error)):
-                value = self._given.get(section[1])
-                return [
-                    self._finding("error", "schema", (section[1],), f"{shown(value)} is not a map; leave it out", value)
-                ]
             return [self._finding("error", "schema", (), str(error))]
         amiss = misfits(self._effective, self._chart / "values.schema.json")
         wrong = [self._finding("error", "schema", misfit.path, misfit.message, misfit.value) for misfit in amiss]
