@@ -47,7 +47,8 @@ def test_two_nodes_go_on_from_the_same_snapshot_after_a_kill(session: Session) -
     assert release.end() == "Completed", release.log()
     first, second = epochs(killed.log()), epochs(release.log())
     assert second == list(range(second[0], EPOCHS + 1))
-    assert first[-1] <= second[0] <= first[-1] + 1  # at most one epoch twice
+    # At most one epoch is trained twice; the last one before the kill may have left its checkpoint and no line yet.
+    assert first[-1] <= second[0] <= first[-1] + 2
     assert release.result()["resumed"]["epoch"] == second[0] - 1
     chosen = [re.findall(r"event=resume checkpoint=(\S+)", release.log(rank)) for rank in (0, 1)]
     assert chosen[0] == chosen[1] != []

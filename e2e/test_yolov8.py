@@ -105,7 +105,8 @@ def test_a_killed_training_goes_on_from_its_checkpoint(session: Session) -> None
     first, second = epochs(killed.log()), epochs(release.log())
     assert first == list(range(1, len(first) + 1))
     assert second == list(range(second[0], EPOCHS + 1))
-    assert first[-1] <= second[0] <= first[-1] + 1  # at most one epoch twice
+    # At most one epoch is trained twice; the last one before the kill may have left its checkpoint and no line yet.
+    assert first[-1] <= second[0] <= first[-1] + 2
     result = release.result()
     assert result["resumed"]["epoch"] == second[0] - 1
     assert result["metrics"]["epochs"] == EPOCHS
