@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from runner import train
+from runner.context import Context
 
 from .conftest import Ended, Server, push
 
@@ -132,13 +135,26 @@ def test_a_workspace_that_goes_with_its_pod_is_not_resumed_from(
     assert trained(second.log)[:2] == [1, 2]
 
 
-def test_only_the_last_two_checkpoints_stay(
-    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+def test_a_whole_checkpoint_is_told_once_and_lets_the_stale_ones_go(
+    make_context: Callable[..., Context], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(home()).code == 41
-    assert run(home(), JOB_ATTEMPT="1").code == 0
-    assert json.loads((tmp_path / "workspace/run-42/result.json").read_text())["status"] == "completed"
-    assert len(list((tmp_path / "workspace/run-42/output").glob("*.ckpt"))) <= 4
+    context = make_context({})
+    context.output.mkdir(parents=True)
+    for epoch in (1, 2, 3):
+        (context.output / f"{epoch}.ckpt").write_text("whole")
+
+    def checkpoints() -> list[Path]:
+        return sorted(context.output.glob("*.ckpt"), reverse=True)
+
+    answers: dict[str, Any] = {"metrics": list, "checkpoints": checkpoints, "stale": lambda: checkpoints()[2:]}
+    family: Any = SimpleNamespace(has=lambda hook: hook in answers, call=lambda hook, failure: answers[hook]())
+    progress = train.Progress(context, family, lambda epoch, row: None)
+    progress.poll()
+    assert len(checkpoints()) == 3, "the newest may still grow"
+    progress.poll()
+    progress.poll()
+    assert [path.name for path in checkpoints()] == ["3.ckpt", "2.ckpt"]
+    assert capsys.readouterr().out.count("event=checkpoint path=3.ckpt") == 1
 
 
 def test_a_program_that_cannot_be_started_is_a_user_s_error(
