@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from trainchart.files import Tree, load_values, overlay
-from trainchart.render import CHART, LIB
+from trainchart.paths import CHART, LIB
 
 ROOT = CHART.parents[1]
 FAMILIES = sorted(path.parent.name for path in LIB.glob("files/families/*/family.yaml"))

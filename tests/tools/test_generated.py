@@ -15,7 +15,8 @@ from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from trainchart.families import profile_data
 from trainchart.files import Tree, load_values, overlay
 from trainchart.generate import generated, reference_text
-from trainchart.render import CHART, LIB, render
+from trainchart.paths import CHART, LIB
+from trainchart.render import render
 from trainchart.shape import misfits
 from trainchart.values import schema
 

@@ -14,8 +14,9 @@ from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.families import family_data, profile_data
 from trainchart.files import Tree
+from trainchart.paths import CHART
 from trainchart.preset import add_preset_command, sharing_profiles
-from trainchart.render import CHART, render
+from trainchart.render import render
 from trainchart.shape import misfits
 
 VARIANTS = {name: next(iter(profile_data(name).get("variants") or []), None) for name in PROFILES}
