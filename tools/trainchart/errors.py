@@ -6,13 +6,23 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Every exit code of `trainchart`; docs/validate.md has the same table."""
+    """Every exit code of `trainchart` itself. Of a run that failed, the commands that wait for it end with the code of its
+    runner (the chart's files/runner/exit_codes.json); docs/exit-codes.md has both in one table.
+    """
 
     OK = 0
     # Ours, not the user's: an internal error; or, of `generate --check`, a file that nobody generated anew.
     FAILED = 1
     # The values, the files or the command line cannot be used; argparse ends with the same number.
     REFUSED = 2
+    TIMED_OUT = 3
+    NOT_FOUND = 4
+    UNREACHABLE = 5
+    FORBIDDEN = 6
+    # The run failed, and its runner could not say why: evicted, killed for memory, never started.
+    RUN_FAILED = 7
+    # `doctor` found what would keep the run from starting.
+    PROBLEM = 8
     # 128 + SIGINT, as a shell counts it.
     INTERRUPTED = 130
 

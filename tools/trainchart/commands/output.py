@@ -1,0 +1,25 @@
+"""What commands print, and how."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_COLOURS = {"error": "31", "problem": "31", "warning": "33", "ok": "32"}
+
+
+def show(text: str) -> None:
+    """To the standard output, whatever its encoding; a reader that went away (`| head`) has what it wanted."""
+    try:
+        print(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def coloured(severity: str) -> str:
+    """The word, in its colour where the output is a terminal and NO_COLOR is not set."""
+    if severity in _COLOURS and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        return f"\033[{_COLOURS[severity]};1m{severity}\033[0m"
+    return severity
