@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from trainchart import __version__
+from trainchart.commands.chart import add_chart_command
+from trainchart.commands.completion import add_completion_command
 from trainchart.commands.generate import add_generate_command
 from trainchart.commands.validate import add_validate_command
 from trainchart.errors import ExitCode, TrainchartError
@@ -16,7 +18,7 @@ from trainchart.preset import add_preset_command
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the result is one of `ExitCode`. No exception leaves it, argparse's SystemExit excepted."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except TrainchartError as error:
@@ -33,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line: every command with its options."""
     parser = argparse.ArgumentParser(
         prog="trainchart",
         description="Tools around the trainchart Helm chart.",
@@ -43,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_validate_command(commands)
     add_preset_command(commands)
+    add_chart_command(commands)
+    add_completion_command(commands)
     add_generate_command(commands)
     return parser
 
