@@ -69,6 +69,7 @@ generate: $(VENV)/ready ## Write the files that are made from the typed values
 
 .PHONY: package
 package: tools ## Pack the chart, the wheel and the sdist into dist/
+	helm lint --strict --quiet charts/train --values values/yolov5.yaml
 	$(PYTHON) tools/package.py
 
 .PHONY: pins
