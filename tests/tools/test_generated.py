@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import pytest
 import yaml
 
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
+from trainchart import generate
 from trainchart.families import profile_data
 from trainchart.files import Tree, load_values, overlay
-from trainchart.generate import generated, reference_text
 from trainchart.paths import CHART, LIB
 from trainchart.render import render
 from trainchart.shape import misfits
@@ -25,6 +26,11 @@ EDITOR_SCHEMA = ROOT / "values/schema.json"
 FILES = sorted((ROOT / "values").glob("**/*.yaml"))
 ACCELERATORS = [name for name in PROFILES if not profile_data(name).get("refused")]
 KEYS = {"profile", "variant", "count", "corePercent", "memory"}
+
+
+# Made once: it takes most of a second.
+generated = cache(generate.generated)
+reference_text = cache(generate.reference_text)
 
 
 def name(path: Path) -> str:
