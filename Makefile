@@ -35,7 +35,7 @@ run: setup ## Train YOLOv5 in a local cluster, and print the result
 
 .PHONY: test
 test: tools ## Fast tests: no cluster, no network
-	$(PYTHON) -m pytest -n 3 --durations=5
+	$(PYTHON) -m pytest -n 2 --durations=5
 
 .PHONY: e2e
 e2e: setup ## End-to-end tests, the quick set: a real cluster, a real git server, real training
