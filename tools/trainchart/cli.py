@@ -14,6 +14,7 @@ from trainchart.commands.generate import add_generate_command
 from trainchart.commands.validate import add_validate_command
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.preset import add_preset_command
+from trainchart.report.command import add_report_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_preset_command(commands)
     add_chart_command(commands)
     add_completion_command(commands)
+    add_report_command(commands)
     add_generate_command(commands)
     return parser
 
