@@ -10,6 +10,7 @@ import pytest
 from e2e.cases.custom import DIES_AFTER, EPOCHS, RESULTS
 from e2e.fixtures.custom import OFFSET, SLOPE
 from e2e.kube import poll, terminated
+from e2e.resume import assert_resumed
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM
 
@@ -63,7 +64,21 @@ def test_a_killed_program_goes_on_from_the_last_checkpoint_on_all_ranks(session:
             line,
         )
     assert len(lines(release, 0)) == 1 + EPOCHS - DIES_AFTER
-    assert release.result()["metrics"]["epochs"] == EPOCHS
+    assert_resumed(release, list(range(1, DIES_AFTER + 1)), EPOCHS)
+
+
+@pytest.mark.runs("custom-out-of-memory")
+def test_a_program_that_eats_its_memory_is_not_tried_again_and_told_what_to_raise(session: Session) -> None:
+    release = session.release("custom-out-of-memory")
+    # Where the only pod has ended, Volcano may look at the Job before it looks at the policy, and calls it Failed.
+    assert release.end() in ("Terminated", "Failed")
+    assert release.exit_code() == 42
+    assert release.job()["status"].get("retryCount", 0) == 0
+    assert "attempt=0" in release.log()
+    failure = release.result()["failure"]
+    assert (failure["stage"], failure["name"]) == ("train", "train-out-of-memory")
+    assert "more memory than the pod's limit" in failure["reason"]
+    assert "resources.limits.memory" in failure["fix"]
 
 
 @pytest.mark.runs("custom-no-python")
