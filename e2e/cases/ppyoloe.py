@@ -6,7 +6,7 @@ from e2e.cases import SHARED, Case
 from e2e.fixtures import ppyoloe
 
 RESULTS = "ppyoloe-trained"
-HAPPY_EPOCHS = 10
+HAPPY_EPOCHS = 20
 EPOCHS = 24  # of the run that is killed: an epoch takes a second or two, and the kill has to come before the last
 
 _URL = "https://gitea.git.svc:3000/team"
@@ -24,9 +24,9 @@ CASE = Case(
         "happy": {
             "train": {
                 "epochs": HAPPY_EPOCHS,
-                "snapshotInterval": 5,
+                "snapshotInterval": HAPPY_EPOCHS // 2,
                 "batchSize": 2,
-                "learningRate": 0.01,
+                "learningRate": 0.02,
                 "evalImages": "images/train",
                 "evalAnnotations": "annotations/train.json",
             }

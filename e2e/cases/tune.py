@@ -47,6 +47,7 @@ CASE = Case(
         },
         # By its seed it tries, one after the other: what goes well, images that are too large for the pod, and a rate that learns nothing.
         "short": {
+            **SHARED,
             "train": {"epochs": 2, "exportFormats": [], "arguments": ["plots=False", "warmup_epochs=0", "nbs=2"]},
             "tune": {
                 "trials": 3,
