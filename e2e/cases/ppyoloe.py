@@ -24,9 +24,10 @@ CASE = Case(
         "happy": {
             "train": {
                 "epochs": HAPPY_EPOCHS,
-                "snapshotInterval": HAPPY_EPOCHS // 2,
+                "snapshotInterval": 5,
                 "batchSize": 2,
-                "learningRate": 0.02,
+                "learningRate": 0.01,
+                "options": {"OptimizerBuilder.optimizer.momentum": 0.9},
                 "evalImages": "images/train",
                 "evalAnnotations": "annotations/train.json",
             }

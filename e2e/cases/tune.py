@@ -48,7 +48,11 @@ CASE = Case(
         # By its seed it tries, one after the other: what goes well, images that are too large for the pod, and a rate that learns nothing.
         "short": {
             **SHARED,
-            "train": {"epochs": 2, "exportFormats": [], "arguments": ["plots=False", "warmup_epochs=0", "nbs=2"]},
+            "train": {
+                "epochs": 2,
+                "exportFormats": [],
+                "arguments": ["plots=False", "warmup_epochs=0", "nbs=2", "optimizer=SGD"],
+            },
             "tune": {
                 "trials": 3,
                 "metric": METRIC,
