@@ -50,8 +50,9 @@ CASE = Case(
             **SHARED,
             "train": {
                 "epochs": 2,
+                "optimizer": "SGD",
                 "exportFormats": [],
-                "arguments": ["plots=False", "warmup_epochs=0", "nbs=2", "optimizer=SGD"],
+                "arguments": ["plots=False", "warmup_epochs=0", "nbs=2"],
             },
             "tune": {
                 "trials": 3,
