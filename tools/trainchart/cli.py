@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from trainchart import __version__
 from trainchart.commands.generate import add_generate_command
+from trainchart.commands.list import add_list_command
+from trainchart.commands.status import add_status_command
 from trainchart.commands.validate import add_validate_command
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.preset import add_preset_command
@@ -45,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     add_validate_command(commands)
     add_preset_command(commands)
     add_report_command(commands)
+    add_status_command(commands)
+    add_list_command(commands)
     add_generate_command(commands)
     return parser
 
