@@ -191,7 +191,8 @@ def _room(run: Snapshot, words: str) -> str:
 
 
 def _out_of_memory(run: Snapshot, pod: Pod) -> Cause | None:
-    if not pod.oom_killed:
+    # A limit that is too low even for the container runtime's own start ends in a start error.
+    if not pod.oom_killed and not ("OOM" in pod.termination and pod.exit_reason == "StartError"):
         return None
     limit = text(pod_spec(run), "containers", 0, "resources", "limits", "memory")
     return Cause(

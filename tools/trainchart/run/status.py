@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
-from trainchart.events import Progress
+from trainchart.events import Event, Progress
 from trainchart.run.capacity import pod_requests, written
 from trainchart.run.diagnosis import Cause, diagnose
 from trainchart.run.facts import pod_spec
-from trainchart.run.fields import Object, mapping, text
+from trainchart.run.fields import Object, mapping, moment, text
 from trainchart.run.state import Pod, Snapshot, State, load
+from trainchart.run.words import span
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -31,6 +33,12 @@ class Status:
     @property
     def is_over(self) -> bool:
         return self.run.has_ended
+
+
+# Rank 0 has said nothing for so long, before its first epoch: perhaps it waits for a rank that does not come.
+SILENT_SECONDS = 60
+# So many other ranks are asked then.
+PEERS = 4
 
 
 def look(api: Api, name: str) -> Status:
@@ -60,17 +68,54 @@ def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Cause, ..
     # How a run has ended is in its result.
     if pod is None or run.has_ended or (pod.started is None and not pod.is_running):
         return None, ()
-    progress = Progress()
     try:
-        for line in api.log(pod.name, tail=TAIL_LINES):
-            progress.feed(line.decode("utf-8", "replace"))
+        progress, last = _tail(api, pod, TAIL_LINES)
+        if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
+            return progress, tuple(_stragglers(api, run, last))
     except ForbiddenError:
         return None, (
             Cause("not-looked-at", "info", "not looked at: no right to get pods/log, which says how far it is"),
         )
-    except (NotFoundError, RefusedError):  # it went away, or has not begun
-        return None, ()
     return progress, ()
+
+
+def _tail(api: Api, pod: Pod, count: int) -> tuple[Progress | None, Event | None]:
+    """How far a rank is, and its latest event."""
+    progress, last = Progress(), None
+    try:
+        for line in api.log(pod.name, tail=count):
+            last = progress.feed(line.decode("utf-8", "replace")) or last
+    except (NotFoundError, RefusedError):  # it went away, or has not begun
+        return None, None
+    return progress, last
+
+
+def _stragglers(api: Api, run: Snapshot, last: Event | None) -> Iterator[Cause]:
+    """Ranks that wait for another that does not come: each says so every ten seconds."""
+    now = datetime.now(timezone.utc)
+    if last and last.name == "waiting":
+        yield _waits(0, last)
+    spoken = moment({"at": last.time if last else ""}, "at") or (run.rank_0.started if run.rank_0 else None)
+    silent = (now - spoken).total_seconds() if spoken else 0.0
+    if silent < SILENT_SECONDS:
+        return
+    for pod in [pod for pod in run.pods if pod.rank > 0 and pod.is_running][:PEERS]:
+        progress, event = _tail(api, pod, 50)
+        if event and event.name == "waiting":
+            yield _waits(pod.rank, event, f"; rank 0 has said nothing for {span(silent)}")
+        elif progress is None or event is None:
+            yield Cause("rank-silent", "waiting", f"rank {pod.rank} has not begun to say anything", "", "")
+
+
+def _waits(rank: int, event: Event, more: str = "") -> Cause:
+    what = event.fields.get("what", "")
+    return Cause(
+        "waits-for-rank",
+        "waiting",
+        f"rank {rank} waits for {what or event.fields.get('reason', 'another')}{more}",
+        "the log of that rank says what it does: `trainchart logs`; after ten minutes the runner gives up (peer-lost)",
+        event.fields.get("reason", "") if what else "",
+    )
 
 
 def place(status: Status) -> str:
