@@ -105,8 +105,11 @@ def pod_of_interest(run: Snapshot) -> Pod | None:
     """The one pod whose events may say what its status does not: ranks mostly wait for the same thing."""
     if run.has_ended:
         return run.culprit
-    waiting = [pod for pod in run.pods if not pod.is_running and not pod.unscheduled and pod.exit_code is None]
-    return next(iter(waiting), None)
+    waiting = [pod for pod in run.pods if not pod.is_running and pod.exit_code is None]
+    bound = [pod for pod in waiting if not pod.unscheduled]
+    # Of pods without a node the scheduler says it all, but where others make their devices' claims.
+    claiming = [pod for pod in waiting if "ResourceClaim" in pod.unscheduled]
+    return next(iter(bound + claiming), None)
 
 
 def needs_nodes(run: Snapshot) -> bool:
