@@ -27,7 +27,7 @@ CAUSES = {
     "no-registry": ("registry-unreachable", "problem", ["registry.invalid/team/there-is-none:1.0"]),
     "no-pull-secret": ("pull-secret-missing", "problem", ["image pull secret there-is-none is not there"]),
     # The chart mounts Secrets as optional: its runner says which it lacks.
-    "no-secret": ("verify-failed", "problem", ["git.secretName", "there-is-none"]),
+    "no-secret": ("secret-missing", "problem", ["no Secret there-is-none", "stage verify, code 20"]),
     "no-claim": ("claim-missing", "problem", ["no PersistentVolumeClaim there-is-none"]),
     "no-storage-class": ("storage-class-missing", "problem", ["no StorageClass there-is-none"]),
     "out-of-memory": ("out-of-memory", "problem", ["rank 0 was killed for memory", "6Mi"]),
@@ -109,7 +109,7 @@ def test_a_run_that_a_user_stopped_is_not_called_failed(session: Session) -> Non
     admin, release = session.world.admin, session.release("diagnosis-stopped")
     poll(lambda: status(admin, release.name)["state"] == "running", 90, "it runs")
     abort(admin, release.name)
-    found = cause(admin, release.name, "stopped")
+    found = cause(admin, release.name, "stopped-by-user")
     assert found["text"] == "a user stopped it"
     assert status(admin, release.name)["state"] == "stopped"
 
@@ -148,14 +148,10 @@ def test_a_worker_that_never_joins_is_named_while_others_wait_and_when_they_give
 
 def _container(pod: str) -> str:
     """The id of a pod's container that runs."""
-    rows = in_node("ctr", "-n", "k8s.io", "containers", "list", f'labels."io.kubernetes.pod.name"=={pod}', "-q")
-    tasks = in_node("ctr", "-n", "k8s.io", "tasks", "list")
-    running = {line.split()[0] for line in tasks.splitlines() if "RUNNING" in line}
-    for row in rows.split():
-        labels = in_node("ctr", "-n", "k8s.io", "containers", "label", row) if row in running else ""
-        if "io.kubernetes.container.name=train" in labels.replace(":", "=") or "container.name=train" in labels:
-            return row
-    return ""
+    rule = f'labels."io.kubernetes.pod.name"=={pod},labels."io.kubernetes.container.name"==train'
+    found = in_node("ctr", "-n", "k8s.io", "containers", "list", "-q", rule).strip()
+    tasks = in_node("ctr", "-n", "k8s.io", "tasks", "list") if found else ""
+    return found if any(row.split()[0] == found and "RUNNING" in row for row in tasks.splitlines()) else ""
 
 
 @pytest.mark.runs("diagnosis-cpu-too-large")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from e2e.cases import Case
+from e2e.cases import Case, Values
+from e2e.cases.custom import RESULTS
 from e2e.fixtures import custom
 
 # Made by the tests, with the session's id; a queue has no namespace.
@@ -12,9 +13,7 @@ GONE_QUEUE = "gone{session}"
 # A registry that has no image at all, on a port of the node.
 REGISTRY_PORT = 30999
 
-_OWN = {"publish": {"type": "none"}, "workspace": {"type": "emptyDir", "size": "64Mi"}}
-_PROGRAM = {"command": ["sleep", "600"], "exportCommand": [], "metricsFile": "", "lfsPatterns": []}
-_SLEEPS = {**_OWN, "train": _PROGRAM}
+_SLEEPS: Values = {"train": {"command": ["sleep", "600"]}}
 _TOO_LARGE = {"resources": {"requests": {"cpu": "64"}, "limits": {"cpu": "64"}}}
 # The node has two processors, and its own pods ask for some of them.
 _NEARLY_ALL = {"resources": {"requests": {"cpu": "1900m"}, "limits": {"cpu": "2"}}}
@@ -22,6 +21,7 @@ _NEARLY_ALL = {"resources": {"requests": {"cpu": "1900m"}, "limits": {"cpu": "2"
 CASE = Case(
     image="custom-minimal",
     sources={"descend": custom.model_repository, "points": custom.dataset_repository},
+    results=(RESULTS,),
     family="custom",
     runs={
         "queue-closed": {**_SLEEPS, **_TOO_LARGE, "queue": CLOSING_QUEUE},
@@ -59,9 +59,8 @@ CASE = Case(
             "resources": {"requests": {"memory": "6Mi"}, "limits": {"memory": "6Mi"}},
         },
         "evicted": {
-            **_OWN,
-            "workspace": {"type": "emptyDir", "size": "1Mi"},
-            "train": {**_PROGRAM, "command": ["sh", "-c", "head -c 20000000 /dev/zero >$OUTPUT_DIR/large; sleep 600"]},
+            "workspace": {"size": "1Mi"},
+            "train": {"command": ["sh", "-c", "head -c 20000000 /dev/zero >$OUTPUT_DIR/large; sleep 600"]},
         },
         "never-joins": {**_SLEEPS, "replicas": 2},
         "no-python": {**_SLEEPS, "image": "registry.k8s.io/pause:3.10.1"},

@@ -36,6 +36,10 @@ class FakeApi:
         found = (one for one in self._of(kind, namespace, everywhere=False) if text(one, "metadata", "name") == name)
         return next(found, None)
 
+    def metadata(self, kind: Kind, name: str) -> Object | None:
+        found = self.get(kind, name)
+        return None if found is None else {"metadata": found.get("metadata", {})}
+
     def objects(
         self, kind: Kind, *, selector: str = "", fields: str = "", namespace: str = "", everywhere: bool = False
     ) -> tuple[list[Object], str]:

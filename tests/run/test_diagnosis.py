@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import datetime, timezone
 from typing import Any
@@ -51,7 +52,7 @@ CAUSES = {
     "restartme": ("train-killed", "problem", ["rank 0 failed in stage train (train-killed, code 41): killed by"]),
     "root-image": ("image-runs-as-root", "problem", ["runs as root"]),
     "selector": ("no-node-matches", "problem", ["gpu=a100", "no node has the label gpu at all"]),
-    "stopme": ("stopped", "info", ["a user stopped it"]),
+    "stopme": ("stopped-by-user", "info", ["a user stopped it"]),
     "unbound": ("claim-unbound", "problem", ["PersistentVolumeClaim unbound is not bound"]),
     "wide": ("gang-too-large", "problem", ["6 pods of cpu 400m", "all nodes together take 5"]),
 }
@@ -166,6 +167,19 @@ def test_a_quota_is_named_from_its_numbers_where_the_events_are_gone() -> None:
     found = diagnosis.explain(run, Facts(now=NOW, group=case["group"], quotas=tuple(case["quotas"])))
     assert found[0].key == "namespace-quota"
     assert "its 2 missing pods ask for cpu" in found[0].text or "requests.cpu 80m" in found[0].text
+
+
+def test_a_secret_of_which_the_runner_misses_a_key_is_looked_for_without_its_values() -> None:
+    api = cluster("restartme")
+    failure = {"stage": "verify", "code": 20, "name": "verify-failed", "fix": "add the key", "reason": ""}
+    failure["reason"] = "git.userKey: the secret git-credentials has no key GIT_USER"
+    ended = api.there[kinds.PODS][0]["status"]["containerStatuses"][0]["state"]["terminated"]
+    ended["message"] = json.dumps({"failure": failure})
+    first = diagnosis.diagnose(api, state.load(api, "restartme"))[0]  # type: ignore[arg-type]
+    assert (first.key, api.asked[-1]) == ("secret-missing", "get secrets git-credentials")
+    api.put(kinds.SECRETS, {"metadata": {"name": "git-credentials"}, "data": {}})
+    first = diagnosis.diagnose(api, state.load(api, "restartme"))[0]  # type: ignore[arg-type]
+    assert (first.key, first.fix) == ("verify-failed", "add the key")
 
 
 PODS = {

@@ -36,6 +36,8 @@ class Facts:
     claim: Object | None = None
     """The claim that the scheduler complains about."""
     claim_events: tuple[Object, ...] = ()
+    secret: Object | None = None
+    """Whether the Secret is there that the runner complains about: its metadata, never its values."""
     seen: frozenset[str] = frozenset()
     """The fields above that were asked for and answered."""
     forbidden: tuple[str, ...] = ()
@@ -66,7 +68,7 @@ def gather(api: Api, run: Snapshot) -> Facts:
         return ask(field, "list events", lambda: tuple(api.objects(kinds.EVENTS, fields=fields)[0]), nothing)
 
     job_events = group_events = pod_events = quotas = nodes = claim_events = ()  # type: tuple[Object, ...]
-    group = queue = claim = None
+    group = queue = claim = secret = None
     if run.job is not None:
         job_events = events("job_events", kind="Job", name=run.name, uid=run.uid)
     if run.job is not None and not run.has_ended:
@@ -85,6 +87,8 @@ def gather(api: Api, run: Snapshot) -> Facts:
     if name := suspected_claim(run):
         claim = ask("claim", "get persistentvolumeclaims", lambda: api.get(kinds.CLAIMS, name), None)
         claim_events = events("claim_events", kind="PersistentVolumeClaim", name=name)
+    if name := suspected_secret(run):
+        secret = ask("secret", "get secrets", lambda: api.metadata(kinds.SECRETS, name), None)
     return Facts(
         now=datetime.now(timezone.utc),
         group=group,
@@ -96,6 +100,7 @@ def gather(api: Api, run: Snapshot) -> Facts:
         nodes=nodes,
         claim=claim,
         claim_events=claim_events,
+        secret=secret,
         seen=frozenset(seen),
         forbidden=tuple(dict.fromkeys(forbidden)),
     )
@@ -136,6 +141,13 @@ def suspected_claim(run: Snapshot) -> str:
     }
     claims = {name: claim for name, claim in volumes.items() if claim}
     return claims.get("workspace") or next(iter(claims.values()), "")
+
+
+def suspected_secret(run: Snapshot) -> str:
+    """The Secret of which the runner says that it lacks a key: perhaps it is not there at all."""
+    failure = run.culprit.failure if run.culprit else None
+    found = re.search(r"\bsecret (\S+) has no key", failure.reason) if failure else None
+    return found[1] if found else ""
 
 
 def pod_spec(run: Snapshot) -> Object:
