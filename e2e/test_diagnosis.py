@@ -17,6 +17,8 @@ from e2e.runs import Session, uninstall
 
 pytestmark = pytest.mark.family("diagnosis")
 
+REGISTRY = "registry-without-images"
+
 # run -> the cause's key, its severity, and words that it must have
 CAUSES = {
     "queue-small": ("queue-too-small", "problem", ["small-", "asks for cpu 300m", "may have 200m"]),
@@ -39,21 +41,22 @@ CAUSES = {
 @pytest.fixture(scope="module", autouse=True)
 def _what_they_need(session: Session, request: pytest.FixtureRequest) -> Iterator[None]:
     admin = session.world.admin
-    image = diagnosis.CASE.image_name
-    make_queue(admin, session.named(SMALL_QUEUE), {"cpu": "200m"})
-    make_queue(admin, session.named(CLOSING_QUEUE))
-    make_queue(admin, session.named(GONE_QUEUE))
-    name = f"registry{session.id}"
-    admin.apply(*registry(name, image, REGISTRY_PORT))
     named = {name for item in request.session.items for mark in item.iter_markers("runs") for name in mark.args}
     # One that takes what is left of the node comes by itself, and so does one that takes another chart.
     later = ("diagnosis-never-joins", "diagnosis-in-use")
-    session.install_all(run for run in sorted(named) if run.startswith("diagnosis-") and run not in later)
-    yield
-    uninstall(session.world.submitter, [release.name for release in session.releases.values()])
-    admin.kubectl("delete", "pod,service", name, "--wait=false", "--ignore-not-found")
-    for queue in (SMALL_QUEUE, CLOSING_QUEUE, GONE_QUEUE):
-        remove_queue(admin, session.named(queue))
+    try:
+        make_queue(admin, session.named(SMALL_QUEUE), {"cpu": "200m"})
+        make_queue(admin, session.named(CLOSING_QUEUE))
+        make_queue(admin, session.named(GONE_QUEUE))
+        admin.apply(*registry(REGISTRY, diagnosis.CASE.image_name, REGISTRY_PORT))
+        session.install_all(run for run in sorted(named) if run.startswith("diagnosis-") and run not in later)
+        yield
+    finally:
+        made = [run for run in session.releases if run.startswith("diagnosis-")]
+        uninstall(session.world.submitter, [session.releases.pop(run).name for run in made])
+        admin.kubectl("delete", "pod,service", REGISTRY, "--wait=false", "--ignore-not-found")
+        for queue in (SMALL_QUEUE, CLOSING_QUEUE, GONE_QUEUE):
+            remove_queue(admin, session.named(queue))
 
 
 @pytest.mark.parametrize("run", [pytest.param(name, marks=pytest.mark.runs(f"diagnosis-{name}")) for name in CAUSES])
