@@ -62,7 +62,7 @@ def explain(run: Snapshot, facts: Facts) -> list[Cause]:
                 "not-looked-at",
                 "info",
                 f"not looked at: no right to {', '.join(facts.forbidden)}",
-                "the role and cluster role in deploy/ have them",
+                "deploy/submitter.yaml and deploy/cluster-reader.yaml have the rights",
             )
         )
     return list(dict.fromkeys(causes))
