@@ -11,7 +11,7 @@ import pytest
 from e2e.cases import diagnosis
 from e2e.cases.diagnosis import CLOSING_QUEUE, GONE_QUEUE, REGISTRY_PORT, SMALL_QUEUE
 from e2e.following import abort, cause, chart_with, close_queue, make_queue, registry, remove_queue, status, trainchart
-from e2e.kube import poll
+from e2e.kube import CommandError, poll
 from e2e.node import in_node
 from e2e.runs import Session, uninstall
 
@@ -77,6 +77,21 @@ def test_a_queue_that_was_closed_later_is_named(session: Session) -> None:
     found = cause(admin, name, "queue-closed")
     assert session.named(CLOSING_QUEUE) in found["text"]
     assert "Closed" in found["text"]
+
+
+@pytest.mark.runs("diagnosis-queue-closed")
+@pytest.mark.parametrize("queue", ["there-is-none", CLOSING_QUEUE])
+def test_a_release_whose_job_was_refused_is_told_from_a_run_that_waits(session: Session, queue: str) -> None:
+    """What the webhook said is Helm's to tell, and `trainchart submit`'s to explain."""
+    admin, run = session.world.admin, "diagnosis-refused"
+    if queue == CLOSING_QUEUE:
+        close_queue(admin, session.named(queue))
+    try:
+        with pytest.raises(CommandError, match="denied the request"):
+            session.install_as(run, "custom", {"queue": session.named(queue)})
+        assert cause(admin, f"{run}{session.id}", "refused")["fix"].startswith("`helm status")
+    finally:
+        uninstall(session.world.submitter, [f"{run}{session.id}"])
 
 
 @pytest.mark.runs("diagnosis-queue-gone")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.run.captured import CASES, captured, cluster
+from tests.tools.checks import ROOT
 from trainchart.cluster import kinds
-from trainchart.run import diagnosis, facts, state, status
+from trainchart.run import capacity, diagnosis, facts, state, status
 from trainchart.run.capacity import amount, misfit, written
 from trainchart.run.diagnosis import Cause
 from trainchart.run.facts import Facts
@@ -314,6 +317,14 @@ def test_quantities_are_read_and_written_as_kubernetes_has_them(resource: str, q
 @given(st.one_of(st.text(max_size=12), st.integers(), st.none(), st.lists(st.integers())))
 def test_no_quantity_raises(value: object) -> None:
     amount(value)
+
+
+def test_the_documentation_has_every_cause() -> None:
+    sources = [Path(module.__file__ or "").read_text() for module in (diagnosis, capacity, status)]
+    keys = {key for source in sources for key in re.findall(r'\b(?:Cause|Misfit)\(\s*"([a-z-]+)"', source)}
+    documented = (ROOT / "docs/following.md").read_text()
+    assert len(keys) > 40
+    assert [key for key in sorted(keys) if f"`{key}`" not in documented] == []
 
 
 # -- half empty objects

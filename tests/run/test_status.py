@@ -123,6 +123,14 @@ def test_a_release_without_its_job_is_told_from_one_that_never_was() -> None:
     assert lines(found, NOW)
 
 
+def test_a_release_whose_job_was_refused_is_told_from_one_whose_job_was_deleted() -> None:
+    api = FakeApi()
+    api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "run-42-run", "namespace": "training"}})
+    labels = {"owner": "helm", "name": "run-42", "status": "failed"}
+    api.put(kinds.SECRETS, {"metadata": {"name": "sh.helm.release.v1.run-42.v1", "labels": labels}})
+    assert [cause.key for cause in status.look(api, "run-42").causes] == ["refused"]  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("phase", "state"),
     [("", "pending"), ("Terminated", "failed"), ("Aborted", "stopped"), ("Aborting", "ending"), ("New", "pending")],

@@ -70,7 +70,7 @@ def explain(run: Snapshot, facts: Facts) -> list[Cause]:
 
 def _causes(run: Snapshot, facts: Facts) -> Iterator[Cause]:
     if run.state is State.NO_JOB:
-        yield _no_job(run)
+        yield _no_job(run, facts)
     elif run.state is State.STOPPED:
         yield _stopped(facts)
     elif run.state is State.FAILED:
@@ -86,11 +86,20 @@ def _causes(run: Snapshot, facts: Facts) -> Iterator[Cause]:
 # -- runs that have ended
 
 
-def _no_job(run: Snapshot) -> Cause:
+def _no_job(run: Snapshot, facts: Facts) -> Cause:
+    if facts.release_status in ("failed", "pending-install"):
+        return Cause(
+            "refused",
+            "problem",
+            f"release {run.name} could not be installed: Volcano or the API server refused its Job",
+            f"`helm status {run.name}` has the words (a queue that is missing or closed, ...); "
+            f"`helm uninstall {run.name}` removes the rest, and `trainchart doctor -f VALUES` says before what would be refused",
+            f"helm: {facts.release_status}",
+        )
     return Cause(
         "no-job",
         "problem",
-        f"release {run.name} is there, and its Job is not: somebody deleted it, or it was cleaned up after its end (ttlSecondsAfterFinished)",
+        f"release {run.name} is there, and its Job is not: somebody deleted it, or it was cleaned up after its end",
         f"`helm uninstall {run.name}` removes the rest; a new release on the same claim goes on from its checkpoints",
     )
 

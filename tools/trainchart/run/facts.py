@@ -38,6 +38,8 @@ class Facts:
     claim_events: tuple[Object, ...] = ()
     secret: Object | None = None
     """Whether the Secret is there that the runner complains about: its metadata, never its values."""
+    release_status: str = ""
+    """Helm's, of a release without a Job: deployed, failed, ..."""
     seen: frozenset[str] = frozenset()
     """The fields above that were asked for and answered."""
     forbidden: tuple[str, ...] = ()
@@ -45,7 +47,7 @@ class Facts:
 
 
 def gather(api: Api, run: Snapshot) -> Facts:
-    """At most ten calls, and fewer the better it is known what is wrong.
+    """At most nine calls, and fewer the better it is known what is wrong.
 
     Raises:
         UnreachableError
@@ -89,6 +91,11 @@ def gather(api: Api, run: Snapshot) -> Facts:
         claim_events = events("claim_events", kind="PersistentVolumeClaim", name=name)
     if name := suspected_secret(run):
         secret = ask("secret", "get secrets", lambda: api.metadata(kinds.SECRETS, name), None)
+    release: list[Object] = []
+    if run.state is State.NO_JOB:
+        # Helm's record has it in a label; what is in the Secret stays where it is.
+        selector = f"owner=helm,name={run.name}"
+        release = ask("release_status", "list secrets", lambda: api.table(kinds.SECRETS, selector=selector), release)
     return Facts(
         now=datetime.now(timezone.utc),
         group=group,
@@ -101,6 +108,7 @@ def gather(api: Api, run: Snapshot) -> Facts:
         claim=claim,
         claim_events=claim_events,
         secret=secret,
+        release_status=text(release, -1, "metadata", "labels", "status"),
         seen=frozenset(seen),
         forbidden=tuple(dict.fromkeys(forbidden)),
     )
