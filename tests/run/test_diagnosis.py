@@ -154,6 +154,14 @@ def test_a_controller_and_a_scheduler_that_say_nothing_are_named() -> None:
     assert [cause.key for cause in explained("big-cpu", group=None, group_events=(), now=early)] == ["new"]
 
 
+@pytest.mark.parametrize(("words", "who"), [("preempt", "a run of higher priority"), ("reclaim", "another queue")])
+def test_pods_that_volcano_itself_took_away_were_preempted(words: str, who: str) -> None:
+    event = {"reason": "Evict", "message": words, "lastTimestamp": "2026-11-24T18:13:00Z"}
+    first = explained("killme", group_events=(event,))[0]
+    assert first.key == "preempted"
+    assert who in first.text
+
+
 def test_a_restart_that_volcano_lost_is_named_after_a_minute() -> None:
     case = captured("killme")
     case["job"]["status"]["state"]["phase"] = "Restarting"

@@ -131,12 +131,20 @@ def _failed(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         )
         return
     if culprit is None:
+        if words := _last_words(facts.group_events, "Evict"):
+            who = (
+                "pods of another queue, which had more right to the resources"
+                if "reclaim" in words
+                else "a run of higher priority"
+            )
+            yield Cause("preempted", "problem", f"Volcano took its pods away for {who}", _again(run), words)
+            return
         yield Cause(
             "pods-gone",
             "problem",
             "its pods were taken away from outside, and none is left to say why: deleted, evicted by a drain, or lost with their node",
             f"{_again(run)}; `kubectl -n {run.namespace} get events` may still know",
-            _last_words(facts.group_events + facts.job_events, "Evict", "PodGroupPending"),
+            _last_words(facts.group_events + facts.job_events, "PodGroupPending"),
         )
         return
     yield _no_secret(run, culprit, facts) or why_failed(run, culprit)
@@ -323,7 +331,7 @@ def _restarting(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         "info",
         text_,
         "",
-        _last_words(facts.job_events, "PodFailed", "PodEvicted", "ExecuteAction"),
+        _last_words(facts.group_events, "Evict") or _last_words(facts.job_events, "ExecuteAction"),
     )
 
 

@@ -73,12 +73,14 @@ def gather(api: Api, run: Snapshot) -> Facts:
     group = queue = claim = secret = None
     if run.job is not None:
         job_events = events("job_events", kind="Job", name=run.name, uid=run.uid)
+    group_name = f"{run.name}-{run.uid}"
     if run.job is not None and not run.has_ended:
-        group_name = f"{run.name}-{run.uid}"
         group = ask("group", "get podgroups", lambda: api.get(kinds.POD_GROUPS, group_name), None)
-        group_events = events("group_events", kind="PodGroup", name=group_name)
         if run.state in (State.PENDING, State.RESTARTING):
             queue = ask("queue", "get queues", lambda: api.get(kinds.QUEUES, run.queue), None)
+    if run.job is not None and (not run.has_ended or (run.state is State.FAILED and run.culprit is None)):
+        # They outlive the group, and say whether Volcano itself took the pods away.
+        group_events = events("group_events", kind="PodGroup", name=group_name)
     pod = pod_of_interest(run)
     if pod is not None:
         pod_events = events("pod_events", kind="Pod", name=pod.name, uid=pod.uid)
