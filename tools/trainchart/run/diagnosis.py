@@ -258,7 +258,7 @@ def _not_started(pod: Pod) -> Cause | None:
             "no-python",
             "problem",
             f"image {pod.image} has no python3 on its PATH, which runs the runner",
-            "take an image with Python 3.8 or newer (docs/custom.md says what an image must have)",
+            "take an image with Python 3.8 or newer on its PATH",
             words,
         )
     if "exec format error" in words:
