@@ -29,7 +29,7 @@ CAUSES = {
     "bad-image": ("image-name", "problem", ["'Trainchart/none:1.0'", "repository name must be lowercase"]),
     "big-cpu": ("above-every-node", "problem", ["cpu 64", "the largest node (trainchart-control-plane) has 2"]),
     "big-mem": ("above-every-node", "problem", ["memory 500Gi", "has 23.5Gi", "resources.requests.memory"]),
-    "close-later": ("queue-closed", "problem", ["queue follow-close is not open", "Closing"]),
+    "close-later": ("queue-closed", "problem", ["queue follow-close is closed", "Closing"]),
     "deadline": ("deadline", "problem", ["five minutes after timeLimit"]),
     "evicted": ("evicted", "problem", ['Usage of EmptyDir volume "w" exceeds the limit']),
     "killme": ("pods-gone", "problem", ["taken away from outside"]),

@@ -364,7 +364,8 @@ def _queue_state(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         yield Cause(
             "queue-closed",
             "problem",
-            f"queue {run.queue} is not open: its state is {state or 'empty'}, and Volcano starts nothing in it",
+            f"queue {run.queue} is {'closed' if state in ('Closed', 'Closing') else 'not open'}: "
+            f"its state is {state or 'empty'}, and Volcano starts nothing in it",
             f"ask whoever runs the queues to open it (`vcctl queue operate -n {run.queue} -a open`), or install a new release with another queue",
             f"Queue {run.queue}: status.state {state}",
         )
