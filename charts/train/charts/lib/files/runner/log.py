@@ -1,14 +1,20 @@
-"""The run's log on stdout: logfmt lines of our own between the unchanged lines of subprocesses."""
+"""The run's log on stdout, and in a kept workspace: logfmt lines of our own between the unchanged lines of subprocesses."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, Optional
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+@%,")
+
+_OWN = ("time", "event")
+
+_copy: Optional[IO[bytes]] = None
 
 
 def setup() -> None:
@@ -17,15 +23,43 @@ def setup() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def event(event: str, **fields: Any) -> None:
-    """One line: `trainchart time=... event=... key=value`. A field that is None is left out; `/` and `.` may occur in keys."""
-    fields = {"time": utc(), "event": event, **fields}
-    line("trainchart " + " ".join(f"{key}={_value(value)}" for key, value in fields.items() if value is not None))
+def keep(file: Path) -> None:
+    """From here on the log also goes to a file, behind what is in it."""
+    global _copy
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _copy = file.open("ab", buffering=0)
+    except OSError as error:
+        _lost(error)
+
+
+def event(name: str, /, **fields: Any) -> None:
+    """One line: `trainchart time=... event=... key=value`. A field that is None is left out. Keys may be anything that a trainer
+    calls a metric: one that would break the line, or be taken for the line's own, is written with `_`.
+    """
+    words = [f"trainchart time={utc()} event={name}"]
+    for key, value in fields.items():
+        if value is not None:
+            key = re.sub(r"[=\x00-\x1f\x7f-\x9f\u2028\u2029]", "_", key)
+            words.append(f"{'_' * (key in _OWN)}{key}={_value(value)}")
+    line(" ".join(words))
 
 
 def line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+    if _copy:
+        try:
+            _copy.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            _lost(error)
+
+
+def _lost(error: OSError) -> None:
+    """A disk that is full, or away, is none of the log's affair: the run goes on, and stdout has it all."""
+    global _copy
+    _copy = None
+    event("warning", reason=f"the log is not kept in the workspace: {error}")
 
 
 def utc() -> str:
