@@ -11,6 +11,8 @@ from trainchart import __version__
 from trainchart.commands.chart import add_chart_command
 from trainchart.commands.completion import add_completion_command
 from trainchart.commands.generate import add_generate_command
+from trainchart.commands.list import add_list_command
+from trainchart.commands.status import add_status_command
 from trainchart.commands.validate import add_validate_command
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.preset import add_preset_command
@@ -50,6 +52,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_chart_command(commands)
     add_completion_command(commands)
     add_report_command(commands)
+    add_status_command(commands)
+    add_list_command(commands)
     add_generate_command(commands)
     return parser
 
