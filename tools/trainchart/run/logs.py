@@ -22,7 +22,8 @@ from trainchart.errors import TrainchartError
 from trainchart.run.fields import text
 from trainchart.run.patience import LONGEST_PAUSE, Patience
 from trainchart.run.pods import Pods
-from trainchart.run.state import Pod
+from trainchart.run.state import Pod, Snapshot
+from trainchart.run.watching import Watching
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -32,6 +33,8 @@ OVERLAP = timedelta(seconds=1)
 FIRST_PAUSE = 0.5
 # How long the rest of an ended pod's log is asked for where its node does not answer.
 LOST_SECONDS = 60.0
+# How long a run that has ended may take to end its pods: their grace, and what lies between.
+ENDING_SECONDS = 150.0
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,7 @@ class Logs:
         self._api, self._pods, self._patience, self._show, self._say = api, pods, patience, show, say
         self._ranks, self._tail = frozenset(ranks), tail
         self._threads: dict[str, threading.Thread] = {}  # by the pods' UIDs
+        self.error: TrainchartError | None = None
 
     def start_new(self) -> None:
         """Read what nobody reads yet."""
@@ -200,8 +204,11 @@ class Logs:
             for thread in before:  # what the attempt before said comes first
                 if thread.name == pod.name:
                     thread.join(10)
-        for line in PodLog(self._api, pod, self._pods, self._patience, self._say, self._tail).lines():
-            self._show(line)
+        try:
+            for line in PodLog(self._api, pod, self._pods, self._patience, self._say, self._tail).lines():
+                self._show(line)
+        except TrainchartError as error:
+            self.error = error
 
 
 def so_far(api: Api, pods: Iterable[Pod], say: Callable[[str], None], tail: int | None = None) -> Iterator[Line]:
@@ -224,3 +231,48 @@ def so_far(api: Api, pods: Iterable[Pod], say: Callable[[str], None], tail: int 
             say(f"the log of rank {pod.rank} cannot be read: {error}")
 
     return heapq.merge(*(of(pod) for pod in pods), key=lambda line: line.time)
+
+
+def follow(
+    api: Api,
+    snapshot: Snapshot,
+    show: Callable[[Line], None],
+    say: Callable[[str], None],
+    *,
+    over: threading.Event | None = None,
+    ranks: Iterable[int] = (),
+    tail: int | None = None,
+    patience: Patience | None = None,
+) -> Snapshot:
+    """Every line of the run, from its present pods on, until it has ended and all is read, or `over` is set.
+
+    Raises:
+        NotFoundError: it was uninstalled meanwhile.
+        ForbiddenError; UnreachableError: the API server was away for longer than the patience.
+    """
+    patience, over = patience or Patience(say), over or threading.Event()
+    pods = Pods(api, snapshot.name, snapshot.uid, patience)
+    watching = Watching(api, snapshot, pods, patience)
+    logs = Logs(api, pods, patience, show, say, ranks=ranks, tail=tail)
+    try:
+        pods.start()
+        watching.start()
+        if not snapshot.pods:
+            say(f"{snapshot.name} is {snapshot.state.value} and has no pods yet; waiting for them")
+        ended_at = 0.0
+        while not over.is_set():
+            logs.start_new()
+            if error := watching.error or pods.error or logs.error:
+                logs.drain(5)
+                raise error
+            ended = watching.is_gone or (watching.snapshot.has_ended and pods.listed.is_set())
+            if ended and logs.are_drained():
+                break
+            ended_at = ended_at or (time.monotonic() if ended else 0.0)
+            if ended and time.monotonic() - ended_at > ENDING_SECONDS:
+                say("the run has ended, and some of its pods' logs have not; gave up waiting for them")
+                break
+            over.wait(0.2)
+        return watching.snapshot
+    finally:
+        patience.over.set()

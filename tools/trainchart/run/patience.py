@@ -9,16 +9,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from trainchart.cluster.errors import UnreachableError
-from trainchart.errors import TrainchartError
 
 LIMIT_SECONDS = 600.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 5.0
 
 T = TypeVar("T")
-
-
-class GaveUpError(TrainchartError):
-    """A limit of the user's own came while the API server was away."""
 
 
 def tell_on_stderr(words: str) -> None:
@@ -37,12 +32,11 @@ class Patience:
         self._told = False
         self.over = threading.Event()  # nobody waits any longer: the command ends
 
-    def ask(self, call: Callable[[], T], deadline: float | None = None) -> T:
+    def ask(self, call: Callable[[], T]) -> T:
         """What the call answers, asked again while the API server is away.
 
         Raises:
             UnreachableError: it was away for longer than the limit.
-            GaveUpError: the deadline (of time.monotonic) came before that.
             Whatever else the call raises.
         """
         pause = FIRST_PAUSE
@@ -54,9 +48,7 @@ class Patience:
             else:
                 self.answered()
                 return answer
-            if deadline is not None and time.monotonic() >= deadline:
-                raise GaveUpError("the API server did not answer in time")
-            self.rest(pause if deadline is None else min(pause, max(deadline - time.monotonic(), 0.0)))
+            self.rest(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def missed(self, error: UnreachableError) -> None:

@@ -65,6 +65,14 @@ class Pods:
         self.listed.set()
         self.changed.set()
 
+    def learn(self, pods: Iterable[Pod]) -> None:
+        """What somebody else saw of them; a watch that is cut off knows less."""
+        with self._lock:
+            for pod in pods:
+                known = self._seen.get(pod.uid)
+                if known is None or (pod.has_ended and not known.has_ended):
+                    self._seen[pod.uid] = pod
+
     def _run(self) -> None:
         pause = FIRST_PAUSE
         while not self._patience.over.is_set():
