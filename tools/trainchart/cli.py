@@ -16,6 +16,7 @@ from trainchart.commands.validate import add_validate_command
 from trainchart.commands.wait import add_wait_command
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.preset import add_preset_command
+from trainchart.report.command import add_report_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_validate_command(commands)
     add_preset_command(commands)
+    add_report_command(commands)
     add_generate_command(commands)
     add_wait_command(commands)
     add_logs_command(commands)

@@ -266,7 +266,7 @@ class Progress:
 
 def _int(value: str | None) -> int | None:
     try:
-        return None if value is None else int(value)
+        return None if value is None or len(value) > 18 else int(value)
     except ValueError:
         return None
 

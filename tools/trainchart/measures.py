@@ -42,6 +42,7 @@ _SCORES = (
 _LOSSES = ("loss", "losses", "nll", "perplexity", "ppl", "mae", "mse", "rmse", "error", "wer", "cer", "entropy")
 _RATES = ("lr", "learning rate")
 _HELD_OUT = ("val", "valid", "validation", "eval", "test")
+_SPLITS = (*_HELD_OUT, "train", "training")
 
 
 def kind(name: str) -> Kind:
@@ -59,11 +60,20 @@ def headline(names: Iterable[str]) -> str | None:
     def rank(name: str) -> tuple[int, int, bool, int]:
         words = _words(name)
         score = next((place for place, word in enumerate(_SCORES) if f" {word} " in words), len(_SCORES))
-        held_out = any(f" {word} " in words for word in _HELD_OUT)
-        return (Kind.SCORE, Kind.LOSS, Kind.OTHER).index(kind(name)), score, not held_out, len(name)
+        return (Kind.SCORE, Kind.LOSS, Kind.OTHER).index(kind(name)), score, not held_out(name), len(name)
 
     candidates = [name for name in names if name not in ("epoch", "seconds", "time") and kind(name) is not Kind.RATE]
     return min(candidates, key=rank, default=None)
+
+
+def held_out(name: str) -> bool:
+    """Whether it is measured on data that was not trained on."""
+    return not set(_HELD_OUT).isdisjoint(_words(name).split())
+
+
+def subject(name: str) -> str:
+    """What is measured, on whatever data: `train/box_loss` and `val/box_loss` are the same."""
+    return " ".join(word for word in _words(name).split() if word not in _SPLITS)
 
 
 def number(value: float) -> str:
