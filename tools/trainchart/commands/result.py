@@ -56,7 +56,11 @@ def _text(record: Record) -> list[str]:
     from trainchart.report.curve import curves
     from trainchart.run.outcome import described, failure_of
 
-    lines = [f"{record.name}: {record.status}", *failure_of(record.result or {}), *described(record.result or {})]
+    lines = [
+        f"{record.name}: {record.status}",
+        *failure_of(record.result or {}),
+        *described(record.result or {}, whole=True),
+    ]
     width = min(shutil.get_terminal_size().columns, 100)
     drawn = curves(record.progress.metrics, width=width, encoding=sys.stdout.encoding)
     return [*lines, "", drawn] if drawn else lines

@@ -51,8 +51,9 @@ class NoLogError(TrainchartError):
 class Place:
     """How far a pod's log has been read; lines that come once more are known."""
 
-    def __init__(self) -> None:
-        self._first: datetime | None = None
+    def __init__(self, *, is_tail: bool = False) -> None:
+        self._is_tail = is_tail
+        self._first: bytes | None = None
         self._latest: datetime | None = None
         self._recent: list[tuple[datetime, bytes]] = []
         self._again: Counter[bytes] = Counter()
@@ -80,8 +81,8 @@ class Place:
         if self._again[line] > 0:
             self._again[line] -= 1
             return None
-        self._first = self._first or at
-        if at < self._first:  # before the tail that was asked for
+        self._first = self._first or stamp
+        if self._is_tail and stamp < self._first:  # a connection that goes on is asked for whole seconds
             return None
         if self._latest is None or at > self._latest:
             self._latest = at
@@ -114,7 +115,7 @@ class PodLog:
     ) -> None:
         self._api, self._pod, self._pods, self._patience, self._say = api, pod, pods, patience, say
         self._tail = tail
-        self._place = Place()
+        self._place = Place(is_tail=tail is not None)
 
     def lines(self) -> Iterator[Line]:
         pause, lost = FIRST_PAUSE, 0.0

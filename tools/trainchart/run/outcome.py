@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from trainchart.errors import ExitCode
 from trainchart.measures import headline, number
@@ -14,24 +14,11 @@ from trainchart.run.codes import runner_codes
 from trainchart.run.fields import items, mapping, text
 from trainchart.run.state import STOPPED, Pod, Snapshot, State
 
+if TYPE_CHECKING:
+    from trainchart.run.diagnosis import Cause
+
 RESULT_ANNOTATION = "trainchart.dev/result"
 """On the Job of a run that was stopped: what its rank 0 said at the end, for its pods are gone."""
-
-
-class Cause(Protocol):
-    """Why, where no runner could say it: run/diagnosis.py has them."""
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def fix(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class _Cause:
-    text: str
-    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,9 +79,9 @@ def result_of(snapshot: Snapshot) -> Mapping[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-def described(result: Mapping[str, Any], place: str = "") -> list[str]:
-    """A result as a table of two columns."""
-    return [f"  {key:<12} {value}" for key, value in _rows(result, place)]
+def described(result: Mapping[str, Any], place: str = "", *, whole: bool = False) -> list[str]:
+    """A result as a table of two columns; not whole: with the metric and the files that say most."""
+    return [f"  {key:<12} {value}" for key, value in _rows(result, place, whole=whole)]
 
 
 def failure_of(result: Mapping[str, Any]) -> list[str]:
@@ -115,7 +102,7 @@ def without_job(snapshot: Snapshot) -> str:
     )
 
 
-def _rows(result: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
+def _rows(result: Mapping[str, Any], place: str, *, whole: bool) -> Iterator[tuple[str, str]]:
     for key in ("repository", "branch", "commit"):
         if value := text(result, key):
             yield key, value
@@ -128,7 +115,7 @@ def _rows(result: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
         yield "epochs", number(metrics.pop("epochs"))
     if main := headline(metrics):
         yield "metrics", f"{main} {number(metrics.pop(main))}"
-        for name, measured in metrics.items():
+        for name, measured in metrics.items() if whole else ():
             yield "", f"{name} {number(measured)}"
     files = items(result, "files")
     if files:
@@ -136,10 +123,10 @@ def _rows(result: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
         count = len(files) + (omitted if isinstance(omitted, int) else 0)
         known = sum(entry["bytes"] for entry in files if isinstance(entry.get("bytes"), int | float))
         yield "files", f"{count}, {'more than ' if omitted else ''}{size(known)}"
-        for entry in files[:10]:
+        for entry in files if whole else ():
             yield "", f"{text(entry, 'path')} ({size(entry.get('bytes') or 0)})"
-        if count > 10:
-            yield "", f"and {count - 10} more"
+        if whole and omitted:
+            yield "", f"and {omitted} more: --whole reads them from the workspace"
     if place and not text(result, "branch"):
         yield "artifacts", place
     if stages := mapping(result, "stages"):
@@ -167,29 +154,8 @@ def _failed(snapshot: Snapshot, took: str, causes: Iterable[Cause]) -> Iterator[
         yield f"  what to do     {failure.fix}"
     else:
         yield f"{snapshot.name} failed{took}{attempts}{rank}: its runner could not say why"
-        found: list[Cause] = list(causes) or [_of_pod(culprit, snapshot)]
-        for cause in found:
+        for cause in causes:
             yield f"  what happened  {cause.text}"
             if cause.fix:
                 yield f"  what to do     {cause.fix}"
     yield f"  its log        trainchart logs {snapshot.name}" + (f" --rank {culprit.rank}" if rank and culprit else "")
-
-
-def _of_pod(pod: Pod | None, snapshot: Snapshot) -> _Cause:
-    """What Kubernetes says of a pod that left no words."""
-    if pod is None:
-        return _Cause(
-            "no pod of it is left", f"`kubectl -n {snapshot.namespace} describe vcjob {snapshot.name}` has events"
-        )
-    if pod.oom_killed:
-        return _Cause("the container was killed for memory (OOMKilled)", "raise resources.limits.memory")
-    if pod.reason or pod.disrupted:
-        return _Cause(
-            f"the pod was taken away ({pod.reason or pod.disrupted}): {pod.message or pod.disrupted_message}".rstrip(
-                ": "
-            )
-        )
-    code = "no exit code" if pod.exit_code is None else f"exit code {pod.exit_code}"
-    return _Cause(
-        f"the container ended with {code}, {pod.exit_reason or pod.phase}: {pod.termination.strip()[:500]}".rstrip(": ")
-    )

@@ -25,6 +25,7 @@ from trainchart.run.watching import Watching
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
+    from trainchart.run.diagnosis import Cause
 
 # Epochs are told at most so often where lines are kept; the last one is told in any case.
 EPOCH_SECONDS = 10.0
@@ -154,7 +155,7 @@ class _Wait:
         return first
 
     def _of(self, snapshot: Snapshot, pods: Pods) -> Outcome:
-        causes: tuple[outcome.Cause, ...] = ()
+        causes: tuple[Cause, ...] = ()
         if snapshot.state is State.FAILED:
             whole = outcome.with_seen(snapshot, pods.seen())
             if not (whole.culprit and whole.culprit.failure):
@@ -200,10 +201,10 @@ class _Wait:
         if words != self._state_told:
             self._teller.line(words)
             self._state_told = words
-        causes = frozenset(cause.text for cause in watching.causes)
+        causes = frozenset(cause.key for cause in watching.causes)  # their texts may tell a time that passes
         if causes != self._causes_told and snapshot.state in (State.PENDING, State.RESTARTING, State.RUNNING):
             for cause in watching.causes:
-                if cause.text not in self._causes_told:
+                if cause.key not in self._causes_told:
                     self._teller.line(f"  {cause.text}" + (f"; {cause.fix}" if cause.fix else ""))
             self._causes_told = causes
         self._teller.live(f"{self._name}: {self._where(snapshot)} ({duration(time.monotonic() - self._began)})")
@@ -317,11 +318,9 @@ def place_of_artifacts(api: Api, snapshot: Snapshot) -> str:
     return f"{directory}/artifacts on claim {claim}"
 
 
-def _diagnose(api: Api, snapshot: Snapshot) -> list[outcome.Cause]:
-    try:
-        from trainchart.run.diagnosis import diagnose
-    except ImportError:
-        return []
+def _diagnose(api: Api, snapshot: Snapshot) -> list[Cause]:
+    from trainchart.run.diagnosis import diagnose
+
     return [cause for cause in diagnose(api, snapshot) if cause.severity != "info"]
 
 

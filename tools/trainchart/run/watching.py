@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
@@ -17,7 +17,7 @@ from trainchart.run.state import Snapshot, State
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
-    from trainchart.run.outcome import Cause
+    from trainchart.run.diagnosis import Cause
 
 POLL_SECONDS = 2.0
 DIAGNOSE_SECONDS = 10.0
@@ -36,14 +36,14 @@ class Watching:
         pods: Pods,
         patience: Patience,
         *,
-        diagnose: Callable[[Api, Snapshot], Sequence[Cause]] | None = None,
+        diagnose: Callable[[Api, Snapshot], list[Cause]] | None = None,
         say: Callable[[str], None] | None = None,
         nudges: bool = False,
     ) -> None:
         self._api, self._pods, self._patience = api, pods, patience
         self._diagnose, self._say, self._nudges = diagnose, say or (lambda _: None), nudges
         self.snapshot = first
-        self.causes: Sequence[Cause] = ()
+        self.causes: list[Cause] = []
         self.error: TrainchartError | None = None
         self.is_gone = False  # the release was uninstalled while we looked
         self._stuck_since: float | None = None
@@ -77,10 +77,10 @@ class Watching:
         except TrainchartError as error:
             self.error = error
 
-    def _look_for_causes(self, snapshot: Snapshot, diagnose: Callable[[Api, Snapshot], Sequence[Cause]]) -> None:
+    def _look_for_causes(self, snapshot: Snapshot, diagnose: Callable[[Api, Snapshot], list[Cause]]) -> None:
         self._diagnosed = time.monotonic()
         if snapshot.is_well or snapshot.state is State.STOPPED:
-            self.causes = ()
+            self.causes = []
         else:
             self.causes = self._patience.ask(lambda: diagnose(self._api, snapshot))
 
