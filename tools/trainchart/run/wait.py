@@ -198,7 +198,7 @@ class _Wait:
         for pod in pods.seen():
             self._tell_failure(pod, snapshot)
         words = self._words(snapshot)
-        if words != self._state_told:
+        if words != self._state_told and not snapshot.has_ended:  # the end has a block of its own
             self._teller.line(words)
             self._state_told = words
         causes = frozenset(cause.key for cause in watching.causes)  # their texts may tell a time that passes
