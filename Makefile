@@ -67,6 +67,11 @@ lint: $(VENV)/ready ## Style and types
 generate: $(VENV)/ready ## Write the files that are made from the typed values
 	$(VENV)/bin/trainchart generate
 
+.PHONY: package
+package: tools ## Pack the chart, the wheel and the sdist into dist/
+	helm lint --strict --quiet charts/train --values values/yolov5.yaml
+	$(PYTHON) tools/package.py
+
 .PHONY: pins
 pins: $(VENV)/ready ## Renew requirements.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra e2e --universal --python-version 3.10 --upgrade --generate-hashes \

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from trainchart import __version__
+from trainchart.commands.chart import add_chart_command
+from trainchart.commands.completion import add_completion_command
 from trainchart.commands.generate import add_generate_command
 from trainchart.commands.logs import add_logs_command
 from trainchart.commands.result import add_result_command
@@ -21,7 +23,7 @@ from trainchart.report.command import add_report_command
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the result is one of `ExitCode`. No exception leaves it, argparse's SystemExit excepted."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except TrainchartError as error:
@@ -38,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line: every command with its options."""
     parser = argparse.ArgumentParser(
         prog="trainchart",
         description="Tools around the trainchart Helm chart.",
@@ -49,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     add_validate_command(commands)
     add_preset_command(commands)
     add_report_command(commands)
+    add_chart_command(commands)
+    add_completion_command(commands)
     add_generate_command(commands)
     add_wait_command(commands)
     add_logs_command(commands)
