@@ -129,7 +129,7 @@ def test_a_run_is_told_stage_by_stage() -> None:
     assert ended.lines[0] == "run-42 completed after 5 min"
     assert "  branch       sft-1" in ended.lines
     assert "  metrics      loss 0.5" in ended.lines
-    assert any("in this stage" in live for live in waiting.said.lives)
+    assert any("in this stage" in live for live in waiting.said.lives), waiting.said.lives
 
 
 @pytest.mark.parametrize(

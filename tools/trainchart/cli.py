@@ -11,8 +11,10 @@ from trainchart import __version__
 from trainchart.commands.chart import add_chart_command
 from trainchart.commands.completion import add_completion_command
 from trainchart.commands.generate import add_generate_command
+from trainchart.commands.list import add_list_command
 from trainchart.commands.logs import add_logs_command
 from trainchart.commands.result import add_result_command
+from trainchart.commands.status import add_status_command
 from trainchart.commands.stop import add_stop_command
 from trainchart.commands.validate import add_validate_command
 from trainchart.commands.wait import add_wait_command
@@ -54,6 +56,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_report_command(commands)
     add_chart_command(commands)
     add_completion_command(commands)
+    add_status_command(commands)
+    add_list_command(commands)
     add_generate_command(commands)
     add_wait_command(commands)
     add_logs_command(commands)
