@@ -37,6 +37,11 @@ run: setup ## Train YOLOv5 in a local cluster, and print the result
 test: tools ## Fast tests: no cluster, no network
 	$(PYTHON) -m pytest -n 2 --durations=5
 
+.PHONY: browser
+browser: $(VENV)/ready ## Look at the pages in a real browser; installs Chromium where it lacks
+	python3 -m e2e.cluster browser
+	TRAINCHART_BROWSER=1 $(PYTHON) -m pytest tests/browser -v --durations=3
+
 .PHONY: e2e
 e2e: setup ## End-to-end tests, the quick set: a real cluster, a real git server, real training
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e
