@@ -73,6 +73,8 @@ def _queue_state(admin: Kube, name: str) -> str:
 def close_queue(admin: Kube, name: str) -> None:
     found = admin.get("queues.scheduling.volcano.sh", name)
     assert found, f"there is no queue {name}"
+    if _queue_state(admin, name) != "Open":
+        return
     target = {"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", "name": name}
     command(admin, "CloseQueue", {**target, "uid": found["metadata"]["uid"]})
     poll(lambda: _queue_state(admin, name) in ("Closed", "Closing"), 30, f"queue {name} is closed")

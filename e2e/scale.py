@@ -9,10 +9,14 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from e2e.kube import Kube, Object, phase, poll
 from e2e.runs import Session
+from trainchart.cluster import kinds
+from trainchart.cluster.api import Api, connect
+from trainchart.cluster.kinds import Kind
 
 AT = "2026-01-02T03:04:05Z"
 
@@ -23,7 +27,10 @@ class Crowd:
 
     admin: Kube  # in the namespace
     job: Object
-    made: list[str] = field(default_factory=list)
+
+    @cached_property
+    def api(self) -> Api:
+        return connect(kubeconfig=str(self.admin.kubeconfig), namespace=self.admin.namespace)
 
     def named(self, name: str, **spec: object) -> Object:
         job = copy.deepcopy(self.job)
@@ -52,25 +59,26 @@ class Crowd:
         names = [f"finished-{number:03}" for number in range(count)]
         with ThreadPoolExecutor(4) as pool:
             list(
-                pool.map(self._apply, [[self.named(name, queue=queue) for name in part] for part in _parts(names, 50)])
+                pool.map(self.create, [[self.named(name, queue=queue) for name in part] for part in _parts(names, 50)])
             )
             jobs = {job["metadata"]["name"]: job for job in self.admin.objects("vcjob")}
-            list(pool.map(self._apply, [[self._pod(jobs[name]) for name in part] for part in _parts(names, 50)]))
+            list(pool.map(self.create, [[self._pod(jobs[name]) for name in part] for part in _parts(names, 50)]))
             list(pool.map(self._end, names))
         poll(lambda: self._count("Completed", "Failed") >= count, 120, "all have ended")
 
-    def run(self, count: int) -> None:
-        self._apply([self.named(f"running-{number:02}") for number in range(count)])
+    def run(self, first: int, count: int) -> None:
+        """Up to so many runs that run."""
+        self.create([self.named(f"running-{number:02}") for number in range(first, count)])
         poll(lambda: self._count("Running") >= count, 300, f"{count} runs are running", every=2)
 
-    def _apply(self, objects: list[Object]) -> None:
+    def create(self, objects: list[Object]) -> None:
         self.admin.kubectl("create", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
     def _end(self, name: str) -> None:
         ended = "Failed" if name.endswith("7") else "Completed"
         state = {"phase": ended, "lastTransitionTime": AT}
         status = {"state": state, "conditions": [{"status": "Running", "lastTransitionTime": AT}], "minAvailable": 1}
-        self._status("vcjob", name, status)
+        self._status(kinds.JOBS, name, status)
         container = {
             "name": "train",
             "image": "x",
@@ -80,11 +88,11 @@ class Crowd:
             "state": {"terminated": {"exitCode": 0 if ended == "Completed" else 40, "finishedAt": AT, "reason": "x"}},
         }
         pod = {"phase": "Succeeded" if ended == "Completed" else "Failed", "containerStatuses": [container]}
-        self._status("pod", f"{name}-train-0", pod)
+        self._status(kinds.PODS, f"{name}-train-0", pod)
 
-    def _status(self, kind: str, name: str, status: Object) -> None:
-        change = json.dumps({"status": status})
-        self.admin.kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", change)
+    def _status(self, kind: Kind, name: str, status: Object) -> None:
+        # Four hundred processes of kubectl would take minutes.
+        self.api.patch(kind, f"{name}/status", {"status": status})
 
     def _pod(self, job: Object) -> Object:
         metadata, template = job["metadata"], job["spec"]["tasks"][0]["template"]
@@ -117,8 +125,7 @@ def crowd(session: Session, like: str) -> Iterator[Crowd]:
     admin = Kube(session.world.admin.kubeconfig, f"scale{session.id}")
     admin.run("kubectl", "create", "namespace", admin.namespace)
     job = session.release(like).job()
-    kept = ("name", "labels")
-    metadata = {key: job["metadata"][key] for key in kept}
+    metadata = {key: job["metadata"][key] for key in ("name", "labels")}
     body = {"apiVersion": job["apiVersion"], "kind": "Job", "metadata": metadata, "spec": job["spec"]}
     try:
         yield Crowd(admin, body)

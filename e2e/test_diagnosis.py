@@ -11,11 +11,13 @@ import pytest
 from e2e.cases import diagnosis
 from e2e.cases.diagnosis import CLOSING_QUEUE, GONE_QUEUE, REGISTRY_PORT, SMALL_QUEUE
 from e2e.following import abort, cause, chart_with, close_queue, make_queue, registry, remove_queue, status, trainchart
-from e2e.kube import poll
+from e2e.kube import CommandError, poll
 from e2e.node import in_node
 from e2e.runs import Session, uninstall
 
 pytestmark = pytest.mark.family("diagnosis")
+
+REGISTRY = "registry-without-images"
 
 # run -> the cause's key, its severity, and words that it must have
 CAUSES = {
@@ -39,21 +41,22 @@ CAUSES = {
 @pytest.fixture(scope="module", autouse=True)
 def _what_they_need(session: Session, request: pytest.FixtureRequest) -> Iterator[None]:
     admin = session.world.admin
-    image = diagnosis.CASE.image_name
-    make_queue(admin, session.named(SMALL_QUEUE), {"cpu": "200m"})
-    make_queue(admin, session.named(CLOSING_QUEUE))
-    make_queue(admin, session.named(GONE_QUEUE))
-    name = f"registry{session.id}"
-    admin.apply(*registry(name, image, REGISTRY_PORT))
     named = {name for item in request.session.items for mark in item.iter_markers("runs") for name in mark.args}
     # One that takes what is left of the node comes by itself, and so does one that takes another chart.
     later = ("diagnosis-never-joins", "diagnosis-in-use")
-    session.install_all(run for run in sorted(named) if run.startswith("diagnosis-") and run not in later)
-    yield
-    uninstall(session.world.submitter, [release.name for release in session.releases.values()])
-    admin.kubectl("delete", "pod,service", name, "--wait=false", "--ignore-not-found")
-    for queue in (SMALL_QUEUE, CLOSING_QUEUE, GONE_QUEUE):
-        remove_queue(admin, session.named(queue))
+    try:
+        make_queue(admin, session.named(SMALL_QUEUE), {"cpu": "200m"})
+        make_queue(admin, session.named(CLOSING_QUEUE))
+        make_queue(admin, session.named(GONE_QUEUE))
+        admin.apply(*registry(REGISTRY, diagnosis.CASE.image_name, REGISTRY_PORT))
+        session.install_all(run for run in sorted(named) if run.startswith("diagnosis-") and run not in later)
+        yield
+    finally:
+        made = [run for run in session.releases if run.startswith("diagnosis-")]
+        uninstall(session.world.submitter, [session.releases.pop(run).name for run in made])
+        admin.kubectl("delete", "pod,service", REGISTRY, "--wait=false", "--ignore-not-found")
+        for queue in (SMALL_QUEUE, CLOSING_QUEUE, GONE_QUEUE):
+            remove_queue(admin, session.named(queue))
 
 
 @pytest.mark.parametrize("run", [pytest.param(name, marks=pytest.mark.runs(f"diagnosis-{name}")) for name in CAUSES])
@@ -72,8 +75,23 @@ def test_a_queue_that_was_closed_later_is_named(session: Session) -> None:
     admin, name = session.world.admin, session.release("diagnosis-queue-closed").name
     close_queue(admin, session.named(CLOSING_QUEUE))
     found = cause(admin, name, "queue-closed")
-    assert session.named(CLOSING_QUEUE) in found["text"]
-    assert "Closed" in found["text"]
+    # Volcano calls it Closing for as long as it holds anything.
+    assert f"queue {session.named(CLOSING_QUEUE)} is closed: its state is Clos" in found["text"]
+
+
+@pytest.mark.runs("diagnosis-queue-closed")
+@pytest.mark.parametrize("queue", ["there-is-none", CLOSING_QUEUE])
+def test_a_release_whose_job_was_refused_is_told_from_a_run_that_waits(session: Session, queue: str) -> None:
+    """What the webhook said is Helm's to tell, and `trainchart submit`'s to explain."""
+    admin, run = session.world.admin, "diagnosis-refused"
+    if queue == CLOSING_QUEUE:
+        close_queue(admin, session.named(queue))
+    try:
+        with pytest.raises(CommandError, match="denied the request"):
+            session.install_as(run, "custom", {"queue": session.named(queue)})
+        assert cause(admin, f"{run}{session.id}", "refused")["fix"].startswith("`helm status")
+    finally:
+        uninstall(session.world.submitter, [f"{run}{session.id}"])
 
 
 @pytest.mark.runs("diagnosis-queue-gone")

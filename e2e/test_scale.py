@@ -11,7 +11,7 @@ from e2e.following import cause, make_queue, remove_queue, timed, trainchart
 from e2e.kube import poll
 from e2e.runs import Session
 from e2e.scale import Crowd, crowd
-from trainchart.cluster.api import Api, connect
+from trainchart.cluster.api import Api
 from trainchart.run import diagnosis, listing, state, status
 
 pytestmark = [pytest.mark.family("diagnosis"), pytest.mark.runs("diagnosis-well")]
@@ -28,11 +28,11 @@ def few(session: Session) -> Iterator[Crowd]:
     make_queue(session.world.admin, queue, {"cpu": "1m"})
     try:
         with crowd(session, "diagnosis-well") as made:
-            made.run(1)
-            made._apply([made.named("sick-queue", queue=queue)])
+            made.run(0, 1)
+            made.create([made.named("sick-queue", queue=queue)])
             broken = made.named("sick-image")
             broken["spec"]["tasks"][0]["template"]["spec"]["containers"][0]["image"] = "Not/a-name:1"
-            made._apply([broken])
+            made.create([broken])
             cause(made.admin, "sick-queue", "queue-too-small")
             cause(made.admin, "sick-image", "image-name")
             yield made
@@ -58,8 +58,7 @@ def _calls(api: Api, what: str) -> int:
 
 def _measured(crowd: Crowd) -> tuple[dict[str, int], dict[str, float]]:
     """Calls, and the shortest time of five of the whole command: it is nearest to an idle machine's."""
-    admin = crowd.admin
-    api = connect(kubeconfig=str(admin.kubeconfig), namespace=admin.namespace)
+    admin, api = crowd.admin, crowd.api
     what = ("list", "running-00", "sick-queue", "sick-image")
     calls = {one: _calls(api, one) for one in what}
 
@@ -73,7 +72,7 @@ def _measured(crowd: Crowd) -> tuple[dict[str, int], dict[str, float]]:
 def test_more_runs_cost_no_more_calls_and_less_than_a_second(few: Crowd, session: Session) -> None:
     few_calls, few_times = _measured(few)
     few.finish(FINISHED, session.named(FULL_QUEUE))
-    few.run(RUNNING)
+    few.run(1, RUNNING)
     many_calls, many_times = _measured(few)
     code, output, _ = trainchart(few.admin, "list", "--output", "json")
     assert code == 0

@@ -47,6 +47,10 @@ class FakeApi:
         found = self._of(kind, namespace, everywhere=everywhere)
         return [one for one in found if _selected(one, selector) and _has_fields(one, fields)], "1"
 
+    def table(self, kind: Kind, *, selector: str = "", everywhere: bool = False) -> list[Object]:
+        found, _ = self.objects(kind, selector=selector, everywhere=everywhere)
+        return [{"cells": {"Name": text(one, "metadata", "name")}, "metadata": one["metadata"]} for one in found]
+
     def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
         self._call("create", kind)
         name = text(body, "metadata", "name")

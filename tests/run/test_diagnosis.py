@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.run.captured import CASES, captured, cluster
+from tests.tools.checks import ROOT
 from trainchart.cluster import kinds
-from trainchart.run import diagnosis, facts, state, status
+from trainchart.run import capacity, diagnosis, facts, state, status
 from trainchart.run.capacity import amount, misfit, written
 from trainchart.run.diagnosis import Cause
 from trainchart.run.facts import Facts
@@ -26,7 +29,7 @@ CAUSES = {
     "bad-image": ("image-name", "problem", ["'Trainchart/none:1.0'", "repository name must be lowercase"]),
     "big-cpu": ("above-every-node", "problem", ["cpu 64", "the largest node (trainchart-control-plane) has 2"]),
     "big-mem": ("above-every-node", "problem", ["memory 500Gi", "has 23.5Gi", "resources.requests.memory"]),
-    "close-later": ("queue-closed", "problem", ["queue follow-close is not open", "Closing"]),
+    "close-later": ("queue-closed", "problem", ["queue follow-close is closed", "Closing"]),
     "deadline": ("deadline", "problem", ["five minutes after timeLimit"]),
     "evicted": ("evicted", "problem", ['Usage of EmptyDir volume "w" exceeds the limit']),
     "killme": ("pods-gone", "problem", ["taken away from outside"]),
@@ -149,6 +152,14 @@ def test_a_controller_and_a_scheduler_that_say_nothing_are_named() -> None:
     assert explained("big-cpu", group=group, group_events=())[0].key == "scheduler-silent"
     early = datetime(2026, 11, 24, 18, 10, 20, tzinfo=timezone.utc)
     assert [cause.key for cause in explained("big-cpu", group=None, group_events=(), now=early)] == ["new"]
+
+
+@pytest.mark.parametrize(("words", "who"), [("preempt", "a run of higher priority"), ("reclaim", "another queue")])
+def test_pods_that_volcano_itself_took_away_were_preempted(words: str, who: str) -> None:
+    event = {"reason": "Evict", "message": words, "lastTimestamp": "2026-11-24T18:13:00Z"}
+    first = explained("killme", group_events=(event,))[0]
+    assert first.key == "preempted"
+    assert who in first.text
 
 
 def test_a_restart_that_volcano_lost_is_named_after_a_minute() -> None:
@@ -314,6 +325,14 @@ def test_quantities_are_read_and_written_as_kubernetes_has_them(resource: str, q
 @given(st.one_of(st.text(max_size=12), st.integers(), st.none(), st.lists(st.integers())))
 def test_no_quantity_raises(value: object) -> None:
     amount(value)
+
+
+def test_the_documentation_has_every_cause() -> None:
+    sources = [Path(module.__file__ or "").read_text() for module in (diagnosis, capacity, status)]
+    keys = {key for source in sources for key in re.findall(r'\b(?:Cause|Misfit)\(\s*"([a-z-]+)"', source)}
+    documented = (ROOT / "docs/following.md").read_text()
+    assert len(keys) > 40
+    assert [key for key in sorted(keys) if f"`{key}`" not in documented] == []
 
 
 # -- half empty objects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -12,7 +13,7 @@ from tests.run.captured import captured, cluster
 from tests.run.fake import FakeApi
 from trainchart import cli
 from trainchart.cluster import kinds
-from trainchart.cluster.errors import NotFoundError
+from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.commands import list as list_command
 from trainchart.commands import status as status_command
 from trainchart.commands.list import STATES
@@ -120,6 +121,14 @@ def test_a_release_without_its_job_is_told_from_one_that_never_was() -> None:
     assert found.run.state is State.NO_JOB
     assert [cause.key for cause in found.causes] == ["no-job"]
     assert lines(found, NOW)
+
+
+def test_a_release_whose_job_was_refused_is_told_from_one_whose_job_was_deleted() -> None:
+    api = FakeApi()
+    api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "run-42-run", "namespace": "training"}})
+    labels = {"owner": "helm", "name": "run-42", "status": "failed"}
+    api.put(kinds.SECRETS, {"metadata": {"name": "sh.helm.release.v1.run-42.v1", "labels": labels}})
+    assert [cause.key for cause in status.look(api, "run-42").causes] == ["refused"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -301,3 +310,67 @@ def test_spans_of_time_in_words(seconds: float, words: str) -> None:
 def test_an_answer_that_is_half_empty_still_makes_a_row() -> None:
     empty: dict[str, Any] = {}
     assert listing.aligned(listing.table([listing.row(empty)], NOW))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_watching_in_a_terminal_draws_in_place_and_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = cluster("hog1")
+    api.logs["hog1-train-0"] = LOG
+    served(monkeypatch, api)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr(status_command, "LOOK_SECONDS", 0.0)
+
+    def later(_seconds: float) -> None:
+        api.there[kinds.JOBS][0]["status"]["state"]["phase"] = "Completed"
+
+    monkeypatch.setattr("time.sleep", later)
+    assert cli.main(["status", "hog1", "--watch"]) == 0
+    first, *_, last = terminal.getvalue().split("\033[J")
+    assert first.startswith("\033[?25l")
+    assert "completed" in last
+    assert last.endswith("\033[?25h")
+    assert terminal.getvalue().count("\033[5F") == 1  # up over the five lines of the first picture
+
+
+def test_an_interrupted_watch_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    served(monkeypatch, cluster("hog1"))
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("time.sleep", interrupted)
+    assert cli.main(["status", "hog1", "--watch"]) == 130
+    assert terminal.getvalue().endswith("\033[?25h")
+
+
+def test_an_api_server_that_is_away_for_a_while_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = cluster("hog1")
+    served(monkeypatch, api)
+    answers = iter([UnreachableError("the API server does not answer"), None])
+    ask = api.get
+
+    def get(kind: Any, name: str, **more: Any) -> Any:
+        if error := next(answers, None):
+            raise error
+        return ask(kind, name, **more)
+
+    def later(_seconds: float) -> None:
+        monkeypatch.setattr(api, "get", get)
+        api.there[kinds.JOBS][0]["status"]["state"]["phase"] = "Completed"
+
+    monkeypatch.setattr("time.sleep", later)
+    assert cli.main(["status", "hog1", "--watch"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
+        "trainchart: the API server does not answer; trying again",
+        "trainchart: the API server answers again",
+    ]
+    assert printed.out.splitlines()[-1].endswith(" completed")

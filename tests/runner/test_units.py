@@ -187,6 +187,21 @@ def test_a_line_of_the_log_is_one_line_whatever_is_in_it(text: str) -> None:
     assert (json.loads(value) if value.startswith('"') else value) == text
 
 
+@hypothesis_settings(deadline=None)
+@given(st.text() | st.sampled_from(["event", "time", "name", "a b", "a=b", "line\nbreak"]))
+def test_a_metric_may_be_called_anything(key: str) -> None:
+    written: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "line", written.append)
+        log.event("metrics", epoch=1, **{key: 0.5})
+    (line,) = written
+    assert len(line.splitlines()) == 1
+    rest = re.fullmatch(r"trainchart time=\S+ event=metrics epoch=1 (.*)=0\.5", line)
+    assert rest
+    assert rest.group(1) not in ("time", "event")
+    assert "=" not in rest.group(1)
+
+
 # result
 
 

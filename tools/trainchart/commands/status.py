@@ -94,7 +94,7 @@ class _Looker:
         self.api, self.status, self.trouble = api, status, ""
         self._looked = self._diagnosed = time.monotonic()
 
-    def look(self, every: float = LOOK_SECONDS) -> None:
+    def look(self, every: float) -> None:
         import time
 
         from trainchart.cluster.errors import UnreachableError
@@ -135,7 +135,7 @@ def _watch_in_place(api: Api, status: Status) -> None:
             if looker.status.is_over:
                 return
             time.sleep(DRAW_SECONDS)
-            looker.look()
+            looker.look(LOOK_SECONDS)
     finally:
         sys.stdout.write("\033[?25h")
         sys.stdout.flush()

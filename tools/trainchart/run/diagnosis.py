@@ -62,7 +62,7 @@ def explain(run: Snapshot, facts: Facts) -> list[Cause]:
                 "not-looked-at",
                 "info",
                 f"not looked at: no right to {', '.join(facts.forbidden)}",
-                "the role and cluster role in deploy/ have them",
+                "deploy/submitter.yaml and deploy/cluster-reader.yaml have the rights",
             )
         )
     return list(dict.fromkeys(causes))
@@ -70,7 +70,7 @@ def explain(run: Snapshot, facts: Facts) -> list[Cause]:
 
 def _causes(run: Snapshot, facts: Facts) -> Iterator[Cause]:
     if run.state is State.NO_JOB:
-        yield _no_job(run)
+        yield _no_job(run, facts)
     elif run.state is State.STOPPED:
         yield _stopped(facts)
     elif run.state is State.FAILED:
@@ -86,11 +86,20 @@ def _causes(run: Snapshot, facts: Facts) -> Iterator[Cause]:
 # -- runs that have ended
 
 
-def _no_job(run: Snapshot) -> Cause:
+def _no_job(run: Snapshot, facts: Facts) -> Cause:
+    if facts.release_status in ("failed", "pending-install"):
+        return Cause(
+            "refused",
+            "problem",
+            f"release {run.name} could not be installed: Volcano or the API server refused its Job",
+            f"`helm status {run.name}` has the words (a queue that is missing or closed, ...); "
+            f"`helm uninstall {run.name}` removes the rest, and `trainchart doctor -f VALUES` says before what would be refused",
+            f"helm: {facts.release_status}",
+        )
     return Cause(
         "no-job",
         "problem",
-        f"release {run.name} is there, and its Job is not: somebody deleted it, or it was cleaned up after its end (ttlSecondsAfterFinished)",
+        f"release {run.name} is there, and its Job is not: somebody deleted it, or it was cleaned up after its end",
         f"`helm uninstall {run.name}` removes the rest; a new release on the same claim goes on from its checkpoints",
     )
 
@@ -122,12 +131,20 @@ def _failed(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         )
         return
     if culprit is None:
+        if words := _last_words(facts.group_events, "Evict"):
+            who = (
+                "pods of another queue, which had more right to the resources"
+                if "reclaim" in words
+                else "a run of higher priority"
+            )
+            yield Cause("preempted", "problem", f"Volcano took its pods away for {who}", _again(run), words)
+            return
         yield Cause(
             "pods-gone",
             "problem",
             "its pods were taken away from outside, and none is left to say why: deleted, evicted by a drain, or lost with their node",
             f"{_again(run)}; `kubectl -n {run.namespace} get events` may still know",
-            _last_words(facts.group_events + facts.job_events, "Evict", "PodGroupPending"),
+            _last_words(facts.group_events + facts.job_events, "PodGroupPending"),
         )
         return
     yield _no_secret(run, culprit, facts) or why_failed(run, culprit)
@@ -241,7 +258,7 @@ def _not_started(pod: Pod) -> Cause | None:
             "no-python",
             "problem",
             f"image {pod.image} has no python3 on its PATH, which runs the runner",
-            "take an image with Python 3.8 or newer (docs/custom.md says what an image must have)",
+            "take an image with Python 3.8 or newer on its PATH",
             words,
         )
     if "exec format error" in words:
@@ -314,7 +331,7 @@ def _restarting(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         "info",
         text_,
         "",
-        _last_words(facts.job_events, "PodFailed", "PodEvicted", "ExecuteAction"),
+        _last_words(facts.group_events, "Evict") or _last_words(facts.job_events, "ExecuteAction"),
     )
 
 
@@ -347,7 +364,8 @@ def _queue_state(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         yield Cause(
             "queue-closed",
             "problem",
-            f"queue {run.queue} is not open: its state is {state or 'empty'}, and Volcano starts nothing in it",
+            f"queue {run.queue} is {'closed' if state in ('Closed', 'Closing') else 'not open'}: "
+            f"its state is {state or 'empty'}, and Volcano starts nothing in it",
             f"ask whoever runs the queues to open it (`vcctl queue operate -n {run.queue} -a open`), or install a new release with another queue",
             f"Queue {run.queue}: status.state {state}",
         )

@@ -38,6 +38,8 @@ class Facts:
     claim_events: tuple[Object, ...] = ()
     secret: Object | None = None
     """Whether the Secret is there that the runner complains about: its metadata, never its values."""
+    release_status: str = ""
+    """Helm's, of a release without a Job: deployed, failed, ..."""
     seen: frozenset[str] = frozenset()
     """The fields above that were asked for and answered."""
     forbidden: tuple[str, ...] = ()
@@ -45,7 +47,7 @@ class Facts:
 
 
 def gather(api: Api, run: Snapshot) -> Facts:
-    """At most ten calls, and fewer the better it is known what is wrong.
+    """At most nine calls, and fewer the better it is known what is wrong.
 
     Raises:
         UnreachableError
@@ -71,12 +73,14 @@ def gather(api: Api, run: Snapshot) -> Facts:
     group = queue = claim = secret = None
     if run.job is not None:
         job_events = events("job_events", kind="Job", name=run.name, uid=run.uid)
+    group_name = f"{run.name}-{run.uid}"
     if run.job is not None and not run.has_ended:
-        group_name = f"{run.name}-{run.uid}"
         group = ask("group", "get podgroups", lambda: api.get(kinds.POD_GROUPS, group_name), None)
-        group_events = events("group_events", kind="PodGroup", name=group_name)
         if run.state in (State.PENDING, State.RESTARTING):
             queue = ask("queue", "get queues", lambda: api.get(kinds.QUEUES, run.queue), None)
+    if run.job is not None and (not run.has_ended or (run.state is State.FAILED and run.culprit is None)):
+        # They outlive the group, and say whether Volcano itself took the pods away.
+        group_events = events("group_events", kind="PodGroup", name=group_name)
     pod = pod_of_interest(run)
     if pod is not None:
         pod_events = events("pod_events", kind="Pod", name=pod.name, uid=pod.uid)
@@ -89,6 +93,11 @@ def gather(api: Api, run: Snapshot) -> Facts:
         claim_events = events("claim_events", kind="PersistentVolumeClaim", name=name)
     if name := suspected_secret(run):
         secret = ask("secret", "get secrets", lambda: api.metadata(kinds.SECRETS, name), None)
+    release: list[Object] = []
+    if run.state is State.NO_JOB:
+        # Helm's record has it in a label; what is in the Secret stays where it is.
+        selector = f"owner=helm,name={run.name}"
+        release = ask("release_status", "list secrets", lambda: api.table(kinds.SECRETS, selector=selector), release)
     return Facts(
         now=datetime.now(timezone.utc),
         group=group,
@@ -101,6 +110,7 @@ def gather(api: Api, run: Snapshot) -> Facts:
         claim=claim,
         claim_events=claim_events,
         secret=secret,
+        release_status=text(release, -1, "metadata", "labels", "status"),
         seen=frozenset(seen),
         forbidden=tuple(dict.fromkeys(forbidden)),
     )

@@ -59,8 +59,12 @@ def refreshed(api: Api, before: Status, *, with_causes: bool) -> Status:
     progress, unread = _progress(api, run)
     if run.is_well:
         return Status(run, progress, unread)
-    fresh = with_causes or run.has_ended or run.state is not before.run.state or run.attempt != before.run.attempt
+    fresh = with_causes or run.has_ended or _looks(run) != _looks(before.run)
     return Status(run, progress, (*diagnose(api, run), *unread) if fresh else before.causes)
+
+
+def _looks(run: Snapshot) -> tuple[object, ...]:
+    return run.state, run.attempt, *map(pod_words, run.pods)
 
 
 def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Cause, ...]]:

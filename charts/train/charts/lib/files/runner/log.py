@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import time
 from pathlib import Path
 from typing import IO, Any, Optional
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+@%,")
+
+_OWN = ("time", "event")
 
 _copy: Optional[IO[bytes]] = None
 
@@ -30,10 +33,16 @@ def keep(file: Path) -> None:
         _lost(error)
 
 
-def event(event: str, **fields: Any) -> None:
-    """One line: `trainchart time=... event=... key=value`. A field that is None is left out; `/` and `.` may occur in keys."""
-    fields = {"time": utc(), "event": event, **fields}
-    line("trainchart " + " ".join(f"{key}={_value(value)}" for key, value in fields.items() if value is not None))
+def event(name: str, /, **fields: Any) -> None:
+    """One line: `trainchart time=... event=... key=value`. A field that is None is left out. Keys may be anything that a trainer
+    calls a metric: one that would break the line, or be taken for the line's own, is written with `_`.
+    """
+    words = [f"trainchart time={utc()} event={name}"]
+    for key, value in fields.items():
+        if value is not None:
+            key = re.sub(r"[=\x00-\x1f\x7f-\x9f\u2028\u2029]", "_", key)
+            words.append(f"{'_' * (key in _OWN)}{key}={_value(value)}")
+    line(" ".join(words))
 
 
 def line(text: str) -> None:
