@@ -4,7 +4,8 @@
     python bench/memory.py --all    # every size the estimates know; 6 minutes on two cores
 
 For every model: builds it with its trainer's optimizer and moving average, makes one step, and adds up the bytes of the tensors. The
-activations are those that autograd keeps for the backward pass; the estimate of the peak adds 30 % to them.
+activations are those that autograd keeps for the backward pass; the estimate of the peak adds 30 % to them. Those of language models
+are not measured: with gradient checkpointing the forward pass keeps next to nothing, and the peak is the backward pass's own.
 Needs Docker and the image that `make setup` makes. Ends with 1 when parameters or optimizer are off by more than 10 %.
 """
 
@@ -16,12 +17,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 IMAGE = "trainchart/train-cpu-yolo:8.4.190"
-PADDLE_IMAGE = "trainchart/train-cpu-paddle:2.6.2"  # of ppyoloe, whose cases are left out where it was not built
+# Of families whose cases are left out where theirs was not built.
+IMAGES = {"ppyoloe": "trainchart/train-cpu-paddle:2.6.2", "llm-sft": "trainchart/train-cpu-llm:0.9.5"}
 TOLERANCE = 0.1
 Loss = Callable[[Any], Any]  # of a batch of images
 PARTS = ("parameters", "gradients", "optimizer", "copies", "activations")
@@ -39,15 +41,30 @@ class Case:
         return f"{self.model} {self.classes} classes {self.batch}x{self.edge}"
 
 
-# What e2e/values/ trains: two drawn classes.
-TEST_MODELS = [
+@dataclass(frozen=True)
+class Language:
+    """A language model, and whether an adapter of it is trained or the whole."""
+
+    size: str
+    kind: str
+    family: str = "llm-sft"
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.size} {self.kind}"
+
+
+# What e2e/values/ trains: two drawn classes, and a language model of a few layers.
+TEST_MODELS: list[Case | Language] = [
     Case("yolov5", "yolov5n", 2, 4, 128),
     Case("yolov8", "yolov8n", 2, 4, 64),
     Case("ppyoloe", "ppyoloe_crn_s", 2, 2, 128),
+    Language("tiny", "lora"),
+    Language("tiny", "full"),
 ]
-SMALL = [
+SMALL: list[Case | Language] = [
     *(Case("yolov5", f"yolov5{size}", 80, 2, 320) for size in ("n", "s")),
     *(Case("yolov8", f"{kind}n", 80, 2, 320) for kind in ("yolov8", "yolov10", "yolo11", "yolo12", "yolo26")),
+    Language("0.6B", "lora"),
 ]
 LARGE = [
     *(Case("yolov5", f"yolov5{size}", 80, 1, 320) for size in ("m", "l", "x", "n6", "s6", "m6", "l6", "x6")),
@@ -83,19 +100,13 @@ def main() -> int:
 
 def rows(everything: bool) -> Iterator[tuple[str, str, int, int]]:
     """Model, part, measured and estimated bytes."""
-    import memory_llm  # here: this file alone runs in the container
-
     for case in [*TEST_MODELS, *SMALL, *(LARGE if everything else [])]:
-        if not has_image(image_of(case.family)):
-            print(f"{case!s:<27}skipped: Docker has no image {image_of(case.family)}; make e2e-all builds it")
+        image = IMAGES.get(case.family, IMAGE)
+        if not has_image(image):
+            print(f"{case!s:<27}skipped: Docker has no image {image}; make e2e-all builds it")
             continue
-        for part, found, expected in compare(case):
+        for part, found, expected in compare(case) if isinstance(case, Case) else compare_language(case):
             yield str(case), part, found, expected
-    if not has_image(memory_llm.IMAGE):
-        print(f"skipped: Docker has no image {memory_llm.IMAGE}; make e2e-all builds it")
-        return
-    for size, kind in [*memory_llm.TEST_MODELS, *memory_llm.SMALL]:
-        yield from memory_llm.compare(size, kind)
 
 
 def compare(case: Case) -> list[tuple[str, int, int]]:
@@ -112,12 +123,23 @@ def compare(case: Case) -> list[tuple[str, int, int]]:
         "ppyoloe": {"config": f"{case.model}_300e_coco.yml"},
     }[case.family]
     estimated = REGISTRY[case.family].estimate({**named, **sizes}, Layout(processes=1, backend="cpu"))
-    measured = measure(case)
+    measured = measure(case.family, case.model, str(case.classes), str(case.batch), str(case.edge))
     expected = {part: getattr(estimated, part) for part in PARTS}
     # Those of ppyoloe are for the largest images that it resizes to.
     share = (case.edge / LARGEST) ** 2 if case.family == "ppyoloe" else 1
     expected["activations"] = round(estimated.activations / PEAK * share)
     return [(part, measured[part], expected[part]) for part in PARTS]
+
+
+def compare_language(case: Language) -> list[tuple[str, int, int]]:
+    from trainchart.estimate import Layout
+    from trainchart.families import family_data
+    from trainchart.values.families.llm_sft import SIZES, estimate
+
+    settings = {**family_data(case.family)["defaults"]["train"], "modelSize": case.size, "finetuningType": case.kind}
+    estimated = estimate(settings, Layout(processes=1, backend="cpu"))
+    measured = measure(case.family, json.dumps(asdict(SIZES[case.size])), case.kind, str(settings["loraRank"]))
+    return [(part, found, getattr(estimated, part)) for part, found in measured.items()]
 
 
 def unavailable() -> str | None:
@@ -131,28 +153,12 @@ def has_image(name: str) -> bool:
     return subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode == 0
 
 
-def image_of(family: str) -> str:
-    return PADDLE_IMAGE if family == "ppyoloe" else IMAGE
-
-
-def measure(case: Case) -> dict[str, int]:
+def measure(family: str, *arguments: str) -> dict[str, int]:
     """One training step in a container of the training image, without network; bytes by part."""
-    command = [
-        "docker",
-        "run",
-        "--rm",
-        "--interactive",
-        "--network",
-        "none",
-        "--env",
-        "HOME=/tmp",
-        "--env",
-        "YOLO_CONFIG_DIR=/tmp",
-        image_of(case.family),
-    ]
-    arguments = ["--inside", case.family, case.model, str(case.classes), str(case.batch), str(case.edge)]
+    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--env", "HOME=/tmp"]
+    command += ["--env", "YOLO_CONFIG_DIR=/tmp", IMAGES.get(family, IMAGE), "python3", "-", "--inside", family]
     done = subprocess.run(
-        [*command, "python3", "-", *arguments],
+        [*command, *arguments],
         input=Path(__file__).read_text(encoding="utf-8"),
         capture_output=True,
         text=True,
@@ -293,17 +299,60 @@ def ppyoloe(name: str, classes: int, batch: int, edge: int) -> dict[str, int]:
     }
 
 
-def inside(family: str, name: str, classes: int, batch: int, edge: int) -> dict[str, int]:
+def language_model(geometry: dict[str, Any], kind: str, rank: int) -> dict[str, int]:
+    """A model of this shape, and one step of AdamW on an adapter or on the whole of it."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    model: Any = Qwen3ForCausalLM(
+        Qwen3Config(
+            hidden_size=geometry["hidden"],
+            num_hidden_layers=geometry["layers"],
+            num_attention_heads=geometry["heads"],
+            num_key_value_heads=geometry["groups"],
+            head_dim=geometry["head"],
+            intermediate_size=geometry["inner"],
+            vocab_size=geometry["vocabulary"],
+            tie_word_embeddings=geometry["tied"],
+        )
+    )
+    if kind == "lora":
+        model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=rank, target_modules="all-linear"))
+    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad])
+    tokens = torch.randint(geometry["vocabulary"], (1, 16))
+    model(input_ids=tokens, labels=tokens).loss.backward()
+    optimizer.step()
+    return of_step(model, optimizer)
+
+
+def of_step(model: Any, optimizer: Any) -> dict[str, int]:
+    """What PyTorch holds after a step."""
+    import torch
+
+    states = (value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value))
+    return {
+        "parameters": total(model.parameters()),
+        "gradients": total(parameter.grad for parameter in model.parameters() if parameter.grad is not None),
+        "optimizer": total(states),
+    }
+
+
+def total(tensors: Any) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def inside(family: str, *arguments: str) -> dict[str, int]:
     """In the container: what the family's trainer builds, and one step of it."""
     import logging
 
     logging.disable(logging.CRITICAL)
+    if family == "llm-sft":
+        return language_model(json.loads(arguments[0]), arguments[1], int(arguments[2]))
+    name, (classes, batch, edge) = arguments[0], map(int, arguments[1:])
     if family == "ppyoloe":
         return ppyoloe(name, classes, batch, edge)
     import torch
-
-    def total(tensors: Any) -> int:
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     model, optimizer, average, loss_of = {"yolov5": yolov5, "yolov8": yolov8}[family](name, classes)
     own = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
@@ -322,19 +371,12 @@ def inside(family: str, name: str, classes: int, batch: int, edge: int) -> dict[
     loss.backward()
     optimizer.step()
     average.update(model)
-    return {
-        "parameters": total(model.parameters()),
-        "gradients": total(parameter.grad for parameter in model.parameters() if parameter.grad is not None),
-        "optimizer": total(
-            value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value)
-        ),
-        "copies": total(average.ema.state_dict().values()),
-        "activations": activations,
-    }
+    copies = total(average.ema.state_dict().values())
+    return {**of_step(model, optimizer), "copies": copies, "activations": activations}
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]:
-        print(json.dumps(inside(*sys.argv[2:4], *map(int, sys.argv[4:]))))
+        print(json.dumps(inside(*sys.argv[2:])))
     else:
         sys.exit(main())

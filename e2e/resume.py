@@ -1,6 +1,8 @@
 """A pod that is killed in the middle of its training, and which epochs each attempt has trained.
 
 release = session.release("yolov8-killed")           # with `retries: 1`, on a workspace that outlives its pods
+killed_and_resumed(session, release, EPOCHS)          # all that holds for every family
+
 killed = kill_after(session, release, "event=checkpoint")
 assert release.end() == "Completed"
 assert epochs(killed.log()) == [1]
@@ -53,6 +55,31 @@ def kill_when(
     poll(lambda: condition([log.text() for log in logs]), seconds, f"{release.name}: {what}", every=0.1)
     kill_first_process(f"{release.name}-train-{rank}")
     return Killed(logs)
+
+
+def killed_and_resumed(session: Session, release: Release, last: int) -> None:
+    """Kills rank 0 after a checkpoint. The run completes all the same, and repeats at most the one epoch between two checkpoints."""
+    killed = kill_after(session, release, "event=checkpoint")
+    assert release.end() == "Completed", release.log()
+    assert_resumed(release, epochs(killed.log()), last)
+    assert "event=checkpoint" in release.log()
+
+
+def assert_resumed(release: Release, first: Sequence[int], last: int) -> None:
+    """The second attempt went on on all ranks from one checkpoint, which it names, and every epoch up to the last was told.
+
+    `first` are the epochs that the first attempt told before it was killed.
+    """
+    result, second = release.result(), epochs(release.log())
+    assert first == list(range(1, first[-1] + 1))
+    assert second == list(range(second[0], last + 1))
+    # One that was told twice was trained twice, or the kill came before the runner had noted that it had told it.
+    assert second[0] in (first[-1], first[-1] + 1), (first, second)
+    assert result["resumed"]["epoch"] >= first[-1] - 1
+    assert result["metrics"]["epochs"] == last
+    chosen = f"event=resume checkpoint={result['resumed']['checkpoint']} "
+    for rank in range(release.job()["spec"]["tasks"][0]["replicas"]):
+        assert chosen in release.log(rank), f"rank {rank}"
 
 
 def epochs(log: str) -> list[int]:

@@ -189,7 +189,10 @@ class Session:
             self.refused[run] = error
 
     def _remove_slow_ones_but(self, case: str) -> None:
-        over = {run: release.name for run, release in self.releases.items() if release.case not in ("", case, *QUICK)}
+        self.remove(run for run, release in self.releases.items() if release.case not in ("", case, *QUICK))
+
+    def remove(self, runs: Iterable[str]) -> None:
+        over = {run: self.releases[run].name for run in runs}
         uninstall(self.world.submitter, over.values())
         remove_workspaces(over.values())
         for run in over:

@@ -51,7 +51,7 @@ def ensure(cases: Iterable[Case]) -> World:
     admin = Kube(KUBECONFIG, NAMESPACE)
     server = connect()
     with step("scenario: namespace, shared volume, submitter", ADVICE):
-        admin.apply(*_namespace(), *_volume(), *_account())
+        admin.apply(*_namespace(), *volume(CLAIM, kind.SHARED), *_account())
         admin.kubectl("apply", "-f", str(ROOT / "deploy" / "submitter.yaml"))
         submitter = Kube(_kubeconfig_of(admin, ACCOUNT), NAMESPACE)
     for case in cases:
@@ -136,30 +136,24 @@ def _namespace() -> list[Object]:
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}]
 
 
-def _volume() -> list[Object]:
+def volume(claim: str, folder: str) -> list[Object]:
     """A folder of the node, which any number of pods may mount: what a ReadWriteMany StorageClass would give."""
-    name, size = "trainchart-shared", {"storage": "5Gi"}
+    name, size = f"trainchart-{claim}", {"storage": "5Gi"}
+    fixed = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
     volume = {
+        **fixed,
         "capacity": size,
-        "accessModes": ["ReadWriteMany"],
         "persistentVolumeReclaimPolicy": "Retain",
-        "storageClassName": "",
-        "claimRef": {"namespace": NAMESPACE, "name": CLAIM},
-        "hostPath": {"path": kind.SHARED, "type": "Directory"},
-    }
-    claim = {
-        "accessModes": ["ReadWriteMany"],
-        "storageClassName": "",
-        "volumeName": name,
-        "resources": {"requests": size},
+        "claimRef": {"namespace": NAMESPACE, "name": claim},
+        "hostPath": {"path": folder, "type": "Directory"},
     }
     return [
         {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume},
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": CLAIM, "namespace": NAMESPACE},
-            "spec": claim,
+            "metadata": {"name": claim, "namespace": NAMESPACE},
+            "spec": {**fixed, "volumeName": name, "resources": {"requests": size}},
         },
     ]
 

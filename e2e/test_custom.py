@@ -12,6 +12,7 @@ from e2e.cluster import kind
 from e2e.fixtures.custom import OFFSET, SLOPE
 from e2e.kube import poll, terminated
 from e2e.node import in_node
+from e2e.resume import assert_resumed
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM
 
@@ -65,13 +66,27 @@ def test_a_killed_program_goes_on_from_the_last_checkpoint_on_all_ranks(session:
             line,
         )
     assert len(lines(release, 0)) == 1 + EPOCHS - DIES_AFTER
-    assert release.result()["metrics"]["epochs"] == EPOCHS
+    assert_resumed(release, list(range(1, DIES_AFTER + 1)), EPOCHS)
     # What the pods of the first attempt said, which Volcano has removed.
     logs = f"{kind.SHARED}/{release.name}/logs/{release.job()['metadata']['uid']}"
     kept = in_node("sh", "-c", f"cd {logs} && ls */*").split()
     assert {f"attempt-{attempt}/rank-{rank}.log" for attempt in (0, 1) for rank in (0, 1)} <= set(kept)
     assert "descend: rank 0 of 2 begins after epoch 0" in in_node("cat", f"{logs}/attempt-0/rank-0.log")
     assert in_node("cat", f"{logs}/attempt-1/rank-1.log") == release.log(1)
+
+
+@pytest.mark.runs("custom-out-of-memory")
+def test_a_program_that_eats_its_memory_is_not_tried_again_and_told_what_to_raise(session: Session) -> None:
+    release = session.release("custom-out-of-memory")
+    # Where the only pod has ended, Volcano may look at the Job before it looks at the policy, and calls it Failed.
+    assert release.end() in ("Terminated", "Failed")
+    assert release.exit_code() == 42
+    assert release.job()["status"].get("retryCount", 0) == 0
+    assert "attempt=0" in release.log()
+    failure = release.result()["failure"]
+    assert (failure["stage"], failure["name"]) == ("train", "train-out-of-memory")
+    assert "more memory than the pod's limit" in failure["reason"]
+    assert "resources.limits.memory" in failure["fix"]
 
 
 @pytest.mark.runs("custom-no-python")

@@ -17,7 +17,7 @@ from e2e.cluster import kind
 from e2e.fixtures import llm as fixtures
 from e2e.kube import Object
 from e2e.node import in_node
-from e2e.resume import epochs, kill_after
+from e2e.resume import epochs, killed_and_resumed
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM
 
@@ -106,20 +106,7 @@ def test_two_pods_are_one_training(session: Session) -> None:
 
 @pytest.mark.runs("llm-sft-killed")
 def test_a_killed_training_goes_on_on_both_ranks_from_one_checkpoint(session: Session) -> None:
-    release = session.release("llm-sft-killed")
-    killed = kill_after(session, release, "event=checkpoint")
-    assert release.end() == "Completed", release.log()
-    first, second = epochs(killed.log()), epochs(release.log())
-    assert first == list(range(1, len(first) + 1))
-    assert second == list(range(second[0], EPOCHS + 1))
-    # At most one epoch is trained twice; the last one before the kill may have left its checkpoint and no line yet.
-    assert first[-1] <= second[0] <= first[-1] + 2
-    result = release.result()
-    assert result["resumed"]["epoch"] == second[0] - 1
-    assert result["metrics"]["epochs"] == EPOCHS
-    chosen = f"checkpoint={result['resumed']['checkpoint']}"
-    for rank in range(2):
-        assert any("event=resume" in line and chosen in line for line in release.log(rank).splitlines())
+    killed_and_resumed(session, session.release("llm-sft-killed"), EPOCHS)
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,14 @@ import pytest
 import yaml
 
 from e2e import branches
-from e2e.cases.tune import FAILS, FIRST, METRIC, RESULTS, TRIALS, UNKNOWN
+from e2e.cases.tune import FAILS, FIRST, METRIC, RESULTS, TOO_LARGE, TRIALS, UNKNOWN
 from e2e.kube import Object
-from e2e.resume import kill_when
+from e2e.resume import epochs, kill_when
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM
 
-pytestmark = [pytest.mark.family("tune"), pytest.mark.runs("tune-first", "tune-search")]
+pytestmark = pytest.mark.family("tune")
+of_search = pytest.mark.runs("tune-first", "tune-search")
 
 _TRIAL = re.compile(r'^trainchart time=(\S+) event=trial number=(\d+) state=(\w+)(?: parameters=(".*"))?', re.MULTILINE)
 
@@ -88,6 +89,7 @@ def running(log: str) -> Iterator[tuple[datetime, datetime]]:
     return ((event.time, ends[event.number]) for event in said if event.number in ends and event.state == "begins")
 
 
+@of_search
 def test_two_trials_overlap_in_time_in_two_pods(searched: Searched) -> None:
     pairs = [
         (one, other)
@@ -98,6 +100,7 @@ def test_two_trials_overlap_in_time_in_two_pods(searched: Searched) -> None:
     assert any(max(one[0], other[0]) < min(one[1], other[1]) for one, other in pairs), pairs
 
 
+@of_search
 def test_a_trial_that_the_trainer_refuses_is_tolerated(searched: Searched) -> None:
     assert numbers([*searched.killed, *searched.logs], "failed") == [FAILS]
     (reason,) = [
@@ -108,6 +111,7 @@ def test_a_trial_that_the_trainer_refuses_is_tolerated(searched: Searched) -> No
     assert (searched.table[FAILS]["state"], searched.table[FAILS]["optimizer"]) == ("fail", UNKNOWN)
 
 
+@of_search
 def test_the_trials_of_the_killed_attempt_are_run_again_and_no_others(searched: Searched) -> None:
     ended = numbers(searched.killed, "complete", "failed")
     lost = sorted(set(numbers(searched.killed, "begins")) - set(ended))
@@ -125,6 +129,7 @@ def test_the_trials_of_the_killed_attempt_are_run_again_and_no_others(searched: 
     assert [given[number] for number in lost] == [given[number] for number in again[: len(lost)]]
 
 
+@of_search
 def test_the_best_trial_is_published_with_a_table_of_all(searched: Searched, session: Session) -> None:
     best = searched.result["search"]
     values = {number: float(row["value"]) for number, row in searched.table.items() if row["state"] == "complete"}
@@ -144,6 +149,28 @@ def test_the_best_trial_is_published_with_a_table_of_all(searched: Searched, ses
     assert yaml.safe_load(front)["search"] == best
 
 
+@of_search
 def test_it_was_the_model_of_the_earlier_run(searched: Searched, session: Session) -> None:
     model = searched.result["sources"]["model"]
     assert (model["revision"], model["commit"]) == (session.named(FIRST), searched.first["commit"])
+
+
+@pytest.mark.runs("tune-short")
+def test_a_trial_without_memory_is_tolerated_and_one_that_leads_nowhere_is_given_up(session: Session) -> None:
+    release = session.release("tune-short")
+    assert release.end() == "Completed", release.log()
+    said = events(release.log())
+    begun = {event.number: event.parameters for event in said if event.state == "begins"}
+    assert {event.number: event.state for event in said if event.state != "begins"} == {
+        0: "complete",
+        1: "failed",
+        2: "pruned",
+    }
+    assert begun[1]["imageSize"] == TOO_LARGE
+    (reason,) = [line for line in release.log().splitlines() if "event=trial" in line and "state=failed" in line]
+    assert "more memory than the pod's limit" in reason
+    # It was given up after the epoch that every trial has, so the whole training has told three.
+    assert epochs(release.log()) == [1, 2, 1]
+    found = release.result()["search"]
+    assert (found["trial"], found["trials"], found["failed"]) == (0, 3, 1)
+    assert release.exit_code() == 0

@@ -20,7 +20,7 @@ from e2e.cluster import kind
 from e2e.fixtures.yolov8 import BROKEN
 from e2e.kube import Object
 from e2e.node import in_node
-from e2e.resume import epochs, kill_after
+from e2e.resume import epochs, killed_and_resumed
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM
 
@@ -99,18 +99,7 @@ def test_what_was_published_loads_in_its_frameworks_and_agrees(happy: Happy) -> 
 
 @pytest.mark.runs("yolov8-killed")
 def test_a_killed_training_goes_on_from_its_checkpoint(session: Session) -> None:
-    release = session.release("yolov8-killed")
-    killed = kill_after(session, release, "event=checkpoint")
-    assert release.end() == "Completed", release.log()
-    first, second = epochs(killed.log()), epochs(release.log())
-    assert first == list(range(1, len(first) + 1))
-    assert second == list(range(second[0], EPOCHS + 1))
-    # At most one epoch is trained twice; the last one before the kill may have left its checkpoint and no line yet.
-    assert first[-1] <= second[0] <= first[-1] + 2
-    result = release.result()
-    assert result["resumed"]["epoch"] == second[0] - 1
-    assert result["metrics"]["epochs"] == EPOCHS
-    assert "event=checkpoint" in release.log()
+    killed_and_resumed(session, session.release("yolov8-killed"), EPOCHS)
 
 
 @pytest.mark.runs("yolov8-kept")

@@ -18,6 +18,12 @@ CASE = Case(
         "killed": {**SHARED, "replicas": 2, "retries": 1, "env": {"DIE_AFTER": str(DIES_AFTER)}},
         # The image that every node of Kubernetes has.
         "no-python": {"image": "registry.k8s.io/pause:3.10.1"},
+        # Memory that is written to, for a page that is not costs none.
+        "out-of-memory": {
+            "retries": 1,
+            "train": {"command": ["python3", "-c", "kept = []\nwhile True: kept.append(b'x' * 10_000_000)"]},
+            "resources": {"limits": {"memory": "192Mi"}},
+        },
         "no-program": {"train": {"command": ["torchrun", "descend.py"]}},
     },
 )

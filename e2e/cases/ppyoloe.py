@@ -6,6 +6,7 @@ from e2e.cases import SHARED, Case
 from e2e.fixtures import ppyoloe
 
 RESULTS = "ppyoloe-trained"
+HAPPY_EPOCHS = 20
 EPOCHS = 24  # of the run that is killed: an epoch takes a second or two, and the kill has to come before the last
 
 _URL = "https://gitea.git.svc:3000/team"
@@ -19,7 +20,18 @@ CASE = Case(
     },
     results=(RESULTS,),
     runs={
-        "happy": {},
+        # As many steps as it takes to find anything at all, in the images that it learns from: only then there is a best model.
+        "happy": {
+            "train": {
+                "epochs": HAPPY_EPOCHS,
+                "snapshotInterval": 5,
+                "batchSize": 2,
+                "learningRate": 0.01,
+                "options": {"OptimizerBuilder.optimizer.momentum": 0.9},
+                "evalImages": "images/train",
+                "evalAnnotations": "annotations/train.json",
+            }
+        },
         "killed": {
             **SHARED,
             "replicas": 2,

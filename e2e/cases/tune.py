@@ -1,4 +1,6 @@
-"""A search of two pods, for better settings of a model that an earlier run has trained: one trial fails, and one pod is killed."""
+"""A search of two pods, for better settings of a model that an earlier run has trained: one trial fails, and one pod is killed. And
+a short one, of which one trial runs out of memory and one is given up.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ FIRST = f"first{SESSION}"  # the branch of the earlier run
 TRIALS = 5
 METRIC = "val/box_loss"
 UNKNOWN = "Lion"  # the trainer has no optimizer of this name
+TOO_LARGE = 1536  # pixels of an image's edge
 FAILS = 2  # the number of the trial that is to try it: what a trial tries depends on the seed and its number alone
 
 _URL = f"https://gitea.git.svc:3000/team/{RESULTS}.git"
@@ -41,6 +44,27 @@ CASE = Case(
                 },
             },
             "publish": {"repository": _URL},
+        },
+        # By its seed it tries, one after the other: what goes well, images that are too large for the pod, and a rate that learns nothing.
+        "short": {
+            **SHARED,
+            "train": {
+                "epochs": 2,
+                "optimizer": "SGD",
+                "exportFormats": [],
+                "arguments": ["plots=False", "warmup_epochs=0", "nbs=2"],
+            },
+            "tune": {
+                "trials": 3,
+                "metric": METRIC,
+                "goal": "minimize",
+                "gracePeriod": 1,
+                "failureLimit": 1,
+                "seed": 61,
+                "space": {"imageSize": {"choices": [64, TOO_LARGE]}, "lr0": {"choices": [0.01, 1e-6]}},
+            },
+            "resources": {"limits": {"memory": "1800Mi"}},
+            "publish": {"type": "none"},
         },
     },
 )

@@ -14,6 +14,7 @@ NODE = f"{NAME}-control-plane"
 START_SECONDS = 120  # a stopped node that is not back by then is made anew
 # Below /var, a volume of the node's container: it stays while the node is stopped, and goes with the node.
 SHARED = "/var/trainchart/shared"  # for static hostPath volumes that several pods mount
+VOLUMES = "/var/trainchart/volumes"  # for static volumes of single tests
 GITEA_DATA = "/var/trainchart/gitea"
 STATE = "/var/trainchart/state"
 KUBECTL = (str(BIN / "kubectl"), "--kubeconfig", str(KUBECONFIG))

@@ -13,7 +13,8 @@ from tests.chart.matrix import CHART, FAMILIES, ROOT
 from trainchart.files import Tree, load_values
 from trainchart.render import render_text
 
-BOUND = 64 * 1024
+# 64 KiB, less what a real record has besides: times, Helm's order of the keys. Measured: 0.9 kB.
+BOUND = 63 * 1024
 
 
 def record_bytes(values: Tree) -> int:

@@ -13,6 +13,8 @@ import pytest
 from runner import prepare
 from runner.context import Context
 from runner.errors import RunnerError
+from runner.git import Git
+from runner.remote import Remote
 
 from .conftest import Server, push
 
@@ -104,6 +106,24 @@ def test_a_full_cache_is_told(
     error = failure(context_of("one"))
     assert error.exit.name == "prepare-no-space"
     assert "the cache volume has 100 free" in error.reason
+
+
+def test_a_cache_that_git_finds_full_is_told_and_filled_by_a_later_run(
+    server: Server, repository: str, context_of: Callable[..., Context], tmp_path: Path
+) -> None:
+    push(server, repository, {"a": "a"})
+
+    def no_space(git: Git, *arguments: Any) -> int:
+        raise Remote("model", f"{server.url}/{repository}").failure("fatal: write: No space left on device", "")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("runner.checkout.fetch", no_space)
+        error = failure(context_of("one"))
+    assert error.exit.name == "prepare-no-space"
+    assert error.reason.startswith("model.cached: the cache volume is full: ")
+    assert "larger" in error.fix
+    assert not list((tmp_path / "cache").glob("**/complete"))
+    prepare.prepare(context_of("two"), FAMILY, lambda: None)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -69,8 +69,10 @@ def pairs(argv: list[str]) -> dict[str, str]:
 
 
 def test_one_o_has_all_pairs_and_the_user_s_come_last(hooks: ModuleType, make: Callable[..., Context]) -> None:
-    argv = hooks.train_arguments(make(learningRate=0.01, options={"epoch": 7, "TrainReader.shuffle": False}))
+    context = make(learningRate=0.01, options={"epoch": 7, "TrainReader.shuffle": False})
+    argv = hooks.train_arguments(context)
     found = pairs(argv)
+    assert found["output_eval"] == str(context.output), "the repository's folder may be read-only"
     assert (found["use_gpu"], found["worker_num"], found["TrainReader.batch_size"]) == ("false", "2", "2")
     assert (found["epoch"], found["TrainReader.shuffle"], found["LearningRate.base_lr"]) == ("7", "false", "0.01")
     assert found["pretrain_weights"] == ""  # or the configuration's own would be downloaded

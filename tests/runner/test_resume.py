@@ -109,6 +109,86 @@ def test_a_killed_training_goes_on_from_its_last_whole_checkpoint(
     assert second.message["metrics"] == {"epochs": 4, "loss": 0.25}
 
 
+def forget_last(tmp_path: Path) -> None:
+    """As if the runner had been killed between the trainer's last row and its own look at it."""
+    told = tmp_path / "workspace/run-42/output/.told"
+    told.write_text("".join(told.read_text().splitlines(keepends=True)[:-1]))
+
+
+def test_an_epoch_that_a_killed_attempt_had_not_told_yet_is_told_by_the_next(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    assert logged(run(home())) == [1, 2]
+    forget_last(tmp_path)
+    second = run(home(), JOB_ATTEMPT="1")
+    assert (trained(second.log), logged(second)) == ([3, 4], [2, 3, 4])
+
+
+def test_the_last_epoch_is_told_though_nothing_is_left_to_train(
+    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    assert run(home()).code == 41
+    forget_last(tmp_path)
+    (tmp_path / "workspace/run-42/output/4.ckpt").write_text('{"epoch": 4, "of": 4}')
+    second = run(home(), JOB_ATTEMPT="1")
+    assert (trained(second.log), logged(second)) == ([], [2])
+
+
+def resumed_after(context: Context, epoch: int, rows: list[dict[str, Any]]) -> tuple[train.Progress, list[int]]:
+    """The progress of an attempt that goes on after this epoch, over what the trainer wrote before; and which epochs it tracks."""
+    context.resume_from, context.resumed = context.output / f"{epoch}.ckpt", {"epoch": epoch}
+    context.output.mkdir(parents=True, exist_ok=True)
+    family: Any = SimpleNamespace(has=lambda hook: hook == "metrics", call=lambda hook, failure: list(rows))
+    tracked: list[int] = []
+    return train.Progress(context, family, lambda number, row: tracked.append(number)), tracked
+
+
+def test_an_epoch_after_the_checkpoint_is_told_when_it_has_been_trained_again(
+    make_context: Callable[..., Context], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}]
+    progress, _ = resumed_after(make_context({}), 1, rows)
+    progress.poll()
+    assert re.findall(r" epoch=(\d)", capsys.readouterr().out) == ["1"]
+    rows[1] = {"epoch": 2, "loss": 0.25}
+    progress.poll()
+    assert re.findall(r" epoch=(\d) .*loss=(\S+)", capsys.readouterr().out) == [("2", "0.25")]
+
+
+def test_an_epoch_that_went_the_same_way_again_is_told_at_the_end(
+    make_context: Callable[..., Context], capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress, _ = resumed_after(make_context({}), 0, [{"epoch": 1, "loss": 1.0}])
+    progress.poll()
+    assert capsys.readouterr().out == ""
+    progress.poll(ended=True)
+    progress.poll(ended=True)
+    assert re.findall(r" epoch=(\d)", capsys.readouterr().out) == ["1"]
+
+
+def test_what_was_told_is_tracked_again_as_it_may_have_been_lost_on_its_way(
+    make_context: Callable[..., Context], capsys: pytest.CaptureFixture[str]
+) -> None:
+    context, rows = make_context({}), [{"epoch": 1, "loss": 1.0}]
+    resumed_after(context, 1, rows)[0].poll()
+    capsys.readouterr()
+    progress, tracked = resumed_after(context, 1, rows)
+    progress.poll()
+    assert (tracked, capsys.readouterr().out) == ([1], "")
+
+
+def test_a_loss_that_is_no_number_is_told_once(
+    make_context: Callable[..., Context], capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = make_context({})
+    context.output.mkdir(parents=True)
+    family: Any = SimpleNamespace(has=lambda _: False, call=lambda *_: [{"epoch": 1, "loss": float("nan")}])
+    progress = train.Progress(context, family, lambda epoch, row: None)
+    progress.poll()
+    progress.poll()
+    assert capsys.readouterr().out.count("event=metrics") == 1
+
+
 def test_a_training_that_had_ended_is_not_trained_again(
     home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:

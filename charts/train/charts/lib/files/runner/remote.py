@@ -25,7 +25,7 @@ KINDS = (
     _kind(
         "space",
         r"No space left on device|Disk quota exceeded",
-        "no space is left on the workspace",
+        "no space is left",
         "raise workspace.size",
     ),
     _kind(

@@ -30,18 +30,36 @@ _WORKER_SIGNAL = re.compile(r"Signal \d+ \((SIG\w+)\) received by PID|LAUNCH INF
 
 
 class Progress:
-    """Logs every finished epoch and every whole checkpoint once, while the trainer runs."""
+    """Logs every finished epoch and every whole checkpoint once, while the trainer runs.
+
+    A killed attempt may have left rows that it had not told yet, so what was told is kept beside them. Those up to the checkpoint
+    are told now; those after it are of epochs that are trained again, and told when they have been.
+    """
 
     def __init__(self, context: Context, family: Family, track: Track) -> None:
         self._context = context
         self._family = family
         self._track = track
         self.problem = ""
-        self._logged = rows_by_epoch(family) if context.resume_from else {}
+        self._told = context.output / ".told"
+        self._logged: Dict[int, str] = {}  # rows as text, in which what is no number equals itself
+        self._stale: Dict[int, str] = {}
+        if context.resume_from:
+            self._resume(context.resumed.get("epoch", sys.maxsize))
         self._checkpoint = context.resume_from
         self._sizes: Dict[Path, int] = {}  # of the candidates, at the last poll
 
-    def poll(self) -> None:
+    def _resume(self, trained: int) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            lines = self._told.read_text(encoding="utf-8").split("\n")[:-1]
+            self._logged = {int(epoch): row for epoch, _, row in (line.partition(" ") for line in lines)}
+        for epoch, row in rows_by_epoch(self._family).items():
+            if epoch > trained:
+                self._stale[epoch] = repr(row)
+            elif self._logged.get(epoch) == repr(row):
+                self._track(epoch, row)  # which may have been lost on its way
+
+    def poll(self, ended: bool = False) -> None:
         rows: Dict[int, Dict[str, Any]] = {}
         try:
             rows = rows_by_epoch(self._family)
@@ -51,10 +69,14 @@ class Progress:
         else:
             self.problem = ""
         for epoch, row in rows.items():
-            if self._logged.get(epoch) != row:
-                self._logged[epoch] = row
-                log.event("metrics", **{"epoch": epoch, "epochs": self._context.train.get("epochs"), **row})
-                self._track(epoch, row)
+            text = repr(row)
+            if text == self._logged.get(epoch) or (text == self._stale.get(epoch) and not ended):
+                continue
+            self._logged[epoch] = text
+            log.event("metrics", **{"epoch": epoch, "epochs": self._context.train.get("epochs"), **row})
+            self._track(epoch, row)
+            with contextlib.suppress(OSError), self._told.open("a", encoding="utf-8") as told:
+                told.write(f"{epoch} {text}\n")
 
     def _checkpoints(self) -> None:
         """A checkpoint is told when it has not grown since the poll before; then what it makes stale may go."""
@@ -85,6 +107,8 @@ def train(context: Context, family: Family, track: Track) -> bool:
     finished = checkpoint.choose(context, family, depends_on(context))
     if not finished:
         run_trainer(context, family, track)
+    elif context.rank == 0:
+        Progress(context, family, track).poll(ended=True)
     if context.rank == 0:
         context.workspace.mark("train", depends_on(context))
     return True
@@ -103,7 +127,7 @@ def run_trainer(context: Context, family: Family, track: Track) -> None:
     except OSError as error:
         raise cannot_start("train-failed", argv, error) from error
     if progress:
-        progress.poll()
+        progress.poll(ended=True)
         if progress.problem:
             log.event("warning", reason=f"the metrics cannot be read: {progress.problem}")
     failure = judge(context, done, oom_kills() > killed_before)

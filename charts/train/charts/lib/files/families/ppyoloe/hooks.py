@@ -87,6 +87,7 @@ def options(context: Context) -> List[str]:
         "log_iter": train["logInterval"],
         "snapshot_epoch": train["snapshotInterval"],
         "save_dir": str(context.output),
+        "output_eval": str(context.output),  # not the repository's folder, which may be read-only
         "pretrain_weights": pretrained(context),
         **({"LearningRate.base_lr": train["learningRate"]} if train["learningRate"] else {}),
         **{key: value for key, value in train["options"].items() if key.count(".") < 2},

@@ -19,6 +19,9 @@ from runner.errors import RunnerError
 from runner.settings import Cache
 from runner.workspace import Room, locked
 
+NO_SPACE = "prepare-no-space"
+FULL = "free some of the cache volume, or use a larger one"
+
 
 def entry(cache: Cache, key: str, pinned: Pinned, fill: Callable[[Path, Room], int]) -> Path:
     """The folder of a source; filled by `fill(folder, room)` where no run has done so before."""
@@ -40,22 +43,16 @@ def entry(cache: Cache, key: str, pinned: Pinned, fill: Callable[[Path, Room], i
         with locked(place / "lock", f"another run fetches {pinned.repository} into the cache"):
             if not complete.exists():
                 log.event("cache", source=key.split(".")[0], hit=False, commit=pinned.commit)
-                fill(
-                    content,
-                    Room(
-                        lambda: shutil.disk_usage(root).free,
-                        "the cache volume",
-                        "free some of the cache volume, or use a larger one",
-                    ),
-                )
+                fill(content, Room(lambda: shutil.disk_usage(root).free, "the cache volume", FULL))
                 complete.touch()
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RunnerError(
-                "prepare-no-space",
-                f"{key}: the cache volume is full: {error}",
-                "free some of it, or use a larger one",
-            ) from error
+    except (OSError, RunnerError) as error:
+        full = (
+            error.errno in (errno.ENOSPC, errno.EDQUOT) if isinstance(error, OSError) else error.exit.name == NO_SPACE
+        )
+        if full:  # git knows only that some disk is
+            raise RunnerError(NO_SPACE, f"{key}: the cache volume is full: {error}", FULL) from error
+        if isinstance(error, RunnerError):
+            raise
         raise RunnerError(
             "prepare-failed",
             f"{key}: the cache volume cannot be written: {error}",

@@ -1,0 +1,117 @@
+"""Sources on volumes: a dataset on a claim, a cache that many runs share, and one that is full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cases.volumes import CACHE, DATA, EMPTY, FULL, RESULTS, SMALL, SUB_PATH
+from e2e.cluster import kind
+from e2e.fixtures.custom import POINTS
+from e2e.node import in_node
+from e2e.runs import Release, Session
+from e2e.scenario import TEAM, volume
+
+SMALL_FOLDER = f"{kind.VOLUMES}/{SMALL}"
+
+
+@pytest.fixture(scope="module")
+def volumes(session: Session) -> Iterator[None]:
+    """The claims, empty but for the one with the data; the small one is a file system of its own, which can be full."""
+    unmount()
+    in_node("rm", "-rf", kind.VOLUMES)
+    for claim in (DATA, CACHE, EMPTY, SMALL):
+        in_node("install", "-d", "-m", "0777", f"{kind.VOLUMES}/{claim}")
+        session.world.admin.apply(*volume(claim, f"{kind.VOLUMES}/{claim}"))
+    in_node("mkdir", "-p", f"{kind.VOLUMES}/{DATA}/{SUB_PATH}")
+    in_node("tee", f"{kind.VOLUMES}/{DATA}/{SUB_PATH}/points.csv", text=POINTS)
+    in_node("mount", "-t", "tmpfs", "-o", "size=64k,mode=0777", "tmpfs", SMALL_FOLDER)
+    yield
+    session.remove(run for run in session.releases if run.startswith("volumes-"))
+    unmount()
+
+
+def unmount() -> None:
+    """Pods that have ended may hold it for a moment: the node lets it go when they do."""
+    in_node("sh", "-c", f"! mountpoint -q {SMALL_FOLDER} || umount --lazy {SMALL_FOLDER}")
+
+
+pytestmark = [pytest.mark.family("volumes"), pytest.mark.usefixtures("volumes")]
+
+
+def completed(session: Session, run: str) -> Release:
+    release = session.release(run)
+    assert release.end() == "Completed", release.log()
+    assert session.world.server.branch_commit(TEAM, RESULTS, release.result()["branch"])
+    return release
+
+
+def fails(session: Session, run: str) -> str:
+    """What the run says, which ends before its training."""
+    release = session.release(run)
+    assert release.end() in ("Terminated", "Failed")
+    failure = release.result()["failure"]
+    assert failure["stage"] == "prepare"
+    assert "stage=train" not in release.log()
+    return f"{release.exit_code()}: {failure['reason']}; {failure['fix']}"
+
+
+def found(release: Release) -> list[str]:
+    """Whether the cache had each source, as the log says."""
+    lines = [line for line in release.log().splitlines() if "event=cache" in line]
+    return sorted(word for line in lines for word in line.split() if word.startswith(("source=", "hit=")))
+
+
+@pytest.mark.runs("volumes-claimed")
+def test_a_dataset_may_lie_in_a_folder_of_a_claim(session: Session) -> None:
+    release = completed(session, "volumes-claimed")
+    assert "event=fetch source=dataset" not in release.log()
+    report = json.loads(session.world.server.read_file(TEAM, RESULTS, "report.json", release.result()["commit"]))
+    assert report["points"] == len(POINTS.splitlines()) - 1
+    assert DATA in release.result()["sources"]["dataset"]["repository"]
+    mounts = release.pod()["spec"]["containers"][0]["volumeMounts"]
+    assert [mount["readOnly"] for mount in mounts if mount.get("subPath") == SUB_PATH] == [True]
+
+
+@pytest.mark.runs("volumes-wrong-folder")
+def test_a_folder_that_the_claim_lacks_is_named(session: Session) -> None:
+    said = fails(session, "volumes-wrong-folder")
+    assert said.startswith(f"30: dataset: claim {DATA} has nothing at dataset.subPath")
+
+
+@pytest.mark.runs("volumes-fills", "volumes-finds", "volumes-only-reads")
+def test_what_one_run_has_put_into_the_cache_no_other_fetches(session: Session) -> None:
+    first = completed(session, "volumes-fills")
+    assert found(first) == ["hit=false", "hit=false", "source=dataset", "source=model"]
+    listed = in_node("sh", "-c", f"cd {kind.VOLUMES}/{CACHE} && find . -exec stat -c '%n %i %Y' {{}} + | sort")
+    for run in ("volumes-finds", "volumes-only-reads"):
+        release = completed(session, run)
+        assert found(release) == ["hit=true", "hit=true", "source=dataset", "source=model"]
+        assert "event=fetch" not in release.log()
+        assert release.result()["metrics"] == first.result()["metrics"]
+    again = in_node("sh", "-c", f"cd {kind.VOLUMES}/{CACHE} && find . -exec stat -c '%n %i %Y' {{}} + | sort")
+    assert again == listed, "an entry that is whole is never touched"
+
+
+@pytest.mark.runs("volumes-only-reads-nothing")
+def test_an_entry_that_is_missing_in_a_cache_that_is_only_read_is_named(session: Session) -> None:
+    said = fails(session, "volumes-only-reads-nothing")
+    assert said.startswith("30: ")
+    assert "the cache has no entry for https://gitea.git.svc:3000/team/" in said
+    assert "cache.readOnly: false" in said
+    assert not in_node("ls", f"{kind.VOLUMES}/{EMPTY}")
+
+
+@pytest.mark.runs("volumes-full", "volumes-enlarged")
+def test_a_cache_that_is_full_is_named_and_of_use_again_when_it_is_larger(session: Session) -> None:
+    said = fails(session, "volumes-full")
+    assert said.startswith("32: ")
+    assert "the cache volume is full" in said
+    assert "free some of the cache volume, or use a larger one" in said
+    assert not in_node("find", SMALL_FOLDER, "-name", "complete")
+    assert session.world.server.branch_commit(TEAM, RESULTS, session.named(FULL)) is None
+    in_node("mount", "-o", "remount,size=8m", SMALL_FOLDER)
+    release = completed(session, "volumes-enlarged")
+    assert found(release) == ["hit=false", "hit=false", "source=dataset", "source=model"]
