@@ -12,8 +12,12 @@ from trainchart.commands.chart import add_chart_command
 from trainchart.commands.completion import add_completion_command
 from trainchart.commands.generate import add_generate_command
 from trainchart.commands.list import add_list_command
+from trainchart.commands.logs import add_logs_command
+from trainchart.commands.result import add_result_command
 from trainchart.commands.status import add_status_command
+from trainchart.commands.stop import add_stop_command
 from trainchart.commands.validate import add_validate_command
+from trainchart.commands.wait import add_wait_command
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.preset import add_preset_command
 from trainchart.report.command import add_report_command
@@ -49,12 +53,16 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_validate_command(commands)
     add_preset_command(commands)
+    add_report_command(commands)
     add_chart_command(commands)
     add_completion_command(commands)
-    add_report_command(commands)
     add_status_command(commands)
     add_list_command(commands)
     add_generate_command(commands)
+    add_wait_command(commands)
+    add_logs_command(commands)
+    add_result_command(commands)
+    add_stop_command(commands)
     return parser
 
 

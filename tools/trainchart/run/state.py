@@ -226,7 +226,7 @@ def pod_selector(name: str) -> str:
 def of(job: Object, pods: Iterable[Object]) -> Snapshot:
     """The same, of objects that are at hand. Pods of an earlier Job of this name are left out."""
     uid = text(job, "metadata", "uid")
-    own = [pod for pod in pods if not _is_of_another(pod, uid)]
+    own = [pod for pod in pods if not is_of_another(pod, uid)]
     ranks = tuple(sorted((pod_of(pod) for pod in own), key=lambda pod: (pod.rank, pod.name)))
     phase = text(job, "status", "state", "phase")
     state = _STATES.get(phase, State.PENDING)
@@ -322,7 +322,7 @@ def _rank(pod: Object, name: str) -> int:
     return index or 0
 
 
-def _is_of_another(pod: Object, uid: str) -> bool:
+def is_of_another(pod: Object, uid: str) -> bool:
     owners = [text(owner, "uid") for owner in items(pod, "metadata", "ownerReferences")]
     return bool(uid and owners) and uid not in owners
 
