@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from trainchart import __version__
+from trainchart.commands.doctor import add_doctor_command
 from trainchart.commands.generate import add_generate_command
 from trainchart.commands.validate import add_validate_command
 from trainchart.errors import ExitCode, TrainchartError
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_validate_command(commands)
     add_preset_command(commands)
+    add_doctor_command(commands)
     add_generate_command(commands)
     return parser
 

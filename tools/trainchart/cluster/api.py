@@ -22,6 +22,7 @@ from trainchart.cluster.errors import (
     KubeconfigError,
     NotFoundError,
     RefusedError,
+    UnauthorizedError,
     UnreachableError,
 )
 from trainchart.cluster.kinds import Kind
@@ -353,7 +354,7 @@ def _error(status: int, data: bytes, what: str) -> TrainchartError:
     except (ValueError, KeyError, TypeError):
         message = " ".join(data.decode("utf-8", "replace").split())[:300] or f"HTTP {status}"
     if status == 401:
-        return ForbiddenError(
+        return UnauthorizedError(
             f"{what}: the API server does not know this account; log in anew, or name another --context"
         )
     if status == 403 and "denied the request" not in message:
