@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from trainchart import __version__
 from trainchart.commands.doctor import add_doctor_command
 from trainchart.commands.generate import add_generate_command
+from trainchart.commands.submit import add_submit_command
 from trainchart.commands.validate import add_validate_command
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.preset import add_preset_command
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add_validate_command(commands)
     add_preset_command(commands)
     add_doctor_command(commands)
+    add_submit_command(commands)
     add_generate_command(commands)
     return parser
 

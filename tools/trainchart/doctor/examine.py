@@ -28,9 +28,6 @@ _SAID_BY = {
     "service-account": "ServiceAccount",
     "object-exists": "name ",
     "being-deleted": "name ",
-    "no-volcano": "Volcano",
-    "webhook-down": "Volcano's webhook",
-    "namespace-missing": "namespace ",
 }
 
 
@@ -62,15 +59,16 @@ def examine(
             if not _is_repeated(check, said):
                 said.append(check)
                 yield check
+        if said and said[-1].verdict is Verdict.PROBLEM and said[-1].topic.startswith("namespace "):
+            return  # nothing can be found in a namespace that is not there
 
 
 def _steps(look: Look, ask: Ask | None, quick: bool, named: bool) -> Iterator[tuple[str, Iterator[Check]]]:
     if not quick:
         yield "the API server", server_checks(look)
     yield "Volcano", volcano_checks(look, quick=quick)
+    yield "the namespace", namespace_checks(look)
     yield "rights", rights_checks(look)
-    if not quick:
-        yield "the namespace", namespace_checks(look)
     if ask is None:
         return
     if named:
@@ -95,6 +93,8 @@ def _steps(look: Look, ask: Ask | None, quick: bool, named: bool) -> Iterator[tu
 
 def _is_repeated(check: Check, said: list[Check]) -> bool:
     """A refused dry run whose reason is in a line above."""
+    if check.cause in ("namespace-missing", "webhook-down", "no-volcano", "no-right"):
+        return any(before.cause == check.cause for before in said)
     topics = [topic for key, topic in _SAID_BY.items() if check.cause.startswith(key)]
     return bool(topics) and any(
         before.verdict is Verdict.PROBLEM and before.topic.startswith(topic) for before in said for topic in topics

@@ -43,7 +43,7 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "no-volcano",
-        r"no matches for kind \"(?P<kind>Job)\" in version \"batch\.volcano\.sh|could not find the requested resource.*batch\.volcano\.sh",
+        r"no matches for kind \"(?P<kind>Job)\" in version \"batch\.volcano\.sh|create jobs\.batch\.volcano\.sh: (?:404|the server could not find)",
         "Volcano is not installed in this cluster: it knows no Job of batch.volcano.sh/v1alpha1",
         "let an administrator install Volcano 1.9 or newer",
     ),

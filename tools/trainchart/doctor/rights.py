@@ -61,7 +61,7 @@ RIGHTS: tuple[Right, ...] = (
 READER: tuple[Right, ...] = (
     Right(kinds.QUEUES, ("get", "list"), "doctor, status: state and room of the queue"),
     Right(kinds.NODES, ("get", "list"), "doctor, status: which node could take a pod"),
-    Right(kinds.PODS, ("get", "list"), "doctor, status: what is free on the nodes now; Volcano's version"),
+    Right(kinds.PODS, ("list",), "doctor, status: what is free on the nodes now; Volcano's version"),
     Right(kinds.NAMESPACES, ("get",), "doctor: Pod Security level"),
     Right(kinds.STORAGE_CLASSES, ("get", "list"), "doctor, status: StorageClass of a claim"),
     Right(kinds.PRIORITY_CLASSES, ("get", "list"), "doctor: priorityClassName"),
