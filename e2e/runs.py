@@ -158,10 +158,12 @@ class Session:
         self.releases[run] = release
         return release
 
-    def upgrade(self, run: str) -> str:
-        """The identical release once more."""
-        made_of = self.catalog[run]
-        return self.world.submitter.helm("upgrade", *self.command(run, made_of.family), text=json.dumps(made_of.values))
+    def upgrade(self, run: str, *more: Values, helm: str = "helm", chart: Path | None = None) -> str:
+        """The identical release once more, or with other values, or of another chart; installed where its installation failed."""
+        made_of, kube = self.catalog[run], self.world.submitter
+        name, own, *values = self.command(run, made_of.family)
+        command = [helm, "upgrade", "--install", name, str(chart or own), *values, "-n", kube.namespace]
+        return kube.run(*command, text=json.dumps(merged(made_of.values, *more)))
 
     def install_all(self, runs: Iterable[str]) -> None:
         """Side by side: each installation mostly waits for the API server."""

@@ -8,8 +8,10 @@ import re
 import pytest
 
 from e2e.cases.custom import DIES_AFTER, EPOCHS, RESULTS
+from e2e.cluster import kind
 from e2e.fixtures.custom import OFFSET, SLOPE
 from e2e.kube import poll, terminated
+from e2e.node import in_node
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM
 
@@ -64,6 +66,12 @@ def test_a_killed_program_goes_on_from_the_last_checkpoint_on_all_ranks(session:
         )
     assert len(lines(release, 0)) == 1 + EPOCHS - DIES_AFTER
     assert release.result()["metrics"]["epochs"] == EPOCHS
+    # What the pods of the first attempt said, which Volcano has removed.
+    logs = f"{kind.SHARED}/{release.name}/logs/{release.job()['metadata']['uid']}"
+    kept = in_node("sh", "-c", f"cd {logs} && ls */*").split()
+    assert {f"attempt-{attempt}/rank-{rank}.log" for attempt in (0, 1) for rank in (0, 1)} <= set(kept)
+    assert "descend: rank 0 of 2 begins after epoch 0" in in_node("cat", f"{logs}/attempt-0/rank-0.log")
+    assert in_node("cat", f"{logs}/attempt-1/rank-1.log") == release.log(1)
 
 
 @pytest.mark.runs("custom-no-python")

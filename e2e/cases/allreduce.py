@@ -10,6 +10,7 @@ KILLED_RESULTS = "killed-results"  # there is to be one branch in it
 PROTECTED = "protected{session}"  # a branch that nobody may push to
 
 _ONE = {"replicas": 1}
+_KEPT = {**SHARED, **_ONE, "publish": {"type": "none"}}
 
 CASE = Case(
     image="train-cpu-yolo",
@@ -26,6 +27,9 @@ CASE = Case(
             "publish": {"repository": f"https://gitea.git.svc:3000/team/{KILLED_RESULTS}.git"},
         },
         "too-large": {**_ONE, "resources": {"requests": {"cpu": "64"}, "limits": {"cpu": "64"}}},
+        "unchanged": {**_KEPT, "nodeSelector": {"kubernetes.io/os": "linux"}},
+        "cleaned-up": {**_KEPT, "ttlAfterFinished": "5s"},
+        "surroundings": {**_ONE, "workspace": {"type": "newClaim", "size": "64Mi"}, "publish": {"type": "none"}},
         "lifecycle": {**_ONE, "workspace": {"type": "newClaim", "size": "64Mi"}, "publish": {"type": "none"}},
     },
 )

@@ -358,6 +358,18 @@ RULES: dict[str, Rule] = {
         kept={"replicas": 2, "workspace": {"type": "newClaim"}, "nodeSelector": {"kubernetes.io/hostname": "gpu-1"}},
         message="workspace.accessMode: ReadWriteOnce cannot be mounted by 2 pods on different nodes; use ReadWriteMany, workspace.type: emptyDir, or pin the pods with nodeSelector kubernetes.io/hostname",
     ),
+    "a result that nobody finds after the clean-up": Rule(
+        HAMI,
+        broken={"ttlAfterFinished": "1h"},
+        kept={"ttlAfterFinished": "1h", "publish": {"branch": "candidates/first"}},
+        message="ttlAfterFinished: is 1h, and then only the pods, which it removes, would know where the result is; name publish.branch, use a claim as workspace, or leave it empty",
+    ),
+    "a clean-up after more seconds than Volcano can count": Rule(
+        HAMI,
+        broken={"ttlAfterFinished": "24856d", "publish": {"branch": "candidates/first"}},
+        kept={"ttlAfterFinished": "24855d", "publish": {"branch": "candidates/first"}},
+        message="ttlAfterFinished: 24856d is more seconds than Volcano counts; give at most 24855d, or leave it empty",
+    ),
     "more shared memory than memory": Rule(
         HAMI,
         broken={"sharedMemory": "21Gi"},

@@ -165,6 +165,8 @@ def test_credentials_and_certificates_are_mounted_as_files_and_nothing_more_of_t
 
 def test_notes_say_how_to_follow_this_run() -> None:
     notes = render_text(overlay(HAMI, {"timeLimit": "2h"}), namespace="vision")["NOTES.txt"]
+    for command in ("wait", "status", "logs", "result", "stop"):
+        assert f"\n  trainchart {command} run-42 -n vision\n" in notes
     assert "kubectl -n vision get vcjob run-42 -w" in notes
     assert "kubectl -n vision logs -f run-42-train-0" in notes
     assert "--timeout=2h" in notes

@@ -10,10 +10,15 @@ from collections.abc import Sequence
 from trainchart import __version__
 from trainchart.commands.doctor import add_doctor_command
 from trainchart.commands.generate import add_generate_command
+from trainchart.commands.logs import add_logs_command
+from trainchart.commands.result import add_result_command
+from trainchart.commands.stop import add_stop_command
 from trainchart.commands.submit import add_submit_command
 from trainchart.commands.validate import add_validate_command
+from trainchart.commands.wait import add_wait_command
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.preset import add_preset_command
+from trainchart.report.command import add_report_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     add_preset_command(commands)
     add_doctor_command(commands)
     add_submit_command(commands)
+    add_report_command(commands)
     add_generate_command(commands)
+    add_wait_command(commands)
+    add_logs_command(commands)
+    add_result_command(commands)
+    add_stop_command(commands)
     return parser
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainchart.commands.connection import add_connection_options, connected
+from trainchart.commands.duration import seconds_of
 from trainchart.commands.output import show
 from trainchart.errors import ExitCode, UsageError
 
@@ -51,8 +52,11 @@ def add_submit_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
     )  # fmt: skip
     parser.add_argument("--no-wait", action="store_true", help="end when the run is installed")
     parser.add_argument(
-        "--timeout", default="", metavar="TIME", help="follow it no longer than this, such as 90m or 12h"
+        "--timeout", type=seconds_of, metavar="D", help="follow it no longer than this, such as 90m or 12h"
     )
+    parser.add_argument("--start-timeout", type=seconds_of, metavar="D", help="and no longer than this until it starts")
+    parser.add_argument("--quiet", action="store_true", help="of the run, say how it ended, and nothing before")
+    parser.add_argument("--logs", action="store_true", help="print what all its pods print")
     parser.add_argument(
         "--doctor", action=argparse.BooleanOptionalAction, default=True, help="look at the cluster first (default: yes)"
     )
@@ -132,6 +136,7 @@ def _is_well(api: Api, ask: Ask, *, quick: bool) -> bool:
 
 
 def _follow(options: argparse.Namespace) -> int:
-    from trainchart.commands.wait import run_wait  # type: ignore[import-not-found]
+    """As `trainchart wait NAME` does, its exit code and its Ctrl-C included."""
+    from trainchart.commands.wait import run_wait
 
-    return int(run_wait(options))
+    return run_wait(options)

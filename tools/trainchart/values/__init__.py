@@ -15,6 +15,7 @@ from trainchart.values.base import (
     KeyName,
     ObjectName,
     Open,
+    OptionalDuration,
     Percent,
     Quantity,
     ResourceName,
@@ -56,6 +57,11 @@ class Values(Section):
         0, ge=0, le=100, description="How often a run that failed for no fault of its user is started again."
     )
     timeLimit: Duration = Field("720h", description="The longest that one attempt may take.", examples=["90m", "72h"])
+    ttlAfterFinished: OptionalDuration = Field(
+        None,
+        description="How long the Job and its pods stay after the end; empty: until the release is uninstalled.",
+        examples=["7d"],
+    )
     accelerator: Accelerator | None = Field(None, description="The devices of a pod.")
     resources: Resources | None = Field(None, description="Processor and memory of a pod.")
     sharedMemory: Quantity = Field(None, description="Size of /dev/shm; counts as memory of the pod.", examples=["2Gi"])

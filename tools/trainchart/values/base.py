@@ -31,6 +31,8 @@ Quantity = (
 
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")]
 
+OptionalDuration = Duration | Empty
+
 ResourceName = Annotated[str, StringConstraints(pattern=r"^$|^[a-z0-9][-a-z0-9.]*/[-a-zA-Z0-9_.]+$")] | None
 
 ObjectName = Annotated[str, StringConstraints(pattern=r"^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] | None

@@ -6,6 +6,11 @@ metadata:
   name: {{ include "train.name.run" . | quote }}
   labels:
     {{- include "train.labels" . | nindent 4 }}
+  {{- with .Run.values.ttlAfterFinished }}
+  annotations:
+    {{- /* It outlives the Job, and says why there is none. */}}
+    trainchart.dev/ttl-after-finished: {{ quote . }}
+  {{- end }}
 immutable: true
 data:
   {{- include "train.run.data" . }}

@@ -21,6 +21,10 @@ spec:
   {{- /* The gang: all pods or none. */}}
   minAvailable: {{ $replicas }}
   maxRetry: {{ $tries }}
+  {{- with $values.ttlAfterFinished }}
+  {{- /* Volcano removes the Job and its pods this long after a run that is Completed, Failed or Terminated. */}}
+  ttlSecondsAfterFinished: {{ include "train.seconds" . }}
+  {{- end }}
   plugins:
     env: []
     svc:

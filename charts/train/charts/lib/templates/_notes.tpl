@@ -5,7 +5,12 @@
 {{- $name := include "train.name" . -}}
 Run {{ $name }}: {{ .Run.family.title }} on {{ .Run.profile.title }}, {{ int $values.replicas }} pod(s) in queue {{ $values.queue }}.
 
-Follow it:
+With the tools of this chart (their exit codes tell how the run ended):
+{{- range list "wait" "status" "logs" "result" "stop" }}
+  trainchart {{ . }} {{ $name }} -n {{ $namespace }}
+{{- end }}
+
+Without them, follow it:
   kubectl -n {{ $namespace }} get vcjob {{ $name }} -w
   kubectl -n {{ $namespace }} logs -f {{ $name }}-train-0
 {{- if gt (int $values.replicas) 1 }}
@@ -30,14 +35,19 @@ The result goes to {{ $values.publish.repository }}, branch {{ $values.publish.b
 The result stays in the workspace, in {{ $values.workspace.directory | default $name }}/artifacts.
 {{- end }}
 {{- if eq $values.workspace.type "emptyDir" }}
-The workspace is an emptyDir: {{ if gt (int $values.replicas) 1 }}every pod clones for itself, and {{ end }}a restarted run begins anew.
+Logs of earlier attempts are lost with their pods. The workspace is an emptyDir: {{ if gt (int $values.replicas) 1 }}every pod clones for itself, and {{ end }}a restarted run begins anew.
 {{- else }}
 All pods share one clone, and a restarted run goes on from its last checkpoint. So does a new release on the same claim with workspace.directory: {{ $values.workspace.directory | default $name }} and the same settings.
+The logs of every attempt are kept there, in {{ $values.workspace.directory | default $name }}/logs.
 {{- end }}
 {{- if eq $values.workspace.type "newClaim" }}
 "helm uninstall {{ $name }}" {{ if $values.workspace.keep }}keeps{{ else }}deletes{{ end }} the workspace, claim {{ $name }}-workspace.
 {{- else if eq $values.workspace.type "existingClaim" }}
 The workspace is claim {{ $values.workspace.claimName }}; "helm uninstall {{ $name }}" keeps it.
+{{- end }}
+"helm upgrade" does not change a run: with other values it is refused. Another run is another release.
+{{- with $values.ttlAfterFinished }}
+{{ . }} after its end the Job is removed with its pods and their logs; the release stays, and does not start it again.
 {{- end }}
 {{- range include "train.warnings" . | fromJsonArray }}
 

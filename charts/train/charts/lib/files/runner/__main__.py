@@ -37,6 +37,8 @@ class Run:
         loaded = settings.load(self.home / "settings.json")
         self.context = context = Context.create(loaded, self.home, os.environ)
         interrupts.install(loaded.run.time_limit_seconds)
+        if context.kept:
+            log.keep(context.kept / f"rank-{context.rank}.log")
         make_home()
         log.event(
             "run",

@@ -65,6 +65,13 @@ class Context:
         return Workspace(Path(workspace.path) / workspace.directory, workspace.size_bytes)
 
     @property
+    def kept(self) -> Optional[Path]:
+        """What stays of this attempt, log and result, where the workspace outlives its pods."""
+        if not self.settings.workspace.shared:
+            return None
+        return self.folder / "logs" / self.uid / f"attempt-{self.attempt}"
+
+    @property
     def train(self) -> Dict[str, Any]:
         return self.settings.train
 

@@ -1,4 +1,4 @@
-"""The run's log on stdout: logfmt lines of our own between the unchanged lines of subprocesses."""
+"""The run's log on stdout, and in a kept workspace: logfmt lines of our own between the unchanged lines of subprocesses."""
 
 from __future__ import annotations
 
@@ -6,15 +6,28 @@ import io
 import json
 import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, Optional
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+@%,")
+
+_copy: Optional[IO[bytes]] = None
 
 
 def setup() -> None:
     """Write UTF-8 in every locale, and never fail on a character that cannot be written."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+def keep(file: Path) -> None:
+    """From here on the log also goes to a file, behind what is in it."""
+    global _copy
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _copy = file.open("ab", buffering=0)
+    except OSError as error:
+        _lost(error)
 
 
 def event(event: str, **fields: Any) -> None:
@@ -26,6 +39,18 @@ def event(event: str, **fields: Any) -> None:
 def line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+    if _copy:
+        try:
+            _copy.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            _lost(error)
+
+
+def _lost(error: OSError) -> None:
+    """A disk that is full, or away, is none of the log's affair: the run goes on, and stdout has it all."""
+    global _copy
+    _copy = None
+    event("warning", reason=f"the log is not kept in the workspace: {error}")
 
 
 def utc() -> str:

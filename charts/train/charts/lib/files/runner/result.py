@@ -47,11 +47,13 @@ def failed(context: Optional[Context], stage: str, error: RunnerError) -> Dict[s
 
 
 def write(context: Optional[Context], result: Dict[str, Any]) -> None:
-    """To the termination message on every rank, and to result.json on rank 0. A disk that is full hides no exit code."""
+    """To the termination message on every rank, and whole to the workspace on rank 0. A disk that is full hides no exit code."""
     whole = json.dumps(result, indent=1, ensure_ascii=False).encode("utf-8", "replace")
     targets = [(Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log")), fit(result))]
     if context is not None and context.rank == 0:
         targets.append((context.workspace.root / "result.json", whole))
+        if context.kept:
+            targets.append((context.kept / "result.json", whole))
     for path, content in targets:
         with contextlib.suppress(OSError):
             path.write_bytes(content)

@@ -15,5 +15,14 @@
 {{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($workspace.directory | default "") -}}
 {{- $broken = append $broken (printf "workspace.directory: %q leaves the workspace; give a path inside it" $workspace.directory) -}}
 {{- end -}}
+{{- $values := .Run.values -}}
+{{- with $values.ttlAfterFinished -}}
+{{- if gt (include "train.seconds" . | int64) 2147483647 -}}
+{{- $broken = append $broken (printf "ttlAfterFinished: %s is more seconds than Volcano counts; give at most 24855d, or leave it empty" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.ttlAfterFinished (eq $workspace.type "emptyDir") (not (and (eq $values.publish.type "git") $values.publish.branch)) -}}
+{{- $broken = append $broken (printf "ttlAfterFinished: is %s, and then only the pods, which it removes, would know where the result is; name publish.branch, use a claim as workspace, or leave it empty" $values.ttlAfterFinished) -}}
+{{- end -}}
 {{- $broken | toJson -}}
 {{- end -}}

@@ -1,0 +1,166 @@
+"""An API server of our own for one run: its Job, its pods, and logs whose connections break where a test says so."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
+from trainchart.cluster.kinds import Kind
+
+Object = dict[str, Any]
+NAME, UID = "run-42", "5f0c0000-0000-4000-8000-000000000001"
+
+
+def stamped(second: int, nanos: int, text: str) -> bytes:
+    return f"2026-11-24T18:{second // 60:02}:{second % 60:02}.{nanos:09}Z {text}".encode()
+
+
+class Cluster:
+    namespace, server, calls = "training", "https://cluster.example", 0
+
+    def __init__(self, replicas: int = 1, retries: int = 0) -> None:
+        self.lock = threading.RLock()
+        self.job: Object | None = {
+            "metadata": {
+                "name": NAME,
+                "namespace": "training",
+                "uid": UID,
+                "labels": {"trainchart.dev/family": "any"},
+                "creationTimestamp": "2026-11-24T18:00:00Z",
+            },
+            "spec": {"maxRetry": retries + 1, "tasks": [{"name": "train", "replicas": replicas}]},
+            "status": {"state": {"phase": "Pending", "lastTransitionTime": "2026-11-24T18:00:00Z"}},
+        }
+        self.pods: dict[str, Object] = {}
+        self.logs: dict[str, list[bytes]] = {}  # by the pods' UIDs
+        self.breaks: list[int] = []  # after how many lines each connection breaks
+        self.away = False
+        self.forbidden: set[str] = set()
+        self.settings: Object | None = {}
+        self.other: dict[tuple[str, str], Object] = {}
+        self.created: list[tuple[str, Object]] = []
+        self.patched: list[Object] = []
+        self.deleted: list[str] = []
+        self.connections = 0
+
+    # -- what happens in it
+
+    def phase(self, name: str) -> None:
+        assert self.job
+        self.job["status"]["state"] = {"phase": name, "lastTransitionTime": "2026-11-24T18:05:00Z"}
+
+    def pod(self, rank: int = 0, attempt: int = 0, *lines: bytes) -> str:
+        """A running pod, in place of the one of its name; its UID."""
+        name, uid = f"{NAME}-train-{rank}", f"pod-{rank}-{attempt}"
+        with self.lock:
+            self.pods[name] = {
+                "metadata": {
+                    "name": name,
+                    "uid": uid,
+                    "labels": {"volcano.sh/task-index": str(rank)},
+                    "annotations": {"volcano.sh/job-retry-count": str(attempt)},
+                },
+                "spec": {"nodeName": "node-1"},
+                "status": {
+                    "phase": "Running",
+                    "containerStatuses": [
+                        {"name": "train", "state": {"running": {"startedAt": "2026-11-24T18:00:10Z"}}}
+                    ],
+                },
+            }
+            self.logs[uid] = list(lines)
+        return uid
+
+    def end(self, rank: int = 0, code: int = 0, result: Object | None = None, reason: str = "") -> None:
+        with self.lock:
+            status = self.pods[f"{NAME}-train-{rank}"]["status"]
+            status["phase"] = "Failed" if code else "Succeeded"
+            ended = {
+                "exitCode": code,
+                "reason": reason or ("Error" if code else "Completed"),
+                "message": json.dumps(result) if result else "",
+                "finishedAt": f"2026-11-24T18:04:{rank:02}Z",
+            }
+            status["containerStatuses"][0]["state"] = {"terminated": ended}
+
+    # -- what an Api answers
+
+    def _asked(self, what: str) -> None:
+        self.calls += 1
+        if self.away:
+            raise UnreachableError("the API server cannot be reached: Connection refused")
+        if what in self.forbidden:
+            raise ForbiddenError(f"no right to {what}")
+
+    def get(self, kind: Kind, name: str, *, namespace: str = "") -> Object | None:
+        self._asked(f"get {kind}")
+        with self.lock:
+            if kind.plural == "jobs":
+                return json.loads(json.dumps(self.job)) if self.job and name == NAME else None
+            if kind.plural == "pods" and name in self.pods:
+                return dict(self.pods[name])
+            if kind.plural == "configmaps" and name == f"{NAME}-run" and self.settings is not None:
+                return {"metadata": {"name": name}, "data": {"settings.json": json.dumps(self.settings)}}
+            return self.other.get((kind.plural, name))
+
+    def objects(self, kind: Kind, **_: Any) -> tuple[list[Object], str]:
+        self._asked(f"list {kind}")
+        with self.lock:
+            return (json.loads(json.dumps(list(self.pods.values()))) if kind.plural == "pods" else []), "1"
+
+    def watch(self, kind: Kind, **_: Any) -> Iterator[Object]:
+        """Over at once, as one that the server ended: the list follows."""
+        self._asked(f"watch {kind}")
+        time.sleep(0.01)
+        return iter(())
+
+    def log(
+        self, pod: str, *, follow: bool = False, since: str = "", timestamps: bool = False, tail: int | None = None
+    ) -> Iterator[bytes]:
+        """As the kubelet has it: whole lines since a second, then what comes, until the container has ended."""
+        self._asked("get pods/log")
+        self.connections += 1
+        with self.lock:
+            if pod not in self.pods:
+                raise NotFoundError(f'pods "{pod}" not found')
+            uid = self.pods[pod]["metadata"]["uid"]
+            if self.pods[pod]["status"]["phase"] == "Pending":
+                raise RefusedError("container is waiting to start: ContainerCreating")
+        left = self.breaks.pop(0) if self.breaks else -1
+        sent, begin = 0, max(len(self.logs[uid]) - tail, 0) if tail is not None else 0
+        while True:
+            with self.lock:
+                there = self.pods.get(pod)
+                over = there is None or there["metadata"]["uid"] != uid or there["status"]["phase"] != "Running"
+                lines = self.logs[uid][begin + sent :]
+            for line in lines:
+                sent += 1
+                if line[:20] < since[:19].encode():
+                    continue
+                if left == 0:
+                    raise UnreachableError("the connection to the API server broke: ProtocolError")
+                left -= 1
+                yield line if timestamps else line.partition(b" ")[2]
+            if left == 0:
+                raise UnreachableError("the connection to the API server broke: ProtocolError")
+            if over or not follow:
+                return
+            time.sleep(0.005)
+
+    def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
+        self._asked(f"create {kind}")
+        self.created.append((kind.plural, body))
+        return body
+
+    def patch(self, kind: Kind, name: str, change: Object) -> Object:
+        self._asked(f"patch {kind}")
+        self.patched.append(change)
+        return change
+
+    def delete(self, kind: Kind, name: str) -> None:
+        self._asked(f"delete {kind}")
+        self.deleted.append(name)

@@ -1,0 +1,201 @@
+"""Every line of every pod once, in its order, whatever the connections do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.run.cluster import NAME, Cluster, stamped
+from trainchart.cluster.api import Api
+from trainchart.cluster.errors import ForbiddenError, UnreachableError
+from trainchart.run import logs, patience, pods, state, watching
+from trainchart.run.logs import Line, Place, follow, so_far
+from trainchart.run.patience import Patience
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(logs, "LONGEST_PAUSE", 0.01)
+    for module in (patience, pods):
+        monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
+
+
+class Following:
+    """`logs -f` in a thread."""
+
+    def __init__(self, cluster: Cluster, **options: Any) -> None:
+        self.lines: list[Line] = []
+        self.said: list[str] = []
+        self.error: Exception | None = None
+        self._cluster, self._options = cluster, options
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def texts(self, rank: int = 0) -> list[str]:
+        return [line.text.decode() for line in self.lines if line.pod.rank == rank]
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, (self.lines, self.said, self.error)
+            time.sleep(0.005)
+
+    def end(self) -> Following:
+        self._thread.join(20)
+        assert not self._thread.is_alive(), (self.lines[-3:], self.said)
+        return self
+
+    def _follow(self) -> None:
+        api = cast(Api, self._cluster)
+        try:
+            follow(api, state.load(api, NAME), self.lines.append, self.said.append, **self._options)
+        except Exception as error:
+            self.error = error
+
+
+LINES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from(["a", "b", ""])), max_size=12)
+
+
+@given(lines=LINES, breaks=st.lists(st.integers(0, 6), max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_broken_connections_lose_and_repeat_nothing(lines: list[tuple[int, int, str]], breaks: list[int]) -> None:
+    """Also where lines have the same nanosecond, or the same text as well."""
+    cluster = Cluster()
+    log = [stamped(second, nanos, text) for second, nanos, text in sorted(lines, key=lambda line: line[:2])]
+    cluster.pod(0, 0, *log)
+    cluster.end()
+    cluster.phase("Completed")
+    cluster.breaks = list(breaks)
+    following = Following(cluster).end()
+    assert following.error is None
+    assert following.texts() == [line.partition(b" ")[2].decode() for line in log]
+
+
+def test_lines_that_stand_behind_a_younger_one_are_not_lost() -> None:
+    cluster = Cluster()
+    log = [stamped(10, 0, "a"), stamped(11, 5, "b"), stamped(10, 999, "late"), stamped(11, 6, "c")]
+    cluster.pod(0, 0, *log)
+    cluster.end()
+    cluster.phase("Completed")
+    cluster.breaks = [2, 1, 3]
+    assert Following(cluster).end().texts() == ["a", "b", "late", "c"]
+
+
+def test_it_goes_on_where_lines_come_while_it_reads() -> None:
+    cluster = Cluster(replicas=2)
+    cluster.phase("Running")
+    uids = [cluster.pod(rank, 0, stamped(0, rank, "begins")) for rank in (0, 1)]
+    cluster.breaks = [1, 1, 3, 2, 5, 4]
+    following = Following(cluster)
+    for number in range(1, 30):
+        for uid in uids:
+            cluster.logs[uid].append(stamped(number // 10, number, f"line {number}"))
+        time.sleep(0.003)
+    cluster.end(0)
+    cluster.end(1)
+    cluster.phase("Completed")
+    following.end()
+    for rank in (0, 1):
+        assert following.texts(rank) == ["begins", *(f"line {number}" for number in range(1, 30))]
+
+
+def test_the_next_attempt_is_another_log_though_its_pod_has_the_same_name() -> None:
+    cluster = Cluster(retries=1)
+    cluster.phase("Running")
+    cluster.pod(0, 0, stamped(0, 1, "first"))
+    following = Following(cluster)
+    following.until(lambda: following.texts() == ["first"])
+    # The stream breaks, and what answers to the name now is the next attempt's.
+    cluster.pod(0, 1, stamped(0, 1, "second"), stamped(0, 2, "third"))
+    following.until(lambda: len(following.texts()) == 3)
+    cluster.end()
+    cluster.phase("Completed")
+    following.end()
+    assert [(line.pod.attempt, line.text) for line in following.lines] == [(0, b"first"), (1, b"second"), (1, b"third")]
+
+
+def test_a_server_that_is_away_is_told_once_and_waited_for() -> None:
+    cluster = Cluster()
+    cluster.phase("Running")
+    uid = cluster.pod(0, 0, stamped(0, 1, "before"))
+    cluster.breaks = [1]
+    following = Following(cluster)
+    following.until(lambda: following.texts() == ["before"])
+    cluster.away = True
+    time.sleep(0.3)
+    cluster.logs[uid].append(stamped(1, 1, "after"))
+    cluster.end()
+    cluster.phase("Completed")
+    cluster.away = False
+    following.end()
+    assert following.texts() == ["before", "after"]
+    away, back = following.said
+    assert "cannot be reached: Connection refused; trying again for up to 10 minutes" in away
+    assert back.startswith("the API server answers again, after ")
+
+
+def test_it_gives_up_when_the_server_stays_away() -> None:
+    cluster = Cluster()
+    cluster.phase("Running")
+    cluster.pod(0, 0, stamped(0, 1, "before"))
+    said: list[str] = []
+    following = Following(cluster, patience=Patience(said.append, limit=0.2))
+    following.until(lambda: following.texts() == ["before"])
+    cluster.away = True
+    following.end()
+    assert isinstance(following.error, UnreachableError)
+    assert "given up" in str(following.error)
+
+
+def test_a_right_that_is_missing_ends_it() -> None:
+    cluster = Cluster()
+    cluster.phase("Running")
+    cluster.pod(0, 0, stamped(0, 1, "secret"))
+    cluster.forbidden = {"get pods/log"}
+    assert isinstance(Following(cluster).end().error, ForbiddenError)
+
+
+def test_a_tail_stays_a_tail_when_the_connection_breaks() -> None:
+    cluster = Cluster()
+    cluster.pod(0, 0, *(stamped(0, number, str(number)) for number in range(9)))
+    cluster.end()
+    cluster.phase("Completed")
+    cluster.breaks = [1, 5]
+    assert Following(cluster, tail=3).end().texts() == ["6", "7", "8"]
+
+
+def test_a_pod_that_never_started_ends_with_its_run() -> None:
+    cluster = Cluster()
+    cluster.pod()
+    cluster.pods[f"{NAME}-train-0"]["status"] = {"phase": "Failed", "reason": "Evicted"}
+    cluster.phase("Failed")
+    following = Following(cluster).end()
+    assert (following.lines, following.error) == ([], None)
+
+
+def test_what_there_is_comes_in_the_order_of_the_times() -> None:
+    cluster = Cluster(replicas=2)
+    cluster.pod(0, 0, stamped(0, 1, "a"), stamped(2, 0, "d"))
+    cluster.pod(1, 0, stamped(0, 2, "b"), stamped(1, 0, "c"))
+    api = cast(Api, cluster)
+    assert [line.text for line in so_far(api, state.load(api, NAME).pods, print)] == [b"a", b"b", b"c", b"d"]
+
+
+def test_a_node_may_write_its_own_time_zone() -> None:
+    place = Place()
+    assert place.take(b"2026-11-24T20:10:32.5+02:00 x") == ("2026-11-24T20:10:32.5+02:00", b"x")
+    assert place.go_on() == "2026-11-24T18:10:31Z"
+
+
+def test_a_node_that_answers_with_a_sentence_has_no_log() -> None:
+    with pytest.raises(logs.NoLogError, match="unable to retrieve container logs"):
+        Place().take(b"unable to retrieve container logs for containerd://f0d8")

@@ -1,0 +1,365 @@
+"""What a run that is waited for tells, and the exit code that a script gets."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from tests.run.cluster import NAME, UID, Cluster, stamped
+from trainchart import cli
+from trainchart.cluster.api import Api
+from trainchart.cluster.errors import NotFoundError, UnreachableError
+from trainchart.commands import wait as command
+from trainchart.run import diagnosis, logs, outcome, patience, pods, state, wait, watching
+from trainchart.run.diagnosis import Cause
+from trainchart.run.outcome import Outcome
+from trainchart.run.patience import Patience
+from trainchart.run.wait import Limits
+
+COMPLETED = {
+    "status": "completed",
+    "branch": "sft-1",
+    "repository": "https://git/x",
+    "metrics": {"epochs": 2, "loss": 0.5},
+}
+
+
+def failure(name: str, code: int, stage: str = "train") -> dict[str, Any]:
+    said = {"stage": stage, "code": code, "name": name, "reason": f"why {name}", "fix": f"mend {name}"}
+    return {"status": "failed", "failure": said}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
+    for module in (patience, pods):
+        monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(wait, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [])
+
+
+class Said:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.lives: list[str] = []
+
+    def line(self, words: str) -> None:
+        self.lines.append(words)
+
+    def live(self, words: str) -> None:
+        self.lives.append(words)
+
+
+class Waiting:
+    """A `wait` in a thread."""
+
+    def __init__(self, cluster: Cluster, **options: Any) -> None:
+        self.said = Said()
+        self.outcome: Outcome | None = None
+        self.error: Exception | None = None
+        self._cluster, self._options = cluster, options
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+        self._thread.start()
+
+    def _wait(self) -> None:
+        try:
+            self.outcome = wait.wait(cast(Api, self._cluster), NAME, self.said, **self._options)
+        except Exception as error:
+            self.error = error
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, (self.said.lines, self.error)
+            time.sleep(0.005)
+
+    def has_said(self, words: str) -> None:
+        self.until(lambda: words in "\n".join(self.said.lines))
+
+    def end(self) -> Outcome:
+        self._thread.join(20)
+        assert not self._thread.is_alive(), self.said.lines
+        if self.error:
+            raise self.error
+        assert self.outcome
+        return self.outcome
+
+
+def line(number: int, text: str) -> bytes:
+    return stamped(number, 0, f"trainchart time=2026-11-24T18:00:{number:02}Z {text}")
+
+
+def test_a_run_is_told_stage_by_stage() -> None:
+    cluster = Cluster()
+    waiting = Waiting(cluster)
+    waiting.has_said("run-42 is pending")
+    cluster.phase("Running")
+    uid = cluster.pod(0, 0, line(1, "event=start stage=prepare"))
+    waiting.has_said("prepare  begins")
+    cluster.logs[uid] += [
+        line(2, "event=end stage=prepare seconds=3.2 bytes=4212345"),
+        line(3, "event=start stage=train"),
+        stamped(3, 1, "what the trainer prints"),
+        *(line(4, f"event=metrics epoch={epoch} epochs=50 loss=0.{epoch}") for epoch in range(1, 51)),
+        line(5, "event=end stage=train seconds=70"),
+        line(6, "event=end stage=publish seconds=1.5 branch=sft-1 commit=abc"),
+    ]
+    waiting.has_said("branch sft-1")
+    cluster.end(0, 0, COMPLETED)
+    cluster.phase("Completed")
+    ended = waiting.end()
+    assert ended.code == 0
+    assert waiting.said.lines == [
+        "run-42 is pending",
+        "run-42 is running",
+        "  prepare  begins",
+        "  prepare  3.2 s, 4.2 MB",
+        "  train    begins",
+        "  train    epoch 1 of 50, loss 0.1",  # fifty in a moment are two lines
+        "  train    epoch 50 of 50, loss 0.5",
+        "  train    1 min 10 s",
+        "  publish  1.5 s, branch sft-1",
+    ]
+    assert ended.lines[0] == "run-42 completed after 5 min"
+    assert "  branch       sft-1" in ended.lines
+    assert "  metrics      loss 0.5" in ended.lines
+    assert any(live.endswith(" s)") and "in this stage" in live for live in waiting.said.lives)
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ([(40, failure("train-failed", 40))], 40),
+        ([(20, failure("verify-failed", 20, "verify"))], 20),
+        # A rank that only lost its peers, or was ended for another's sake, has not the cause, whoever ended first.
+        ([(43, failure("peer-lost", 43)), (42, failure("train-out-of-memory", 42))], 42),
+        ([(143, failure("stopped", 143)), (50, failure("export-failed", 50, "export"))], 50),
+        ([(43, failure("peer-lost", 43)), (43, failure("peer-lost", 43))], 43),
+        ([(43, failure("peer-lost", 43)), (137, None)], 7),
+        ([(137, None)], 7),
+        ([(1, None)], 7),  # the runner itself could not start
+        ([(31, None)], 31),  # it ended by its own code, and its message is lost
+        ([], 7),
+    ],
+)
+def test_the_exit_code_is_that_of_the_rank_with_the_cause(
+    ends: list[tuple[int, dict[str, Any] | None]], code: int
+) -> None:
+    cluster = Cluster(replicas=max(len(ends), 1))
+    for rank, (exit_code, result) in enumerate(ends):
+        cluster.pod(rank)
+        cluster.end(rank, exit_code, result)
+    cluster.phase("Failed")
+    ended = Waiting(cluster).end()
+    assert ended.code == code
+    if ends and code != 7 and ends[-1][1]:
+        assert any("what happened  why " in told for told in ended.lines)
+        assert any("what to do     mend " in told for told in ended.lines)
+
+
+def test_a_stopped_run_ends_with_143_and_a_terminated_one_is_a_failure() -> None:
+    cluster = Cluster()
+    cluster.phase("Aborted")
+    assert Waiting(cluster).end().code == 143
+    cluster = Cluster()
+    cluster.pod()
+    cluster.end(0, 60, failure("publish-refused", 60, "publish"))
+    cluster.phase("Terminated")
+    ended = Waiting(cluster).end()
+    assert (ended.code, ended.lines[0]) == (60, "run-42 failed in publish after 5 min: publish-refused (60)")
+
+
+def test_what_an_ended_pod_said_counts_though_it_is_gone() -> None:
+    cluster = Cluster(retries=1)
+    cluster.phase("Running")
+    cluster.pod()
+    waiting = Waiting(cluster)
+    waiting.has_said("is running, attempt 1 of 2")
+    cluster.end(0, 41, failure("train-killed", 41))
+    waiting.has_said("  attempt 1 failed in train: why train-killed")
+    cluster.phase("Restarting")
+    cluster.pods.clear()
+    waiting.has_said("run-42 is restarting")
+    cluster.pod(0, 1)
+    cluster.phase("Running")
+    waiting.has_said("is running, attempt 2 of 2")
+    cluster.end(0, 0, COMPLETED)
+    time.sleep(0.5)
+    cluster.job = None  # by a short ttlAfterFinished
+    assert waiting.end().code == 0
+
+
+def test_a_run_that_is_not_there_or_goes_away_is_not_found() -> None:
+    cluster = Cluster()
+    cluster.job, cluster.settings = None, None
+    with pytest.raises(NotFoundError, match="there is no run run-42"):
+        Waiting(cluster).end()
+    cluster = Cluster()
+    cluster.phase("Running")
+    waiting = Waiting(cluster)
+    waiting.has_said("is running")
+    cluster.job, cluster.settings = None, None
+    with pytest.raises(NotFoundError, match="run-42 was removed while it was running"):
+        waiting.end()
+
+
+def test_a_release_whose_job_is_gone_says_where_its_result_is() -> None:
+    cluster = Cluster()
+    cluster.job = None
+    ended = Waiting(cluster).end()
+    assert ended.code == 4
+    assert "trainchart result run-42 --whole" in ended.lines[0]
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_limits_hold_whether_the_server_answers_or_not(hangs: bool) -> None:
+    cluster = Cluster()
+    cluster.phase("Running")
+    cluster.pod()
+    waiting = Waiting(cluster, limits=Limits(end=0.6))
+    waiting.has_said("is running")
+    began = time.monotonic()
+    if hangs:
+        cluster.lock.acquire()  # every call waits
+    ended = waiting.end()
+    if hangs:
+        cluster.lock.release()
+    assert ended.code == 3
+    assert time.monotonic() - began < 2
+    assert "it goes on: trainchart wait run-42" in ended.lines[0]
+
+
+def test_a_start_that_takes_too_long_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    cause = Cause("no-room", "problem", "no node has 64 CPUs", "ask for less")
+    monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [cause, Cause("x", "info", "not looked at")])
+    waiting = Waiting(Cluster(), limits=Limits(start=0.5))
+    ended = waiting.end()
+    assert ended.code == 3
+    assert ended.lines[1:] == ["  why         no node has 64 CPUs", "  what to do  ask for less"]
+    assert waiting.said.lines.count("  no node has 64 CPUs; ask for less") == 1
+    assert not any("not looked at" in told for told in waiting.said.lines)
+    cluster = Cluster()
+    cluster.pod()
+    cluster.phase("Running")
+    waiting = Waiting(cluster, limits=Limits(start=0.3))
+    time.sleep(0.6)
+    cluster.end(0, 0, COMPLETED)
+    cluster.phase("Completed")
+    assert waiting.end().code == 0
+
+
+def test_a_server_that_is_away_is_waited_for_and_given_up_in_the_end() -> None:
+    cluster = Cluster()
+    cluster.phase("Running")
+    cluster.pod()
+    waiting = Waiting(cluster)
+    waiting.has_said("is running")
+    cluster.away = True
+    waiting.has_said("trying again for up to 10 minutes")
+    cluster.away = False
+    waiting.has_said("the API server answers again")
+    cluster.end(0, 0, COMPLETED)
+    cluster.phase("Completed")
+    assert waiting.end().code == 0
+    cluster.away = True
+    with pytest.raises(UnreachableError, match="given up"):
+        Waiting(cluster, patience=Patience(print, limit=0.1)).end()
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_restart_that_volcano_has_lost_is_woken(may: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "STUCK_SECONDS", 0.1)
+    cluster = Cluster(retries=1)
+    if not may:
+        cluster.forbidden = {"patch jobs.batch.volcano.sh"}
+    cluster.phase("Restarting")
+    waiting = Waiting(cluster)
+    waiting.has_said("touched the Job, which wakes it" if may else "would wake it, but: no right to patch")
+    assert bool(cluster.patched) is may
+    cluster.phase("Failed")
+    assert waiting.end().code == 7
+
+
+def test_one_that_has_a_pod_group_is_not_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "STUCK_SECONDS", 0.05)
+    cluster = Cluster(retries=1)
+    cluster.other["podgroups", f"{NAME}-{UID}"] = {"metadata": {}}
+    cluster.phase("Restarting")
+    waiting = Waiting(cluster)
+    time.sleep(0.6)
+    cluster.phase("Failed")
+    waiting.end()
+    assert cluster.patched == []
+
+
+def test_without_the_right_to_read_logs_the_end_is_told_all_the_same() -> None:
+    cluster = Cluster()
+    cluster.forbidden = {"get pods/log"}
+    cluster.phase("Running")
+    cluster.pod()
+    waiting = Waiting(cluster)
+    waiting.has_said("the progress is not told: no right to get pods/log")
+    cluster.end(0, 0, COMPLETED)
+    cluster.phase("Completed")
+    assert waiting.end().code == 0
+
+
+def test_the_result_of_a_stopped_run_is_what_its_job_keeps() -> None:
+    cluster = Cluster()
+    cluster.phase("Aborted")
+    assert cluster.job
+    cluster.job["metadata"]["annotations"] = {outcome.RESULT_ANNOTATION: '{"failure": {"stage": "train"}}'}
+    snapshot = state.load(cast(Api, cluster), NAME)
+    assert outcome.result_of(snapshot) == {"failure": {"stage": "train"}}
+    assert "  it was in    train" in Waiting(cluster).end().lines
+
+
+def test_ctrl_c_stops_following_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = Cluster()
+
+    def interrupted(*_: object, **__: object) -> Outcome:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "connected", lambda _: cluster)
+    monkeypatch.setattr(wait, "wait", interrupted)
+    assert cli.main(["wait", NAME]) == 130
+    assert capsys.readouterr().err == "trainchart: stopped following; the run goes on: trainchart wait run-42\n"
+
+
+def test_the_command_ends_with_the_run_s_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster()
+    cluster.pod()
+    cluster.end(0, 40, failure("train-failed", 40))
+    cluster.phase("Terminated")
+    monkeypatch.setattr(command, "connected", lambda _: cluster)
+    assert cli.main(["wait", NAME, "--quiet"]) == 40
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  what happened  why train-failed",
+        "  what to do     mend train-failed",
+        "  its log        trainchart logs run-42",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("1h30m", 5400), ("2d", 172800)]
+)
+def test_limits_are_durations(words: str, seconds: float) -> None:
+    from trainchart.commands.duration import seconds_of
+
+    assert seconds_of(words) == seconds
+
+
+@pytest.mark.parametrize("words", ["", "x", "5 m", "5w", "-5s", "m5"])
+def test_anything_else_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["wait", NAME, f"--timeout={words}"])
+    assert end.value.code == 2
+    assert "write 90s, 10m, 2h or 1d" in capsys.readouterr().err

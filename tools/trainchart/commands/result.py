@@ -1,0 +1,80 @@
+"""`trainchart result`: what a run came to."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from trainchart.commands.connection import add_connection_options, connected
+from trainchart.commands.output import show
+from trainchart.errors import ExitCode
+
+if TYPE_CHECKING:
+    from trainchart.report.record import Record
+
+
+def add_result_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `result` to the commands of `trainchart`."""
+    parser = commands.add_parser(
+        "result",
+        help="what a run came to: branch, commit, metrics, files, curve",
+        description="What a run came to: the branch and commit it was pushed to, its metrics and files, and its curve.",
+        epilog="exit codes: 0 there is a result, 4 no such run or no result (yet), 5 API server away, 6 no right, 8 the "
+        "workspace could not be read",
+    )
+    parser.add_argument("name", metavar="NAME", help="the run: the name of its release")
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="with all files, from the run's workspace: starts a small pod that reads it (right: create pods)",
+    )
+    add_connection_options(parser)
+    parser.set_defaults(run=run_result)
+
+
+def run_result(options: argparse.Namespace) -> ExitCode:
+    from trainchart.run.patience import tell_on_stderr
+    from trainchart.run.record import load
+
+    record = load(connected(options), options.name, tell_on_stderr, whole=options.whole)
+    if options.output == "json":
+        if record.result is not None:
+            show(json.dumps(record.result, indent=2))
+    else:
+        show("\n".join(_text(record)))
+    if record.result is None:
+        tell_on_stderr(_none(record))
+        return ExitCode.NOT_FOUND
+    return ExitCode.OK
+
+
+def _text(record: Record) -> list[str]:
+    from trainchart.report.curve import curves
+    from trainchart.run.outcome import described, failure_of
+
+    lines = [
+        f"{record.name}: {record.status}",
+        *failure_of(record.result or {}),
+        *described(record.result or {}, whole=True),
+    ]
+    width = min(shutil.get_terminal_size().columns, 100)
+    drawn = curves(record.progress.metrics, width=width, encoding=sys.stdout.encoding)
+    return [*lines, "", drawn] if drawn else lines
+
+
+def _none(record: Record) -> str:
+    from trainchart.run.fields import text
+
+    name = record.name
+    if record.status in ("pending", "running", "restarting", "ending"):
+        return f"{name} is {record.status} and has no result yet; trainchart wait {name} follows it"
+    branch = text(record.settings, "publish", "branch")
+    repository = text(record.settings, "publish", "repository")
+    published = ""
+    if repository:
+        published = f"; its result went to branch {branch or 'sft-<time>'} of {repository}"
+    return f"the Job or the pods of {name} are gone{published}; trainchart result {name} --whole reads its workspace"

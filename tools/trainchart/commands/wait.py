@@ -1,0 +1,100 @@
+"""`trainchart wait`: follows a run to its end, and ends with how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import threading
+import time
+
+from trainchart.commands.connection import add_connection_options, connected
+from trainchart.commands.duration import seconds_of
+from trainchart.commands.output import show
+from trainchart.errors import ExitCode
+
+_CLEAR = "\r\033[K"
+
+
+def add_wait_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `wait` to the commands of `trainchart`."""
+    parser = commands.add_parser(
+        "wait",
+        help="follow a run to its end, and end as it ended",
+        description="Follows a run stage by stage with its progress, says why it does not go on where it does not, and ends "
+        "with how it ended.",
+        epilog="exit codes: 0 completed; 10 to 62 the runner's own; 143 stopped by a user; 3 timed out; 4 no such run; "
+        "5 API server away; 6 no right; 7 failed and the runner could not say why; docs/exit-codes.md has all",
+    )
+    parser.add_argument("name", metavar="NAME", help="the run: the name of its release")
+    parser.add_argument("--timeout", type=seconds_of, metavar="D", help="for the end (default: none); such as 90m, 12h")
+    parser.add_argument("--start-timeout", type=seconds_of, metavar="D", help="for the start (default: none)")
+    parser.add_argument("--quiet", action="store_true", help="say how it ended, and nothing before")
+    parser.add_argument("--logs", action="store_true", help="print what all its pods print")
+    add_connection_options(parser)
+    parser.set_defaults(run=run_wait)
+
+
+def run_wait(options: argparse.Namespace) -> int:
+    from trainchart.run.patience import tell_on_stderr
+    from trainchart.run.wait import Limits
+
+    teller = Teller(quiet=options.quiet)
+    limits = Limits(options.timeout, options.start_timeout)
+    try:
+        return follow_to_the_end(options, teller, limits)
+    except KeyboardInterrupt:
+        teller.live("")
+        tell_on_stderr(f"stopped following; the run goes on: trainchart wait {options.name}")
+        return ExitCode.INTERRUPTED
+
+
+def follow_to_the_end(options: argparse.Namespace, teller: Teller, limits: object) -> int:
+    """Also the last part of `submit`."""
+    from trainchart.commands.logs import Printer
+    from trainchart.run.wait import Limits, wait
+
+    assert isinstance(limits, Limits)  # noqa: S101
+    printer = None
+    if options.logs and not options.quiet:
+        printer = Printer(True, False, 1)
+        printer.before, printer.lock = teller.clear.encode(), teller.lock
+    try:
+        ended = wait(connected(options), options.name, teller, limits=limits, show=printer.show if printer else None)
+    finally:
+        teller.live("")
+    for line in ended.lines:
+        show(line)
+    return ended.code
+
+
+class Teller:
+    """Lines that stay, and below them one that is replaced, where the output is a terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self.clear = _CLEAR if self._is_terminal else ""
+        self.lock = threading.RLock()
+        self._drawn = ""
+        self._drawn_at = 0.0
+
+    def line(self, words: str) -> None:
+        if self._quiet:
+            return
+        with self.lock:
+            show(self.clear + words)
+            self._drawn = ""
+
+    def live(self, words: str) -> None:
+        """An empty one leaves the line empty."""
+        if not self._is_terminal or self._quiet:
+            return
+        with self.lock:
+            if words == self._drawn or (words and time.monotonic() - self._drawn_at < 0.2):
+                return
+            width = shutil.get_terminal_size().columns - 1
+            sys.stdout.write(_CLEAR + words[:width])
+            sys.stdout.flush()
+            self._drawn, self._drawn_at = words, time.monotonic()

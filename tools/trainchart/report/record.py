@@ -1,0 +1,85 @@
+"""Everything that is known of one run, wherever it was read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from trainchart.errors import FileError
+from trainchart.events import Progress
+
+
+@dataclass(frozen=True)
+class Record:
+    name: str
+    namespace: str
+    settings: Mapping[str, Any]  # settings.json; empty where nobody has it
+    result: Mapping[str, Any] | None  # result.json, or the termination message
+    progress: Progress
+    status: str  # completed, failed, stopped, running, ...
+    started: datetime | None
+    ended: datetime | None
+
+
+def of_files(name: str, namespace: str, *, log: Path, result: Path | None, settings: Path | None) -> Record:
+    """The record of a run whose log, and maybe more, was kept.
+
+    Raises:
+        FileError: one of them cannot be read; the text names it.
+    """
+    progress = Progress()
+    for line in _text(log).splitlines():  # a progress bar's carriage returns end lines as well
+        progress.feed(line)
+    found = _object(result) if result else None
+    return Record(
+        name=name,
+        namespace=namespace,
+        settings=_object(settings) if settings else {},
+        result=found,
+        progress=progress,
+        status=status_of(progress, found),
+        started=moment(progress.began),
+        ended=moment(progress.latest),
+    )
+
+
+def status_of(progress: Progress, result: Mapping[str, Any] | None) -> str:
+    """What the run itself says of its end. A log that just ends leaves it open: the pod may have been killed."""
+    failure = (result or {}).get("failure")
+    name = progress.failed.name if progress.failed else failure.get("name") if isinstance(failure, dict) else None
+    if name:
+        return "stopped" if name == "stopped" else "failed"
+    if progress.completed or (result or {}).get("status") == "completed":
+        return "completed"
+    return "unfinished"
+
+
+def moment(text: str) -> datetime | None:
+    """A time as the runner and Kubernetes write it."""
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_text(path))
+    except (ValueError, RecursionError):
+        raise FileError(f"{path} is not JSON; name the file as the run wrote it") from None
+    if not isinstance(found, dict):
+        raise FileError(f"{path} holds no JSON object; name the file as the run wrote it")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        raise FileError(f"there is no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None

@@ -1,0 +1,1 @@
+"""Runs that were submitted: what state they are in, why, and what they have said."""

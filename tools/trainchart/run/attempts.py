@@ -1,0 +1,282 @@
+"""What earlier attempts left in the run's workspace, read by a small pod: Volcano deletes the pods of an attempt that failed.
+
+The reader runs the image of the run, which the nodes have and which has python3, under the run's own account and limits of Pod
+Security, with the claim mounted read-only and nothing else. A claim that one node may mount at a time is read on the node of the
+run's last pods; the scheduler is asked for that node by affinity (a nodeName would pass taints and quotas by, and some
+admission webhooks refuse it).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trainchart.cluster import kinds
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
+from trainchart.errors import ExitCode, TrainchartError
+from trainchart.run import state
+from trainchart.run.fields import Object, items, mapping, text
+from trainchart.run.release import installed_job
+from trainchart.run.settings import settings_of
+from trainchart.run.state import Snapshot, pod_of
+
+if TYPE_CHECKING:
+    from trainchart.cluster.api import Api
+
+START_SECONDS = 120.0
+LIFE_SECONDS = 600  # the pod ends itself, should nobody be left to delete it
+POLL_SECONDS = 0.5
+_MOUNT = "/workspace"
+_SAFE = ("nodeSelector", "tolerations", "imagePullSecrets", "serviceAccountName", "securityContext")
+
+# Arguments: the run's folder, the Job's UID or "", the attempt from 0 or "" for the last, then the names of files. What it prints passes the
+# node's log, which keeps some 10 MiB: so it is packed, and proved whole by its hash.
+_SCRIPT = """
+import base64, hashlib, json, os, sys, zlib
+folder, uid, attempt, names = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
+logs = os.path.join(folder, "logs")
+def listed(path):
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
+if not uid:
+    uid = max(listed(logs), key=lambda name: os.path.getmtime(os.path.join(logs, name)), default="")
+kept = {name[8:]: listed(os.path.join(logs, uid, name)) for name in listed(os.path.join(logs, uid)) if name[:8] == "attempt-"}
+print(json.dumps({"uid": uid, "attempts": kept}))
+attempt = attempt or max(kept, key=int, default="")
+where = os.path.join(logs, uid, "attempt-" + attempt) if attempt else folder
+for name in listed(where):
+    if name not in names and not ("rank-*.log" in names and name[:5] == "rank-"):
+        continue
+    with open(os.path.join(where, name), "rb") as handle:
+        packer, digest = zlib.compressobj(6), hashlib.sha256()
+        print(json.dumps({"file": name}))
+        rest = b""
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(block)
+            rest += packer.compress(block)
+            whole = len(rest) // 3072 * 3072
+            for start in range(0, whole, 3072):
+                print(base64.b64encode(rest[start : start + 3072]).decode())
+            rest = rest[whole:]
+        print(base64.b64encode(rest + packer.flush()).decode())
+    print(json.dumps({"sha256": digest.hexdigest()}))
+"""
+
+
+class ReaderError(TrainchartError):
+    """The workspace could not be read."""
+
+    exit_code = ExitCode.PROBLEM
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a reader found."""
+
+    uid: str
+    attempts: Mapping[int, Sequence[str]]
+    """The files of each attempt, from 0."""
+    files: Mapping[str, bytes]
+
+
+def kept_logs(
+    api: Api, name: str, attempt: int, ranks: Iterable[int] | None, say: Callable[[str], None]
+) -> dict[int, bytes]:
+    """The kept logs of an attempt, by rank.
+
+    Raises:
+        NotFoundError: there is no such attempt, or nothing is kept; the text says which there are, or why.
+        ReaderError; ForbiddenError: a right is missing, `create pods` above all.
+    """
+    names = ["rank-*.log"] if ranks is None else [f"rank-{rank}.log" for rank in ranks]
+    kept = read(api, name, names, say, attempt=attempt)
+    if attempt not in kept.attempts:
+        raise NotFoundError(f"{name} has kept no attempt {attempt + 1}; {_which(kept)}")
+    if not kept.files:
+        there = ", ".join(file for file in kept.attempts[attempt] if file.startswith("rank-")) or "no log"
+        raise NotFoundError(f"attempt {attempt + 1} of {name} has kept {there}")
+    return {int(file[5:-4]): content for file, content in kept.files.items()}
+
+
+def kept_result(api: Api, name: str, say: Callable[[str], None]) -> tuple[Mapping[str, Any], bytes]:
+    """The whole result of the last attempt, and the log of its rank 0.
+
+    Raises: as kept_logs
+    """
+    files = read(api, name, ["result.json", "rank-0.log"], say).files
+    result = _object(files.get("result.json", b""))
+    if not result:
+        raise NotFoundError(f"the workspace of {name} has no result; a run that was killed leaves none")
+    return result, files.get("rank-0.log", b"")
+
+
+def read(api: Api, name: str, files: Sequence[str], say: Callable[[str], None], *, attempt: int | None = None) -> Kept:
+    """Files of an attempt (None: the last), by a pod that is deleted afterwards, however this ends."""
+    snapshot = state.load(api, name)
+    pod = _reader(api, snapshot, files, attempt)
+    reader = text(pod, "metadata", "name")
+    try:
+        api.create(kinds.PODS, pod)
+        say(f"pod {reader} reads the workspace of {name}")
+        _await_end(api, reader)
+        return _parsed(api.log(reader))
+    except ForbiddenError as error:
+        raise ForbiddenError(
+            f"{error}; reading the workspace needs `create pods`, `get pods/log` and `delete pods`"
+        ) from None
+    except RefusedError as error:
+        raise ReaderError(f"the pod that reads the workspace was refused: {error}") from None
+    finally:
+        _delete(api, reader)
+
+
+def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | None) -> Object:
+    job = snapshot.job or installed_job(api, snapshot.name)
+    template = mapping((items(job, "spec", "tasks") or [{}])[0], "template", "spec")
+    container = (items(template, "containers") or [{}])[0]
+    volume = next((one for one in items(template, "volumes") if text(one, "name") == "workspace"), {})
+    claim = text(volume, "persistentVolumeClaim", "claimName")
+    if not job:
+        raise NotFoundError(f"the Job of {snapshot.name} is gone, and Helm has no release that tells its workspace")
+    if not claim:
+        raise NotFoundError(
+            f"{snapshot.name} keeps nothing: its workspace is an emptyDir, which goes with each pod, its log included; "
+            "with workspace.type newClaim or existingClaim every attempt's log is kept"
+        )
+    workspace = mapping(settings_of(api, snapshot.name), "workspace")
+    folder = f"{text(workspace, 'path') or _MOUNT}/{text(workspace, 'directory') or snapshot.name}"
+    spec = {key: template[key] for key in _SAFE if key in template}
+    if affinity := _affinity(api, snapshot, claim):
+        spec["affinity"] = affinity
+    small = {"cpu": "100m", "memory": "128Mi"}
+    arguments = [folder, snapshot.uid, "" if attempt is None else str(attempt), *files]
+    metadata: Object = {
+        "name": f"{snapshot.name}-reader-{secrets.token_hex(3)}",
+        "labels": {"app.kubernetes.io/name": "train", "app.kubernetes.io/component": "reader"},
+    }
+    if snapshot.uid:  # goes with the run, should nobody be left to delete it
+        owner = {"apiVersion": f"{kinds.JOBS.group}/{kinds.JOBS.version}", "kind": "Job"}
+        metadata["ownerReferences"] = [{**owner, "name": snapshot.name, "uid": snapshot.uid}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {
+            **spec,
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": LIFE_SECONDS,
+            "terminationGracePeriodSeconds": 1,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "containers": [
+                {
+                    "name": "reader",
+                    "image": text(container, "image"),
+                    "imagePullPolicy": text(container, "imagePullPolicy") or "IfNotPresent",
+                    "command": ["python3", "-c", _SCRIPT, *arguments],
+                    "resources": {"requests": small, "limits": small},
+                    "securityContext": mapping(container, "securityContext"),
+                    "volumeMounts": [
+                        {"name": "workspace", "mountPath": text(workspace, "path") or _MOUNT, "readOnly": True}
+                    ],
+                }
+            ],
+            "volumes": [{"name": "workspace", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}],
+        },
+    }
+
+
+def _affinity(api: Api, snapshot: Snapshot, claim: str) -> Object | None:
+    """The node of the run's pods, where the claim cannot be on two."""
+    modes = mapping(api.get(kinds.CLAIMS, claim), "spec").get("accessModes") or []
+    node = next((pod.node for pod in snapshot.pods if pod.node), "")
+    if not node or {"ReadWriteMany", "ReadOnlyMany"} & set(modes):
+        return None
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+
+
+def _await_end(api: Api, reader: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        pod = pod_of(api.get(kinds.PODS, reader) or {})
+        if pod.phase == "Succeeded":
+            return
+        if pod.phase == "Failed":
+            said = pod.termination or b" ".join(list(_quietly(api.log(reader, tail=3)))).decode("utf-8", "replace")
+            raise ReaderError(
+                f"pod {reader}, which reads the workspace, failed: {pod.message or said.strip() or pod.exit_reason}"
+            )
+        if not pod.name:
+            raise ReaderError(f"pod {reader}, which reads the workspace, was deleted")
+        if not pod.is_running and time.monotonic() > deadline:
+            why = (
+                pod.unscheduled or " ".join(filter(None, (pod.waiting_reason, pod.waiting_message))) or "it is pending"
+            )
+            raise ReaderError(f"pod {reader}, which reads the workspace, did not start in {START_SECONDS:.0f} s: {why}")
+        time.sleep(POLL_SECONDS)
+
+
+def _quietly(lines: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from lines
+    except TrainchartError:
+        return
+
+
+def _parsed(lines: Iterable[bytes]) -> Kept:
+    stream = iter(lines)
+    head = _object(next(stream, b""))
+    files: dict[str, bytes] = {}
+    name, packed = "", bytearray()
+    for line in stream:
+        if not line.startswith(b"{"):
+            packed += base64.b64decode(line)
+            continue
+        told = _object(line)
+        if "file" in told:
+            name, packed = text(told, "file"), bytearray()
+            continue
+        try:
+            content = zlib.decompress(bytes(packed))
+        except zlib.error:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != told.get("sha256"):
+            break
+        files[name], name = content, ""
+    if name or not head:
+        raise ReaderError(
+            f"{name or 'the workspace'} did not come through whole: it is larger than what a node keeps of a pod's log"
+        )
+    attempts = {int(number): found for number, found in mapping(head, "attempts").items() if number.isdigit()}
+    return Kept(text(head, "uid"), attempts, files)
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _which(kept: Kept) -> str:
+    if not kept.attempts:
+        return "its workspace has no logs of it (the runner keeps them from its first line on)"
+    return "there are " + ", ".join(str(attempt + 1) for attempt in sorted(kept.attempts))
+
+
+def _delete(api: Api, reader: str) -> None:
+    try:
+        api.delete(kinds.PODS, reader)
+    except (ForbiddenError, UnreachableError):  # its deadline ends it, and it goes with the run's Job
+        return

@@ -1,0 +1,140 @@
+"""What a diagnosis looks at: fetched by a number of calls that does not depend on how many runs there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, TypeVar
+
+from trainchart.cluster import kinds
+from trainchart.cluster.errors import ForbiddenError
+from trainchart.run.fields import Object, dig, items, text
+from trainchart.run.state import Pod, Snapshot, State
+
+if TYPE_CHECKING:
+    from trainchart.cluster.api import Api
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What else an API server has about a run. What was not looked at is None or empty, as what is not there is; `seen` tells
+    the two apart."""
+
+    now: datetime
+    group: Object | None = None
+    queue: Object | None = None
+    job_events: tuple[Object, ...] = ()
+    group_events: tuple[Object, ...] = ()
+    pod_events: tuple[Object, ...] = ()
+    """Of the pod that `pod_of_interest` names."""
+    quotas: tuple[Object, ...] = ()
+    nodes: tuple[Object, ...] = ()
+    claim: Object | None = None
+    """The claim that the scheduler complains about."""
+    claim_events: tuple[Object, ...] = ()
+    seen: frozenset[str] = frozenset()
+    """The fields above that were asked for and answered."""
+    forbidden: tuple[str, ...] = ()
+    """What this account has no right to, as `list nodes`."""
+
+
+def gather(api: Api, run: Snapshot) -> Facts:
+    """At most ten calls, and fewer the better it is known what is wrong.
+
+    Raises:
+        UnreachableError
+    """
+    seen: set[str] = set()
+    forbidden: list[str] = []
+
+    def ask(field: str, right: str, call: Callable[[], Found], otherwise: Found) -> Found:
+        try:
+            answer = call()
+        except ForbiddenError:
+            forbidden.append(right)
+            return otherwise
+        seen.add(field)
+        return answer
+
+    def events(field: str, **of: str) -> tuple[Object, ...]:
+        fields = ",".join(f"involvedObject.{key}={value}" for key, value in of.items() if value)
+        nothing: tuple[Object, ...] = ()
+        return ask(field, "list events", lambda: tuple(api.objects(kinds.EVENTS, fields=fields)[0]), nothing)
+
+    job_events = group_events = pod_events = quotas = nodes = claim_events = ()  # type: tuple[Object, ...]
+    group = queue = claim = None
+    if run.job is not None:
+        job_events = events("job_events", kind="Job", name=run.name, uid=run.uid)
+    if run.job is not None and not run.has_ended:
+        group_name = f"{run.name}-{run.uid}"
+        group = ask("group", "get podgroups", lambda: api.get(kinds.POD_GROUPS, group_name), None)
+        group_events = events("group_events", kind="PodGroup", name=group_name)
+        if run.state in (State.PENDING, State.RESTARTING):
+            queue = ask("queue", "get queues", lambda: api.get(kinds.QUEUES, run.queue), None)
+    pod = pod_of_interest(run)
+    if pod is not None:
+        pod_events = events("pod_events", kind="Pod", name=pod.name, uid=pod.uid)
+    if run.state in (State.PENDING, State.RESTARTING) and len(run.pods) < run.replicas:
+        quotas = ask("quotas", "list resourcequotas", lambda: tuple(api.objects(kinds.RESOURCE_QUOTAS)[0]), quotas)
+    if needs_nodes(run):
+        nodes = ask("nodes", "list nodes", lambda: tuple(api.objects(kinds.NODES)[0]), nodes)
+    if name := suspected_claim(run):
+        claim = ask("claim", "get persistentvolumeclaims", lambda: api.get(kinds.CLAIMS, name), None)
+        claim_events = events("claim_events", kind="PersistentVolumeClaim", name=name)
+    return Facts(
+        now=datetime.now(timezone.utc),
+        group=group,
+        queue=queue,
+        job_events=job_events,
+        group_events=group_events,
+        pod_events=pod_events,
+        quotas=quotas,
+        nodes=nodes,
+        claim=claim,
+        claim_events=claim_events,
+        seen=frozenset(seen),
+        forbidden=tuple(dict.fromkeys(forbidden)),
+    )
+
+
+def pod_of_interest(run: Snapshot) -> Pod | None:
+    """The one pod whose events may say what its status does not: ranks mostly wait for the same thing."""
+    if run.has_ended:
+        return run.culprit
+    waiting = [pod for pod in run.pods if not pod.is_running and not pod.unscheduled and pod.exit_code is None]
+    return next(iter(waiting), None)
+
+
+def needs_nodes(run: Snapshot) -> bool:
+    if run.state in (State.PENDING, State.RESTARTING):
+        return not run.pods or any(pod.unscheduled for pod in run.pods)
+    return not run.has_ended and any(is_cut_off(pod) for pod in run.pods)
+
+
+def is_cut_off(pod: Pod) -> bool:
+    """It runs by its last word, and its node has not said anything since: there is no readiness probe that could fail."""
+    return pod.phase == "Unknown" or pod.reason == "NodeLost" or (pod.is_running and not pod.is_ready)
+
+
+def suspected_claim(run: Snapshot) -> str:
+    """The claim that keeps the scheduler from finding a node, by what it says; else, where it names none, the workspace's."""
+    said = " ".join(pod.unscheduled for pod in run.pods)
+    if not re.search(r"persistentvolumeclaim|PersistentVolume|storageclass|volume", said, re.IGNORECASE):
+        return ""
+    if named := re.search(r'persistentvolumeclaim "([^"]+)"', said):
+        return named[1]
+    spec = pod_spec(run)
+    volumes = {
+        text(volume, "name"): text(volume, "persistentVolumeClaim", "claimName") for volume in items(spec, "volumes")
+    }
+    claims = {name: claim for name, claim in volumes.items() if claim}
+    return claims.get("workspace") or next(iter(claims.values()), "")
+
+
+def pod_spec(run: Snapshot) -> Object:
+    found = dig(run.job, "spec", "tasks", 0, "template", "spec")
+    return found if isinstance(found, dict) else {}

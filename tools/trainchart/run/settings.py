@@ -1,0 +1,22 @@
+"""What a run is, as the chart told its runner."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from trainchart.cluster import kinds
+from trainchart.run.fields import Object, text
+
+if TYPE_CHECKING:
+    from trainchart.cluster.api import Api
+
+
+def settings_of(api: Api, name: str) -> Object:
+    """settings.json (docs/runner.md); empty where it is not there."""
+    found = api.get(kinds.CONFIG_MAPS, f"{name}-run")
+    try:
+        settings = json.loads(text(found, "data", "settings.json"))
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
