@@ -54,7 +54,7 @@ def with_defaults(pod: Object, ranges: Iterable[Object]) -> Object:
     filled: Object = copy.deepcopy(pod)
     for limit in _limits(ranges, "Container"):
         for container in filled["containers"]:
-            given = container.setdefault("resources", {})
+            given = container["resources"] = container.get("resources") or {}
             requests, limits = dict(given.get("requests") or {}), dict(given.get("limits") or {})
             for name, value in (limit.get("defaultRequest") or {}).items():
                 if name not in limits:

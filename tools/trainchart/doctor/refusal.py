@@ -19,7 +19,7 @@ class Explanation:
 _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     (
         "queue-missing",
-        r"unable to find job queue:? *(?:queues?\.\S+ )?\"?(?P<queue>[a-z0-9.-]*)",
+        r"unable to find job queue:? *(?:queues?\S* )?\"?(?P<queue>[a-z0-9.-]*)",
         "the queue {queue} does not exist",
         "name another in queue:, or let an administrator make it; `kubectl get queues` lists them",
     ),
