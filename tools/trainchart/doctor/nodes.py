@@ -75,7 +75,9 @@ def judge_nodes(nodes: list[Object], pods: list[Object] | None, pod: Object, rep
             return [problem("accelerator", f"no node offers {listed(lacking)}; {there}", fix)]
         text = f"no node lists {listed(lacking)}, beside {listed([name for name in devices if name in offered])}"
         checks.append(
-            warning("accelerator", text, "right only where the scheduler counts it otherwise, as HAMi's does")
+            warning(
+                "accelerator", text, "right only where the device plugin and its scheduler count it between themselves"
+            )
         )
         wanted = {name: value for name, value in wanted.items() if name not in lacking}
     elif devices:
