@@ -37,6 +37,11 @@ run: setup ## Train YOLOv5 in a local cluster, and print the result
 test: tools ## Fast tests: no cluster, no network
 	$(PYTHON) -m pytest -n 2 --durations=5
 
+.PHONY: browser
+browser: $(VENV)/ready ## Look at the pages in a real browser; installs Chromium where it lacks
+	python3 -m e2e.cluster browser
+	TRAINCHART_BROWSER=1 $(PYTHON) -m pytest tests/browser -v --durations=3
+
 .PHONY: e2e
 e2e: setup ## End-to-end tests, the quick set: a real cluster, a real git server, real training
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e
@@ -66,6 +71,11 @@ lint: $(VENV)/ready ## Style and types
 .PHONY: generate
 generate: $(VENV)/ready ## Write the files that are made from the typed values
 	$(VENV)/bin/trainchart generate
+
+.PHONY: package
+package: tools ## Pack the chart, the wheel and the sdist into dist/
+	helm lint --strict --quiet charts/train --values values/yolov5.yaml
+	$(PYTHON) tools/package.py
 
 .PHONY: pins
 pins: $(VENV)/ready ## Renew requirements.txt from pyproject.toml (needs uv)

@@ -21,7 +21,8 @@ import yaml
 from tests.chart.matrix import ADMITTED
 from tests.chart.schemas import check_object
 from trainchart.files import Tree, load_values
-from trainchart.render import CHART, render, render_text, with_defaults
+from trainchart.paths import CHART
+from trainchart.render import render, render_text, with_defaults
 from trainchart.shape import misfits
 
 ROOT = CHART.parents[1]

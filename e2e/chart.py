@@ -7,7 +7,7 @@ from pathlib import Path
 
 from e2e.families.allreduce.section import Allreduce
 from trainchart.pack import packed_files
-from trainchart.render import CHART
+from trainchart.paths import CHART
 from trainchart.values import schema_text
 from trainchart.values.families import FAMILIES
 

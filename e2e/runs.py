@@ -19,7 +19,7 @@ from e2e.node import in_node
 from e2e.scenario import ROOT, World
 from trainchart.families import family_names
 from trainchart.files import overlay
-from trainchart.render import CHART
+from trainchart.paths import CHART
 
 END_SECONDS = 420
 MARK = "-e2e"

@@ -160,6 +160,24 @@ def test_on_a_claim_the_workspace_keeps_what_a_stopped_run_said(session: Session
     assert not [pod for pod in release.kube.objects("pods") if "-reader-" in pod["metadata"]["name"]]
 
 
+@pytest.mark.runs("follow-claimed")
+def test_a_result_outlives_its_job_on_a_claim_of_one_node(session: Session) -> None:
+    release = session.release("follow-claimed")
+    done = trainchart(release, "wait", release.name)
+    assert done.returncode == 0
+    assert re.search(rf"^  artifacts +{release.name}/artifacts on claim {release.name}", done.stdout, re.MULTILINE)
+    result = release.result()
+    release.kube.kubectl("delete", "vcjob", release.name)
+    poll(lambda: not release.kube.pods(release.name), 60, "the pods are gone")
+    gone = trainchart(release, "result", release.name)
+    assert gone.returncode == 4
+    assert f"trainchart result {release.name} --whole reads its workspace" in gone.stderr
+    assert trainchart(release, "wait", release.name).returncode == 4
+    whole = trainchart(release, "result", release.name, "--whole", "--output", "json")
+    assert json.loads(whole.stdout) == result
+    assert "\nloss\n" in trainchart(release, "result", release.name, "--whole").stdout
+
+
 @pytest.mark.runs("follow-restarts")
 def test_every_attempt_of_a_run_on_a_claim_can_be_read(session: Session) -> None:
     release = session.release("follow-restarts")

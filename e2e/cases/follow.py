@@ -40,6 +40,10 @@ CASE = Case(
         "talks": {"replicas": 2, "publish": {"branch": "follow-talks{session}"}, "train": _program(TALKS)},
         "long": {"replicas": 2, "train": _program(GOES_ON)},
         "long-kept": {**SHARED, "train": _program(GOES_ON)},
+        "claimed": {
+            "workspace": {"type": "newClaim", "accessMode": "ReadWriteOnce", "size": "64Mi"},
+            "publish": {"type": "none"},
+        },
         "restarts": {**SHARED, "replicas": 2, "retries": 1, "env": {"DIE_AFTER": "2"}},
     },
 )

@@ -13,7 +13,7 @@ from types import ModuleType
 from e2e.gitserver import server as gitserver
 from e2e.servers import server as servers
 
-from . import docker, kind, published, source, steps, tools, volcano
+from . import browser, docker, kind, published, source, steps, tools, volcano
 from .docker import ImageSet
 from .steps import CACHE, KUBECONFIG, StepError, quiet, say, step
 
@@ -118,6 +118,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     tool_parser = commands.add_parser("tools", help=f"build pinned tools into {steps.BIN}; without names, all of them")
     tool_parser.add_argument("names", nargs="*", metavar="NAME")
+    commands.add_parser("browser", help="install Chromium where it lacks, for the tests that look at pages")
     commands.add_parser("docker", help="install and start Docker where it lacks")
     commands.add_parser("up", help="everything, to a ready cluster; quick when it stands already")
     image_parser = commands.add_parser("images", help="build training images and load them into the cluster that is up")
@@ -139,7 +140,14 @@ def main() -> int:
             elif arguments.command == "images":
                 load_training_images(arguments.names)
             else:
-                functions = {"docker": docker.ensure, "up": up, "servers": start_servers, "down": down, "clean": clean}
+                functions = {
+                    "browser": browser.ensure,
+                    "docker": docker.ensure,
+                    "up": up,
+                    "servers": start_servers,
+                    "down": down,
+                    "clean": clean,
+                }
                 functions[arguments.command]()
     except StepError as failure:
         sys.stdout.flush()

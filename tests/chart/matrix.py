@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 import yaml
 
 from trainchart.files import Tree, load_values, overlay
-from trainchart.render import CHART, LIB
+from trainchart.paths import CHART, LIB
+
+T = TypeVar("T")
 
 ROOT = CHART.parents[1]
 FAMILIES = sorted(path.parent.name for path in LIB.glob("files/families/*/family.yaml"))
@@ -38,14 +41,14 @@ class Cell:
 
     @property
     def values(self) -> Tree:
-        files = overlay(load_values(ROOT / f"values/{self.family}.yaml"), self._accelerator)
+        files = overlay(_file(f"{self.family}.yaml"), self._accelerator)
         return overlay(files, {"workspace": WORKSPACES[self.workspace], "replicas": self.replicas})
 
     @property
     def _accelerator(self) -> Tree:
         """The profile's file; a profile that is refused whatever is asked for has none."""
         if not self.data.get("refused"):
-            return load_values(ROOT / f"values/accelerators/{self.profile}.yaml")
+            return _file(f"accelerators/{self.profile}.yaml")
         unset = dict.fromkeys(("variant", "corePercent", "memory"))
         return {"accelerator": {"profile": self.profile, "count": 1, **unset}}
 
@@ -79,6 +82,12 @@ class Cell:
 
 
 @cache
+def _file(path: str) -> Tree:
+    """A values file, read once; `overlay` leaves it as it is."""
+    return load_values(ROOT / "values" / path)
+
+
+@cache
 def _data(path: str) -> dict[str, Any]:
     data: dict[str, Any] = yaml.safe_load((LIB / "files" / f"{path}.yaml").read_text(encoding="utf-8"))
     return data
@@ -87,3 +96,24 @@ def _data(path: str) -> dict[str, Any]:
 CELLS = [Cell(*cell) for cell in product(FAMILIES, PROFILES, WORKSPACES, REPLICAS)]
 ADMITTED = [cell for cell in CELLS if not cell.refusals]
 REFUSED = [cell for cell in CELLS if cell.refusals]
+PAIRS = [f"{family}-{profile}" for family, profile in product(FAMILIES, PROFILES)]
+"""Of family and accelerator: a test takes all cells of a pair, for thousands of tests cost more than what they test."""
+
+
+def of_pair(pair: str, cells: list[Cell]) -> list[Cell]:
+    return [cell for cell in cells if f"{cell.family}-{cell.profile}" == pair]
+
+
+def for_each(cells: Iterable[T], check: Callable[[T], object]) -> None:
+    """Check all of them; each that fails is named, and the first failure told in full."""
+    failures = {str(cell): error for cell in cells if (error := _failure(cell, check))}
+    if failures:
+        raise AssertionError(f"fails for {', '.join(failures)}") from next(iter(failures.values()))
+
+
+def _failure(cell: T, check: Callable[[T], object]) -> BaseException | None:
+    try:
+        check(cell)
+    except (Exception, pytest.fail.Exception) as error:  # the latter, of pytest.raises, is no Exception
+        return error
+    return None

@@ -360,7 +360,7 @@ RULES: dict[str, Rule] = {
     ),
     "a result that nobody finds after the clean-up": Rule(
         HAMI,
-        broken={"ttlAfterFinished": "1h"},
+        broken={"ttlAfterFinished": "1h", "publish": {"branch": ""}},
         kept={"ttlAfterFinished": "1h", "publish": {"branch": "candidates/first"}},
         message="ttlAfterFinished: is 1h, and then only the pods, which it removes, would know where the result is; name publish.branch, use a claim as workspace, or leave it empty",
     ),

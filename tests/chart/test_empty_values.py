@@ -35,9 +35,14 @@ PATHS = list(paths(DEFAULTS))
 UNSET = [path for path in PATHS if not is_set(HAMI, path)]
 
 
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, str]:
+    return render_text(HAMI)
+
+
 @pytest.mark.parametrize("path", UNSET, ids=".".join)
-def test_a_null_gives_the_default_back(path: tuple[str, ...]) -> None:
-    assert render_text(overlay(HAMI, at(path, None))) == render_text(HAMI)
+def test_a_null_gives_the_default_back(path: tuple[str, ...], rendered: dict[str, str]) -> None:
+    assert render_text(overlay(HAMI, at(path, None))) == rendered
 
 
 @pytest.mark.parametrize("path", PATHS, ids=".".join)

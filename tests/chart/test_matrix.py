@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
-from tests.chart.matrix import ADMITTED, CELLS, REFUSED, Cell
+from tests.chart.matrix import ADMITTED, CELLS, PAIRS, REFUSED, Cell, for_each, of_pair
 from tests.chart.schemas import check_object
 from trainchart.errors import RenderError
 from trainchart.render import Manifest, manifests_of, render, render_text
@@ -27,6 +28,9 @@ class Admitted:
     texts: dict[str, str]
     manifests: list[Manifest]
 
+    def __str__(self) -> str:
+        return str(self.cell)
+
     def of_kind(self, kind: str) -> Manifest:
         (found,) = [manifest for manifest in self.manifests if manifest["kind"] == kind]
         return found
@@ -36,30 +40,48 @@ class Admitted:
         return [self.of_kind("Job")["spec"]["tasks"][0]["template"]["spec"], self.of_kind("Pod")["spec"]]
 
 
-@pytest.fixture(scope="module", params=ADMITTED, ids=str)
-def admitted(request: pytest.FixtureRequest) -> Admitted:
-    """Of the whole module, so that pytest runs all tests of a cell in a row, and each is rendered once."""
-    texts = render_text(request.param.values)
-    return Admitted(request.param, texts, manifests_of(texts))
+@pytest.fixture(scope="module", params=[pair for pair in PAIRS if of_pair(pair, ADMITTED)])
+def admitted(request: pytest.FixtureRequest) -> list[Admitted]:
+    """Of the whole module, so that pytest runs all tests of a pair in a row, and each cell is rendered once."""
+    found = []
+    for cell in of_pair(request.param, ADMITTED):
+        try:
+            texts = render_text(cell.values)
+        except RenderError as error:
+            raise AssertionError(f"{cell} is refused") from error
+        found.append(Admitted(cell, texts, manifests_of(texts)))
+    return found
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
-def test_the_values_of_a_cell_have_the_right_shape(cell: Cell) -> None:
-    SHAPE.validate(cell.values)
+def of_every_admitted_cell(check: Callable[[Admitted], None]) -> Callable[[list[Admitted]], None]:
+    def test(admitted: list[Admitted]) -> None:
+        for_each(admitted, check)
+
+    return test
 
 
-@pytest.mark.parametrize("cell", REFUSED, ids=str)
-def test_a_refused_cell_is_refused_for_exactly_the_stated_keys(cell: Cell) -> None:
-    with pytest.raises(RenderError) as refusal:
-        render(cell.values)
-    assert re.findall(r"^  - ([\w.]+):", str(refusal.value), flags=re.MULTILINE) == cell.refusals
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_values_of_a_cell_have_the_right_shape(pair: str) -> None:
+    for_each(of_pair(pair, CELLS), lambda cell: SHAPE.validate(cell.values))
 
 
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if of_pair(pair, REFUSED)])
+def test_a_refused_cell_is_refused_for_exactly_the_stated_keys(pair: str) -> None:
+    def check(cell: Cell) -> None:
+        with pytest.raises(RenderError) as refusal:
+            render(cell.values)
+        assert re.findall(r"^  - ([\w.]+):", str(refusal.value), flags=re.MULTILINE) == cell.refusals
+
+    for_each(of_pair(pair, REFUSED), check)
+
+
+@of_every_admitted_cell
 def test_an_admitted_cell_renders_objects_that_the_published_schemas_allow(admitted: Admitted) -> None:
     for manifest in admitted.manifests:
         check_object(manifest)
 
 
+@of_every_admitted_cell
 def test_a_cell_renders_the_same_bytes_twice_and_leaves_no_template_behind(admitted: Admitted) -> None:
     assert render_text(admitted.cell.values) == admitted.texts
     for path, text in admitted.texts.items():
@@ -68,12 +90,14 @@ def test_a_cell_renders_the_same_bytes_twice_and_leaves_no_template_behind(admit
         assert "%!" not in text, path
 
 
+@of_every_admitted_cell
 def test_the_whole_gang_starts_or_nothing_does(admitted: Admitted) -> None:
     spec = admitted.of_kind("Job")["spec"]
     (task,) = spec["tasks"]
     assert spec["minAvailable"] == task["minAvailable"] == task["replicas"] == admitted.cell.replicas
 
 
+@of_every_admitted_cell
 def test_every_mount_has_its_volume_and_every_volume_a_mount(admitted: Admitted) -> None:
     for pod in admitted.pods():
         volumes = [volume["name"] for volume in pod["volumes"]]
@@ -85,6 +109,7 @@ def test_every_mount_has_its_volume_and_every_volume_a_mount(admitted: Admitted)
         assert no_repeats(variable["name"] for variable in container["env"])
 
 
+@of_every_admitted_cell
 def test_every_file_of_the_run_is_a_key_of_its_config_map(admitted: Admitted) -> None:
     run = admitted.of_kind("ConfigMap")
     assert run["immutable"] is True
@@ -94,6 +119,7 @@ def test_every_file_of_the_run_is_a_key_of_its_config_map(admitted: Admitted) ->
         assert sorted(item["key"] for item in volume["items"]) == sorted(run["data"])
 
 
+@of_every_admitted_cell
 def test_every_pod_keeps_to_pod_security_restricted_and_has_no_token(admitted: Admitted) -> None:
     for pod in admitted.pods():
         assert pod["automountServiceAccountToken"] is False
@@ -111,6 +137,7 @@ def test_every_pod_keeps_to_pod_security_restricted_and_has_no_token(admitted: A
             }
 
 
+@of_every_admitted_cell
 def test_accelerators_are_asked_for_in_limits_alone_and_in_integers(admitted: Admitted) -> None:
     (container,) = admitted.of_kind("Job")["spec"]["tasks"][0]["template"]["spec"]["containers"]
     extended = {name: amount for name, amount in container["resources"]["limits"].items() if "/" in name}
@@ -120,6 +147,7 @@ def test_accelerators_are_asked_for_in_limits_alone_and_in_integers(admitted: Ad
     assert not [name for name in container["resources"]["requests"] if "/" in name]
 
 
+@of_every_admitted_cell
 def test_all_objects_carry_the_release_in_name_and_labels(admitted: Admitted) -> None:
     for manifest in admitted.manifests:
         metadata = manifest["metadata"]
@@ -130,3 +158,26 @@ def test_all_objects_carry_the_release_in_name_and_labels(admitted: Admitted) ->
 
 def no_repeats(items: Any) -> bool:
     return max(Counter(items).values()) == 1
+
+
+def test_a_cell_that_fails_is_named_and_so_are_all_others_that_do() -> None:
+    def check(number: int) -> None:
+        assert number % 2, "even"
+
+    with pytest.raises(AssertionError, match=r"^fails for 2, 4$") as failure:
+        for_each([1, 2, 3, 4], check)
+    assert "even" in str(failure.value.__cause__)
+
+
+def test_a_cell_that_is_not_refused_is_named_too() -> None:
+    def check(_: str) -> None:
+        with pytest.raises(RenderError):
+            pass
+
+    with pytest.raises(AssertionError, match=r"^fails for a, b$"):
+        for_each("ab", check)
+
+
+def test_every_cell_is_in_one_pair() -> None:
+    assert [cell for pair in PAIRS for cell in of_pair(pair, CELLS)] == CELLS
+    assert len(CELLS) == len(ADMITTED) + len(REFUSED) > 1000

@@ -9,7 +9,8 @@ import pytest
 from tests.chart.rules import HAMI, NVIDIA, RULES, Rule
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
-from trainchart.render import LIB, render
+from trainchart.paths import LIB
+from trainchart.render import render
 
 ALLOWED: dict[str, tuple[Tree, Tree]] = {
     "http where it is allowed": (

@@ -22,7 +22,8 @@ from tests.chart.rules import RULES, Rule
 from tests.tools.test_parity import mutated, refusal
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
-from trainchart.render import CHART, LIB, render
+from trainchart.paths import CHART, LIB
+from trainchart.render import render
 from trainchart.validate import Report, validate
 from trainchart.values.families import FAMILIES
 

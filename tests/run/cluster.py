@@ -164,3 +164,4 @@ class Cluster:
     def delete(self, kind: Kind, name: str) -> None:
         self._asked(f"delete {kind}")
         self.deleted.append(name)
+        self.pods.pop(name, None)

@@ -40,7 +40,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
         monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
     monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(wait, "TICK_SECONDS", 0.02)
     monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [])
 
 
@@ -108,9 +107,12 @@ def test_a_run_is_told_stage_by_stage() -> None:
         stamped(3, 1, "what the trainer prints"),
         *(line(4, f"event=metrics epoch={epoch} epochs=50 loss=0.{epoch}") for epoch in range(1, 51)),
         line(5, "event=end stage=train seconds=70"),
+        line(5, "event=start stage=publish"),
         line(6, "event=end stage=publish seconds=1.5 branch=sft-1 commit=abc"),
     ]
     waiting.has_said("branch sft-1")
+    waiting.until(lambda: "publish, epoch 50 of 50, loss 0.5" in waiting.said.lives[-1])
+    assert "in this stage" in waiting.said.lives[-1]
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     ended = waiting.end()
@@ -124,12 +126,12 @@ def test_a_run_is_told_stage_by_stage() -> None:
         "  train    epoch 1 of 50, loss 0.1",  # fifty in a moment are two lines
         "  train    epoch 50 of 50, loss 0.5",
         "  train    1 min 10 s",
+        "  publish  begins",
         "  publish  1.5 s, branch sft-1",
     ]
     assert ended.lines[0] == "run-42 completed after 5 min"
     assert "  branch       sft-1" in ended.lines
     assert "  metrics      loss 0.5" in ended.lines
-    assert any(live.endswith(" s)") and "in this stage" in live for live in waiting.said.lives)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainchart.render import CHART
+from trainchart.paths import CHART
 from trainchart.validate import Finding, Report, validate
 
 ROOT = CHART.parents[1]

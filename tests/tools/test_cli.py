@@ -14,6 +14,7 @@ import pytest
 from tests.tools.checks import ROOT, YOLOV5
 from trainchart import cli, validate
 from trainchart.errors import ExitCode, RenderError
+from trainchart.run.codes import runner_codes
 
 WRONG = "replicas: 0\nmodel: {revision: 5}\n"
 
@@ -219,9 +220,19 @@ def test_validate_does_not_wait_for_what_it_does_not_need() -> None:
 
 
 def test_the_documented_exit_codes_are_all_there_are() -> None:
-    text = (ROOT / "docs/validate.md").read_text(encoding="utf-8")
-    assert [int(code) for code in re.findall(r"^\| (\d+) \|", text, flags=re.MULTILINE)] == sorted(ExitCode)
-    assert all(f"{code.value} " in cli._EXIT_CODES for code in ExitCode)
+    text = (ROOT / "docs/exit-codes.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (\d+) \| ([\w-]+) \| (\w+) \| (\w*) \| (.+) \|$", text, flags=re.MULTILINE)
+    ours = {code.value: (code.name, "trainchart", "") for code in ExitCode}
+    runner = {
+        code.code: (code.name, "runner", "yes" if code.retried else "no")
+        for code in runner_codes().values()
+        if code.code
+    }
+    assert not ours.keys() & runner.keys()
+    assert {int(code): tuple(rest) for code, *rest, _ in told} == {**ours, **runner}
+    assert [int(row[0]) for row in told] == sorted({**ours, **runner})
+    meant = {int(code): when for code, *_, when in told}
+    assert all(meant[code] == runner_codes()[code].meaning for code in runner)
 
 
 DOCUMENTED = re.findall(

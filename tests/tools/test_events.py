@@ -216,7 +216,7 @@ def test_the_best_trial_may_have_run_in_another_pod() -> None:
 
 def test_bytes_of_an_object_store_are_progress() -> None:
     read = progress(told("start", stage="prepare"), told("cache", source="dataset", total=100, cached=25, available=9))
-    assert read.summary() == "prepare, 25 of 100 bytes are here"
+    assert read.summary() == "prepare, 25 B of 100 B fetched"
     read.feed(told("cache", source="dataset", hit=True, commit="c"))
     assert read.fetched == (25, 100)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.tools.checks import CPU, NVIDIA, ROOT, YOLOV5
 from trainchart.files import Tree, load_values, overlay
-from trainchart.render import CHART
+from trainchart.paths import CHART
 from trainchart.validate import validate
 
 # Laid over the YOLOv5 example.

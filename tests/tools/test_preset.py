@@ -14,13 +14,16 @@ from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.families import family_data, profile_data
 from trainchart.files import Tree
+from trainchart.paths import CHART
 from trainchart.preset import add_preset_command, sharing_profiles
-from trainchart.render import CHART, render
+from trainchart.render import render
 from trainchart.shape import misfits
 
 VARIANTS = {name: next(iter(profile_data(name).get("variants") or []), None) for name in PROFILES}
 FRACTIONS = [None, "100%", "50%", "12.5%", "0.4%"]
 COUNTS = [None, 1, 2, 8]
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Thousands of files are read here."""
 
 
 def preset(*arguments: str) -> int:
@@ -55,7 +58,7 @@ def test_a_preset_runs_or_is_refused_in_words(family: str, profile: str, capsys:
         except TrainchartError as error:
             refused.append(error)
             continue
-        values = yaml.safe_load(capsys.readouterr().out)
+        values = yaml.load(capsys.readouterr().out, Loader=LOADER)
         assert misfits(values, CHART / "values.schema.json") == []
         assert render(values)
         assert values["accelerator"]["profile"] == profile

@@ -185,6 +185,16 @@ def test_whatever_the_metrics_are_a_page_and_a_curve_are_made(rows: list[dict[st
     curves(record.progress.metrics, width=80, encoding="utf-8").encode("utf-8", "surrogatepass")
 
 
+def test_curves_that_lie_on_one_another_say_so() -> None:
+    def write(tell: records.Tell) -> None:
+        for epoch in (1, 2):
+            tell("metrics", epoch=epoch, lr0=0.1 / epoch, lr1=0.1 / epoch, lr2=0.2)
+
+    text = read(records.made(write)).text
+    assert "lr1 same as lr0" in text
+    assert text.count("same as") == 1
+
+
 # which curves, which points, which axis
 
 
@@ -235,6 +245,7 @@ def test_an_axis_holds_what_is_drawn_on_it(values: list[float]) -> None:
     ticks = axis(values)
     assert ticks == sorted(set(ticks))
     assert 2 <= len(ticks) <= 8
+    assert len({tick(value, ticks[1] - ticks[0]) for value in ticks}) == len(ticks)
     room = (ticks[-1] - ticks[0]) * 1e-6
     assert ticks[0] <= min(values) + room
     assert max(values) - room <= ticks[-1]
@@ -246,6 +257,8 @@ def test_an_axis_holds_what_is_drawn_on_it(values: list[float]) -> None:
         ([0.0, 0.82], ["0", "0.25", "0.50", "0.75", "1.00"]),
         ([3.1, 3.9], ["3.0", "3.2", "3.4", "3.6", "3.8", "4.0"]),
         ([0.5, 0.5], ["0.450", "0.475", "0.500", "0.525", "0.550"]),
+        ([0.0001, 0.0001515], ["1e-4", "1.2e-4", "1.4e-4", "1.6e-4"]),
+        ([0.0, 4e6], ["0", "1e6", "2e6", "3e6", "4e6"]),
         ([0.0, 12_000.0], ["0", "5000", "10000", "15000"]),
     ],
 )

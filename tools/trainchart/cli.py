@@ -8,10 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from trainchart import __version__
+from trainchart.commands.chart import add_chart_command
+from trainchart.commands.completion import add_completion_command
 from trainchart.commands.doctor import add_doctor_command
 from trainchart.commands.generate import add_generate_command
+from trainchart.commands.list import add_list_command
 from trainchart.commands.logs import add_logs_command
 from trainchart.commands.result import add_result_command
+from trainchart.commands.status import add_status_command
 from trainchart.commands.stop import add_stop_command
 from trainchart.commands.submit import add_submit_command
 from trainchart.commands.validate import add_validate_command
@@ -23,7 +27,7 @@ from trainchart.report.command import add_report_command
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the result is one of `ExitCode`. No exception leaves it, argparse's SystemExit excepted."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except TrainchartError as error:
@@ -40,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line: every command with its options."""
     parser = argparse.ArgumentParser(
         prog="trainchart",
         description="Tools around the trainchart Helm chart.",
@@ -53,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     add_doctor_command(commands)
     add_submit_command(commands)
     add_report_command(commands)
+    add_chart_command(commands)
+    add_completion_command(commands)
+    add_status_command(commands)
+    add_list_command(commands)
     add_generate_command(commands)
     add_wait_command(commands)
     add_logs_command(commands)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from trainchart.render import CHART
+from trainchart.paths import CHART
 
 HEADER = "# Generated from values.yaml, without what is empty there. Made by: make generate\n"
 

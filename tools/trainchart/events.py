@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainchart.measures import headline, number
+from trainchart.report.units import size
 
 # As `kubectl logs` puts them before a line: --prefix and --timestamps.
 _HEAD = re.compile(r"(?:\[pod/[^\]\s]+\] )?(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?trainchart time=(\S*) event=([\w-]+)(?= |$)")
@@ -147,7 +148,7 @@ class Progress:
     def _details(self) -> Iterator[str]:
         if self.stage == "prepare" and self.fetched and not self.completed:
             here, total = self.fetched
-            yield f"{here} of {total} bytes are here"
+            yield f"{size(here)} of {size(total)} fetched"
         if self.trials:
             yield from self._search()
         elif self.epoch is not None and (self.completed or self.stage not in ("verify", "prepare")):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from trainchart.render import LIB
+from trainchart.paths import LIB
 
 if TYPE_CHECKING:
     from trainchart.estimate import Estimate, Layout

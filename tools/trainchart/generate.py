@@ -11,16 +11,15 @@ import yaml
 from pydantic import TypeAdapter
 
 from trainchart.defaults import defaults_text
+from trainchart.errors import UsageError
 from trainchart.families import family_data, family_names, profile_data, profile_names
 from trainchart.pack import packed_files
+from trainchart.paths import CHART, EDITOR_SCHEMA, IS_INSTALLED, LIB, ROOT
 from trainchart.preset import accelerator_text, family_text, schema_path, section_of
-from trainchart.render import CHART, LIB
 from trainchart.values import Values, editor_schema_text, schema_text
 from trainchart.values.accelerator import Profile
 from trainchart.values.base import Duration, KeyName, ObjectName, Quantity, ResourceName, Section
 from trainchart.values.families import FAMILIES
-
-ROOT = CHART.parents[1]
 
 Schema = dict[str, Any]
 
@@ -43,12 +42,18 @@ with `s`, `m`, `h` or `d`.
 
 
 def generated() -> dict[Path, str]:
-    """Every generated file with the text it should have."""
+    """Every generated file with the text it should have.
+
+    Raises:
+        UsageError: these tools are installed from a wheel, where there is nothing to generate for.
+    """
+    if IS_INSTALLED:
+        raise UsageError("generate writes into a checkout of trainchart; in one, run: make generate")
     values = ROOT / "values"
     accelerators = values / "accelerators"
     return {
         CHART / "values.schema.json": schema_text(),
-        values / "schema.json": editor_schema_text(),
+        EDITOR_SCHEMA: editor_schema_text(),
         **packed_files(),
         LIB / "files/defaults.yaml": defaults_text(),
         ROOT / "docs/values.md": reference_text(),

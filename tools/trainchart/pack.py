@@ -13,7 +13,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainchart.render import LIB
+from trainchart.paths import LIB
 
 FOLDERS = ("runner", "features/*", "families/*")
 """Below files/: what is packed, each folder into one file."""

@@ -183,9 +183,10 @@ def accelerator_text(name: str, *, schema: str) -> str:
 
 def schema_path(folder: Path) -> str:
     """The chart's schema, as a file in `folder` names it."""
-    from trainchart.render import CHART
+    from trainchart.paths import EDITOR_SCHEMA, IS_INSTALLED
 
-    return Path(os.path.relpath(CHART.parents[1] / "values" / "schema.json", folder)).as_posix()
+    # A checkout moves with its values files; an installation stays where it is when they are moved.
+    return EDITOR_SCHEMA.as_uri() if IS_INSTALLED else Path(os.path.relpath(EDITOR_SCHEMA, folder)).as_posix()
 
 
 def sharing_profiles() -> list[str]:

@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainchart.errors import RenderError
-
-CHART = Path(__file__).parents[2] / "charts" / "train"
-LIB = CHART / "charts" / "lib"
-"""Where the chart's templates, rules, families, accelerators and runner lie."""
+from trainchart.paths import CHART
 
 Manifest = dict[str, Any]
 

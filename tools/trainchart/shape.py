@@ -20,10 +20,9 @@ import jsonschema_rs
 
 from trainchart.files import Tree
 from trainchart.locate import Path
-from trainchart.render import CHART
+from trainchart.paths import CHART, EDITOR_SCHEMA
 
 Schema = dict[str, Any]
-EDITOR_SCHEMA = CHART.parents[1] / "values" / "schema.json"
 _Kind = jsonschema_rs.ValidationErrorKind
 
 _WORDS = {

@@ -16,7 +16,8 @@ from typing import Any, Literal
 from trainchart.errors import FileError, RenderError
 from trainchart.files import STDIN, Tree, overlay, read_text
 from trainchart.locate import Node, Path, Place, Problem, locate
-from trainchart.render import CHART, LIB, render_text, with_defaults
+from trainchart.paths import CHART, LIB
+from trainchart.render import render_text, with_defaults
 from trainchart.shape import misfits, name_of, printable, shown, without_password
 
 Severity = Literal["error", "warning"]

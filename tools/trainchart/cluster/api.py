@@ -65,6 +65,18 @@ class Api:
         except NotFoundError:
             return None
 
+    def metadata(self, kind: Kind, name: str) -> Object | None:
+        """One object without what is in it: whether there is a Secret may be asked, and its values never leave the server.
+
+        Raises:
+            ForbiddenError, UnreachableError
+        """
+        accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        try:
+            return self._json("GET", self._path(kind, "", name), headers={"Accept": accept}, what=f"get {kind} {name}")
+        except NotFoundError:
+            return None
+
     def objects(
         self, kind: Kind, *, selector: str = "", fields: str = "", namespace: str = "", everywhere: bool = False
     ) -> tuple[list[Object], str]:

@@ -44,7 +44,7 @@ def run_result(options: argparse.Namespace) -> ExitCode:
     if options.output == "json":
         if record.result is not None:
             show(json.dumps(record.result, indent=2))
-    else:
+    elif record.result is not None:
         show("\n".join(_text(record)))
     if record.result is None:
         tell_on_stderr(_none(record))

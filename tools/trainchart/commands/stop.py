@@ -67,7 +67,8 @@ def run_stop(options: argparse.Namespace) -> ExitCode:
             return ExitCode.INTERRUPTED
     name, state_now = options.name, ended.snapshot.state.value
     if ended.had_ended:
-        show(f"{name} had ended already: {state_now}")
+        gone = ended.snapshot.state is state.State.NO_JOB
+        show(f"the Job of {name} is gone already" if gone else f"{name} had ended already: {state_now}")
         return ExitCode.OK
     if ended.snapshot.state is state.State.STOPPED:
         show(f"{name} is stopped; its release stays: helm uninstall {name} removes it")

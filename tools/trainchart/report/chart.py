@@ -123,6 +123,7 @@ def _unbroken(points: Points) -> Iterator[list[tuple[float, float]]]:
 def _legend(group: Group, colours: Mapping[str, str]) -> str:
     extreme = "lowest" if group.kind is Kind.LOSS else "highest" if group.kind is Kind.SCORE else ""
     rows = []
+    shown: list[str] = []  # of curves that lie on one another only the last is to be seen
     for name, points in group.curves.items():
         real = finite(points)
         last = points[-1][1]
@@ -134,7 +135,10 @@ def _legend(group: Group, colours: Mapping[str, str]) -> str:
                 x, y = choose(real, key=lambda point: point[1])
                 found = f'<td class="n">{figure(y)} <small>at {x:.0f}</small></td>'
         lost = len(points) - len(real)
-        note = f' <small class="lost">{lost} &times; not finite</small>' if lost else ""
+        twin = next((other for other in shown if group.curves[other] == points), None)
+        shown.append(name)
+        note = f" <small>same as {text(twin)}</small>" if twin else ""
+        note += f' <small class="lost">{lost} &times; not finite</small>' if lost else ""
         rows.append(
             f'<tr><th scope="row"><svg class="key" viewBox="0 0 22 8" aria-hidden="true"><path class="line {colours[name]}" d="M2 4H20"/></svg>'
             f'<span class="name">{text(name)}</span>{note}</th><td class="n">{figure(last)}</td>{found}</tr>'

@@ -63,7 +63,9 @@ def _record(options: argparse.Namespace) -> Record:
     try:
         # Another command's module; it reads the run from the cluster.
         load = importlib.import_module("trainchart.run.record").load
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("trainchart.run"):
+            raise
         raise UsageError("report: this trainchart cannot ask a cluster; add --log FILE") from None
     found: Record = load(connected(options), options.name)
     return found

@@ -120,6 +120,8 @@ def tick(value: float, step: float) -> str:
     if value == 0:
         return "0"
     if not 1e-4 <= step < 1e5:
-        return f"{value:.3g}"
+        digits = math.floor(math.log10(abs(value) / step) + 1e-9) + 1  # one more than whole steps need, for 2.5
+        mantissa, _, exponent = f"{value:.{min(max(digits, 1), 9)}e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     digits = next((digits for digits in range(6) if abs(step - round(step, digits)) < step * 1e-6), 6)
     return f"{value:.{digits}f}"

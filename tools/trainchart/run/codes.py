@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
-from trainchart.render import LIB
+from trainchart.paths import LIB
 
 
 @dataclass(frozen=True)

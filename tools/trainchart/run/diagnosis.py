@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from trainchart.run.capacity import amounts, misfit, pod_requests, written
-from trainchart.run.facts import Facts, gather, is_cut_off, pod_spec
+from trainchart.run.facts import Facts, gather, is_cut_off, pod_spec, suspected_secret
 from trainchart.run.fields import Object, dig, items, mapping, moment, number, text
 from trainchart.run.state import KILLED, Pod, Snapshot, State
 from trainchart.run.words import span as _span
@@ -98,7 +98,7 @@ def _no_job(run: Snapshot) -> Cause:
 def _stopped(facts: Facts) -> Cause:
     by = next((event for event in facts.job_events if text(event, "reason") == "CommandIssued"), {})
     return Cause(
-        "stopped",
+        "stopped-by-user",
         "info",
         "a user stopped it",
         "a new release on the same claim goes on from its checkpoints",
@@ -130,9 +130,23 @@ def _failed(run: Snapshot, facts: Facts) -> Iterator[Cause]:
             _last_words(facts.group_events + facts.job_events, "Evict", "PodGroupPending"),
         )
         return
-    yield why_failed(run, culprit)
+    yield _no_secret(run, culprit, facts) or why_failed(run, culprit)
     if run.max_retry > 1:
         yield Cause("attempts", "info", f"that was attempt {run.attempt + 1} of {run.max_retry}")
+
+
+def _no_secret(run: Snapshot, pod: Pod, facts: Facts) -> Cause | None:
+    """A Secret of values is mounted as optional: that it lacks a key is all that the runner can tell."""
+    name = suspected_secret(run)
+    if not name or "secret" not in facts.seen or facts.secret is not None or pod.failure is None:
+        return None
+    return Cause(
+        "secret-missing",
+        "problem",
+        f"there is no Secret {name} in namespace {run.namespace} (rank {pod.rank} failed in stage {pod.failure.stage}, "
+        f"code {pod.failure.code}: {pod.failure.reason})",
+        "make it (`kubectl create secret generic`, docs/values.md has its keys) or correct its name, and install a new release",
+    )
 
 
 def why_failed(run: Snapshot, pod: Pod) -> Cause:
@@ -191,7 +205,8 @@ def _room(run: Snapshot, words: str) -> str:
 
 
 def _out_of_memory(run: Snapshot, pod: Pod) -> Cause | None:
-    if not pod.oom_killed:
+    # A limit that is too low even for the container runtime's own start ends in a start error.
+    if not pod.oom_killed and not ("OOM" in pod.termination and pod.exit_reason == "StartError"):
         return None
     limit = text(pod_spec(run), "containers", 0, "resources", "limits", "memory")
     return Cause(
@@ -771,7 +786,9 @@ def _ending(run: Snapshot, facts: Facts) -> Iterator[Cause]:
             + (f"; are the nodes lost ({names})?" if names else ""),
             f"`kubectl -n {run.namespace} get pods -l volcano.sh/job-name={run.name}` shows them",
         )
-    if (culprit := run.culprit) is not None:
+    if run.phase == "Aborting":
+        yield Cause("stopping", "info", "a user stops it: its pods are ending")
+    elif (culprit := run.culprit) is not None:
         yield why_failed(run, culprit)
 
 

@@ -36,6 +36,8 @@ class Facts:
     claim: Object | None = None
     """The claim that the scheduler complains about."""
     claim_events: tuple[Object, ...] = ()
+    secret: Object | None = None
+    """Whether the Secret is there that the runner complains about: its metadata, never its values."""
     seen: frozenset[str] = frozenset()
     """The fields above that were asked for and answered."""
     forbidden: tuple[str, ...] = ()
@@ -66,7 +68,7 @@ def gather(api: Api, run: Snapshot) -> Facts:
         return ask(field, "list events", lambda: tuple(api.objects(kinds.EVENTS, fields=fields)[0]), nothing)
 
     job_events = group_events = pod_events = quotas = nodes = claim_events = ()  # type: tuple[Object, ...]
-    group = queue = claim = None
+    group = queue = claim = secret = None
     if run.job is not None:
         job_events = events("job_events", kind="Job", name=run.name, uid=run.uid)
     if run.job is not None and not run.has_ended:
@@ -85,6 +87,8 @@ def gather(api: Api, run: Snapshot) -> Facts:
     if name := suspected_claim(run):
         claim = ask("claim", "get persistentvolumeclaims", lambda: api.get(kinds.CLAIMS, name), None)
         claim_events = events("claim_events", kind="PersistentVolumeClaim", name=name)
+    if name := suspected_secret(run):
+        secret = ask("secret", "get secrets", lambda: api.metadata(kinds.SECRETS, name), None)
     return Facts(
         now=datetime.now(timezone.utc),
         group=group,
@@ -96,6 +100,7 @@ def gather(api: Api, run: Snapshot) -> Facts:
         nodes=nodes,
         claim=claim,
         claim_events=claim_events,
+        secret=secret,
         seen=frozenset(seen),
         forbidden=tuple(dict.fromkeys(forbidden)),
     )
@@ -105,8 +110,11 @@ def pod_of_interest(run: Snapshot) -> Pod | None:
     """The one pod whose events may say what its status does not: ranks mostly wait for the same thing."""
     if run.has_ended:
         return run.culprit
-    waiting = [pod for pod in run.pods if not pod.is_running and not pod.unscheduled and pod.exit_code is None]
-    return next(iter(waiting), None)
+    waiting = [pod for pod in run.pods if not pod.is_running and pod.exit_code is None]
+    bound = [pod for pod in waiting if not pod.unscheduled]
+    # Of pods without a node the scheduler says it all, but where others make their devices' claims.
+    claiming = [pod for pod in waiting if "ResourceClaim" in pod.unscheduled]
+    return next(iter(bound + claiming), None)
 
 
 def needs_nodes(run: Snapshot) -> bool:
@@ -133,6 +141,13 @@ def suspected_claim(run: Snapshot) -> str:
     }
     claims = {name: claim for name, claim in volumes.items() if claim}
     return claims.get("workspace") or next(iter(claims.values()), "")
+
+
+def suspected_secret(run: Snapshot) -> str:
+    """The Secret of which the runner says that it lacks a key: perhaps it is not there at all."""
+    failure = run.culprit.failure if run.culprit else None
+    found = re.search(r"\bsecret (\S+) has no key", failure.reason) if failure else None
+    return found[1] if found else ""
 
 
 def pod_spec(run: Snapshot) -> Object:

@@ -169,7 +169,7 @@ class Snapshot:
     since: datetime | None = None
     """When it came into this phase."""
     running_since: datetime | None = None
-    """When its first attempt began to run."""
+    """When its first attempt began to run; its creation, where that is not known."""
     ended_at: datetime | None = None
     conditions: tuple[tuple[str, datetime | None], ...] = ()
     """Its phases so far, and when each began."""
@@ -238,6 +238,9 @@ def of(job: Object, pods: Iterable[Object]) -> Snapshot:
     )
     since = moment(job, "status", "state", "lastTransitionTime")
     max_retry = number(job, "spec", "maxRetry") or 1
+    attempt = _attempt(job, ranks, max_retry)
+    # Volcano keeps one time per phase, the latest: of several attempts, when the first began is not known any more.
+    began = next((at for phase, at in conditions if phase == "Running"), None)
     return Snapshot(
         name=text(job, "metadata", "name"),
         namespace=text(job, "metadata", "namespace"),
@@ -247,13 +250,13 @@ def of(job: Object, pods: Iterable[Object]) -> Snapshot:
         pods=ranks,
         phase=phase,
         state=state,
-        attempt=_attempt(job, ranks, max_retry),
+        attempt=attempt,
         max_retry=max_retry,
         replicas=sum(number(task, "replicas") for task in items(job, "spec", "tasks")) or 1,
         queue=text(job, "spec", "queue"),
         created=moment(job, "metadata", "creationTimestamp"),
         since=since or moment(job, "metadata", "creationTimestamp"),
-        running_since=next((at for phase, at in conditions if phase == "Running"), None),
+        running_since=began if attempt == 0 else moment(job, "metadata", "creationTimestamp"),
         ended_at=since if state.is_final else None,
         conditions=conditions,
     )

@@ -87,11 +87,12 @@ class _Wait:
         self._api, self._name, self._teller, self._limits, self._patience = api, name, teller, limits, patience
         self._show = show
         self._began = time.monotonic()
+        self._max_retry = 1
         self._lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
-        self._progress, self._pod = Progress(), ""
+        self._progress = Progress()
         self._stage_began = time.monotonic()
-        self._stage = ""
-        self._epoch_told, self._epoch_pending = 0.0, False
+        self._epoch_told, self._epoch_pending = 0.0, ""
+        self._log_of = ""  # the pod whose log says that it runs; Volcano's own word for it comes later
         self._state_told = ""
         self._causes_told: frozenset[str] = frozenset()
         self._failures_told: set[str] = set()
@@ -100,6 +101,7 @@ class _Wait:
         first = self._first()
         if first is None:
             return self._timed_out("did not answer")
+        self._max_retry = first.max_retry
         if first.has_ended:
             return self._of(first, Pods(self._api, self._name, first.uid, self._patience))
         pods = Pods(self._api, self._name, first.uid, self._patience)
@@ -197,10 +199,9 @@ class _Wait:
         snapshot = watching.snapshot
         for pod in pods.seen():
             self._tell_failure(pod, snapshot)
-        words = self._words(snapshot)
-        if words != self._state_told and not snapshot.has_ended:  # the end has a block of its own
-            self._teller.line(words)
-            self._state_told = words
+        log_says_more = snapshot.state is State.PENDING and self._log_of and not pods.is_gone(self._log_of)
+        if not snapshot.has_ended and not log_says_more:  # the end has a block of its own
+            self._tell_state(self._words(snapshot))
         causes = frozenset(cause.key for cause in watching.causes)  # their texts may tell a time that passes
         if causes != self._causes_told and snapshot.state in (State.PENDING, State.RESTARTING, State.RUNNING):
             for cause in watching.causes:
@@ -209,11 +210,19 @@ class _Wait:
             self._causes_told = causes
         self._teller.live(f"{self._name}: {self._where(snapshot)} ({duration(time.monotonic() - self._began)})")
 
+    def _tell_state(self, words: str) -> None:
+        if words != self._state_told:
+            self._teller.line(words)
+            self._state_told = words
+
     def _words(self, snapshot: Snapshot) -> str:
-        attempt = f", attempt {snapshot.attempt + 1} of {snapshot.max_retry}" if snapshot.max_retry > 1 else ""
         if snapshot.state is State.RUNNING:
-            return f"{self._name} is running{attempt}"
+            return self._running(snapshot.attempt)
         return f"{self._name} is {snapshot.state.value}"
+
+    def _running(self, attempt: int) -> str:
+        of = f", attempt {attempt + 1} of {self._max_retry}" if self._max_retry > 1 else ""
+        return f"{self._name} is running{of}"
 
     def _where(self, snapshot: Snapshot) -> str:
         if snapshot.state is State.RUNNING and self._progress.stage:
@@ -250,6 +259,10 @@ class _Wait:
             except queue.Empty:
                 return
             event = self._progress.feed(line.text.decode("utf-8", "replace"))
+            if event and event.name == "run":
+                self._tell_epoch()
+                self._log_of = line.pod.uid
+                self._tell_state(self._running(line.pod.attempt or 0))
             if event and not self._show:
                 self._tell_event(event)
             if event and event.name in ("start", "end", "skip"):
@@ -267,7 +280,7 @@ class _Wait:
             self._tell_epoch()
             self._teller.line(f"{stage} {_ended(event)}")
         elif event.name == "metrics":
-            self._epoch_pending = True
+            self._epoch_pending = self._epoch_words()
             if time.monotonic() - self._epoch_told > EPOCH_SECONDS:
                 self._tell_epoch()
         elif event.name == "resume":
@@ -276,15 +289,17 @@ class _Wait:
             self._teller.line(f"  warning: {fields.get('reason', '')}")
 
     def _tell_epoch(self) -> None:
-        if not self._epoch_pending:
-            return
-        self._epoch_pending, self._epoch_told = False, time.monotonic()
+        if self._epoch_pending:
+            self._teller.line(self._epoch_pending)
+            self._epoch_pending, self._epoch_told = "", time.monotonic()
+
+    def _epoch_words(self) -> str:
         progress = self._progress
         words = [f"epoch {progress.epoch}" + (f" of {progress.epochs}" if progress.epochs else "")]
         row = progress.metrics[-1] if progress.metrics else {}
         if name := headline(row):
             words.append(f"{name} {number(row[name])}")
-        self._teller.line(f"  {progress.stage:<8} {', '.join(words)}")
+        return f"  {progress.stage:<8} {', '.join(words)}"
 
 
 def _ended(event: Event) -> str:

@@ -1,0 +1,194 @@
+"""Why a run does not start, go on or end well: `trainchart status` names the cause, whatever Volcano says or leaves out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.cases import diagnosis
+from e2e.cases.diagnosis import CLOSING_QUEUE, GONE_QUEUE, REGISTRY_PORT, SMALL_QUEUE
+from e2e.following import abort, cause, chart_with, close_queue, make_queue, registry, remove_queue, status, trainchart
+from e2e.kube import poll
+from e2e.node import in_node
+from e2e.runs import Session, uninstall
+
+pytestmark = pytest.mark.family("diagnosis")
+
+# run -> the cause's key, its severity, and words that it must have
+CAUSES = {
+    "queue-small": ("queue-too-small", "problem", ["small-", "asks for cpu 300m", "may have 200m"]),
+    "no-accelerator": ("no-such-resource", "problem", ["no node has nvidia.com/gpu", "asks for 1"]),
+    "cpu-too-large": ("above-every-node", "problem", ["asks for cpu 64", "the largest node", "has 2"]),
+    "no-node-matches": ("no-node-matches", "problem", ["trainchart.dev/test=there-is-none", "nodeSelector"]),
+    "no-image": ("image-missing", "problem", ["there-is-none:1.0", "does not exist"]),
+    "no-registry": ("registry-unreachable", "problem", ["registry.invalid/team/there-is-none:1.0"]),
+    "no-pull-secret": ("pull-secret-missing", "problem", ["image pull secret there-is-none is not there"]),
+    # The chart mounts Secrets as optional: its runner says which it lacks.
+    "no-secret": ("secret-missing", "problem", ["no Secret there-is-none", "stage verify, code 20"]),
+    "no-claim": ("claim-missing", "problem", ["no PersistentVolumeClaim there-is-none"]),
+    "no-storage-class": ("storage-class-missing", "problem", ["no StorageClass there-is-none"]),
+    "out-of-memory": ("out-of-memory", "problem", ["rank 0 was killed for memory", "6Mi"]),
+    "evicted": ("evicted", "problem", ["evicted", "exceeds the limit"]),
+    "no-python": ("no-python", "problem", ["registry.k8s.io/pause:3.10.1", "no python3"]),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_they_need(session: Session, request: pytest.FixtureRequest) -> Iterator[None]:
+    admin = session.world.admin
+    image = diagnosis.CASE.image_name
+    make_queue(admin, session.named(SMALL_QUEUE), {"cpu": "200m"})
+    make_queue(admin, session.named(CLOSING_QUEUE))
+    make_queue(admin, session.named(GONE_QUEUE))
+    name = f"registry{session.id}"
+    admin.apply(*registry(name, image, REGISTRY_PORT))
+    named = {name for item in request.session.items for mark in item.iter_markers("runs") for name in mark.args}
+    # One that takes what is left of the node comes by itself, and so does one that takes another chart.
+    later = ("diagnosis-never-joins", "diagnosis-in-use")
+    session.install_all(run for run in sorted(named) if run.startswith("diagnosis-") and run not in later)
+    yield
+    uninstall(session.world.submitter, [release.name for release in session.releases.values()])
+    admin.kubectl("delete", "pod,service", name, "--wait=false", "--ignore-not-found")
+    for queue in (SMALL_QUEUE, CLOSING_QUEUE, GONE_QUEUE):
+        remove_queue(admin, session.named(queue))
+
+
+@pytest.mark.parametrize("run", [pytest.param(name, marks=pytest.mark.runs(f"diagnosis-{name}")) for name in CAUSES])
+def test_the_cause_is_named(session: Session, run: str) -> None:
+    key, severity, words = CAUSES[run]
+    release = session.release(f"diagnosis-{run}")
+    found = cause(session.world.admin, release.name, key)
+    assert found["severity"] == severity
+    for word in words:
+        assert word in f"{found['text']} {found['fix']}"
+    assert found["fix"]
+
+
+@pytest.mark.runs("diagnosis-queue-closed")
+def test_a_queue_that_was_closed_later_is_named(session: Session) -> None:
+    admin, name = session.world.admin, session.release("diagnosis-queue-closed").name
+    close_queue(admin, session.named(CLOSING_QUEUE))
+    found = cause(admin, name, "queue-closed")
+    assert session.named(CLOSING_QUEUE) in found["text"]
+    assert "Closed" in found["text"]
+
+
+@pytest.mark.runs("diagnosis-queue-gone")
+def test_a_queue_that_was_removed_later_is_named(session: Session) -> None:
+    admin, name = session.world.admin, session.release("diagnosis-queue-gone").name
+    remove_queue(admin, session.named(GONE_QUEUE))
+    assert session.named(GONE_QUEUE) in cause(admin, name, "queue-missing")["text"]
+
+
+@pytest.mark.runs("diagnosis-well")
+def test_a_run_that_is_well_has_no_cause_and_costs_three_calls(session: Session) -> None:
+    from trainchart.cluster.api import connect
+    from trainchart.run.status import look
+
+    admin, release = session.world.admin, session.release("diagnosis-well")
+    poll(lambda: status(admin, release.name)["stage"] == "train", 90, "it trains")
+    api = connect(kubeconfig=str(admin.kubeconfig), namespace=admin.namespace)
+    found = look(api, release.name)
+    assert found.causes == ()
+    assert api.calls <= 3
+
+
+@pytest.mark.runs("diagnosis-in-use")
+def test_a_run_that_would_fit_waits_for_others(session: Session) -> None:
+    release = session.release("diagnosis-in-use")
+    found = cause(session.world.admin, release.name, "in-use")
+    assert found["severity"] == "waiting"
+    assert "cpu" in found["text"]
+
+
+@pytest.mark.runs("diagnosis-stopped")
+def test_a_run_that_a_user_stopped_is_not_called_failed(session: Session) -> None:
+    admin, release = session.world.admin, session.release("diagnosis-stopped")
+    poll(lambda: status(admin, release.name)["state"] == "running", 90, "it runs")
+    abort(admin, release.name)
+    found = cause(admin, release.name, "stopped-by-user")
+    assert found["text"] == "a user stopped it"
+    assert status(admin, release.name)["state"] == "stopped"
+
+
+@pytest.mark.runs("diagnosis-never-joins")
+def test_a_worker_that_never_joins_is_named_while_others_wait_and_when_they_give_up(
+    session: Session, tmp_path: Path
+) -> None:
+    admin, run = session.world.admin, "diagnosis-never-joins"
+    session.chart, chart = (
+        chart_with(
+            tmp_path, session.chart, "charts/lib/templates/_settings.tpl", '"joinSeconds" 600', '"joinSeconds" 90'
+        ),
+        session.chart,
+    )
+    try:
+        command = session.command(run, "custom")
+        command[1] = str(session.chart)
+        name = command[0]
+        values = session.catalog[run].values
+        session.world.submitter.helm("install", *command, text=json.dumps(values))
+    finally:
+        session.chart = chart
+    frozen = poll(lambda: _container(f"{name}-train-0"), 60, "rank 0 has a container", every=0.05)
+    in_node("ctr", "-n", "k8s.io", "tasks", "pause", frozen)
+    try:
+        waits = cause(admin, name, "waits-for-rank", 120)
+        assert "rank 1 waits for rank 0" in waits["text"]
+        lost = cause(admin, name, "peer-lost", 120)
+        assert "rank 1" in lost["text"]
+        assert "waited 90 seconds for rank 0" in lost["text"]
+    finally:
+        in_node("sh", "-c", f"ctr -n k8s.io tasks resume {frozen} || true")
+        uninstall(session.world.submitter, [name])
+
+
+def _container(pod: str) -> str:
+    """The id of a pod's container that runs."""
+    rule = f'labels."io.kubernetes.pod.name"=={pod},labels."io.kubernetes.container.name"==train'
+    found = in_node("ctr", "-n", "k8s.io", "containers", "list", "-q", rule).strip()
+    tasks = in_node("ctr", "-n", "k8s.io", "tasks", "list") if found else ""
+    return found if any(row.split()[0] == found and "RUNNING" in row for row in tasks.splitlines()) else ""
+
+
+@pytest.mark.runs("diagnosis-cpu-too-large")
+def test_without_the_right_to_see_nodes_it_says_what_it_did_not_look_at(session: Session) -> None:
+    release = session.release("diagnosis-cpu-too-large")
+    code, output, errors = trainchart(session.world.submitter, "status", release.name)
+    assert code == 0, errors
+    assert "not looked at: no right to" in output
+    assert "list nodes" in output
+    assert "enough cpu (it asks for cpu 64 in all)" in output
+
+
+def test_a_run_that_is_not_there_ends_with_4_and_a_sentence(session: Session) -> None:
+    code, output, errors = trainchart(session.world.admin, "status", "there-is-none")
+    assert (code, output) == (4, "")
+    assert errors.startswith("trainchart: there is no run there-is-none in namespace training")
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.runs("diagnosis-no-python", "diagnosis-no-claim")
+def test_watching_in_a_pipe_prints_a_line_per_change_and_ends_with_the_run(session: Session) -> None:
+    admin, release = session.world.admin, session.release("diagnosis-no-python")
+    release.end()
+    code, output, _ = trainchart(admin, "status", release.name, "--watch")
+    assert code == 0
+    assert len(output.splitlines()) == 1
+    assert " failed; image registry.k8s.io/pause:3.10.1 has no python3" in output
+
+
+@pytest.mark.runs("diagnosis-no-claim")
+def test_the_list_has_every_run_with_its_state(session: Session) -> None:
+    admin = session.world.admin
+    code, output, errors = trainchart(admin, "list", "--output", "json")
+    assert code == 0, errors
+    listed = {one["name"]: one for one in json.loads(output)}
+    release = session.release("diagnosis-no-claim")
+    assert listed[release.name]["state"] == "pending"
+    assert listed[release.name]["family"] == "custom"
+    code, output, _ = trainchart(admin, "list", "--state", "completed", "--family", "there-is-none")
+    assert (code, output) == (0, "no runs of this family and state in namespace training\n")

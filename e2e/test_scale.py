@@ -1,0 +1,90 @@
+"""With hundreds of runs in a namespace, following one is as quick as with one, and asks the API server as rarely."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.following import cause, make_queue, remove_queue, timed, trainchart
+from e2e.kube import poll
+from e2e.runs import Session
+from e2e.scale import Crowd, crowd
+from trainchart.cluster.api import Api, connect
+from trainchart.run import diagnosis, listing, state, status
+
+pytestmark = [pytest.mark.family("diagnosis"), pytest.mark.runs("diagnosis-well")]
+
+FINISHED, RUNNING = 200, 20
+FULL_QUEUE = "full{session}"
+SECONDS = 1.0
+
+
+@pytest.fixture(scope="module")
+def few(session: Session) -> Iterator[Crowd]:
+    """A namespace with one run that is well, and two that are sick."""
+    queue = session.named(FULL_QUEUE)
+    make_queue(session.world.admin, queue, {"cpu": "1m"})
+    try:
+        with crowd(session, "diagnosis-well") as made:
+            made.run(1)
+            made._apply([made.named("sick-queue", queue=queue)])
+            broken = made.named("sick-image")
+            broken["spec"]["tasks"][0]["template"]["spec"]["containers"][0]["image"] = "Not/a-name:1"
+            made._apply([broken])
+            cause(made.admin, "sick-queue", "queue-too-small")
+            cause(made.admin, "sick-image", "image-name")
+            yield made
+    finally:
+        poll(
+            lambda: session.world.admin.call("kubectl", "get", "ns", f"scale{session.id}")[0] != 0,
+            180,
+            "it is gone",
+        )
+        remove_queue(session.world.admin, queue)
+
+
+def _calls(api: Api, what: str) -> int:
+    before = api.calls
+    if what == "list":
+        assert listing.runs(api)
+    elif what == "running-00":
+        assert status.look(api, what).causes == ()
+    else:
+        assert diagnosis.diagnose(api, state.load(api, what))
+    return api.calls - before
+
+
+def _measured(crowd: Crowd) -> tuple[dict[str, int], dict[str, float]]:
+    """Calls, and the shortest time of five of the whole command: it is nearest to an idle machine's."""
+    admin = crowd.admin
+    api = connect(kubeconfig=str(admin.kubeconfig), namespace=admin.namespace)
+    what = ("list", "running-00", "sick-queue", "sick-image")
+    calls = {one: _calls(api, one) for one in what}
+
+    def seconds(*arguments: str) -> float:
+        return min(timed(lambda: trainchart(admin, *arguments)) for _ in range(5))
+
+    times = {one: seconds("list") if one == "list" else seconds("status", one) for one in what}
+    return calls, times
+
+
+def test_more_runs_cost_no_more_calls_and_less_than_a_second(few: Crowd, session: Session) -> None:
+    few_calls, few_times = _measured(few)
+    few.finish(FINISHED, session.named(FULL_QUEUE))
+    few.run(RUNNING)
+    many_calls, many_times = _measured(few)
+    code, output, _ = trainchart(few.admin, "list", "--output", "json")
+    assert code == 0
+    assert len(json.loads(output)) >= FINISHED + RUNNING
+    for what in few_calls:
+        print(
+            f"{what:12} calls {few_calls[what]} alone, {many_calls[what]} among {FINISHED + RUNNING}; "
+            f"seconds {few_times[what]:.2f} and {many_times[what]:.2f}"
+        )
+    assert many_calls == few_calls
+    assert many_calls["list"] == 1
+    assert many_calls["running-00"] <= 3
+    assert many_times["list"] < SECONDS
+    assert many_times["running-00"] < SECONDS

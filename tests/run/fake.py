@@ -1,0 +1,137 @@
+"""An API server of dictionaries, with the methods of cluster/api.py: what is in it, what it forbids, and how often it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from trainchart.cluster import kinds
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
+from trainchart.cluster.kinds import Kind
+from trainchart.run.fields import Object, dig, text
+
+
+@dataclass
+class FakeApi:
+    namespace: str = "training"
+    server: str = "https://fake"
+    calls: int = 0
+    there: dict[Kind, list[Object]] = field(default_factory=dict)
+    logs: dict[str, bytes] = field(default_factory=dict)
+    """By pod."""
+    forbidden: set[str] = field(default_factory=set)
+    """What the account may not do, as `list nodes`."""
+    asked: list[str] = field(default_factory=list)
+    """Each call, as `get jobs.batch.volcano.sh run-42`."""
+    changes: dict[Kind, list[Object]] = field(default_factory=dict)
+    """What a watch says, once."""
+
+    def put(self, kind: Kind, *objects: Object) -> None:
+        self.there.setdefault(kind, []).extend(objects)
+
+    # -- the methods of Api
+
+    def get(self, kind: Kind, name: str, *, namespace: str = "") -> Object | None:
+        self._call("get", kind, name)
+        found = (one for one in self._of(kind, namespace, everywhere=False) if text(one, "metadata", "name") == name)
+        return next(found, None)
+
+    def metadata(self, kind: Kind, name: str) -> Object | None:
+        found = self.get(kind, name)
+        return None if found is None else {"metadata": found.get("metadata", {})}
+
+    def objects(
+        self, kind: Kind, *, selector: str = "", fields: str = "", namespace: str = "", everywhere: bool = False
+    ) -> tuple[list[Object], str]:
+        self._call("list", kind, selector or fields)
+        found = self._of(kind, namespace, everywhere=everywhere)
+        return [one for one in found if _selected(one, selector) and _has_fields(one, fields)], "1"
+
+    def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
+        self._call("create", kind)
+        name = text(body, "metadata", "name")
+        if any(text(one, "metadata", "name") == name for one in self._of(kind, "", everywhere=False)):
+            raise RefusedError(f'{kind} "{name}" already exists')
+        if not dry_run:
+            self.put(kind, body)
+        return body
+
+    def patch(self, kind: Kind, name: str, change: Object) -> Object:
+        self._call("patch", kind, name)
+        for one in self._of(kind, "", everywhere=False):
+            if text(one, "metadata", "name") == name:
+                _merge(one, change)
+                return one
+        raise NotFoundError(f'{kind} "{name}" not found')
+
+    def delete(self, kind: Kind, name: str) -> None:
+        self._call("delete", kind, name)
+        self.there[kind] = [one for one in self.there.get(kind, []) if text(one, "metadata", "name") != name]
+
+    def may(self, verb: str, kind: Kind, *, subresource: str = "", name: str = "") -> bool:
+        self._call("create", kinds.ACCESS_REVIEWS)
+        what = f"{kind.plural}/{subresource}" if subresource else str(kind)
+        return f"{verb} {what}" not in self.forbidden
+
+    def watch(self, kind: Kind, *, since: str, selector: str = "", seconds: int = 240) -> Iterator[Object]:
+        self._call("watch", kind, selector)
+        assert since
+        assert seconds
+        yield from self.changes.pop(kind, [])
+
+    def log(
+        self,
+        pod: str,
+        *,
+        container: str = "",
+        follow: bool = False,
+        since: str = "",
+        timestamps: bool = False,
+        tail: int | None = None,
+    ) -> Iterator[bytes]:
+        self._call("get", Kind("pods/log"), pod)
+        if pod not in self.logs:
+            raise NotFoundError(f'pods "{pod}" not found')
+        lines = self.logs[pod].splitlines()
+        assert not container
+        assert not follow
+        yield from lines if tail is None else lines[-tail:]
+
+    # -- inside
+
+    def _call(self, verb: str, kind: Kind, what: str = "") -> None:
+        self.calls += 1
+        self.asked.append(f"{verb} {kind} {what}".rstrip())
+        if f"{verb} {kind}" in self.forbidden:
+            raise ForbiddenError(f"no right to {verb} {kind}")
+
+    def _of(self, kind: Kind, namespace: str, *, everywhere: bool) -> list[Object]:
+        found = self.there.get(kind, [])
+        if everywhere or not kind.namespaced:
+            return found
+        here = namespace or self.namespace
+        return [one for one in found if text(one, "metadata", "namespace") in ("", here)]
+
+
+def _selected(one: Object, selector: str) -> bool:
+    labels = dig(one, "metadata", "labels") or {}
+    for rule in filter(None, selector.split(",")):
+        key, equals, value = rule.partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
+
+
+def _has_fields(one: Object, fields: str) -> bool:
+    rules = (rule.partition("=") for rule in filter(None, fields.split(",")))
+    return all(text(one, *key.split(".")) == value for key, _, value in rules)
+
+
+def _merge(into: Object, change: Mapping[str, object]) -> None:
+    for key, value in change.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        elif value is None:
+            into.pop(key, None)
+        else:
+            into[key] = value

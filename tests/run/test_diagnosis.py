@@ -1,0 +1,362 @@
+"""Each captured run is given its cause, by a number of calls that does not depend on what else there is."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.run.captured import CASES, captured, cluster
+from trainchart.cluster import kinds
+from trainchart.run import diagnosis, facts, state, status
+from trainchart.run.capacity import amount, misfit, written
+from trainchart.run.diagnosis import Cause
+from trainchart.run.facts import Facts
+from trainchart.run.screen import lines
+
+NOW = datetime(2026, 11, 24, 18, 14, tzinfo=timezone.utc)
+
+# captured run -> key and severity of its first cause, and words of it
+CAUSES = {
+    "bad-image": ("image-name", "problem", ["'Trainchart/none:1.0'", "repository name must be lowercase"]),
+    "big-cpu": ("above-every-node", "problem", ["cpu 64", "the largest node (trainchart-control-plane) has 2"]),
+    "big-mem": ("above-every-node", "problem", ["memory 500Gi", "has 23.5Gi", "resources.requests.memory"]),
+    "close-later": ("queue-closed", "problem", ["queue follow-close is not open", "Closing"]),
+    "deadline": ("deadline", "problem", ["five minutes after timeLimit"]),
+    "evicted": ("evicted", "problem", ['Usage of EmptyDir volume "w" exceeds the limit']),
+    "killme": ("pods-gone", "problem", ["taken away from outside"]),
+    "nearly": ("in-use", "waiting", ["large enough", "too much cpu (it asks for cpu 1900m in all) is in use now"]),
+    "no-claim": ("claim-missing", "problem", ["no PersistentVolumeClaim nothere in namespace follow"]),
+    "no-class": ("storage-class-missing", "problem", ["no StorageClass fast-nvme", "noclass"]),
+    "no-cm-mount": ("configmap-missing", "problem", ["no ConfigMap nothere"]),
+    "no-dra": ("device-claim", "problem", ['resourceclaimtemplate.resource.k8s.io "nothere" not found']),
+    "no-gpu": ("no-such-resource", "problem", ["no node has nvidia.com/gpu, of which each pod asks for 1"]),
+    "no-image": ("registry-unreachable", "problem", ["registry.example.com/trainchart/none:1.0"]),
+    "no-key-env": ("key-missing", "problem", ["ConfigMap kube-root-ca.crt has no key nokey"]),
+    "no-python": ("no-python", "problem", ["registry.k8s.io/pause:3.10.1 has no python3"]),
+    "no-sa": ("no-service-account", "problem", ["ServiceAccount nothere"]),
+    "no-secret-env": ("secret-missing", "problem", ["no Secret nothere in namespace follow"]),
+    "no-secret-mount": ("secret-missing", "problem", ["no Secret nothere in namespace follow"]),
+    "oom": ("out-of-memory", "problem", ["rank 0 was killed for memory: its limit is 32Mi"]),
+    "prio": ("no-priority-class", "problem", ["no PriorityClass nothere"]),
+    "psa": ("pod-security", "problem", ["restricted", "allowPrivilegeEscalation"]),
+    "pull-secret": ("pull-secret-missing", "problem", ["the image pull secret nothere is not there"]),
+    "queue-gone": ("queue-missing", "problem", ["queue follow-gone does not exist"]),
+    "queue-small": ("queue-too-small", "problem", ["asks for cpu 300m, the queue may have 200m"]),
+    "quota": ("namespace-quota", "problem", ["ResourceQuota team-quota", "requests.cpu 40m, and 10m of 50m is left"]),
+    "restartme": ("train-killed", "problem", ["rank 0 failed in stage train (train-killed, code 41): killed by"]),
+    "root-image": ("image-runs-as-root", "problem", ["runs as root"]),
+    "selector": ("no-node-matches", "problem", ["gpu=a100", "no node has the label gpu at all"]),
+    "stopme": ("stopped-by-user", "info", ["a user stopped it"]),
+    "unbound": ("claim-unbound", "problem", ["PersistentVolumeClaim unbound is not bound"]),
+    "wide": ("gang-too-large", "problem", ["6 pods of cpu 400m", "all nodes together take 5"]),
+}
+
+
+def explained(name: str, **changes: Any) -> list[Cause]:
+    """With what the fake server has, changed as the test wants it; at the time of the capture."""
+    api = cluster(name)
+    run = state.load(api, name)  # type: ignore[arg-type]
+    found = facts.gather(api, run)  # type: ignore[arg-type]
+    return diagnosis.explain(run, Facts(**{**vars(found), "now": NOW, **changes}))
+
+
+def test_every_captured_run_but_the_one_that_is_well_has_its_cause_here() -> None:
+    assert set(CAUSES) == set(CASES) - {"hog1"}
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_the_first_cause_of_a_captured_run(name: str) -> None:
+    key, severity, words = CAUSES[name]
+    first = explained(name)[0]
+    assert (first.key, first.severity) == (key, severity)
+    for word in words:
+        assert word in f"{first.text} {first.fix}"
+    if severity == "problem":
+        assert first.fix
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_diagnosis_makes_at_most_nine_calls_and_no_more_when_there_are_more_runs(name: str) -> None:
+    counts = []
+    for others in (0, 50):
+        api = cluster(name)
+        for number in range(others):
+            job = captured("hog1")
+            job["job"]["metadata"]["name"] = f"other-{number}"
+            api.put(kinds.JOBS, job["job"])
+            api.put(kinds.PODS, *job["pods"])
+            api.put(kinds.EVENTS, *job["events"])
+        run = state.load(api, name)  # type: ignore[arg-type]
+        before = api.calls
+        diagnosis.diagnose(api, run)  # type: ignore[arg-type]
+        counts.append(api.calls - before)
+    assert counts[0] == counts[1] <= 9
+
+
+def test_a_run_that_is_well_costs_three_calls_and_says_nothing() -> None:
+    api = cluster("hog1")
+    api.logs["hog1-train-0"] = b"trainchart time=2026-11-24T18:12:00Z event=start stage=train\n"
+    found = status.look(api, "hog1")  # type: ignore[arg-type]
+    assert found.causes == ()
+    assert (api.calls, status.place(found)) == (3, "train")
+
+
+def test_a_missing_right_is_said_and_hides_nothing_else() -> None:
+    api = cluster("big-cpu", forbidden={"list nodes", "get queues.scheduling.volcano.sh"})
+    run = state.load(api, "big-cpu")  # type: ignore[arg-type]
+    first, last = diagnosis.diagnose(api, run)  # type: ignore[arg-type]
+    assert first.key == "cluster-full"
+    assert "cpu 64 in all" in first.text
+    assert (last.key, last.severity) == ("not-looked-at", "info")
+    assert last.text == "not looked at: no right to get queues, list nodes"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_with_no_right_at_all_but_to_the_run_there_is_a_sentence_and_no_error(name: str) -> None:
+    rights = (
+        *("list events", "list nodes", "list resourcequotas", "get persistentvolumeclaims"),
+        *("get podgroups.scheduling.volcano.sh", "get queues.scheduling.volcano.sh"),
+    )
+    api = cluster(name, forbidden=set(rights))
+    found = status.look(api, name)  # type: ignore[arg-type]
+    assert lines(found, NOW)
+    if name != "hog1":
+        assert found.causes[-1].key == "not-looked-at"
+
+
+# -- what no cluster here could be brought to do
+
+
+def test_an_api_server_that_has_a_queue_with_room_later_says_wait() -> None:
+    queue = captured("queue-small")["queue"]
+    queue["spec"]["capability"]["cpu"] = "1"
+    queue["status"]["allocated"] = {"cpu": "800m"}
+    first = explained("queue-small", queue=queue)[0]
+    assert (first.key, first.severity) == ("queue-full", "waiting")
+    assert "asks for cpu 300m, the queue may have 1, of which 200m is left" in first.text
+
+
+def test_a_controller_and_a_scheduler_that_say_nothing_are_named() -> None:
+    assert explained("big-cpu", group=None, group_events=())[0].key == "controller-silent"
+    group = captured("big-cpu")["group"]
+    group["status"] = {}
+    assert explained("big-cpu", group=group, group_events=())[0].key == "scheduler-silent"
+    early = datetime(2026, 11, 24, 18, 10, 20, tzinfo=timezone.utc)
+    assert [cause.key for cause in explained("big-cpu", group=None, group_events=(), now=early)] == ["new"]
+
+
+def test_a_restart_that_volcano_lost_is_named_after_a_minute() -> None:
+    case = captured("killme")
+    case["job"]["status"]["state"]["phase"] = "Restarting"
+    run = state.of(case["job"], [])
+    stuck = diagnosis.explain(run, Facts(now=NOW, seen=frozenset({"group"})))
+    assert stuck[0].key == "stuck-restart"
+    assert "trainchart wait killme" in stuck[0].fix
+
+
+def test_a_quota_is_named_from_its_numbers_where_the_events_are_gone() -> None:
+    case = captured("quota")
+    case["job"]["status"]["state"]["phase"] = "Pending"
+    run = state.of(case["job"], [])
+    found = diagnosis.explain(run, Facts(now=NOW, group=case["group"], quotas=tuple(case["quotas"])))
+    assert found[0].key == "namespace-quota"
+    assert "its 2 missing pods ask for cpu" in found[0].text or "requests.cpu 80m" in found[0].text
+
+
+def test_a_secret_of_which_the_runner_misses_a_key_is_looked_for_without_its_values() -> None:
+    api = cluster("restartme")
+    failure = {"stage": "verify", "code": 20, "name": "verify-failed", "fix": "add the key", "reason": ""}
+    failure["reason"] = "git.userKey: the secret git-credentials has no key GIT_USER"
+    ended = api.there[kinds.PODS][0]["status"]["containerStatuses"][0]["state"]["terminated"]
+    ended["message"] = json.dumps({"failure": failure})
+    first = diagnosis.diagnose(api, state.load(api, "restartme"))[0]  # type: ignore[arg-type]
+    assert (first.key, api.asked[-1]) == ("secret-missing", "get secrets git-credentials")
+    api.put(kinds.SECRETS, {"metadata": {"name": "git-credentials"}, "data": {}})
+    first = diagnosis.diagnose(api, state.load(api, "restartme"))[0]  # type: ignore[arg-type]
+    assert (first.key, first.fix) == ("verify-failed", "add the key")
+
+
+PODS = {
+    "preempted": {"disrupted": "PreemptionByScheduler"},
+    "node-lost": {"reason": "NodeLost"},
+    "evicted": {"disrupted": "EvictionByEvictionAPI"},
+    "wrong-architecture": {"exit_code": 128, "exit_reason": "StartError", "termination": "exec format error"},
+    "out-of-memory": {
+        "exit_code": 128,
+        "exit_reason": "StartError",
+        "termination": "container init was OOM-killed (memory limit too low?)",
+    },
+    "start-error": {"exit_code": 128, "exit_reason": "StartError", "termination": "no such device"},
+    "killed": {"exit_code": 137, "exit_reason": "Error"},
+    "no-word": {"exit_code": 1, "exit_reason": "Error"},
+}
+
+
+@pytest.mark.parametrize("key", PODS)
+def test_how_a_pod_ended_is_told_by_what_its_status_has(key: str) -> None:
+    pod = state.Pod(name="run-42-train-0", rank=0, phase="Failed", node="node-a", **PODS[key])  # type: ignore[arg-type]
+    run = state.Snapshot("run-42", "training", pods=(pod,), state=state.State.FAILED)
+    assert diagnosis.why_failed(run, pod).key == key
+
+
+def test_the_rank_with_the_cause_is_blamed_and_not_the_one_that_lost_it() -> None:
+    lost = state.Pod("run-train-0", 0, phase="Failed", exit_code=43)
+    stopped = state.Pod("run-train-2", 2, phase="Failed", exit_code=143)
+    killed = state.Pod("run-train-1", 1, phase="Failed", exit_code=137, exit_reason="OOMKilled", ended=NOW)
+    run = state.Snapshot("run", "training", pods=(lost, killed, stopped), state=state.State.FAILED)
+    assert run.culprit is killed
+
+
+IMAGES = {
+    "image-missing": 'failed to resolve reference "r.example.com/a:1": r.example.com/a:1: not found',
+    "image-denied": "pull access denied, repository does not exist or may require authorization: authorization failed",
+    "registry-unreachable": "dial tcp 10.0.0.1:443: i/o timeout",
+    "image-pull": "no space left on device",
+}
+
+
+@pytest.mark.parametrize("key", IMAGES)
+def test_why_an_image_cannot_be_pulled_is_told_by_the_kubelet_s_words(key: str) -> None:
+    case = captured("no-image")
+    waiting = case["pods"][0]["status"]["containerStatuses"][0]["state"]["waiting"]
+    waiting["message"] = f"Back-off pulling image: ErrImagePull: {IMAGES[key]}"
+    run = state.of(case["job"], case["pods"])
+    found = diagnosis.explain(run, Facts(now=NOW, queue=case["queue"], group=case["group"]))
+    assert found[0].key == key
+
+
+def node(name: str = "node-a", **changes: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": changes.get("labels", {})},
+        "spec": {"taints": changes.get("taints", []), "unschedulable": changes.get("cordoned", False)},
+        "status": {
+            "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110", **changes.get("allocatable", {})},
+            "conditions": [{"type": "Ready", "status": changes.get("ready", "True")}],
+        },
+    }
+
+
+def asking(**spec: Any) -> dict[str, Any]:
+    return {"containers": [{"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}], **spec}
+
+
+TAINT = {"key": "dedicated", "value": "vision", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "replicas", "nodes", "key"),
+    [
+        (asking(), 4, [node()], None),
+        (asking(), 5, [node()], "gang-too-large"),
+        (asking(), 5, [node(), node("node-b")], None),
+        (asking(), 5, [node(), node("node-b", cordoned=True)], "gang-too-large"),
+        (asking(), 1, [node(cordoned=True)], "node-closed"),
+        (asking(), 1, [node(ready="Unknown")], "node-closed"),
+        (asking(), 1, [node(taints=[TAINT])], "taint"),
+        (asking(tolerations=[{"key": "dedicated", "operator": "Exists"}]), 1, [node(taints=[TAINT])], None),
+        (asking(tolerations=[{"key": "dedicated", "value": "vision"}]), 1, [node(taints=[TAINT])], None),
+        (asking(tolerations=[{"key": "dedicated", "value": "speech"}]), 1, [node(taints=[TAINT])], "taint"),
+        (asking(tolerations=[{"operator": "Exists"}]), 1, [node(taints=[TAINT])], None),
+        (asking(nodeSelector={"zone": "a"}), 1, [node(labels={"zone": "b"})], "no-node-matches"),
+        (asking(nodeSelector={"zone": "a"}), 1, [node(labels={"zone": "a"})], None),
+        (asking(nodeSelector={"z": "a"}), 1, [node("s", labels={"z": "a"}, allocatable={"cpu": "0.5"}), node()], "above-every-node"),
+        (asking(), 1, [], "no-node"),
+    ],
+)  # fmt: skip
+def test_why_no_node_takes_a_gang(spec: Any, replicas: int, nodes: list[Any], key: str | None) -> None:
+    found = misfit(spec, replicas, nodes)
+    assert (found.key if found else None) == key
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "fits"),
+    [
+        ("In", ["a", "b"], True),
+        ("NotIn", ["a"], False),
+        ("Exists", [], True),
+        ("DoesNotExist", [], False),
+        ("Gt", ["x"], False),
+    ],
+)
+def test_node_affinity_is_judged_as_the_scheduler_does(operator: str, values: list[str], fits: bool) -> None:
+    terms = [{"matchExpressions": [{"key": "zone", "operator": operator, "values": values}]}]
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    spec = asking(affinity={"nodeAffinity": required})
+    assert (misfit(spec, 1, [node(labels={"zone": "a"})]) is None) == fits
+
+
+@pytest.mark.parametrize(
+    ("resource", "quantity", "text"),
+    [
+        ("cpu", "500m", "500m"),
+        ("cpu", "64", "64"),
+        ("cpu", 2, "2"),
+        ("cpu", "1e1", "10"),
+        ("memory", "24684096Ki", "23.5Gi"),
+        ("memory", "512Mi", "512Mi"),
+        ("memory", "1G", "953.7Mi"),
+        ("requests.memory", "12Gi", "12Gi"),
+        ("example.com/device", "8k", "8000"),
+    ],
+)
+def test_quantities_are_read_and_written_as_kubernetes_has_them(resource: str, quantity: object, text: str) -> None:
+    value = amount(quantity)
+    assert value is not None
+    assert written(resource, value) == text
+
+
+@given(st.one_of(st.text(max_size=12), st.integers(), st.none(), st.lists(st.integers())))
+def test_no_quantity_raises(value: object) -> None:
+    amount(value)
+
+
+# -- half empty objects
+
+
+def thinned(value: Any, chance: random.Random) -> Any:
+    """Without some of its fields, and with some that are not what they should be."""
+    if chance.random() < 0.04:
+        return chance.choice([None, "", 0, [], {}, "x", True, [None], {"": None}])
+    if isinstance(value, dict):
+        return {key: thinned(one, chance) for key, one in value.items() if chance.random() > 0.08}
+    return [thinned(one, chance) for one in value] if isinstance(value, list) else value
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from(CASES), seed=st.integers(0, 2**32))
+def test_objects_that_lack_anything_give_less_words_and_no_error(name: str, seed: int) -> None:
+    chance, case = random.Random(seed), captured(name)
+    job = thinned(case["job"], chance)
+    job = job if isinstance(job, dict) else {}
+    pods = [pod for pod in (thinned(pod, chance) for pod in case["pods"]) if isinstance(pod, dict)]
+    run = state.of(job, pods)
+    events = [event for event in (thinned(event, chance) for event in case["events"]) if isinstance(event, dict)]
+    group, queue, *nodes = (
+        one if isinstance(one, dict) else {}
+        for one in (thinned(one, chance) for one in (case["group"], case["queue"], *case["nodes"]))
+    )
+    found = Facts(
+        now=NOW,
+        group=group or None,
+        queue=queue or None,
+        job_events=tuple(events),
+        group_events=tuple(events),
+        pod_events=tuple(events),
+        quotas=tuple(one for one in (thinned(one, chance) for one in case["quotas"]) if isinstance(one, dict)),
+        nodes=tuple(nodes),
+        claim=case["claims"][0] if case["claims"] else None,
+        seen=frozenset({"group", "queue", "nodes"}),
+    )
+    for one in state.State:
+        shown = state.Snapshot(**{**vars(run), "state": one})
+        facts.needs_nodes(shown)
+        facts.suspected_claim(shown)
+        causes = diagnosis.explain(shown, found)
+        lines(status.Status(shown, None, tuple(causes)), NOW)
+        status.as_object(status.Status(shown, None, tuple(causes)))

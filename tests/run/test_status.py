@@ -1,0 +1,303 @@
+"""What `trainchart status` and `trainchart list` print, and what they ask for."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from tests.run.captured import captured, cluster
+from tests.run.fake import FakeApi
+from trainchart import cli
+from trainchart.cluster import kinds
+from trainchart.cluster.errors import NotFoundError
+from trainchart.commands import list as list_command
+from trainchart.commands import status as status_command
+from trainchart.commands.list import STATES
+from trainchart.run import listing, screen, status
+from trainchart.run.diagnosis import Cause
+from trainchart.run.screen import Picture, change, cut, lines, visible
+from trainchart.run.state import Pod, Snapshot, State, load, of
+from trainchart.run.words import span
+
+NOW = datetime(2026, 11, 24, 18, 14, tzinfo=timezone.utc)
+LOG = b"""trainchart time=2026-11-24T18:13:00Z event=run run=hog1 uid=u attempt=0 rank=0 replicas=1
+trainchart time=2026-11-24T18:13:01Z event=start stage=train
+what the trainer prints
+trainchart time=2026-11-24T18:13:30Z event=metrics epoch=3 epochs=10 metrics/mAP_0.5=0.61
+"""
+
+
+def served(monkeypatch: pytest.MonkeyPatch, api: FakeApi) -> None:
+    for command in (status_command, list_command):
+        monkeypatch.setattr(command, "connected", lambda _options: api)
+
+
+def test_a_running_run_is_one_screen_with_stage_and_pods() -> None:
+    api = cluster("hog1")
+    api.logs["hog1-train-0"] = LOG
+    shown = lines(status.look(api, "hog1"), NOW)  # type: ignore[arg-type]
+    assert shown == [
+        "run       hog1 in namespace follow, family custom",
+        "state     running since 2 min 14 s",
+        "stage     train, epoch 3 of 10, metrics/mAP_0.5 0.61",
+        "asks for  1 pod of cpu 700m, memory 16Mi, queue default",
+        "pods      rank 0  running  trainchart-control-plane  2 min 15 s",
+    ]
+
+
+def test_a_cause_is_shown_with_what_to_do_and_the_cluster_s_own_words() -> None:
+    shown = lines(status.look(cluster("queue-small"), "queue-small"), NOW)  # type: ignore[arg-type]
+    assert shown[-3:] == [
+        "problem   queue follow-small is too small for it: the gang asks for cpu 300m, the queue may have 200m",
+        "          to do: lower replicas or resources, take another queue, or ask for a larger one: it will never start like this",
+        "          said: queue resource quota insufficient: insufficient cpu",
+    ]
+
+
+def test_a_stage_that_began_above_the_tail_is_known_by_its_epochs() -> None:
+    api = cluster("hog1")
+    api.logs["hog1-train-0"] = LOG.splitlines()[-1]
+    assert status.place(status.look(api, "hog1")).startswith("train, epoch 3 of 10")  # type: ignore[arg-type]
+
+
+def test_a_large_gang_is_shown_in_groups() -> None:
+    pods = tuple(
+        Pod(f"run-train-{rank}", rank, phase="Running", is_ready=True, node="n", exit_code=None) for rank in range(63)
+    )
+    failed = Pod("run-train-63", 63, phase="Failed", exit_code=1)
+    run = Snapshot("run", "training", pods=(*pods, failed), replicas=64, state=State.RUNNING)
+    shown = lines(status.Status(run), NOW)
+    assert shown[-2:] == ["pods      rank 0-62  running", "          rank 63  failed (exit code 1)"]
+
+
+def test_what_is_long_is_folded_to_the_terminal_and_nowhere_else() -> None:
+    run = Snapshot("run", "training")
+    shown = lines(status.Status(run, None, (Cause("x", "problem", "word " * 40, "fix"),)), NOW, width=60)
+    assert max(map(len, shown)) <= 60
+    assert [row[:10].strip() for row in shown if row[:10].strip()] == ["run", "state", "pods", "problem"]
+
+
+def rank(number: int, log: bytes, api: FakeApi) -> None:
+    case = captured("hog1")
+    pod = case["pods"][0]
+    pod["metadata"]["name"] = f"hog1-train-{number}"
+    pod["metadata"]["labels"]["volcano.sh/task-index"] = str(number)
+    api.put(kinds.PODS, pod)
+    api.logs[f"hog1-train-{number}"] = log
+
+
+def test_a_rank_that_waits_for_one_that_does_not_come_is_named() -> None:
+    api = cluster("hog1")
+    api.there[kinds.JOBS][0]["spec"]["tasks"][0]["replicas"] = 2
+    api.logs["hog1-train-0"] = LOG.splitlines()[0]
+    waits = b'trainchart time=2026-11-24T18:13:09Z event=waiting what="rank 0 to tell the commits" reason="timed out"\n'
+    rank(1, waits, api)
+    found = status.look(api, "hog1")  # type: ignore[arg-type]
+    assert found.causes[0].key == "waits-for-rank"
+    assert found.causes[0].text.startswith("rank 1 waits for rank 0 to tell the commits; rank 0 has said nothing for ")
+
+
+def test_a_run_that_is_not_there_names_one_that_is_like_it() -> None:
+    with pytest.raises(NotFoundError, match=r"there is no run hog in namespace follow; did you mean hog1\?"):
+        load(cluster("hog1"), "hog")  # type: ignore[arg-type]
+
+
+def test_a_job_of_somebody_else_is_no_run() -> None:
+    api = cluster("hog1")
+    del api.there[kinds.JOBS][0]["metadata"]["labels"]
+    with pytest.raises(NotFoundError, match="is no run of trainchart"):
+        load(api, "hog1")  # type: ignore[arg-type]
+
+
+def test_a_release_without_its_job_is_told_from_one_that_never_was() -> None:
+    api = FakeApi()
+    labels = {"trainchart.dev/family": "custom"}
+    api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "run-42-run", "namespace": "training", "labels": labels}})
+    found = status.look(api, "run-42")  # type: ignore[arg-type]
+    assert found.run.state is State.NO_JOB
+    assert [cause.key for cause in found.causes] == ["no-job"]
+    assert lines(found, NOW)
+
+
+@pytest.mark.parametrize(
+    ("phase", "state"),
+    [("", "pending"), ("Terminated", "failed"), ("Aborted", "stopped"), ("Aborting", "ending"), ("New", "pending")],
+)
+def test_volcano_s_phases_in_our_words(phase: str, state: str) -> None:
+    job = captured("hog1")["job"]
+    job["status"]["state"]["phase"] = phase
+    assert of(job, []).state.value == state
+
+
+def test_a_job_that_is_being_deleted_is_ending() -> None:
+    job = captured("hog1")["job"]
+    job["metadata"]["deletionTimestamp"] = "2026-11-24T18:20:00Z"
+    assert of(job, []).state is State.ENDING
+
+
+def test_pods_of_an_earlier_job_of_the_same_name_are_not_this_run_s() -> None:
+    case = captured("hog1")
+    case["pods"][0]["metadata"]["ownerReferences"][0]["uid"] = "another"
+    assert of(case["job"], case["pods"]).pods == ()
+
+
+def test_status_as_json_has_state_stage_pods_and_causes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = cluster("oom")
+    served(monkeypatch, api)
+    assert cli.main(["status", "oom", "--output", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["state"], found["attempt"], found["attempts"]) == ("failed", 0, 1)
+    assert found["pods"][0]["state"] == "killed for memory"
+    assert found["causes"][0]["key"] == "out-of-memory"
+
+
+def test_watching_in_a_pipe_says_each_change_once_and_ends_with_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = cluster("hog1")
+    api.logs["hog1-train-0"] = LOG
+    served(monkeypatch, api)
+    states = iter(["Running", "Running", "Completed"])
+
+    def later(_seconds: float) -> None:
+        api.there[kinds.JOBS][0]["status"]["state"]["phase"] = next(states)
+
+    monkeypatch.setattr("time.sleep", later)
+    assert cli.main(["status", "hog1", "--watch"]) == 0
+    said = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["running, train, epoch 3 of 10, metrics/mAP_0.5 0.61", "completed"]
+
+
+def test_a_change_has_no_time_in_it_that_goes_on() -> None:
+    found = status.look(cluster("no-gpu"), "no-gpu")  # type: ignore[arg-type]
+    assert change(found).startswith("pending, rank 0 waits for a node; no node has nvidia.com/gpu")
+
+
+# -- the picture in a terminal
+
+
+class Screen:
+    """As much of a terminal as the picture needs: rows that wrap, up, and clear to the end."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns, self.rows, self.at = columns, [""], 0
+
+    def write(self, text: str) -> None:
+        import re
+
+        for part in re.findall(r"\033\[\d*[A-Za-z]|\r|\n|[^\033\r\n]+", text):
+            if part.endswith("F") and part.startswith("\033"):
+                self.at = max(self.at - int(part[2:-1]), 0)
+            elif part == "\033[J":
+                del self.rows[self.at :]
+                self.rows.append("")
+            elif part == "\n":
+                self.at += 1
+                self.rows += [""] * (self.at + 1 - len(self.rows))
+            elif part != "\r" and not part.startswith("\033"):
+                self.rows[self.at] = part
+
+    def narrow(self, columns: int) -> None:
+        """What is on it wraps anew."""
+        rows = [row[start : start + columns] for row in self.rows for start in range(0, max(len(row), 1), columns)]
+        self.columns, self.rows, self.at = columns, rows, len(rows) - 1
+
+
+def test_the_picture_is_drawn_over_itself_whatever_the_window_s_size_becomes() -> None:
+    screen_, picture = Screen(40), Picture()
+    screen_.write(picture.next(["a" * 30, "b", "c"], 40, 24))
+    screen_.write(picture.next(["d" * 30, "e"], 40, 24))
+    assert screen_.rows == ["d" * 30, "e", ""]
+    screen_.narrow(12)
+    screen_.write(picture.next(["f" * 30, "g"], 12, 24))
+    assert screen_.rows == ["f" * 11, "g", ""]
+
+
+def test_a_picture_that_is_higher_than_the_window_is_cut() -> None:
+    rows = [str(number) for number in range(30)]
+    drawn = Picture().next(rows, 80, 10)
+    assert drawn.endswith("\n...\n")
+    assert drawn.count("\n") == 9
+
+
+@pytest.mark.parametrize("columns", [0, 3, 5, 9])
+def test_a_coloured_line_is_cut_by_what_is_seen_of_it(columns: int) -> None:
+    row = f"ab{screen.painted('problem', 'cdefg', colour=True)}hi"
+    assert visible(row) == 9
+    assert visible(cut(row, columns)) == columns
+    assert cut(row, columns).count("\033[") in (0, 2)
+
+
+# -- list
+
+
+def runs(count: int) -> FakeApi:
+    api = FakeApi(namespace="follow")
+    for number in range(count):
+        job = captured("hog1")["job"]
+        job["metadata"]["name"] = f"run-{number:02}"
+        created = NOW - timedelta(minutes=number)
+        job["metadata"]["creationTimestamp"] = f"{created:%Y-%m-%dT%H:%M:%SZ}"
+        job["metadata"]["labels"]["trainchart.dev/family"] = ("yolov5", "llm-sft")[number % 2]
+        job["status"]["state"]["phase"] = ("Running", "Completed", "Failed")[number % 3]
+        api.put(kinds.JOBS, job)
+    return api
+
+
+def test_the_list_is_one_call_the_newest_first() -> None:
+    api = runs(5)
+    found = listing.runs(api)  # type: ignore[arg-type]
+    assert [one.name for one in found] == [f"run-{number:02}" for number in range(5)]
+    assert api.calls == 1
+
+
+def test_the_list_chooses_by_family_and_state() -> None:
+    api = runs(12)
+    found = listing.runs(api, family="yolov5", states=[State.RUNNING, State.FAILED])  # type: ignore[arg-type]
+    assert {(one.family, one.state.value) for one in found} == {("yolov5", "running"), ("yolov5", "failed")}
+
+
+def test_the_list_is_a_table_whose_columns_stand_under_their_heads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served(monkeypatch, runs(3))
+    assert cli.main(["list"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["NAME", "FAMILY", "STATE", "ATTEMPT", "PODS", "AGE", "DURATION", "QUEUE"]
+    for row, state in zip(rows, ["running", "completed", "failed"], strict=True):
+        assert row[head.index("STATE") :].startswith(state)
+        assert row[head.index("QUEUE") :] == "default"
+
+
+def test_an_empty_list_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    served(monkeypatch, FakeApi())
+    assert cli.main(["list"]) == 0
+    assert cli.main(["list", "--all-namespaces", "--state", "failed"]) == 0
+    assert cli.main(["list", "--output", "json"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "no runs in namespace training",
+        "no runs of this family and state in any namespace",
+        "[]",
+    ]
+
+
+def test_the_states_to_choose_from_are_those_that_a_job_can_be_in() -> None:
+    assert set(STATES) == {state.value for state in State} - {"no job"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (59.9, "59 s"), (200, "3 min 20 s"), (7200, "2 h"), (7500, "2 h 5 min"), (360000, "4 d 4 h"), (-5, "0 s")],
+)  # fmt: skip
+def test_spans_of_time_in_words(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+def test_an_answer_that_is_half_empty_still_makes_a_row() -> None:
+    empty: dict[str, Any] = {}
+    assert listing.aligned(listing.table([listing.row(empty)], NOW))

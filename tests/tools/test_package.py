@@ -1,0 +1,145 @@
+"""What is handed out: the packed chart is the chart and always the same bytes; the wheel works without a checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from package import package_chart, package_python
+from tests.tools.checks import ROOT, YOLOV5
+from trainchart import __version__
+from trainchart.paths import CHART, LIB
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory, helm: str) -> Path:
+    return package_chart(tmp_path_factory.mktemp("chart"), helm=helm)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheel and sdist, made of what git tracks: the checkout may hold what an earlier build left."""
+    root = tmp_path_factory.mktemp("source")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if name.startswith(("charts/", "tools/", "values/")) or "/" not in name:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, root / name)
+    folder = tmp_path_factory.mktemp("built")
+    package_python(folder, root=root)
+    return folder
+
+
+def chart_files() -> set[str]:
+    return {
+        path.relative_to(CHART).as_posix()
+        for path in CHART.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.endswith(".pyc")
+    }
+
+
+def test_the_packed_chart_is_the_chart_and_nothing_else(packed: Path) -> None:
+    with tarfile.open(packed) as archive:
+        names = {name.removeprefix("train/") for name in archive.getnames()}
+    assert names == chart_files()
+    # The hook of `helm test` is part of the chart; tests of ours are not.
+    assert [name for name in names if "test" in name] == ["templates/tests/check.yaml"]
+
+
+def test_the_chart_packs_to_the_same_bytes_twice(packed: Path, tmp_path: Path, helm: str) -> None:
+    copy = shutil.copytree(CHART, tmp_path / "elsewhere" / "train")
+    (copy / "values.yaml").touch(0o600)
+    (copy / "__pycache__").mkdir()
+    (copy / "__pycache__" / "left.pyc").touch()
+    assert package_chart(tmp_path, helm=helm, chart=copy).read_bytes() == packed.read_bytes()
+
+
+@pytest.mark.parametrize("version", ["helm", "helm3"])
+def test_the_packed_chart_installs_as_the_folder_does(
+    packed: Path, version: str, request: pytest.FixtureRequest
+) -> None:
+    def rendered(chart: Path) -> str:
+        command = [request.getfixturevalue(version), "template", "run-42", str(chart), "-f", str(YOLOV5)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert rendered(packed) == rendered(CHART) != ""
+
+
+@pytest.mark.parametrize("version", ["helm", "helm3"])
+def test_the_chart_passes_the_strict_linter(version: str, request: pytest.FixtureRequest) -> None:
+    command = [request.getfixturevalue(version), "lint", "--strict", str(CHART), "--values", str(YOLOV5)]
+    process = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+def test_chart_library_and_tools_have_one_version() -> None:
+    versions = {yaml.safe_load((folder / "Chart.yaml").read_text())["version"] for folder in (CHART, LIB)}
+    assert versions == {__version__}
+    # Python 3.10 has no reader of TOML.
+    assert f'\nversion = "{__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_wheel_holds_the_chart_and_the_schema(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    bundle = "trainchart/bundle/"
+    assert {name.removeprefix(bundle) for name in names if name.startswith(bundle)} == {
+        "values/schema.json",
+        *(f"charts/train/{name}" for name in chart_files()),
+    }
+    assert "trainchart/paths.py" in names
+    assert not [name for name in names if name.startswith("package.py")]
+
+
+def test_the_sdist_builds_the_same_wheel(built: Path, tmp_path: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path)
+    (root,) = tmp_path.iterdir()
+    again = tmp_path / "again"
+    again.mkdir()
+    package_python(again, root=root)
+    (first,), (second,) = built.glob("*.whl"), again.glob("*.whl")
+    assert contents(first) == contents(second)
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_installed_tools_work_in_an_empty_folder(built: Path, tmp_path: Path, helm: str) -> None:
+    (wheel,) = built.glob("*.whl")
+    site, work = tmp_path / "site", tmp_path / "work"
+    work.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        # Before what is installed here, which leads to the checkout.
+        command = [sys.executable, "-m", "trainchart.cli", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(site)}
+        return subprocess.run(command, cwd=work, env=environment, check=False, capture_output=True, text=True)
+
+    assert run("preset", "yolov5", "--accelerator", "nvidia", "-o", "run.yaml").returncode == 0
+    schema = (work / "run.yaml").read_text().splitlines()[0].partition("$schema=file://")[2]
+    assert Path(schema) == site / "trainchart/bundle/values/schema.json"
+    assert Path(schema).is_file()
+    assert run("validate", "run.yaml").stdout == "valid: run-42, family yolov5, accelerator nvidia, replicas 1\n"
+    chart = run("chart").stdout.strip()
+    assert Path(chart) == site / "trainchart/bundle/charts/train"
+    command = [helm, "template", "run-42", chart, "-f", "run.yaml"]
+    assert subprocess.run(command, cwd=work, check=False, capture_output=True).returncode == 0
+    refused = run("generate")
+    assert refused.returncode == 2
+    assert refused.stderr == "trainchart: generate writes into a checkout of trainchart; in one, run: make generate\n"

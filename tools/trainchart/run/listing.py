@@ -1,0 +1,122 @@
+"""The runs of a namespace, or of all, by one list of Jobs: what a pod says is left to `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from trainchart.cluster import kinds
+from trainchart.run.fields import Object, number
+from trainchart.run.state import FAMILY, PART_OF, Snapshot, State, of
+from trainchart.run.words import between
+
+if TYPE_CHECKING:
+    from trainchart.cluster.api import Api
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    namespace: str
+    family: str
+    state: State
+    attempt: int
+    attempts: int
+    running: int
+    """Pods that run, or have run to their end."""
+    replicas: int
+    created: datetime | None
+    began: datetime | None
+    """When the first attempt began to run."""
+    ended: datetime | None
+    queue: str
+
+
+def runs(api: Api, *, everywhere: bool = False, family: str = "", states: Iterable[State] = ()) -> list[Row]:
+    """The newest first. One call per 500 runs; the family is chosen by the API server, the state, which is no label, here.
+
+    Raises:
+        ForbiddenError, UnreachableError
+    """
+    selector = f"{PART_OF},{FAMILY}={family}" if family else f"{PART_OF},{FAMILY}"
+    jobs, _ = api.objects(kinds.JOBS, selector=selector, everywhere=everywhere)
+    wanted = set(states)
+    rows = [row(job) for job in jobs]
+    rows = [one for one in rows if not wanted or one.state in wanted]
+    rows.sort(key=lambda one: one.name)
+    rows.sort(key=lambda one: one.created.timestamp() if one.created else 0.0, reverse=True)
+    return rows
+
+
+def row(job: Object) -> Row:
+    run: Snapshot = of(job, [])
+    return Row(
+        name=run.name,
+        namespace=run.namespace,
+        family=run.family,
+        state=run.state,
+        attempt=run.attempt,
+        attempts=run.max_retry,
+        running=number(job, "status", "running") + number(job, "status", "succeeded"),
+        replicas=run.replicas,
+        created=run.created,
+        began=run.running_since,
+        ended=run.ended_at,
+        queue=run.queue,
+    )
+
+
+def table(rows: list[Row], now: datetime, *, with_namespace: bool = False) -> list[list[str]]:
+    """Cells, the head first."""
+    head = ["NAME", "FAMILY", "STATE", "ATTEMPT", "PODS", "AGE", "DURATION", "QUEUE"]
+    cells = [
+        [
+            one.name,
+            one.family,
+            one.state.value,
+            f"{one.attempt + 1}/{one.attempts}",
+            str(one.replicas) if one.state.is_final else f"{one.running}/{one.replicas}",
+            short(between(one.created, now)),
+            short(between(one.began, one.ended or now)) or "-",
+            one.queue,
+        ]
+        for one in rows
+    ]
+    if with_namespace:
+        head.insert(0, "NAMESPACE")
+        for one, line in zip(rows, cells, strict=True):
+            line.insert(0, one.namespace)
+    return [head, *cells]
+
+
+def short(words: str) -> str:
+    """`3m20s` for `3 min 20 s`: a column is narrow."""
+    return words.replace(" min", "m").replace(" ", "")
+
+
+def aligned(cells: list[list[str]]) -> list[str]:
+    widths = [max(len(line[place]) for line in cells) for place in range(len(cells[0]))]
+    return ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def as_object(one: Row) -> Object:
+    """For programs. Fields are only ever added."""
+    return {
+        "name": one.name,
+        "namespace": one.namespace,
+        "family": one.family,
+        "state": one.state.value,
+        "attempt": one.attempt,
+        "attempts": one.attempts,
+        "pods": {"running": one.running, "replicas": one.replicas},
+        "created": _iso(one.created),
+        "began": _iso(one.began),
+        "ended": _iso(one.ended),
+        "queue": one.queue,
+    }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
