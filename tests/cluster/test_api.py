@@ -96,7 +96,11 @@ def server() -> Iterator[Server]:
         def log_message(self, *_: Any) -> None:
             return
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Http(ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """A client that went away is what some of the tests are about."""
+
+    http = Http(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{http.server_port}"
     threading.Thread(target=http.serve_forever, daemon=True).start()
     try:

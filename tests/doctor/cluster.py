@@ -9,7 +9,8 @@ from typing import Any
 
 from trainchart.doctor.ask import Ask, ask_of
 from trainchart.files import load_values, overlay
-from trainchart.render import CHART, render
+from trainchart.paths import CHART
+from trainchart.render import render
 
 Object = dict[str, Any]
 OBJECTS = Path(__file__).parent / "objects"

@@ -72,7 +72,7 @@ def add_submit_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 def run_submit(options: argparse.Namespace) -> int:
     from trainchart import submit
     from trainchart.doctor.values import as_paths
-    from trainchart.render import CHART
+    from trainchart.paths import CHART
 
     more = submit.checked(options.helm_arguments)
     if options.files.count("-") > 1:

@@ -11,7 +11,8 @@ from pathlib import Path
 from trainchart.doctor.ask import Ask, ask_of
 from trainchart.errors import FileError
 from trainchart.files import STDIN, read_text
-from trainchart.render import CHART, render
+from trainchart.paths import CHART
+from trainchart.render import render
 from trainchart.validate import Report, validate, values_of
 
 STDIN_NAME = "<stdin>"
