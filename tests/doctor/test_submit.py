@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,24 @@ def test_a_release_of_somebody_else_is_never_removed(cluster: Cluster, capsys: p
     assert submit(cluster, helm_that(cluster), "--no-doctor") == 2
     assert [call[0] for call in calls(cluster)] == ["install"]
     assert "there is a release of this name already" in capsys.readouterr().err
+
+
+def test_ctrl_c_during_the_installation_leaves_nothing(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helm, run = helm_that(cluster), subprocess.run
+
+    def interrupted(command: list[str], **options: Any) -> Any:
+        done = run(command, **options)
+        if command[1] == "install":
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    assert submit(cluster, helm) == 130
+    assert (
+        "run-42 is not installed: it was interrupted (what Helm had made already is removed)" in capsys.readouterr().err
+    )
 
 
 def test_a_problem_keeps_the_run_from_being_installed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,13 @@ UNINSTALL_SECONDS = 120
 
 # What a release of somebody else answers: there is nothing of ours to remove.
 _NOT_OURS = ("name-in-use", "busy")
-_CODES = {"no-right": ExitCode.FORBIDDEN, "unreachable": ExitCode.UNREACHABLE, "too-slow": ExitCode.UNREACHABLE}
+_CODES = {
+    "no-right": ExitCode.FORBIDDEN,
+    "unreachable": ExitCode.UNREACHABLE,
+    "too-slow": ExitCode.UNREACHABLE,
+    "webhook-down": ExitCode.UNREACHABLE,
+    "interrupted": ExitCode.INTERRUPTED,
+}
 # The validator and doctor have not seen what these would change, or the command would look elsewhere than Helm.
 _NOT_PASSED_ON = {
     "--set": "-f FILE",
@@ -123,8 +129,9 @@ def install(
     except subprocess.TimeoutExpired:
         said = f"timed out waiting for the condition: helm install took more than {INSTALL_SECONDS} s"
     except KeyboardInterrupt:
-        _clean_up(api, helm, name)
-        raise
+        stopped = Explanation("interrupted", "it was interrupted", "")
+        left = "" if dry_run else _clean_up(api, helm, name)
+        raise InstallError(_words(name, stopped) + left, stopped) from None
     else:
         if process.returncode == 0:
             return process.stdout
