@@ -164,6 +164,27 @@ def test_a_webhook_that_is_down_is_told_once_and_ends_nothing() -> None:
     assert len(problems(found(server))) == 1
 
 
+def test_a_quota_that_is_full_now_makes_the_run_wait_and_is_no_problem() -> None:
+    server = Server()
+    said = 'pods "a" is forbidden: exceeded quota: tight, requested: pods=1, used: pods=2, limited: pods=2'
+    server.refused = {"pods": ForbiddenError(said)}
+    server.forbidden = {"resourcequotas"}
+    checks = found(server)
+    assert problems(checks) == []
+    [check] = [check for check in checks if check.cause == "quota"]
+    assert check.text.startswith("would be refused now: the ResourceQuota tight has no room for it")
+
+
+def test_where_discovery_is_restricted_the_rest_is_looked_at() -> None:
+    class Closed(Server):
+        def raw(self, path: str) -> Any:
+            raise ForbiddenError(f"no right to get {path}")
+
+    checks = found(Closed())
+    assert [check.topic for check in checks if check.verdict is Verdict.NOT_CHECKED] == ["API server", "Volcano"]
+    assert len(checks) > 10
+
+
 def test_without_volcano_the_rest_is_looked_at() -> None:
     server = Server()
     server.missing_groups = {"batch.volcano.sh", "scheduling.volcano.sh", "bus.volcano.sh"}

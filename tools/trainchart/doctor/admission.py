@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Object
 from trainchart.doctor.ask import Ask
-from trainchart.doctor.check import Check, ok, problem
+from trainchart.doctor.check import Check, Verdict, ok, problem
 from trainchart.doctor.look import Look, NoRight, Refusal
 from trainchart.doctor.refusal import explain
 
@@ -31,8 +32,14 @@ def job_checks(look: Look, ask: Ask) -> Iterator[Check]:
 
 def pod_checks(look: Look, ask: Ask) -> Iterator[Check]:
     """A pod as Volcano would make it: Pod Security, quota, limits, priority, and whatever policies the cluster has."""
-    pod = pod_of(ask)
-    yield judge_dry_run("a pod of the gang", look.dry_run(kinds.PODS, pod), "the cluster's admission takes it")
+    check = judge_dry_run(
+        "a pod of the gang", look.dry_run(kinds.PODS, pod_of(ask)), "the cluster's admission takes it"
+    )
+    if check.cause == "quota":  # what is used now; what can never fit is told by the quota itself
+        check = replace(
+            check, verdict=Verdict.WARNING, text=check.text.replace("would be refused", "would be refused now")
+        )
+    yield check
 
 
 def object_checks(look: Look, ask: Ask) -> Iterator[Check]:

@@ -97,5 +97,7 @@ def _is_repeated(check: Check, said: list[Check]) -> bool:
         return any(before.cause == check.cause for before in said)
     topics = [topic for key, topic in _SAID_BY.items() if check.cause.startswith(key)]
     return bool(topics) and any(
-        before.verdict is Verdict.PROBLEM and before.topic.startswith(topic) for before in said for topic in topics
+        before.verdict in (Verdict.PROBLEM, Verdict.WARNING) and before.topic.startswith(topic)
+        for before in said
+        for topic in topics
     )

@@ -106,15 +106,25 @@ class Look:
                 raise
             return Refusal(str(error))
 
-    def groups(self, path: str) -> list[str] | None:
-        """The resources of an API group's version, which every account may see; None where there is no such group."""
+    def kinds_of(self, path: str) -> list[str] | NoRight | None:
+        """The resources of an API group's version, which nearly every account may see; None where there is no such group."""
         try:
             return [resource["name"] for resource in self.api.raw(path).get("resources") or []]
         except NotFoundError:
             return None
+        except UnauthorizedError:
+            raise
+        except ForbiddenError:
+            return NoRight("get", Kind(path, namespaced=False))
 
     def version(self) -> Object:
-        return self.api.raw("/version")
+        """Of the API server; empty where it is not told."""
+        try:
+            return self.api.raw("/version")
+        except UnauthorizedError:
+            raise
+        except (ForbiddenError, NotFoundError):
+            return {}
 
     def rules(self) -> Object | NoRight:
         """All that this account may do here, in one call."""

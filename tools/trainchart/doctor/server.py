@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Object
-from trainchart.doctor.check import Check, listed, ok, problem, warning
+from trainchart.doctor.check import Check, listed, not_checked, ok, problem, warning
 from trainchart.doctor.look import Look, NoRight, Refusal
 from trainchart.doctor.refusal import explain
 
@@ -46,7 +46,13 @@ def server_checks(look: Look) -> Iterator[Check]:
 
 
 def volcano_checks(look: Look, *, quick: bool) -> Iterator[Check]:
-    apis = {path: look.groups(path) for path in ([next(iter(_APIS))] if quick else _APIS)}
+    apis: dict[str, list[str] | None] = {}
+    for path in [next(iter(_APIS))] if quick else _APIS:
+        answer = look.kinds_of(path)
+        if isinstance(answer, NoRight):
+            yield not_checked("Volcano", str(answer), "an administrator can bind the ClusterRole system:discovery")
+            return
+        apis[path] = answer
     found = judge_apis(apis)
     if found.verdict != "ok" or quick:
         yield found
@@ -61,6 +67,8 @@ RUNNING = "status.phase!=Succeeded,status.phase!=Failed,spec.nodeName!="
 
 
 def judge_version(version: Object, server: str) -> Check:
+    if not version:
+        return not_checked("API server", f"{server} does not tell its version")
     parts = [int(re.sub(r"\D.*", "", str(version.get(key) or "0")) or 0) for key in ("major", "minor")]
     text = f"Kubernetes {str(version.get('gitVersion', '')).removeprefix('v')} at {server}"
     if tuple(parts) < KUBERNETES:
