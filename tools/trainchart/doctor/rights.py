@@ -63,6 +63,7 @@ READER: tuple[Right, ...] = (
     Right(kinds.NODES, ("get", "list"), "doctor, status: which node could take a pod"),
     Right(kinds.PODS, ("list",), "doctor, status: what is free on the nodes now; Volcano's version"),
     Right(kinds.NAMESPACES, ("get",), "doctor: Pod Security level"),
+    Right(kinds.JOBS, ("list",), "list --all-namespaces"),
     Right(kinds.STORAGE_CLASSES, ("get", "list"), "doctor, status: StorageClass of a claim"),
     Right(kinds.PRIORITY_CLASSES, ("get", "list"), "doctor: priorityClassName"),
     Right(kinds.DEVICE_CLASSES, ("get", "list"), "doctor: devices by dynamic resource allocation"),
