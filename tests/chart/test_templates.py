@@ -301,14 +301,6 @@ def test_generated_files_are_what_the_models_make() -> None:
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run make generate"
 
 
-def test_the_documented_exit_codes_are_the_runner_s() -> None:
-    codes = json.loads((LIB / "files/runner/exit_codes.json").read_text(encoding="utf-8"))["codes"]
-    table = re.findall(
-        r"^\| (\d+) \| ([a-z-]+) \|", (ROOT / "docs/runner.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert [(int(code), name) for code, name in table] == [(code["code"], code["name"]) for code in codes]
-
-
 def warnings(values: Tree) -> list[str]:
     return re.findall(r"^Warning: (.*)$", render_text(values)["NOTES.txt"], re.MULTILINE)
 

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
 from trainchart.cluster.kinds import Kind
@@ -21,8 +21,21 @@ def stamped(second: int, nanos: int, text: str) -> bytes:
 
 class Cluster:
     namespace, server, calls = "training", "https://cluster.example", 0
+    all: ClassVar[list[Cluster]] = []
+
+    @classmethod
+    def close_all(cls) -> None:
+        """What still reads from one after its test ends."""
+        for cluster in cls.all:
+            cluster.closed = True
+        cls.all.clear()
+        for thread in threading.enumerate():
+            if thread.name.startswith((NAME, "pods", "run")):
+                thread.join(2)
 
     def __init__(self, replicas: int = 1, retries: int = 0) -> None:
+        self.closed = False
+        self.all.append(self)
         self.lock = threading.RLock()
         self.job: Object | None = {
             "metadata": {
@@ -91,6 +104,8 @@ class Cluster:
 
     def _asked(self, what: str) -> None:
         self.calls += 1
+        if self.closed:
+            raise NotFoundError("the test is over")
         if self.away:
             raise UnreachableError("the API server cannot be reached: Connection refused")
         if what in self.forbidden:
@@ -147,7 +162,7 @@ class Cluster:
                 yield line if timestamps else line.partition(b" ")[2]
             if left == 0:
                 raise UnreachableError("the connection to the API server broke: ProtocolError")
-            if over or not follow:
+            if over or not follow or self.closed:
                 return
             time.sleep(0.005)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,12 +32,14 @@ STOPPED = {
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
     for module in (patience, pods):
         monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(stop, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(attempts, "POLL_SECONDS", 0.01)
+    yield
+    Cluster.close_all()
 
 
 @pytest.fixture

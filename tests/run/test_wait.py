@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -34,13 +34,16 @@ def failure(name: str, code: int, stage: str = "train") -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pods, "BETWEEN_SECONDS", 0.02)
     for module in (patience, pods):
         monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
         monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
     monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [])
+    yield
+    Cluster.close_all()
 
 
 class Said:
@@ -310,6 +313,27 @@ def test_without_the_right_to_read_logs_the_end_is_told_all_the_same() -> None:
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     assert waiting.end().code == 0
+
+
+def test_without_the_right_to_watch_lists_must_do() -> None:
+    cluster = Cluster()
+    cluster.forbidden = {"watch pods"}
+    cluster.phase("Running")
+    cluster.pod(0, 0, line(1, "event=start stage=train"))
+    waiting = Waiting(cluster)
+    waiting.has_said("train    begins")
+    cluster.end(0, 0, COMPLETED)
+    cluster.phase("Completed")
+    assert waiting.end().code == 0
+
+
+def test_a_defect_in_a_thread_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs.PodLog, "lines", lambda _: 1 / 0)
+    cluster = Cluster()
+    cluster.phase("Running")
+    cluster.pod()
+    with pytest.raises(ZeroDivisionError):
+        Waiting(cluster).end()
 
 
 def test_the_result_of_a_stopped_run_is_what_its_job_keeps() -> None:

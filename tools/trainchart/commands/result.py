@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -37,6 +36,8 @@ def add_result_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def run_result(options: argparse.Namespace) -> ExitCode:
+    import json
+
     from trainchart.run.patience import tell_on_stderr
     from trainchart.run.record import load
 

@@ -176,7 +176,7 @@ class Logs:
         self._api, self._pods, self._patience, self._show, self._say = api, pods, patience, show, say
         self._ranks, self._tail = frozenset(ranks), tail
         self._threads: dict[str, threading.Thread] = {}  # by the pods' UIDs
-        self.error: TrainchartError | None = None
+        self.error: Exception | None = None
 
     def start_new(self) -> None:
         """Read what nobody reads yet."""
@@ -208,7 +208,7 @@ class Logs:
         try:
             for line in PodLog(self._api, pod, self._pods, self._patience, self._say, self._tail).lines():
                 self._show(line)
-        except TrainchartError as error:
+        except Exception as error:  # raised again where somebody waits for it
             self.error = error
 
 

@@ -87,12 +87,10 @@ def described(result: Mapping[str, Any], place: str = "", *, whole: bool = False
 def failure_of(result: Mapping[str, Any]) -> list[str]:
     """Why it failed, in its own words; empty where it did not."""
     said = mapping(result, "failure")
-    words = [f"  {'failed in':<12} {text(said, 'stage')}" if text(said, "stage") else "", *_words(said)]
-    return [line for line in words if line] if said else []
-
-
-def _words(said: Mapping[str, Any]) -> list[str]:
-    return [f"  {'what':<12} {text(said, 'name')}: {text(said, 'reason')}", f"  {'what to do':<12} {text(said, 'fix')}"]
+    rows = [("failed in", text(said, "stage")), ("what", f"{text(said, 'name')}: {text(said, 'reason')}")]
+    if text(said, "name") != "stopped":  # the advice is for a run that was not meant to end
+        rows.append(("what to do", text(said, "fix")))
+    return [f"  {key:<12} {value}" for key, value in rows if value] if said else []
 
 
 def without_job(snapshot: Snapshot) -> str:

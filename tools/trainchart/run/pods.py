@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
-from trainchart.cluster.errors import ExpiredError, UnreachableError
+from trainchart.cluster.errors import UnreachableError
 from trainchart.errors import TrainchartError
 from trainchart.run.fields import Object
 from trainchart.run.patience import FIRST_PAUSE, LONGEST_PAUSE, Patience
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A watch is silent where nothing changes. Ended by the server before the client takes it for dead, it is known to be alive.
 WATCH_SECONDS = 50
+BETWEEN_SECONDS = 1.0
 
 
 class Pods:
@@ -32,7 +33,7 @@ class Pods:
         self._gone: set[str] = set()
         self.changed = threading.Event()
         self.listed = threading.Event()  # what was there at the beginning is known
-        self.error: TrainchartError | None = None
+        self.error: Exception | None = None
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="pods", daemon=True).start()
@@ -87,15 +88,17 @@ class Pods:
                 self._patience.rest(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
-            except TrainchartError as error:
+            except Exception as error:  # raised again where somebody waits for it
                 self.error = error
                 break
             self._patience.answered()
             pause = FIRST_PAUSE
             self.take(objects)
             # However a watch ends: whether the server is away shows when it is asked for the list.
-            with contextlib.suppress(ExpiredError, UnreachableError, ValueError):
+            with contextlib.suppress(TrainchartError, ValueError):
                 self._watch(version)
+                continue
+            self._patience.rest(BETWEEN_SECONDS)  # without the right to watch, lists must do
         self.listed.set()
         self.changed.set()
 

@@ -90,7 +90,8 @@ def stop(
             there = [pod for pod in now.pods if not pod.has_ended]
             if len(there) != told:
                 told = len(there)
-                say(f"{snapshot.name}: {told} pod{'s' if told != 1 else ''} still to end")
+                if told:
+                    say(f"{snapshot.name}: {told} pod{'s' if told > 1 else ''} still to end")
             if time.monotonic() > deadline:
                 raise StillEndingError(
                     f"{snapshot.name} has not ended after {seconds:.0f} s: it is {now.state.value} with {len(there)} pods; "
@@ -99,6 +100,9 @@ def stop(
             if now.phase in ("Pending", "Running", "Restarting", "") and time.monotonic() - asked > AGAIN_SECONDS:
                 _command(api, snapshot)
                 asked = time.monotonic()
+            if error := pods.error or logs.error:
+                say(f"what its pods say at their end may be lost: {error}")
+                pods.error = logs.error = None
             patience.rest(POLL_SECONDS)
         if show:
             logs.start_new()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
-from trainchart.errors import ExitCode
+from trainchart.errors import ExitCode, TrainchartError
 from trainchart.events import Event, Progress
 from trainchart.measures import headline, number
 from trainchart.report.units import duration, size
@@ -120,6 +120,8 @@ class _Wait:
                 return self._when_gone(watching, pods)
             if error:
                 raise error
+            if logs.error and not isinstance(logs.error, TrainchartError):
+                raise logs.error
             if logs.error and not logs_missed:
                 logs_missed = True
                 self._teller.line(f"the progress is not told: {logs.error}")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
-from trainchart.errors import TrainchartError
 from trainchart.run import state
 from trainchart.run.patience import Patience
 from trainchart.run.pods import Pods
@@ -44,7 +43,7 @@ class Watching:
         self._diagnose, self._say, self._nudges = diagnose, say or (lambda _: None), nudges
         self.snapshot = first
         self.causes: list[Cause] = []
-        self.error: TrainchartError | None = None
+        self.error: Exception | None = None
         self.is_gone = False  # the release was uninstalled while we looked
         self._stuck_since: float | None = None
         self._diagnosed = 0.0
@@ -74,7 +73,7 @@ class Watching:
                 self._patience.rest(0.2)  # changes come together
         except NotFoundError as error:
             self.is_gone, self.error = True, error
-        except TrainchartError as error:
+        except Exception as error:  # raised again where somebody waits for it
             self.error = error
 
     def _look_for_causes(self, snapshot: Snapshot, diagnose: Callable[[Api, Snapshot], list[Cause]]) -> None:
