@@ -53,7 +53,7 @@ def ensure(cases: Iterable[Case]) -> World:
     with step("scenario: namespace, shared volume, submitter", ADVICE):
         admin.apply(*_namespace(), *volume(CLAIM, kind.SHARED), *_account())
         admin.kubectl("apply", "-f", str(ROOT / "deploy" / "submitter.yaml"))
-        submitter = Kube(_kubeconfig_of(admin, ACCOUNT), NAMESPACE)
+        submitter = Kube(kubeconfig_of(admin, ACCOUNT), NAMESPACE)
     for case in cases:
         _require_image(case)
     wanted = {name: (make, case.image_name) for case in cases for name, make in case.sources.items()}
@@ -172,12 +172,12 @@ def _account() -> list[Object]:
     ]
 
 
-def _kubeconfig_of(admin: Kube, account: str) -> Path:
+def kubeconfig_of(admin: Kube, account: str) -> Path:
     """A kubeconfig with a token of the account and nothing of the administrator's."""
     config = json.loads(admin.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
     token = admin.kubectl("create", "token", account, "--duration", "24h").strip()
     cluster = config["clusters"][0]
-    context = {"cluster": cluster["name"], "user": account, "namespace": NAMESPACE}
+    context = {"cluster": cluster["name"], "user": account, "namespace": admin.namespace}
     own = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from trainchart import __version__
 from trainchart.commands.chart import add_chart_command
 from trainchart.commands.completion import add_completion_command
+from trainchart.commands.doctor import add_doctor_command
 from trainchart.commands.generate import add_generate_command
 from trainchart.commands.list import add_list_command
 from trainchart.commands.logs import add_logs_command
 from trainchart.commands.result import add_result_command
 from trainchart.commands.status import add_status_command
 from trainchart.commands.stop import add_stop_command
+from trainchart.commands.submit import add_submit_command
 from trainchart.commands.validate import add_validate_command
 from trainchart.commands.wait import add_wait_command
 from trainchart.errors import ExitCode, TrainchartError
@@ -53,6 +55,8 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_validate_command(commands)
     add_preset_command(commands)
+    add_doctor_command(commands)
+    add_submit_command(commands)
     add_report_command(commands)
     add_chart_command(commands)
     add_completion_command(commands)

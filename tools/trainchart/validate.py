@@ -87,6 +87,18 @@ def validate(
     return Report(findings, summary)
 
 
+def values_of(paths: Sequence[str]) -> Tree:
+    """The values of files that `validate` finds valid, as Helm reads them and lays them over each other.
+
+    Raises:
+        FileError, RenderError: they are not.
+    """
+    values: Tree = {}
+    for path in paths:
+        values = overlay(values, _helm_s_values(read_text(path)))
+    return values
+
+
 def _read(path: str, file: str) -> tuple[Tree | None, Node, list[Problem]]:
     """A file's values (None when it has none that can be used), their places, and the file's own problems."""
     try:

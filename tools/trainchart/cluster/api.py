@@ -22,6 +22,7 @@ from trainchart.cluster.errors import (
     KubeconfigError,
     NotFoundError,
     RefusedError,
+    UnauthorizedError,
     UnreachableError,
 )
 from trainchart.cluster.kinds import Kind
@@ -306,12 +307,34 @@ def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> 
         if not kubeconfig and not context and not _any_exists(files):
             return _of_the_pod(configuration, namespace)
         contexts, current = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
-        config.load_kube_config(files, context or None, configuration, persist_config=False)  # type: ignore[no-untyped-call]
+        with _complaints() as complaints:
+            config.load_kube_config(files, context or None, configuration, persist_config=False)  # type: ignore[no-untyped-call]
+        if complaints:
+            raise ValueError(f"its way to log in fails: {complaints[0]}")
     except (config.ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise KubeconfigError(_no_kubeconfig(kubeconfig, files, context, error)) from None
     chosen = next((entry for entry in contexts if entry["name"] == context), current)
     own = (chosen.get("context") or {}).get("namespace") or "default"
     return Api(client.ApiClient(configuration), namespace or own, configuration.host)
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What the client only logs: an exec plugin that is not installed or fails, a token that cannot be renewed."""
+    import logging
+
+    said: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(" ".join(record.getMessage().split()))
+
+    handler = Kept(logging.ERROR)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield said
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def _of_the_pod(configuration: Configuration, namespace: str) -> Api:
@@ -364,8 +387,8 @@ def _error(status: int, data: bytes, what: str) -> TrainchartError:
         message = str(json.loads(data)["message"])
     except (ValueError, KeyError, TypeError):
         message = " ".join(data.decode("utf-8", "replace").split())[:300] or f"HTTP {status}"
-    if status == 401:
-        return ForbiddenError(
+    if status == 401 or (status == 403 and '"system:anonymous"' in message):
+        return UnauthorizedError(
             f"{what}: the API server does not know this account; log in anew, or name another --context"
         )
     if status == 403 and "denied the request" not in message:

@@ -23,6 +23,10 @@ class ForbiddenError(TrainchartError):
     exit_code = ExitCode.FORBIDDEN
 
 
+class UnauthorizedError(ForbiddenError):
+    """The API server does not know the account at all: no other call would fare better."""
+
+
 class NotFoundError(TrainchartError):
     """The object, or its kind, is not there."""
 

@@ -36,11 +36,11 @@ def run_validate(options: argparse.Namespace) -> ExitCode:
     if options.files.count("-") > 1:
         raise UsageError("validate: the standard input (-) can be read once")
     report = validate(options.files, name=options.name, namespace=options.namespace)
-    show(_json(report) if options.output == "json" else _text(report))
+    show(_json(report) if options.output == "json" else as_text(report))
     return ExitCode.OK if report.valid else ExitCode.REFUSED
 
 
-def _text(report: Report) -> str:
+def as_text(report: Report) -> str:
     """A line per finding, as compilers print them, and a last line with the counts."""
     lines = [_line(finding) for finding in report.findings]
     counts = [

@@ -1,0 +1,464 @@
+"""`trainchart doctor` and `submit` against a real cluster, by an account with the rights of deploy/submitter.yaml, once without and
+once with those of deploy/cluster-reader.yaml.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e import scenario
+from e2e.cases import Case, yolov5
+from e2e.cases import custom as custom_case
+from e2e.cluster.steps import BIN
+from e2e.kube import Kube, Object, poll
+from e2e.scenario import CA_BUNDLE, ROOT, SECRET, World
+
+PLACE = "trainchart-doctor"
+CLOSED, PARENT, CHILD, SMALL = (f"{PLACE}-{name}" for name in ("closed", "parent", "child", "small"))
+CANARY = "canary-6b1f2c"  # stands in every Secret; nothing that is printed may show it
+VALUES = [
+    word
+    for file in ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
+    for word in ("-f", str(ROOT / file))
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def both(self) -> str:
+        return self.out + self.err
+
+    def check(self, topic: str) -> dict[str, str]:
+        """What the JSON says of a topic."""
+        found = [check for check in json.loads(self.out)["checks"] if check["topic"] == topic]
+        assert len(found) == 1, f"{topic} is not checked once: {self.both}"
+        return dict(found[0])
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace with accounts: `kube` may submit, `reader` may look at the cluster too, `nobody` may do nothing."""
+
+    admin: Kube
+    kube: Kube
+    reader: Kube
+    nobody: Kube
+
+    def trainchart(self, *arguments: str, values: Object | None = None, kube: Kube | None = None) -> Answer:
+        kube = kube or self.reader
+        done = subprocess.run(
+            [sys.executable, "-m", "trainchart.cli", *arguments],
+            input=json.dumps(values or {}),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            env={
+                **kube.environment(),
+                "PYTHONPATH": str(ROOT / "tools"),
+                "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            },
+        )
+        answer = Answer(done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in answer.both, answer.both
+        assert CANARY not in answer.both
+        return answer
+
+    def doctor(self, values: Object | None = None, *more: str, kube: Kube | None = None) -> Answer:
+        arguments = ("doctor", *VALUES, "-f", "-", "--name", "run-1", "--output", "json", *more)
+        return self.trainchart(*arguments, values=values, kube=kube)
+
+    def submit(self, name: str, values: Object, *more: str, kube: Kube | None = None) -> Answer:
+        return self.trainchart("submit", name, *VALUES, "-f", "-", *more, values=values, kube=kube)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Place]:
+    admin = Kube(scenario.KUBECONFIG, PLACE)
+    remove(admin)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    admin.kubectl("create", "-f", "-", text=json.dumps(manifest("v1", "Namespace", PLACE, metadata={"labels": labels})))
+    try:
+        for file in ("submitter", "cluster-reader"):
+            admin.kubectl("apply", "-f", str(ROOT / "deploy" / f"{file}.yaml"))
+        kubes = {}
+        for account in ("doctor-submits", "doctor-reads", "doctor-nobody"):
+            admin.kubectl("create", "serviceaccount", account)
+            kubes[account] = Kube(scenario.kubeconfig_of(admin, account), PLACE)
+        for account in ("doctor-submits", "doctor-reads"):
+            admin.kubectl(
+                *f"create rolebinding {account} --role trainchart-submitter --serviceaccount {PLACE}:{account}".split()
+            )
+        admin.kubectl(
+            *f"create clusterrolebinding {PLACE} --clusterrole trainchart-reader --serviceaccount {PLACE}:doctor-reads".split()
+        )
+        admin.apply(*secrets(CANARY, "ca"), *queues())
+        admin.kubectl("create", "-f", "-", text=json.dumps(close(CLOSED)))
+        # The API server takes a moment to know of a new binding.
+        for account, right in (("doctor-submits", "create pods"), ("doctor-reads", "list nodes")):
+            question = ("kubectl", "auth", "can-i", *right.split())
+            poll(lambda kube=kubes[account], ask=question: kube.call(*ask)[0] == 0, 30, f"{account} may {right}")
+        poll(lambda: state_of(admin, CLOSED) == "Closed", 30, "the queue is closed")
+        poll(lambda: all(state_of(admin, queue) == "Open" for queue in (CHILD, SMALL)), 30, "the queues are open")
+        yield Place(admin, kubes["doctor-submits"], kubes["doctor-reads"], kubes["doctor-nobody"])
+    finally:
+        remove(admin)
+
+
+def remove(admin: Kube) -> None:
+    admin.call("kubectl", "delete", "namespace", PLACE, "--ignore-not-found", timeout=180)
+    admin.call("kubectl", "delete", "clusterrolebinding", PLACE, "--ignore-not-found")
+    for queue in (CLOSED, CHILD, SMALL, PARENT):
+        admin.call("kubectl", "delete", "queue", queue, "--ignore-not-found")
+
+
+def manifest(version: str, kind: str, name: str, *, metadata: Object | None = None, **rest: Any) -> Object:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, **(metadata or {})}, **rest}
+
+
+def secrets(token: str, ca: str) -> list[Object]:
+    data = {"GIT_USER": "team", "GIT_TOKEN": token}
+    return [
+        manifest("v1", "Secret", SECRET, stringData=data),
+        manifest("v1", "Secret", "without-token", stringData={"GIT_USER": CANARY}),
+        manifest("v1", "ConfigMap", CA_BUNDLE, data={"ca.crt": ca}),
+    ]
+
+
+def queues() -> list[Object]:
+    def queue(name: str, **spec: Any) -> Object:
+        return manifest("scheduling.volcano.sh/v1beta1", "Queue", name, spec={"weight": 1, **spec})
+
+    small = {"capability": {"cpu": "100m", "memory": "256Mi"}}
+    return [queue(CLOSED), queue(PARENT), queue(CHILD, parent=PARENT), queue(SMALL, **small)]
+
+
+def close(queue: str) -> Object:
+    target = {"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", "name": queue, "uid": queue}
+    return {
+        "apiVersion": "bus.volcano.sh/v1alpha1",
+        "kind": "Command",
+        "metadata": {"generateName": "close-"},
+        "action": "CloseQueue",
+        "target": target,
+    }
+
+
+def state_of(admin: Kube, queue: str) -> str:
+    return str((admin.get("queue", queue) or {}).get("status", {}).get("state", ""))
+
+
+def test_a_run_that_can_be_submitted_has_no_problem(place: Place) -> None:
+    answer = place.doctor()
+    assert answer.code == 0, answer.both
+    report = json.loads(answer.out)
+    assert report["ok"]
+    assert {check["verdict"] for check in report["checks"]} == {"ok"}
+    assert answer.check("Volcano")["text"].startswith("version 1.")
+    assert "restricted" in answer.check(f"namespace {PLACE}")["text"]
+
+
+def test_without_the_right_to_look_at_the_cluster_it_says_what_it_did_not_look_at(place: Place) -> None:
+    answer = place.doctor(kube=place.kube)
+    assert answer.code == 0, answer.both
+    report = json.loads(answer.out)
+    assert {check["verdict"] for check in report["checks"]} == {"ok", "not checked"}
+    assert answer.check("nodes")["text"] == "no right to list nodes"
+    assert answer.check("queue default")["text"] == "no right to list queues.scheduling.volcano.sh"
+    assert answer.check(f"rights in {PLACE}")["verdict"] == "ok"
+    assert answer.check("Job run-1")["verdict"] == "ok"
+
+
+def test_an_account_without_rights_is_told_what_it_lacks(place: Place) -> None:
+    answer = place.doctor(kube=place.nobody)
+    assert answer.code == 8
+    check = answer.check(f"rights in {PLACE}")
+    assert check["verdict"] == "problem"
+    assert "create/patch/delete jobs (every command)" in check["text"]
+    assert "deploy/submitter.yaml" in check["fix"]
+
+
+def test_the_quick_checks_take_less_than_two_seconds(place: Place) -> None:
+    begin = time.monotonic()
+    answer = place.doctor({}, "--quick", kube=place.kube)
+    assert answer.code == 0, answer.both
+    assert time.monotonic() - begin < 2
+    assert json.loads(answer.out)["calls"] <= 16
+
+
+def test_the_cluster_alone_needs_no_values(place: Place) -> None:
+    answer = place.trainchart("doctor", "--output", "json")
+    assert answer.code == 0, answer.both
+    assert [check["topic"] for check in json.loads(answer.out)["checks"]] == [
+        "API server",
+        "Volcano",
+        "Volcano's webhook",
+        f"namespace {PLACE}",
+        f"rights in {PLACE}",
+    ]
+
+
+QUEUES = {
+    "no-such-queue": "does not exist",
+    CLOSED: "is closed and takes no runs",
+    PARENT: f"has queues below it ({CHILD}) and takes no runs itself",
+}
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_queue_that_takes_no_run_is_told_with_those_that_do(place: Place, queue: str) -> None:
+    answer = place.doctor({"queue": queue})
+    assert answer.code == 8
+    check = answer.check(f"queue {queue}")
+    assert check["text"] == QUEUES[queue]
+    assert "default" in check["fix"]
+    assert not any(other["topic"].startswith("Job ") for other in json.loads(answer.out)["checks"]), "said twice"
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_without_the_right_to_see_queues_the_dry_run_tells_it(place: Place, queue: str) -> None:
+    answer = place.doctor({"queue": queue}, kube=place.kube)
+    assert answer.code == 8
+    check = answer.check("Job run-1")
+    assert check["cause"] == {CLOSED: "queue-closed", PARENT: "queue-not-leaf"}.get(queue, "queue-missing")
+    assert queue in check["text"]
+
+
+def test_a_queue_that_is_too_small_for_the_gang_is_told_in_numbers(place: Place) -> None:
+    answer = place.doctor({"queue": SMALL, "replicas": 3})
+    assert answer.code == 8
+    text = answer.check(f"queue {SMALL}")["text"]
+    assert text == f"the gang asks {SMALL} for cpu 0.15 of 0.1 at most, memory 384Mi of 256Mi at most"
+
+
+def test_a_full_queue_is_a_warning_for_the_run_would_wait(place: Place) -> None:
+    pod = {"restartPolicy": "Never", "containers": [container("80m", "128Mi")], "securityContext": RESTRICTED_POD}
+    task = {"name": "fill", "replicas": 1, "template": {"spec": pod}}
+    spec = {"schedulerName": "volcano", "queue": SMALL, "minAvailable": 1, "maxRetry": 1, "tasks": [task]}
+    place.admin.apply(manifest("batch.volcano.sh/v1alpha1", "Job", "filler", spec=spec))
+    try:
+
+        def is_full() -> bool:
+            queue = place.admin.get("queue", SMALL) or {}
+            return str(queue.get("status", {}).get("allocated", {}).get("cpu")) == "80m"
+
+        poll(is_full, 60, "the queue is full")
+        answer = place.doctor({"queue": SMALL})
+        assert answer.code == 0, answer.both
+        check = answer.check(f"queue {SMALL}")
+        assert check["verdict"] == "warning"
+        assert check["text"] == f"the gang asks {SMALL} for cpu 0.05 of 0.02 free now"
+    finally:
+        place.admin.kubectl("delete", "vcjob", "filler", "--wait=false")
+
+
+RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def container(cpu: str, memory: str) -> Object:
+    return {
+        "name": "fill",
+        "image": "registry.k8s.io/pause:3.10.1",
+        "resources": {"requests": {"cpu": cpu, "memory": memory}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+
+
+WRONG: dict[str, tuple[Object, str, str]] = {
+    "missing secret": ({"git": {"secretName": "no-such"}}, "secret no-such", "does not exist"),
+    "missing key": (
+        {"git": {"secretName": "without-token"}},
+        "secret without-token",
+        "has no key GIT_TOKEN; it has GIT_USER",
+    ),
+    "missing CA bundle": ({"git": {"caBundle": {"configMapName": "no-ca"}}}, "ConfigMap no-ca", "does not exist"),
+    "missing key of the CA bundle": (
+        {"git": {"caBundle": {"key": "tls.crt"}}},
+        f"ConfigMap {CA_BUNDLE}",
+        "has no key tls.crt; it has ca.crt",
+    ),
+    "missing pull secret": ({"imagePullSecrets": ["no-pull"]}, "image pull secret no-pull", "does not exist"),
+    "wrong type of pull secret": (
+        {"imagePullSecrets": [SECRET]},
+        f"image pull secret {SECRET}",
+        "is of type Opaque, of which no registry's password is read",
+    ),
+    "missing claim": (
+        {"workspace": {"type": "existingClaim", "claimName": "no-claim"}},
+        "claim no-claim",
+        "does not exist",
+    ),
+    "missing StorageClass": (
+        {"workspace": {"type": "newClaim", "storageClassName": "fast"}},
+        "StorageClass fast",
+        "does not exist; there are standard",
+    ),
+    "no accelerator": (
+        {"accelerator": {"profile": "nvidia", "count": 1}},
+        "accelerator",
+        "no node offers nvidia.com/gpu; they offer no devices at all",
+    ),
+    "missing DeviceClass": (
+        {"accelerator": {"profile": "nvidia-dra", "count": 1}},
+        "DeviceClass gpu.nvidia.com",
+        "does not exist",
+    ),
+    "request above every node": (
+        {"resources": {"requests": {"cpu": "900"}, "limits": {"cpu": "900"}}},
+        "nodes",
+        "a pod asks for cpu 900, and the largest node has 2",
+    ),
+    "no node with the label": ({"nodeSelector": {"disk": "fast"}}, "nodes", "none has the label disk=fast"),
+    "missing priority": ({"priorityClassName": "urgent"}, "PriorityClass urgent", "does not exist"),
+    "missing account": ({"serviceAccount": {"name": "somebody"}}, "ServiceAccount somebody", "does not exist"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_what_is_missing_is_told_by_its_name(place: Place, mistake: str) -> None:
+    values, topic, text = WRONG[mistake]
+    answer = place.doctor(values)
+    assert answer.code == 8
+    check = answer.check(topic)
+    assert check["verdict"] == "problem"
+    assert check["text"].startswith(text)
+    assert check["fix"]
+    problems = [other["topic"] for other in json.loads(answer.out)["checks"] if other["verdict"] == "problem"]
+    assert problems == [topic], "one mistake, one line"
+
+
+def test_a_quota_that_is_too_small_is_told_in_numbers(place: Place) -> None:
+    place.admin.kubectl(*["create", "quota", "tight", "--hard=requests.cpu=60m,limits.memory=4Gi"])
+    try:
+        poll(lambda: (place.admin.get("quota", "tight") or {}).get("status", {}).get("used"), 20, "the quota counts")
+        assert place.doctor().code == 0
+        answer = place.doctor({"replicas": 2})
+        assert answer.code == 8
+        assert answer.check("ResourceQuota tight")["text"] == "the run needs requests.cpu 0.1 of 0.06 allowed"
+    finally:
+        place.admin.kubectl("delete", "quota", "tight")
+
+
+def test_limits_of_the_namespace_are_told_before_volcano_fails_to_make_pods(place: Place) -> None:
+    limits = [{"type": "Container", "max": {"memory": "256Mi"}}]
+    place.admin.apply(manifest("v1", "LimitRange", "range", spec={"limits": limits}))
+    try:
+        answer = place.doctor()
+        assert answer.code == 8
+        text = answer.check("LimitRange")["text"]
+        assert text == "a container has a limit of memory 512Mi where 256Mi is the most"
+    finally:
+        place.admin.kubectl("delete", "limitrange", "range")
+
+
+def test_values_that_are_refused_are_told_as_validate_tells_them(place: Place) -> None:
+    answer = place.doctor({"replica": 2})
+    assert answer.code == 2
+    assert "<stdin>" in answer.err
+    assert "did you mean 'replicas'?" in answer.err
+
+
+def test_an_api_server_that_is_away_has_a_code_of_its_own(place: Place, tmp_path: Path) -> None:
+    config = json.loads(place.kube.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
+    away = tmp_path / "kubeconfig"
+    away.write_text(json.dumps(config))
+    answer = place.doctor(kube=Kube(away, PLACE))
+    assert answer.code == 5
+    assert "cannot be reached" in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+# -- submit
+
+
+@pytest.mark.parametrize("helm", ["helm", "helm3"])
+def test_an_installation_that_the_webhook_refuses_is_told_in_words_and_leaves_nothing(place: Place, helm: str) -> None:
+    answer = place.submit("refused", {"queue": CLOSED}, "--no-doctor", "--helm", helm)
+    assert answer.code == 2
+    assert f"refused is not installed: the queue {CLOSED} is Closed and takes no runs" in answer.err
+    assert "what Helm had made already is removed" in answer.err
+    assert place.admin.objects("secret", "owner=helm") == []
+    assert place.admin.objects("serviceaccount", "app.kubernetes.io/instance=refused") == []
+
+
+def test_submit_asks_doctor_first_and_installs_nothing_where_there_is_a_problem(place: Place) -> None:
+    answer = place.submit("asked", {"queue": CLOSED})
+    assert answer.code == 8
+    assert "is closed and takes no runs" in answer.err
+    assert "--no-doctor" in answer.err
+    assert place.admin.objects("secret", "owner=helm") == []
+
+
+def test_a_dry_run_changes_nothing(place: Place) -> None:
+    answer = place.submit("dry", {}, "--dry-run")
+    assert answer.code == 0, answer.both
+    assert "nothing was changed" in answer.out
+    assert place.admin.objects("secret", "owner=helm") == []
+
+
+def test_a_name_that_is_taken_is_told_and_the_release_stays(place: Place) -> None:
+    first = place.submit("taken", {"queue": CHILD, "image": "registry.k8s.io/pause:3.10.1"}, "--no-wait")
+    try:
+        assert first.code == 0, first.both
+        assert "helm test taken" in first.out
+        again = place.trainchart("doctor", *VALUES, "--name", "taken", "--output", "json")
+        assert again.code == 8
+        assert again.check("name taken")["text"] == "a release of this name is deployed"
+        for doctor in ("--doctor", "--no-doctor"):
+            answer = place.submit("taken", {}, doctor)
+            assert answer.code == (8 if doctor == "--doctor" else 2)
+            assert "a release of this name" in answer.err
+        assert len(place.admin.objects("secret", "owner=helm,name=taken")) == 1
+    finally:
+        place.admin.helm("uninstall", "taken")
+
+
+def test_an_account_without_rights_cannot_submit_and_is_told_which(place: Place) -> None:
+    answer = place.trainchart("submit", "nobody", *VALUES, "--no-doctor", kube=place.nobody)
+    assert answer.code == 6
+    assert "this account has no right to" in answer.err
+    assert f"in namespace {PLACE}" in answer.err
+
+
+@pytest.fixture(scope="module")
+def submits(place: Place) -> Place:
+    """The place with the program of the case `custom` on the git server, to be run in the image of the quick set."""
+    case = Case(yolov5.CASE.image, custom_case.CASE.sources, custom_case.CASE.results)
+    world: World = scenario.ensure([case])
+    place.admin.apply(*secrets(world.token, world.server.ca_file.read_text())[::2])
+    return place
+
+
+def test_submit_follows_a_run_to_its_end_with_the_rights_of_the_role_alone(submits: Place) -> None:
+    answer = submits.submit("whole", {"image": yolov5.CASE.image_name}, kube=submits.kube)
+    try:
+        assert answer.code == 0, answer.both
+        assert "whole completed" in answer.both
+    finally:
+        submits.admin.helm("uninstall", "whole")
+
+
+def test_submit_ends_with_the_code_of_a_run_that_fails(submits: Place) -> None:
+    values = {"image": yolov5.CASE.image_name, "model": {"revision": "no-such-branch"}}
+    answer = submits.submit("fails", values)
+    try:
+        assert answer.code == 30, answer.both
+        assert "no-such-branch" in answer.both
+    finally:
+        submits.admin.helm("uninstall", "fails")

@@ -1,0 +1,402 @@
+"""The API client against a small server of the test's own: what goes wrong on the way is one sentence with the right code."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+
+from trainchart.cluster import api as module
+from trainchart.cluster import kinds
+from trainchart.cluster.api import Api, connect
+from trainchart.cluster.errors import (
+    ExpiredError,
+    ForbiddenError,
+    KubeconfigError,
+    NotFoundError,
+    RefusedError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from trainchart.errors import ExitCode, TrainchartError
+
+Reply = Callable[[BaseHTTPRequestHandler, dict[str, list[str]]], None]
+
+
+@dataclass
+class Server:
+    """Answers by method and path; keeps what it was asked."""
+
+    url: str = ""
+    replies: dict[tuple[str, str], Reply] = field(default_factory=dict)
+    asked: list[tuple[str, str, dict[str, list[str]], dict[str, str], Any]] = field(default_factory=list)
+
+    def on(self, path: str, reply: Reply, method: str = "GET") -> None:
+        self.replies[method, path] = reply
+
+
+def says(body: Any, status: int = 200) -> Reply:
+    def reply(handler: BaseHTTPRequestHandler, _: dict[str, list[str]]) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return reply
+
+
+def streams(*chunks: bytes, breaks: bool = False) -> Reply:
+    """In chunked encoding, as logs and watches come; without its end where the connection breaks."""
+
+    def reply(handler: BaseHTTPRequestHandler, _: dict[str, list[str]]) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for chunk in chunks:
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        if not breaks:
+            handler.wfile.write(b"0\r\n\r\n")
+        handler.close_connection = True
+
+    return reply
+
+
+def status(code: int, message: str) -> Reply:
+    return says({"kind": "Status", "code": code, "message": message}, code)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            url = urlsplit(self.path)
+            query = parse_qs(url.query)
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            state.asked.append((self.command, url.path, query, dict(self.headers), body))
+            reply = state.replies.get((self.command, url.path), says(b"404 page not found", 404))
+            reply(self, query)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    class Http(ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """A client that went away is what some of the tests are about."""
+
+    http = Http(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{http.server_port}"
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    try:
+        yield state
+    finally:
+        http.shutdown()
+        http.server_close()
+
+
+def kubeconfig(folder: Path, url: str, **more: Any) -> str:
+    path = folder / "kubeconfig"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "a-token"}}],
+        "contexts": [
+            {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "training"}},
+            {"name": "other", "context": {"cluster": "c", "user": "u"}},
+        ],
+        "current-context": "c",
+        **more,
+    }
+    path.write_text(yaml.safe_dump(config))
+    return str(path)
+
+
+@pytest.fixture
+def api(server: Server, tmp_path: Path) -> Api:
+    return connect(kubeconfig=kubeconfig(tmp_path, server.url))
+
+
+PODS = "/api/v1/namespaces/training/pods"
+JOBS = "/apis/batch.volcano.sh/v1alpha1/namespaces/training/jobs"
+
+
+# -- objects
+
+
+def test_an_object_is_got_with_the_account_s_token(server: Server, api: Api) -> None:
+    server.on(f"{JOBS}/run-42", says({"metadata": {"name": "run-42"}}))
+    assert api.get(kinds.JOBS, "run-42") == {"metadata": {"name": "run-42"}}
+    assert api.get(kinds.JOBS, "run-43") is None
+    assert api.calls == 2
+    assert server.asked[0][3]["authorization"] == "Bearer a-token"
+
+
+def test_kinds_of_the_cluster_have_no_namespace_and_another_may_be_named(server: Server, api: Api) -> None:
+    api.get(kinds.QUEUES, "default")
+    api.get(kinds.PODS, "a", namespace="elsewhere")
+    assert [asked[1] for asked in server.asked] == [
+        "/apis/scheduling.volcano.sh/v1beta1/queues/default",
+        "/api/v1/namespaces/elsewhere/pods/a",
+    ]
+
+
+def test_a_long_list_comes_in_pages(server: Server, api: Api) -> None:
+    def page(handler: BaseHTTPRequestHandler, query: dict[str, list[str]]) -> None:
+        if "continue" in query:
+            assert query["continue"] == ["next"]
+            says({"items": [{"n": 2}], "metadata": {"resourceVersion": "7"}})(handler, query)
+        else:
+            says({"items": [{"n": 1}], "metadata": {"resourceVersion": "7", "continue": "next"}})(handler, query)
+
+    server.on("/api/v1/pods", page)
+    assert api.objects(kinds.PODS, selector="a=b", fields="status.phase!=Failed", everywhere=True) == (
+        [{"n": 1}, {"n": 2}],
+        "7",
+    )
+    assert server.asked[1][2]["labelSelector"] == ["a=b"]
+    assert server.asked[1][2]["fieldSelector"] == ["status.phase!=Failed"]
+    assert server.asked[1][2]["limit"] == ["500"]
+
+
+def test_a_kind_that_is_not_there_has_no_objects(api: Api) -> None:
+    assert api.objects(kinds.QUEUES) == ([], "")
+
+
+def test_a_table_has_the_cells_by_name_and_the_metadata(server: Server, api: Api) -> None:
+    rows = [{"cells": ["run-42", "Running"], "object": {"metadata": {"name": "run-42", "labels": {"a": "b"}}}}]
+    table = {"columnDefinitions": [{"name": "Name"}, {"name": "Status"}], "rows": rows, "metadata": {}}
+    server.on(JOBS, says(table))
+    assert api.table(kinds.JOBS) == [
+        {"cells": {"Name": "run-42", "Status": "Running"}, "metadata": {"name": "run-42", "labels": {"a": "b"}}}
+    ]
+    assert "as=Table" in server.asked[0][3]["Accept"]
+
+
+def test_a_dry_run_says_so(server: Server, api: Api) -> None:
+    server.on(PODS, says({"metadata": {}}, 201), "POST")
+    api.create(kinds.PODS, {"metadata": {"name": "a"}}, dry_run=True)
+    api.create(kinds.PODS, {"metadata": {"name": "a"}})
+    assert server.asked[0][2] == {"dryRun": ["All"]}
+    assert server.asked[1][2] == {}
+    assert server.asked[0][4] == {"metadata": {"name": "a"}}
+
+
+def test_a_change_is_a_merge_patch_and_a_deletion_of_nothing_is_none(server: Server, api: Api) -> None:
+    server.on(f"{JOBS}/run-42", says({}), "PATCH")
+    api.patch(kinds.JOBS, "run-42", {"metadata": {"annotations": {"a": "b"}}})
+    assert server.asked[0][3]["Content-Type"] == "application/merge-patch+json"
+    api.delete(kinds.JOBS, "run-43")
+
+
+def test_whether_an_account_may_is_the_server_s_judgement(server: Server, api: Api) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    server.on(path, says({"status": {"allowed": True}}, 201), "POST")
+    assert api.may("get", kinds.PODS, subresource="log")
+    assert server.asked[0][4]["spec"]["resourceAttributes"] == {
+        "verb": "get",
+        "group": "",
+        "resource": "pods",
+        "subresource": "log",
+        "name": "",
+        "namespace": "training",
+    }
+
+
+# -- errors
+
+ANSWERS: list[tuple[int, str, type[TrainchartError], int]] = [
+    (401, "Unauthorized", UnauthorizedError, 6),
+    (403, 'jobs is forbidden: User "a" cannot create resource "jobs"', ForbiddenError, 6),
+    (403, 'admission webhook "a" denied the request: no', RefusedError, 2),
+    (404, "the server could not find the requested resource", NotFoundError, 4),
+    (409, 'jobs "a" already exists', RefusedError, 2),
+    (410, "too old resource version", ExpiredError, 1),
+    (422, "spec: Invalid value", RefusedError, 2),
+    (429, "too many requests", UnreachableError, 5),
+    (500, "etcdserver: leader changed", UnreachableError, 5),
+    (503, "apiserver is shutting down", UnreachableError, 5),
+]
+
+
+@pytest.mark.parametrize(("code", "message", "error", "exit_code"), ANSWERS)
+def test_each_status_is_an_error_with_its_exit_code(
+    server: Server, api: Api, code: int, message: str, error: type[TrainchartError], exit_code: int
+) -> None:
+    server.on(JOBS, status(code, message), "POST")
+    with pytest.raises(error) as raised:
+        api.create(kinds.JOBS, {})
+    assert type(raised.value) is error
+    assert raised.value.exit_code == exit_code
+    assert code == 401 or message in str(raised.value)
+
+
+def test_an_error_that_is_no_json_is_told_in_one_line(server: Server, api: Api) -> None:
+    server.on(JOBS, says(b"<html>\n<h1>502 Bad Gateway</h1>\n" + b"x" * 9000, 502), "POST")
+    with pytest.raises(UnreachableError, match="502 Bad Gateway") as raised:
+        api.create(kinds.JOBS, {})
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+def test_a_server_that_is_not_there_is_told_with_its_address(tmp_path: Path) -> None:
+    away = connect(kubeconfig=kubeconfig(tmp_path, "http://127.0.0.1:9"))
+    with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9 cannot be reached: Connection refused"):
+        away.raw("/version")
+
+
+def test_a_name_that_does_not_resolve_is_told(tmp_path: Path) -> None:
+    away = connect(kubeconfig=kubeconfig(tmp_path, "http://no-such-cluster.invalid:6443"))
+    with pytest.raises(UnreachableError, match="no-such-cluster"):
+        away.raw("/version")
+
+
+def test_a_server_that_is_silent_is_given_up(server: Server, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "READ_SECONDS", 0.2)
+    over = threading.Event()
+    server.on("/version", lambda *_: over.wait(5) and None)
+    try:
+        with pytest.raises(UnreachableError, match="does not answer"):
+            api.raw("/version")
+    finally:
+        over.set()
+
+
+def test_a_server_that_speaks_no_tls_is_told_as_a_sentence(server: Server, tmp_path: Path) -> None:
+    tls = connect(kubeconfig=kubeconfig(tmp_path, server.url.replace("http:", "https:")))
+    with pytest.raises(UnreachableError) as raised:
+        tls.raw("/version")
+    assert "\n" not in str(raised.value)
+    assert ssl.SSLError.__name__ not in str(raised.value)
+
+
+# -- streams
+
+
+def test_a_log_comes_by_lines_however_it_is_cut(server: Server, api: Api) -> None:
+    server.on(f"{PODS}/a/log", streams(b"one\ntw", b"o\n\nthr", b"ee"))
+    assert list(api.log("a", follow=True, since="2026-11-24T00:00:00Z", timestamps=True, tail=5)) == [
+        b"one",
+        b"two",
+        b"",
+        b"three",
+    ]
+    assert server.asked[0][2] == {
+        "follow": ["true"],
+        "sinceTime": ["2026-11-24T00:00:00Z"],
+        "timestamps": ["true"],
+        "tailLines": ["5"],
+    }
+
+
+def test_a_log_that_breaks_off_gives_its_whole_lines_and_then_the_error(server: Server, api: Api) -> None:
+    server.on(f"{PODS}/a/log", streams(b"one\ntwo\nthr", breaks=True))
+    seen = []
+    with pytest.raises(UnreachableError, match="broke"):  # noqa: PT012
+        for line in api.log("a", follow=True):
+            seen.append(line)  # noqa: PERF402
+    assert seen == [b"one", b"two"]
+
+
+def test_a_log_of_a_container_that_has_not_started_is_refused(server: Server, api: Api) -> None:
+    server.on(f"{PODS}/a/log", status(400, 'container "train" in pod "a" is waiting to start: ContainerCreating'))
+    with pytest.raises(RefusedError, match="waiting to start"):
+        list(api.log("a"))
+
+
+def change(kind: str, **fields: Any) -> bytes:
+    return json.dumps({"type": kind, "object": fields}).encode() + b"\n"
+
+
+def test_a_watch_gives_changes_until_the_server_ends_it(server: Server, api: Api) -> None:
+    server.on(JOBS, streams(change("ADDED", n=1), change("MODIFIED", n=2)))
+    assert [(one["type"], one["object"]["n"]) for one in api.watch(kinds.JOBS, since="7", selector="a=b")] == [
+        ("ADDED", 1),
+        ("MODIFIED", 2),
+    ]
+    assert server.asked[0][2]["resourceVersion"] == ["7"]
+
+
+def test_a_watch_that_is_too_old_says_so(server: Server, api: Api) -> None:
+    server.on(JOBS, streams(change("ERROR", code=410, message="too old")))
+    with pytest.raises(ExpiredError):
+        list(api.watch(kinds.JOBS, since="1"))
+
+
+def test_a_stream_that_is_left_early_harms_no_later_call(server: Server, api: Api) -> None:
+    server.on(f"{PODS}/a/log", streams(*[b"line\n"] * 1000))
+    server.on("/version", says({"major": "1"}))
+    lines = api.log("a", follow=True)
+    assert next(lines) == b"line"
+    lines.close()  # type: ignore[attr-defined]
+    assert api.raw("/version") == {"major": "1"}
+
+
+# -- kubeconfig
+
+
+def test_namespace_and_context_are_taken_as_kubectl_takes_them(tmp_path: Path) -> None:
+    file = kubeconfig(tmp_path, "http://127.0.0.1:9")
+    assert connect(kubeconfig=file).namespace == "training"
+    assert connect(kubeconfig=file, context="other").namespace == "default"
+    assert connect(kubeconfig=file, context="other", namespace="mine").namespace == "mine"
+
+
+def test_a_kubeconfig_that_is_not_there_is_told_with_how_to_name_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KubeconfigError, match=r"--kubeconfig: .*/none does not exist; name one by") as raised:
+        connect(kubeconfig=str(tmp_path / "none"))
+    assert raised.value.exit_code == ExitCode.REFUSED
+
+
+def test_a_context_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(KubeconfigError, match="has no context 'nope'; `kubectl config get-contexts` lists them"):
+        connect(kubeconfig=kubeconfig(tmp_path, "http://127.0.0.1:9"), context="nope")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "clusters: 5\n", "\0", "current-context: x\ncontexts: []\nclusters: []\nusers: []\n"]
+)
+def test_a_kubeconfig_that_is_none_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    with pytest.raises(KubeconfigError, match=r"the kubeconfig .* cannot be used") as raised:
+        connect(kubeconfig=str(file))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_cluster_that_the_context_names_and_nobody_defines_is_told(tmp_path: Path) -> None:
+    with pytest.raises(KubeconfigError, match="cannot be used"):
+        connect(kubeconfig=kubeconfig(tmp_path, "http://127.0.0.1:9", clusters=[]))
+
+
+def test_an_account_that_the_kubeconfig_does_not_define_is_not_taken_for_one_without_rights(
+    server: Server, tmp_path: Path
+) -> None:
+    server.on(f"{JOBS}/a", status(403, 'jobs is forbidden: User "system:anonymous" cannot get resource "jobs"'))
+    with pytest.raises(UnauthorizedError, match="does not know this account"):
+        connect(kubeconfig=kubeconfig(tmp_path, server.url, users=[])).get(kinds.JOBS, "a")
+
+
+def test_an_exec_plugin_that_is_not_installed_is_told(tmp_path: Path) -> None:
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin", "interactiveMode": "Never"}
+    file = kubeconfig(tmp_path, "http://127.0.0.1:9", users=[{"name": "u", "user": {"exec": plugin}}])
+    with pytest.raises(KubeconfigError, match=r"its way to log in fails: .*no-such-plugin"):
+        connect(kubeconfig=file)

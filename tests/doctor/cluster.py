@@ -1,0 +1,56 @@
+"""Objects as a real cluster gave them (captured from Kubernetes 1.35 with Volcano 1.15.1), and runs to judge against them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from trainchart.doctor.ask import Ask, ask_of
+from trainchart.files import load_values, overlay
+from trainchart.paths import CHART
+from trainchart.render import render
+
+Object = dict[str, Any]
+OBJECTS = Path(__file__).parent / "objects"
+ROOT = CHART.parents[1]
+
+
+def captured(name: str) -> list[Object]:
+    """`nodes`, `pods`, `queues` or `storageclasses`."""
+    objects: list[Object] = json.loads((OBJECTS / f"{name}.json").read_text())
+    return objects
+
+
+def run(**values: Any) -> Ask:
+    """What the small example of a program asks for, on CPU, with other values over it."""
+    files = ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
+    below = load_values(*(ROOT / file for file in files))
+    return ask_of(render(overlay(below, values), name="run-42"), "run-42")
+
+
+def node(
+    name: str = "n1", labels: Object | None = None, taints: list[Object] | None = None, **allocatable: str
+) -> Object:
+    """The captured node under another name, with more or other resources."""
+    made = copy.deepcopy(captured("nodes")[0])
+    made["metadata"] = {"name": name, "labels": {**made["metadata"]["labels"], **(labels or {})}}
+    made["spec"]["taints"] = taints or []
+    made["status"]["allocatable"].update(
+        {key.replace("__", "/").replace("_", "."): value for key, value in allocatable.items()}
+    )
+    return made
+
+
+def queue(name: str, state: str = "Open", parent: str = "root", **spec: Any) -> Object:
+    made = copy.deepcopy(captured("queues")[0])
+    made["metadata"]["name"] = name
+    made["spec"].update({"parent": parent, **spec})
+    made["status"]["state"] = state
+    return made
+
+
+def quota(hard: Object, used: Object | None = None, **spec: Any) -> Object:
+    status = {"hard": hard, "used": {**dict.fromkeys(hard, "0"), **(used or {})}}
+    return {"metadata": {"name": "tight"}, "spec": {"hard": hard, **spec}, "status": status}

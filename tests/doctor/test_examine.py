@@ -1,0 +1,241 @@
+"""All checks together, against an API server of the test's own: rights that are lacking, repeated causes, and secrets."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.doctor.cluster import captured, run
+from trainchart import cli
+from trainchart.cluster import kinds
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
+from trainchart.cluster.kinds import Kind
+from trainchart.commands import doctor as command
+from trainchart.doctor.ask import Ask
+from trainchart.doctor.check import Check, Verdict
+from trainchart.doctor.examine import examine
+from trainchart.doctor.look import Look, Secret
+
+CANARY = "canary-6b1f2c"
+CODED = base64.b64encode(CANARY.encode()).decode()
+GRANTED = {"resourceRules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}], "incomplete": False}
+
+
+class Server:
+    """An `Api` with answers by kind; `forbidden` kinds answer 403, `refused` ones refuse dry runs."""
+
+    server, namespace = "https://cluster.example", "training"
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.forbidden: set[str] = set()
+        self.refused: dict[str, Exception] = {}
+        self.rules: dict[str, Any] = GRANTED
+        self.missing_groups: set[str] = set()
+        data = {"GIT_USER": CODED, "GIT_TOKEN": CODED}
+        self.objects_of: dict[str, list[dict[str, Any]]] = {
+            "nodes": captured("nodes"),
+            "pods": captured("pods"),
+            "queues": captured("queues"),
+            "storageclasses": captured("storageclasses"),
+            "namespaces": [{"metadata": {"name": "training"}}],
+            "secrets": [{"metadata": {"name": "git-credentials"}, "type": "Opaque", "data": data}],
+            "configmaps": [{"metadata": {"name": "git-ca"}, "data": {"ca.crt": CANARY}}],
+        }
+
+    def _ask(self, verb: str, kind: Kind) -> None:
+        self.calls += 1
+        if kind.plural in self.forbidden:
+            raise ForbiddenError(f"no right to {verb} {kind}: {kind} is forbidden: User cannot {verb} resource {kind}")
+
+    def get(self, kind: Kind, name: str) -> Any:
+        self._ask("get", kind)
+        found = self.objects_of.get(kind.plural, [])
+        return next((item for item in found if item["metadata"]["name"] == name), None)
+
+    def objects(self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False) -> Any:
+        self._ask("list", kind)
+        return ([] if selector else self.objects_of.get(kind.plural, [])), "1"
+
+    def table(self, kind: Kind, *, selector: str = "") -> Any:
+        self._ask("list", kind)
+        return []
+
+    def create(self, kind: Kind, body: Any, *, dry_run: bool = False) -> Any:
+        if kind is kinds.RULES_REVIEWS:
+            self.calls += 1
+            return {"status": self.rules}
+        assert dry_run, "doctor changes nothing"
+        if kind.plural in self.forbidden:
+            raise ForbiddenError(f'{kind} is forbidden: User "a" cannot create resource "{kind.plural}"')
+        self._ask("create", kind)
+        if "generateName" in body["metadata"]:
+            raise RefusedError("admission webhook denied the request: job 'minAvailable' should not be greater")
+        if kind.plural in self.refused:
+            raise self.refused[kind.plural]
+        return body
+
+    def may(self, verb: str, kind: Kind, *, subresource: str = "") -> bool:
+        self.calls += 1
+        return kind.plural != "commands"
+
+    def raw(self, path: str) -> Any:
+        self.calls += 1
+        if path == "/version":
+            return {"major": "1", "minor": "35", "gitVersion": "v1.35.3"}
+        if path.split("/")[2] in self.missing_groups:
+            raise NotFoundError(f"get {path}: 404 page not found")
+        return {"resources": [{"name": name} for name in ("jobs", "queues", "podgroups", "commands")]}
+
+
+def found(server: Server, ask: Ask | None = None, **options: Any) -> list[Check]:
+    return list(examine(server, ask or run(), **options))  # type: ignore[arg-type]
+
+
+def problems(checks: list[Check]) -> list[str]:
+    return [f"{check.topic}: {check.text}" for check in checks if check.verdict is Verdict.PROBLEM]
+
+
+def test_a_run_for_which_all_is_there_has_only_good_lines() -> None:
+    checks = found(Server())
+    assert {check.verdict for check in checks} == {Verdict.OK}, checks
+
+
+def test_nothing_is_asked_twice() -> None:
+    server = Server()
+    found(server)
+    assert server.calls == 22
+    quick = Server()
+    found(quick, quick=True)
+    assert quick.calls == 13
+
+
+@pytest.mark.parametrize(
+    "kind", ["queues", "nodes", "secrets", "configmaps", "resourcequotas", "limitranges", "namespaces"]
+)
+def test_a_right_that_is_lacking_makes_one_check_not_checked_and_hides_no_other(kind: str) -> None:
+    server = Server()
+    server.forbidden = {kind}
+    checks = found(server)
+    unknown = [check for check in checks if check.verdict is Verdict.NOT_CHECKED]
+    assert unknown
+    assert all(kind in check.text and ".yaml has it" in check.fix for check in unknown)
+    assert problems(checks) == []
+    assert len(checks) >= 13
+
+
+def test_no_value_of_a_secret_is_printed_or_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = Server()
+    monkeypatch.setattr(command, "connected", lambda _: server)
+    files = ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
+    arguments = [word for file in files for word in ("-f", file)]
+    assert cli.main(["doctor", *arguments]) == 0
+    assert cli.main(["doctor", *arguments, "--output", "json"]) == 0
+    server.objects_of["secrets"][0]["data"] = {"other": CODED}
+    assert cli.main(["doctor", *arguments, "--output", "json"]) == 8
+    printed = capsys.readouterr()
+    assert "it has other" in printed.out
+    assert CANARY not in printed.out + printed.err
+    assert CODED not in printed.out + printed.err
+    look = Look(server)  # type: ignore[arg-type]
+    assert look.secret("git-credentials") == Secret("Opaque", frozenset({"other"}))
+    assert CODED not in repr(look)
+
+
+def test_one_cause_is_told_once() -> None:
+    server = Server()
+    refusal = 'admission webhook "validatejob.volcano.sh" denied the request: unable to find job queue: queue "nope" not found;'
+    server.refused = {"jobs": RefusedError(refusal)}
+    assert problems(found(server, run(queue="nope"))) == ["queue nope: does not exist"]
+    server.forbidden = {"queues"}
+    assert problems(found(server, run(queue="nope"))) == ["Job run-42: would be refused: the queue nope does not exist"]
+
+
+def test_a_webhook_that_is_down_is_told_once_and_ends_nothing() -> None:
+    server = Server()
+    down = 'Internal error occurred: failed calling webhook "validatejob.volcano.sh": connection refused'
+    server.refused = {"jobs": UnreachableError(down), "pods": UnreachableError(down)}
+    assert len(problems(found(server))) == 1
+
+
+def test_a_quota_that_is_full_now_makes_the_run_wait_and_is_no_problem() -> None:
+    server = Server()
+    said = 'pods "a" is forbidden: exceeded quota: tight, requested: pods=1, used: pods=2, limited: pods=2'
+    server.refused = {"pods": ForbiddenError(said)}
+    server.forbidden = {"resourcequotas"}
+    checks = found(server)
+    assert problems(checks) == []
+    [check] = [check for check in checks if check.cause == "quota"]
+    assert check.text.startswith("would be refused now: the ResourceQuota tight has no room for it")
+
+
+def test_where_discovery_is_restricted_the_rest_is_looked_at() -> None:
+    class Closed(Server):
+        def raw(self, path: str) -> Any:
+            raise ForbiddenError(f"no right to get {path}")
+
+    checks = found(Closed())
+    assert [check.topic for check in checks if check.verdict is Verdict.NOT_CHECKED] == ["API server", "Volcano"]
+    assert len(checks) > 10
+
+
+def test_without_volcano_the_rest_is_looked_at() -> None:
+    server = Server()
+    server.missing_groups = {"batch.volcano.sh", "scheduling.volcano.sh", "bus.volcano.sh"}
+    assert any(
+        line.startswith("Volcano: the API server knows no jobs.batch.volcano.sh") for line in problems(found(server))
+    )
+
+
+def test_in_a_namespace_that_is_not_there_nothing_more_is_looked_for() -> None:
+    server = Server()
+    server.objects_of["namespaces"] = []
+    checks = found(server)
+    assert problems(checks) == ["namespace training: does not exist"]
+    assert checks[-1].topic == "namespace training"
+
+
+def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
+    server = Server()
+    server.rules = {"resourceRules": [], "incomplete": True}
+    check = next(check for check in found(server) if check.topic == "rights in training")
+    assert (check.verdict, check.text) == (Verdict.WARNING, "no right to create commands (stop)")
+
+
+@pytest.mark.parametrize("error", [UnauthorizedError("log in anew"), UnreachableError("away")])
+def test_where_nothing_can_be_asked_nothing_is_judged(error: Exception) -> None:
+    class Away(Server):
+        raw: Callable[..., Any]
+
+    def away(_: str) -> Any:
+        raise error
+
+    server = Away()
+    server.raw = away
+    with pytest.raises(type(error)):
+        found(server)
+
+
+def test_json_is_stable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(command, "connected", lambda _: Server())
+    assert cli.main(["doctor", "--output", "json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report.keys() == {"ok", "checks", "calls"}
+    assert report["checks"][0] == {
+        "topic": "API server",
+        "verdict": "ok",
+        "text": "Kubernetes 1.35.3 at https://cluster.example",
+        "fix": "",
+        "cause": "",
+    }
+
+
+def test_a_name_belongs_to_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--name", "run-42"]) == 2
+    assert "name its values files by -f" in capsys.readouterr().err

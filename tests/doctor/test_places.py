@@ -1,0 +1,314 @@
+"""Whether there is a place for the gang: nodes, queues, and what the namespace lets it ask for."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.doctor.cluster import captured, node, queue, quota, run
+from trainchart.doctor.ask import Ask
+from trainchart.doctor.check import Check, Verdict
+from trainchart.doctor.limits import judge_limit_ranges, judge_quota, with_defaults
+from trainchart.doctor.nodes import judge_nodes
+from trainchart.doctor.queue import judge_guarantees, judge_queue
+from trainchart.doctor.resources import amount, of_pod, shown
+
+GPU = {"profile": "nvidia", "count": 2}
+
+
+def on_nodes(ask: Ask, *nodes: Any, pods: list[Any] | None = None) -> list[tuple[str, str]]:
+    checks = judge_nodes(list(nodes), [] if pods is None else pods, ask.pod, ask.replicas)
+    return [(check.verdict.value, f"{check.topic}: {check.text}") for check in checks]
+
+
+@pytest.mark.parametrize(("quantity", "value"), [("500m", "0.5"), ("2Gi", "2147483648"), ("1e3", "1000"), ("3", "3")])
+def test_quantities_are_exact(quantity: str, value: str) -> None:
+    assert amount(quantity) == Decimal(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "quantity", "words"),
+    [("cpu", "1500m", "1.5"), ("requests.memory", "1536Mi", "1.5Gi"), ("limits.memory", "0", "0"), ("pods", "4", "4")],
+)
+def test_amounts_are_shown_as_people_write_them(name: str, quantity: str, words: str) -> None:
+    assert shown(name, amount(quantity)) == words
+
+
+def test_an_init_container_that_wants_more_counts_for_the_whole_pod() -> None:
+    def container(cpu: str) -> dict[str, Any]:
+        return {"resources": {"limits": {"cpu": cpu}}}
+
+    pod = {"containers": [container("1"), container("1")], "initContainers": [container("3")]}
+    assert of_pod(pod)[0] == {"cpu": 3}
+
+
+# -- nodes
+
+
+def test_the_real_node_takes_the_small_run_beside_what_runs_there() -> None:
+    [(verdict, text)] = on_nodes(run(), *captured("nodes"), pods=captured("pods"))
+    assert verdict == "ok"
+    assert text.startswith("nodes: trainchart-control-plane could take ")
+
+
+def test_without_a_right_to_see_pods_nodes_count_as_empty_and_the_line_says_so() -> None:
+    ask = run()
+    [check] = judge_nodes(captured("nodes"), None, ask.pod, 1)
+    assert check.text == "trainchart-control-plane could take 40: room for 40 pods while they are empty"
+
+
+def test_the_best_nodes_are_named_with_their_number_of_pods() -> None:
+    ask = run(accelerator=GPU, replicas=3)
+    nodes = [node("small", nvidia_com__gpu="2"), node("large", nvidia_com__gpu="8")]
+    assert on_nodes(ask, *nodes) == [
+        ("ok", "accelerator: nodes offer nvidia.com/gpu"),
+        ("ok", "nodes: large could take 4, small could take 1: room for 5 pods now, 3 needed"),
+    ]
+
+
+def test_devices_that_others_hold_make_the_run_wait() -> None:
+    held = {
+        "metadata": {"name": "other"},
+        "spec": {"nodeName": "n1", "containers": [{"resources": {"limits": {"nvidia.com/gpu": "3"}}}]},
+    }
+    [_, waits] = on_nodes(run(accelerator=GPU), node(nvidia_com__gpu="4"), pods=[held])
+    assert waits == ("warning", "nodes: now they take 0 of 1 pods (nvidia.com/gpu 2 per pod, at most 1 free on a node)")
+
+
+def test_a_device_that_no_node_offers_is_told_with_those_that_there_are() -> None:
+    [(verdict, text)] = on_nodes(run(accelerator=GPU), node(amd_com__gpu="8"))
+    assert (verdict, text) == ("problem", "accelerator: no node offers nvidia.com/gpu; they offer amd.com/gpu")
+
+
+def test_a_part_of_a_device_that_nodes_do_not_list_is_doubtful_and_no_more() -> None:
+    shared = run(accelerator={"profile": "hami-alauda", "count": 1, "corePercent": 50, "memory": "4Gi"})
+    checks = on_nodes(shared, node(nvidia_com__gpualloc="10"))
+    assert checks[0][0] == "warning"
+    assert "no node lists nvidia.com/gpucores, nvidia.com/gpumem" in checks[0][1]
+    assert checks[1][0] == "ok"
+
+
+def test_a_request_above_every_node_names_the_resource_and_the_largest_node() -> None:
+    ask = run(resources={"requests": {"cpu": 3}, "limits": {"cpu": 4}})
+    assert on_nodes(ask, node("a"), node("b", cpu="2500m")) == [
+        ("problem", "nodes: a pod asks for cpu 3, and the largest node has 2.5")
+    ]
+
+
+def test_nodes_that_each_lack_something_else_are_told_so() -> None:
+    ask = run(resources={"requests": {"cpu": 3, "memory": "4Gi"}, "limits": {"cpu": 4, "memory": "8Gi"}})
+    [(verdict, text)] = on_nodes(ask, node("a", cpu="8", memory="1Gi"), node("b", cpu="1", memory="16Gi"))
+    assert verdict == "problem"
+    assert text == "nodes: none has all of cpu 3, memory 4Gi together"
+
+
+def test_a_gang_that_does_not_fit_even_into_an_empty_cluster_is_a_problem() -> None:
+    [(verdict, text)] = on_nodes(run(replicas=50), node())
+    assert verdict == "problem"
+    assert "even empty they take 40 of 50 pods" in text
+
+
+TAINT = {"key": "gpu", "value": "true", "effect": "NoSchedule"}
+
+
+def test_taints_are_told_unless_they_are_tolerated() -> None:
+    tainted = node(taints=[TAINT])
+    assert on_nodes(run(), tainted) == [("problem", "nodes: all that are meant have taints: gpu=true:NoSchedule")]
+    for toleration in (
+        {"key": "gpu", "operator": "Exists"},
+        {"key": "gpu", "value": "true", "effect": "NoSchedule"},
+        {"operator": "Exists"},
+    ):
+        assert on_nodes(run(tolerations=[toleration]), tainted)[0][0] == "ok"
+    assert on_nodes(run(tolerations=[{"key": "gpu", "value": "no"}]), tainted)[0][0] == "problem"
+    assert on_nodes(run(), node(taints=[{**TAINT, "effect": "PreferNoSchedule"}]))[0][0] == "ok"
+
+
+def test_labels_that_no_node_has_are_told() -> None:
+    assert on_nodes(run(nodeSelector={"disk": "fast"}), node()) == [("problem", "nodes: none has the label disk=fast")]
+    assert on_nodes(run(nodeSelector={"disk": "fast"}), node(labels={"disk": "fast"}))[0][0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("expression", "fits"),
+    [
+        ({"key": "zone", "operator": "In", "values": ["a", "b"]}, True),
+        ({"key": "zone", "operator": "NotIn", "values": ["a"]}, False),
+        ({"key": "zone", "operator": "Exists"}, True),
+        ({"key": "zone", "operator": "DoesNotExist"}, False),
+        ({"key": "cards", "operator": "Gt", "values": ["4"]}, True),
+        ({"key": "cards", "operator": "Lt", "values": ["4"]}, False),
+        ({"key": "zone", "operator": "Gt", "values": ["4"]}, False),
+    ],
+)
+def test_required_affinity_is_judged_as_the_scheduler_does(expression: dict[str, Any], fits: bool) -> None:
+    required = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+    ask = run(affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}})
+    verdict, _ = on_nodes(ask, node(labels={"zone": "a", "cards": "8"}))[0]
+    assert verdict == ("ok" if fits else "problem")
+
+
+def test_a_cluster_without_a_ready_node_is_a_problem() -> None:
+    cordoned = node()
+    cordoned["spec"]["unschedulable"] = True
+    assert on_nodes(run(), cordoned) == [("problem", "nodes: none of 1 is ready and takes pods")]
+
+
+# -- queue
+
+
+def in_queue(name: str, *queues: Any, **gang: str) -> Check:
+    return judge_queue(name, list(queues), {key: amount(value) for key, value in (gang or {"cpu": "1"}).items()})
+
+
+def test_the_real_queue_takes_the_run() -> None:
+    check = in_queue("default", *captured("queues"), cpu="8", memory="16Gi")
+    assert (check.verdict, check.text) == (Verdict.OK, "is open and takes cpu 8, memory 16Gi")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("Closed", "is closed"), ("Closing", "is closing"), ("", "is new"), ("Unknown", "is unknown")]
+)
+def test_a_queue_that_is_not_open_takes_nothing(state: str, words: str) -> None:
+    check = in_queue("team", queue("team", state), queue("default"))
+    assert check.verdict is Verdict.PROBLEM
+    assert check.text == f"{words} and takes no runs"
+    assert check.fix.startswith("name an open one in queue: (default)")
+
+
+def test_queues_above_others_and_the_root_take_no_runs_themselves() -> None:
+    queues = [*captured("queues"), queue("team"), queue("team-a", parent="team")]
+    assert in_queue("team", *queues).text == "has queues below it (team-a) and takes no runs itself"
+    assert in_queue("root", *queues).text == "is the root of all queues and takes no runs itself"
+
+
+def test_more_than_the_capability_never_fits_and_more_than_is_free_waits() -> None:
+    team = queue("team", capability={"cpu": "4", "nvidia.com/gpu": "8"})
+    team["status"]["allocated"] = {"cpu": "3", "nvidia.com/gpu": "0"}
+    assert in_queue("team", team, cpu="5").verdict is Verdict.PROBLEM
+    waits = in_queue("team", team, cpu="2", memory="900Gi")
+    assert (waits.verdict, waits.text) == (Verdict.WARNING, "the gang asks team for cpu 2 of 1 free now")
+    assert in_queue("team", team, cpu="1").verdict is Verdict.OK
+
+
+def test_the_capability_of_the_queues_above_counts_too() -> None:
+    above = queue("team", capability={"cpu": "2"})
+    check = in_queue("team-a", above, queue("team-a", parent="team"), cpu="3")
+    assert (check.verdict, check.text) == (Verdict.PROBLEM, "the gang asks team for cpu 3 of 2 at most")
+
+
+def test_what_other_queues_are_guaranteed_is_not_there() -> None:
+    queues = [queue("default"), queue("first", guarantee={"resource": {"cpu": "1500m"}})]
+    [check] = judge_guarantees("default", queues, {"cpu": Decimal(1)}, [node()])
+    assert check.text == "the gang asks the cluster for cpu 1 of 0.5 not guaranteed to other queues"
+    assert list(judge_guarantees("first", queues, {"cpu": Decimal(1)}, [node()])) == []
+
+
+# -- LimitRange, ResourceQuota
+
+
+def limits(**limit: Any) -> list[Any]:
+    return [{"metadata": {"name": "range"}, "spec": {"limits": [{"type": "Container", **limit}]}}]
+
+
+def limited(ranges: list[Any], **values: Any) -> Check:
+    ask = run(**values)
+    [check] = judge_limit_ranges(ranges, with_defaults(ask.pod, ranges), ask.made("PersistentVolumeClaim"))
+    return check
+
+
+def test_a_namespace_without_limits_is_fine() -> None:
+    assert limited([]).text == "the namespace has none"
+
+
+def test_limits_are_told_in_numbers() -> None:
+    assert limited(limits(max={"memory": "1Gi"})).verdict is Verdict.OK
+    check = limited(limits(min={"cpu": "100m"}, max={"memory": "256Mi"}))
+    assert check.text == (
+        "a container asks for cpu 0.05 and must ask for 0.1 at least, "
+        "a container has a limit of memory 512Mi where 256Mi is the most"
+    )
+    assert "more than 4 times" in limited(limits(maxLimitRequestRatio={"cpu": "4"})).text
+
+
+def test_the_limits_of_claims_count_for_the_workspace() -> None:
+    ranges = [
+        {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}]}}
+    ]
+    check = limited(ranges, workspace={"type": "newClaim", "size": "2Gi"})
+    assert check.text == "a claim has a limit of storage 2Gi where 1Gi is the most"
+
+
+def test_defaults_of_the_namespace_fill_in_what_the_values_leave_out() -> None:
+    ask = run(resources={"requests": None, "limits": None})
+    ranges = limits(default={"cpu": "2", "memory": "1Gi"}, defaultRequest={"cpu": "500m"})
+    requests, given = of_pod(with_defaults(ask.pod, ranges))
+    assert (requests["cpu"], given["cpu"], requests["memory"]) == (Decimal("0.5"), 2, 1 << 30)
+    assert of_pod(ask.pod) == ({}, {}), "the pod itself is not touched"
+
+
+def in_quota(made: Any, **values: Any) -> Check:
+    ask = run(**values)
+    return judge_quota(made, ask, ask.pod)
+
+
+def test_a_quota_is_held_against_all_pods_together() -> None:
+    hard = {"requests.cpu": "120m", "pods": "5", "limits.memory": "2Gi"}
+    assert in_quota(quota(hard), replicas=2).verdict is Verdict.OK
+    check = in_quota(quota(hard), replicas=3)
+    assert (check.verdict, check.text) == (Verdict.PROBLEM, "the run needs requests.cpu 0.15 of 0.12 allowed")
+    waits = in_quota(quota(hard, {"requests.cpu": "100m"}))
+    assert (waits.verdict, waits.text) == (Verdict.WARNING, "the run needs requests.cpu 0.05 of 0.02 left now")
+
+
+def test_a_quota_of_objects_that_helm_makes_refuses_at_once() -> None:
+    full = quota({"count/jobs.batch.volcano.sh": "3"}, {"count/jobs.batch.volcano.sh": "3"})
+    assert in_quota(full).verdict is Verdict.PROBLEM
+    claims = quota({"persistentvolumeclaims": "0"})
+    assert in_quota(claims).verdict is Verdict.OK
+    assert in_quota(claims, workspace={"type": "newClaim"}).verdict is Verdict.PROBLEM
+    of_class = quota({"fast.storageclass.storage.k8s.io/requests.storage": "1Gi"})
+    kept = {"type": "newClaim", "size": "2Gi", "storageClassName": "fast"}
+    assert "2Gi of 1Gi allowed" in in_quota(of_class, workspace=kept).text
+
+
+def test_pods_must_say_what_a_quota_counts() -> None:
+    check = in_quota(quota({"limits.cpu": "100"}), resources={"limits": {"cpu": None}})
+    assert check.verdict is Verdict.PROBLEM
+    assert "counts limits.cpu, of which the pods say nothing" in check.text
+
+
+@pytest.mark.parametrize(
+    ("scopes", "counts"),
+    [
+        ({"scopes": ["Terminating"]}, True),  # every pod of the chart has a deadline
+        ({"scopes": ["NotTerminating"]}, False),
+        ({"scopes": ["BestEffort"]}, False),
+        (
+            {
+                "scopeSelector": {
+                    "matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]
+                }
+            },
+            True,
+        ),
+        (
+            {
+                "scopeSelector": {
+                    "matchExpressions": [{"scopeName": "PriorityClass", "operator": "NotIn", "values": ["high"]}]
+                }
+            },
+            False,
+        ),
+    ],
+)
+def test_only_quotas_of_the_pods_own_scope_count(scopes: dict[str, Any], counts: bool) -> None:
+    check = in_quota(quota({"pods": "1"}, **scopes), replicas=2, priorityClassName="high")
+    assert check.verdict is (Verdict.PROBLEM if counts else Verdict.OK)
+
+
+def test_a_scope_that_is_not_known_is_not_judged() -> None:
+    check = in_quota(quota({"pods": "1"}, scopes=["VolumeAttributesClass"]))
+    assert check.verdict is Verdict.NOT_CHECKED

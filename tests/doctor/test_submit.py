@@ -1,0 +1,231 @@
+"""`trainchart submit` with a Helm of the test's own: what it is given, what becomes of its refusal, and what is left behind."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doctor.cluster import ROOT
+from tests.doctor.test_examine import Server
+from trainchart import cli
+from trainchart.commands import submit as command
+from trainchart.commands import wait as waiting
+from trainchart.errors import UsageError
+from trainchart.submit import Helm, checked
+
+FILES = [
+    word
+    for file in ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
+    for word in ("-f", str(ROOT / file))
+]
+CLOSED = 'Error: INSTALLATION FAILED: admission webhook "a" denied the request: can only submit job to queue with state `Open`, queue `team` status is `Closed`;'
+TAKEN = "Error: INSTALLATION FAILED: cannot reuse a name that is still in use"
+
+
+class Cluster(Server):
+    """With the releases that a Helm of `helm_that` has left in it."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__()
+        self.state = state
+
+    def table(self, kind: Any, *, selector: str = "") -> Any:
+        name = selector.rpartition("name=")[2]
+        return [{"metadata": {"labels": {"status": "failed"}}}] if (self.state / name).exists() else []
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    made = Cluster(tmp_path / "releases")
+    made.state.mkdir()
+    monkeypatch.setattr(command, "connected", lambda _: made)
+    monkeypatch.setattr(waiting, "run_wait", lambda options: 40 if options.name == "fails" else 0)
+    return made
+
+
+def helm_that(cluster: Cluster, *, says: str = "", leaves: bool = True, cleans: bool = True) -> str:
+    """A program that keeps its arguments, makes a release, and fails with what it says."""
+    program = cluster.state.parent / "helm"
+    program.write_text(
+        f"""#!{sys.executable}
+import json, pathlib, sys
+state, arguments = pathlib.Path({str(cluster.state)!r}), sys.argv[1:]
+with open({str(cluster.state.parent / "calls")!r}, "a") as log:
+    log.write(json.dumps(arguments) + "\\n")
+if arguments[0] == "install":
+    if {leaves}:
+        (state / arguments[1]).touch()
+    if {says!r}:
+        sys.exit({says!r})
+    print("NOTES: made")
+elif {cleans}:
+    (state / arguments[1]).unlink()
+else:
+    sys.exit("no right")
+"""
+    )
+    program.chmod(0o755)
+    return str(program)
+
+
+def calls(cluster: Cluster) -> list[list[str]]:
+    log = cluster.state.parent / "calls"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def submit(cluster: Cluster, helm: str, *more: str, name: str = "run-42") -> int:
+    return cli.main(["submit", name, *FILES, "--helm", helm, *more])
+
+
+def test_a_run_is_validated_looked_at_installed_and_followed(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    helm = helm_that(cluster)
+    assert submit(cluster, helm) == 0
+    [install] = calls(cluster)
+    assert install[:2] == ["install", "run-42"]
+    assert install[-2:] == ["--namespace", "training"]
+    assert [install[at + 1] for at, word in enumerate(install) if word == "-f"] == FILES[1::2]
+    assert "run-42 is installed in training" in capsys.readouterr().err
+    assert submit(cluster, helm, name="fails") == 40, "it ends as the run does"
+
+
+def test_without_waiting_the_notes_are_printed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert submit(cluster, helm_that(cluster), "--no-wait") == 0
+    assert capsys.readouterr().out == "NOTES: made\n"
+
+
+def test_more_arguments_reach_helm(cluster: Cluster) -> None:
+    assert submit(cluster, helm_that(cluster), "--no-wait", "--", "--description", "by hand") == 0
+    install = calls(cluster)[0]
+    assert install[install.index("--description") + 1] == "by hand"
+
+
+@pytest.mark.parametrize(
+    ("argument", "use"),
+    [("--set", "-f FILE"), ("--set=a=b", "-f FILE"), ("-n", "-n"), ("--dry-run=server", "--dry-run")],
+)
+def test_what_the_checks_would_not_have_seen_is_not_passed_on(argument: str, use: str) -> None:
+    with pytest.raises(UsageError, match=f"use {use} of submit"):
+        checked([argument])
+
+
+def test_a_refusal_is_explained_and_what_was_made_is_removed(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(cluster, helm_that(cluster, says=CLOSED)) == 2
+    error = capsys.readouterr().err
+    assert "run-42 is not installed: the queue team is Closed and takes no runs; name another in queue:" in error
+    assert "(what Helm had made already is removed)" in error
+    assert [call[:2] for call in calls(cluster)] == [["install", "run-42"], ["uninstall", "run-42"]]
+
+
+def test_what_cannot_be_removed_is_told_with_the_command(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert submit(cluster, helm_that(cluster, says=CLOSED, cleans=False)) == 2
+    assert "is left: `helm uninstall run-42 -n training` removes it" in capsys.readouterr().err
+
+
+def test_a_release_of_somebody_else_is_never_removed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    # Somebody installs the same name between our look and Helm's: the name is not free, and the release is theirs.
+    assert submit(cluster, helm_that(cluster, says=TAKEN), "--no-doctor") == 2
+    assert [call[0] for call in calls(cluster)] == ["install"]
+    # And one that was there before is not even tried.
+    assert submit(cluster, helm_that(cluster), "--no-doctor") == 2
+    assert [call[0] for call in calls(cluster)] == ["install"]
+    assert "there is a release of this name already" in capsys.readouterr().err
+
+
+def test_ctrl_c_during_the_installation_leaves_nothing(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helm, run = helm_that(cluster), subprocess.run
+
+    def interrupted(command: list[str], **options: Any) -> Any:
+        done = run(command, **options)
+        if command[1] == "install":
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    assert submit(cluster, helm) == 130
+    assert (
+        "run-42 is not installed: it was interrupted (what Helm had made already is removed)" in capsys.readouterr().err
+    )
+
+
+def test_a_problem_keeps_the_run_from_being_installed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.objects_of["secrets"] = []
+    helm = helm_that(cluster)
+    assert submit(cluster, helm) == 8
+    assert calls(cluster) == []
+    error = capsys.readouterr().err
+    assert "secret git-credentials: does not exist" in error
+    assert "--no-doctor installs it anyway" in error
+    assert submit(cluster, helm, "--no-doctor") == 0
+
+
+def test_values_that_are_refused_reach_no_cluster(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"replica: 2\n")))
+    assert submit(cluster, helm_that(cluster), "-f", "-") == 2
+    assert "<stdin>:1:1: error: replica: unknown key" in capsys.readouterr().err
+    assert cluster.calls == 0
+
+
+def test_the_standard_input_reaches_helm_as_a_file(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"replicas: 1\n")))
+    assert submit(cluster, helm_that(cluster), "-f", "-") == 0
+    last = [calls(cluster)[0][at + 1] for at, word in enumerate(calls(cluster)[0]) if word == "-f"][-1]
+    assert last.endswith("/values.yaml")
+    assert not Path(last).exists(), "it does not outlive the command"
+
+
+def test_a_dry_run_lets_helm_ask_the_server_and_makes_nothing(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(cluster, helm_that(cluster, leaves=False), "--dry-run") == 0
+    assert "--dry-run=server" in calls(cluster)[0]
+    assert capsys.readouterr().out.endswith("run-42 would be installed in training; nothing was changed\n")
+
+
+def test_without_helm_it_says_so(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert submit(cluster, "no-such-helm") == 2
+    assert "there is no program no-such-helm on PATH; install Helm 3 or 4" in capsys.readouterr().err
+
+
+def test_helm_is_pointed_at_the_same_cluster() -> None:
+    helm = Helm("helm", "training", "other", "/k")
+    assert helm.command("uninstall", "a")[3:] == [
+        "--namespace",
+        "training",
+        "--kube-context",
+        "other",
+        "--kubeconfig",
+        "/k",
+    ]
+    assert Helm("helm", "training").command("uninstall", "a")[3:] == ["--namespace", "training"]
+
+
+def test_a_file_that_is_not_named_by_f_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["submit", "run-42", "values.yaml", "-f", "other.yaml"])
+    assert ended.value.code == 2
+    assert isinstance(ended.value, SystemExit)
+    assert "unrecognized arguments: values.yaml" in capsys.readouterr().err
+
+
+def test_the_options_are_those_that_wait_reads() -> None:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    command.add_submit_command(commands)
+    waiting.add_wait_command(commands)
+    submitted = vars(parser.parse_args(["submit", "a", "-f", "b"]))
+    assert vars(parser.parse_args(["wait", "a"])).keys() <= submitted.keys()

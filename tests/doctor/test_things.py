@@ -1,0 +1,247 @@
+"""Whether all is there that the run names: Secrets, claims, classes, its own name; and what a refusal means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.doctor.cluster import captured, run
+from trainchart.doctor.admission import judge_dry_run, pod_of
+from trainchart.doctor.ask import Claim, Keys
+from trainchart.doctor.check import Check, Verdict
+from trainchart.doctor.look import Refusal, Secret
+from trainchart.doctor.names import judge_name, judge_namespace
+from trainchart.doctor.refusal import explain
+from trainchart.doctor.secrets import judge_config_map, judge_pull_secret, judge_secret
+from trainchart.doctor.server import judge_apis, judge_probe, judge_version, judge_volcano
+from trainchart.doctor.storage import judge_claim, judge_new_claim
+
+
+def test_what_a_run_asks_for_is_read_from_its_objects() -> None:
+    source = {
+        "type": "s3",
+        "repository": None,
+        "endpoint": "https://s3.example.com",
+        "bucket": "b",
+        "secretName": "git-credentials",
+    }
+    ask = run(
+        replicas=2,
+        dataset=source,
+        workspace={"type": "existingClaim", "claimName": "shared", "accessMode": "ReadWriteMany"},
+        imagePullSecrets=["pull"],
+        mlflow={"trackingUri": "https://mlflow.example.com", "secretName": "mlflow", "tokenKey": "TOKEN"},
+        cache={"claimName": "cache", "readOnly": True},
+    )
+    assert (ask.queue, ask.replicas, ask.account) == ("default", 2, "")
+    assert ask.claims == [Claim("shared", False), Claim("cache", True)]
+    assert ask.secrets == [
+        Keys("git-credentials", ("GIT_USER", "GIT_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        Keys("mlflow", ("TOKEN",)),
+    ]
+    assert ask.config_maps == [Keys("git-ca", ("ca.crt",))], "its own ConfigMap is not looked for"
+    assert ask.pull_secrets == ["pull"]
+    assert run(accelerator={"profile": "nvidia-dra", "count": 1}).device_classes == ["gpu.nvidia.com"]
+    assert run(serviceAccount={"name": "mine"}).account == "mine"
+    assert not any("helm.sh/hook" in (item["metadata"].get("annotations") or {}) for item in ask.manifests)
+
+
+def test_the_pod_that_is_sent_for_a_dry_run_is_the_gang_s_own() -> None:
+    pod = pod_of(run(priorityClassName="high"))
+    assert pod["spec"]["priorityClassName"] == "high"
+    assert pod["spec"]["serviceAccountName"] == "default", "the run's own is not there yet"
+    assert pod["metadata"]["labels"]["app.kubernetes.io/instance"] == "run-42"
+    assert pod_of(run(serviceAccount={"name": "mine"}))["spec"]["serviceAccountName"] == "mine"
+
+
+# -- Secrets
+
+
+def test_keys_are_told_and_nothing_else() -> None:
+    wanted = Keys("git", ("GIT_USER", "GIT_TOKEN"))
+    assert judge_secret(wanted, Secret("Opaque", frozenset(wanted.keys)), "ns").verdict is Verdict.OK
+    check = judge_secret(wanted, Secret("Opaque", frozenset({"GIT_USER", "password"})), "ns")
+    assert check.text == "has no key GIT_TOKEN; it has GIT_USER, password"
+    missing = judge_secret(wanted, None, "ns")
+    assert missing.fix.startswith("`kubectl -n ns create secret generic git --from-file=GIT_USER=FILE")
+
+
+def test_a_pull_secret_has_a_registry_s_password() -> None:
+    assert judge_pull_secret("pull", Secret("kubernetes.io/dockerconfigjson", frozenset()), "ns").verdict is Verdict.OK
+    assert judge_pull_secret("pull", Secret("Opaque", frozenset()), "ns").verdict is Verdict.PROBLEM
+    assert judge_pull_secret("pull", None, "ns").text == "does not exist"
+
+
+def test_a_ca_bundle_may_be_binary() -> None:
+    wanted = Keys("ca", ("ca.crt",))
+    assert judge_config_map(wanted, {"binaryData": {"ca.crt": "LQ=="}}, "ns").verdict is Verdict.OK
+    assert judge_config_map(wanted, {"data": {}}, "ns").text == "has no key ca.crt; it is empty"
+
+
+# -- claims
+
+
+def new_claim(replicas: int = 1, classes: list[Any] | None = None, **workspace: Any) -> Check:
+    [claim] = run(workspace={"type": "newClaim", **workspace}).made("PersistentVolumeClaim")
+    return judge_new_claim(claim, captured("storageclasses") if classes is None else classes, replicas)
+
+
+def test_a_new_claim_needs_a_storage_class_or_a_default() -> None:
+    check = new_claim()
+    assert (check.topic, check.text) == (
+        "StorageClass (default)",
+        "standard by rancher.io/local-path; the volume is made when the first pod comes",
+    )
+    assert new_claim(storageClassName="fast").text == "does not exist; there are standard"
+    plain = [{**one, "metadata": {"name": "standard"}} for one in captured("storageclasses")]
+    assert new_claim(classes=plain).text == "no StorageClass is the default; there are standard"
+    assert new_claim(classes=[], storageClassName="fast").text == "does not exist; there is none"
+
+
+def test_volumes_of_one_node_are_doubtful_for_several() -> None:
+    check = new_claim(accessMode="ReadWriteMany")
+    assert check.verdict is Verdict.WARNING
+    assert "makes volumes of one node" in check.text
+    assert new_claim(2).text == "ReadWriteOnce brings all 2 pods to one node"
+    assert new_claim(2, accessMode="ReadWriteOncePod").verdict is Verdict.PROBLEM
+
+
+def claim(phase: str = "Bound", modes: tuple[str, ...] = ("ReadWriteMany",), **metadata: Any) -> dict[str, Any]:
+    spec = {"accessModes": list(modes), "storageClassName": "standard"}
+    return {"metadata": {"name": "shared", **metadata}, "spec": spec, "status": {"phase": phase}}
+
+
+@pytest.mark.parametrize(
+    ("found", "replicas", "verdict"),
+    [
+        (None, 1, Verdict.PROBLEM),
+        (claim(), 3, Verdict.OK),
+        (claim("Pending"), 1, Verdict.OK),  # its class waits for the first pod
+        (claim("Lost"), 1, Verdict.PROBLEM),
+        (claim(deletionTimestamp="2026-11-24T00:00:00Z"), 1, Verdict.PROBLEM),
+        (claim(modes=("ReadOnlyMany",)), 1, Verdict.PROBLEM),
+        (claim(modes=("ReadWriteOnce",)), 2, Verdict.WARNING),
+        (claim(modes=("ReadWriteOncePod",)), 2, Verdict.PROBLEM),
+    ],
+)
+def test_a_claim_that_exists_is_judged_by_its_state_and_modes(found: Any, replicas: int, verdict: Verdict) -> None:
+    assert judge_claim(Claim("shared", False), found, captured("storageclasses"), replicas).verdict is verdict
+
+
+def test_a_claim_that_is_only_read_may_be_read_only_and_one_without_a_volume_is_doubtful() -> None:
+    assert judge_claim(Claim("data", True), claim(modes=("ReadOnlyMany",)), [], 3).verdict is Verdict.OK
+    assert judge_claim(Claim("shared", False), claim("Pending"), [], 1).verdict is Verdict.WARNING
+
+
+# -- names
+
+
+def test_a_name_is_free_taken_or_still_ending() -> None:
+    job: dict[str, Any] = {"metadata": {"name": "run-42"}}
+    release = [{"labels": {"status": "failed"}}]
+    pod = {"metadata": {"name": "run-42-train-0"}}
+    assert judge_name("name run-42", [], None, []).text == "is free"
+    assert judge_name("name run-42", release, job, []).text == "a release of this name is failed"
+    assert judge_name("name run-42", [], job, []).text == "there is a Job of this name, of no release"
+    assert judge_name("name run-42", [], None, [pod]).verdict is Verdict.WARNING
+    job["metadata"]["deletionTimestamp"] = "2026-11-24T00:00:00Z"
+    assert "still being deleted" in judge_name("name run-42", release, job, []).text
+
+
+def test_a_namespace_is_there_and_tells_its_level() -> None:
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    assert "restricted" in judge_namespace("namespace a", {"metadata": {"labels": level}}).text
+    assert judge_namespace("namespace a", None).fix.startswith("`kubectl create namespace a`")
+    ending = {"metadata": {}, "status": {"phase": "Terminating"}}
+    assert judge_namespace("namespace a", ending).verdict is Verdict.PROBLEM
+
+
+# -- the server
+
+
+def test_versions_are_read_as_clusters_write_them() -> None:
+    assert (
+        judge_version({"major": "1", "minor": "27+", "gitVersion": "v1.27.3-gke.100"}, "https://a").verdict
+        is Verdict.OK
+    )
+    old = judge_version({"major": "1", "minor": "24", "gitVersion": "v1.24.0"}, "https://a")
+    assert (old.verdict, old.text) == (Verdict.PROBLEM, "Kubernetes 1.24.0 at https://a")
+
+
+def test_volcano_s_version_is_that_of_its_oldest_program() -> None:
+    assert judge_volcano(captured("pods")).text == "version 1.15.1"
+
+    def pods(*images: str) -> list[Any]:
+        return [{"spec": {"containers": [{"image": image}]}} for image in images]
+
+    mixed = pods("volcanosh/vc-scheduler:v1.8.2", "mirror.example.com/volcanosh/vc-controller-manager:v1.15.1")
+    assert judge_volcano(mixed).verdict is Verdict.PROBLEM
+    assert judge_volcano(pods("volcanosh/vc-scheduler:latest")).verdict is Verdict.WARNING
+
+
+def test_a_cluster_without_volcano_is_told_by_what_it_does_not_know() -> None:
+    check = judge_apis({"/apis/batch.volcano.sh/v1alpha1": None})
+    assert (check.verdict, check.text) == (Verdict.PROBLEM, "the API server knows no jobs.batch.volcano.sh")
+
+
+def test_the_webhook_shows_itself_by_refusing() -> None:
+    assert (
+        judge_probe(Refusal("admission webhook denied: job 'minAvailable' should not be greater than ...")).verdict
+        is Verdict.OK
+    )
+    assert judge_probe({"metadata": {}}).verdict is Verdict.WARNING
+    down = 'Internal error occurred: failed calling webhook "mutatejob.volcano.sh": failed to call webhook: connection refused'
+    check = judge_probe(Refusal(down))
+    assert check.verdict is Verdict.PROBLEM
+    assert "mutatejob.volcano.sh does not answer" in check.text
+
+
+# -- refusals: what real clusters said
+
+SAID = {
+    "queue-missing": 'admission webhook "validatejob.volcano.sh" denied the request: unable to find job queue: queue.scheduling.volcano.sh "nope" not found;',
+    "queue-closed": 'Error: INSTALLATION FAILED: admission webhook "validatejob.volcano.sh" denied the request: can only submit job to queue with state `Open`, queue `nope` status is `Closed`;',
+    "queue-not-leaf": 'admission webhook "validatejob.volcano.sh" denied the request: can only submit job to leaf queue, queue `nope` has 1 child queues;',
+    "quota": 'persistentvolumeclaims "nope" is forbidden: exceeded quota: nope, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0',
+    "quota-unspecified": 'pods "a" is forbidden: failed quota: nope: must specify limits.memory for: train',
+    "pod-security": 'pods "priv" is forbidden: violates PodSecurity "restricted:latest": privileged (container "nope" must not set securityContext.privileged=true)',
+    "limit-range": 'pods "a" is forbidden: [maximum memory usage per Container is 256Mi, but limit is 512Mi nope]',
+    "service-account": 'pods "a" is forbidden: error looking up service account training/nope: serviceaccount "nope" not found',
+    "priority-class": 'pods "a" is forbidden: no PriorityClass with name nope was found',
+    "no-right": 'jobs.batch.volcano.sh is forbidden: User "system:serviceaccount:a:b" cannot create resource "jobs" in API group "batch.volcano.sh" in the namespace "nope"',
+    "namespace-missing": 'create: failed to create: namespaces "nope" not found',
+    "name-in-use": "Error: INSTALLATION FAILED: cannot reuse a name that is still in use",
+    "object-in-the-way": 'Error: INSTALLATION FAILED: unable to continue with install: ConfigMap "nope" in namespace "training" exists and cannot be imported into the current release: invalid ownership metadata; label validation error',
+    "object-exists": 'jobs.batch.volcano.sh "nope" already exists',
+    "no-volcano": 'Error: INSTALLATION FAILED: unable to build kubernetes objects from release manifest: resource mapping not found for name: "nope" namespace: "" from "": no matches for kind "Job" in version "batch.volcano.sh/v1alpha1"',
+    "unreachable": 'Error: INSTALLATION FAILED: Kubernetes cluster unreachable: Get "https://nope:6443/version": dial tcp: connect: connection refused',
+    "too-slow": "Error: INSTALLATION FAILED: context deadline exceeded",
+}
+NAMELESS = ("name-in-use", "too-slow", "no-volcano")
+
+
+@pytest.mark.parametrize("key", SAID)
+def test_a_refusal_is_recognized_and_names_what_it_is_about(key: str) -> None:
+    found = explain(SAID[key])
+    assert found.key == key
+    assert found.fix
+    assert "?" not in found.text
+    assert ("nope" in found.text) == (key not in NAMELESS)
+
+
+def test_a_root_queue_is_refused_without_its_name_and_explained_anyway() -> None:
+    assert explain("denied the request: can not submit job to root queue;").key == "queue-not-leaf"
+
+
+def test_a_refusal_that_is_not_known_is_told_without_its_wrapping() -> None:
+    found = explain(
+        'Error: INSTALLATION FAILED: admission webhook "policy.example.com" denied the request: image not signed'
+    )
+    assert (found.key, found.text) == ("refused", "image not signed")
+
+
+def test_a_dry_run_that_is_refused_is_a_problem_with_its_cause() -> None:
+    check = judge_dry_run("Job run-42", Refusal(SAID["queue-closed"]), "")
+    assert (check.verdict, check.cause) == (Verdict.PROBLEM, "queue-closed")
+    assert check.text == "would be refused: the queue nope is Closed and takes no runs"

@@ -1,0 +1,142 @@
+"""`trainchart submit`: from values files to the end of the run, in one command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainchart.commands.connection import add_connection_options, connected
+from trainchart.commands.duration import seconds_of
+from trainchart.commands.output import show
+from trainchart.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from trainchart.cluster.api import Api
+    from trainchart.doctor.ask import Ask
+
+
+class _Parser(argparse.ArgumentParser):
+    """Keeps what stands behind `--` for helm; argparse itself would take it for positional arguments."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        own, _, rest = _split(list(args or []))
+        namespace, unknown = super().parse_known_args(own, namespace)
+        namespace.helm_arguments = rest
+        return namespace, unknown
+
+
+def _split(arguments: list[str]) -> tuple[list[str], str, list[str]]:
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:at], "--", arguments[at + 1 :]
+
+
+def add_submit_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `submit` to the commands of `trainchart`."""
+    parser = commands.add_parser(
+        "submit",
+        help="validate, look at the cluster, install a run and follow it to its end: one command for a pipeline",
+        usage="trainchart submit NAME -f FILE [-f FILE ...] [options] [-- HELM ARGUMENTS]",
+        description="Validate the values, look whether the cluster has what the run needs (`trainchart doctor --quick`), "
+        "install it by `helm install`, and follow it to its end.",
+        epilog="exit codes: those of `trainchart wait` for the run; 2 refused (values, usage, or by the cluster), "
+        "5 API server not reachable, 6 no right, 8 doctor found a problem; docs/exit-codes.md has all",
+    )
+    parser.__class__ = _Parser
+    parser.add_argument("name", metavar="NAME", help="the release's name; every run needs its own")
+    parser.add_argument(
+        "-f", "--values", action="append", required=True, metavar="FILE", dest="files",
+        help="values files, later ones over earlier ones; - is the standard input",
+    )  # fmt: skip
+    parser.add_argument("--no-wait", action="store_true", help="end when the run is installed")
+    parser.add_argument(
+        "--timeout", type=seconds_of, metavar="D", help="follow it no longer than this, such as 90m or 12h"
+    )
+    parser.add_argument("--start-timeout", type=seconds_of, metavar="D", help="and no longer than this until it starts")
+    parser.add_argument("--quiet", action="store_true", help="of the run, say how it ended, and nothing before")
+    parser.add_argument("--logs", action="store_true", help="print what all its pods print")
+    parser.add_argument(
+        "--doctor", action=argparse.BooleanOptionalAction, default=True, help="look at the cluster first (default: yes)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="validate, look at all, let the server judge, install nothing"
+    )
+    parser.add_argument("--chart", type=Path, metavar="FOLDER", help="another chart than trainchart's own")
+    parser.add_argument("--helm", default="helm", metavar="PROGRAM", help="Helm 3 or 4 (default: %(default)s)")
+    add_connection_options(parser)
+    parser.set_defaults(run=run_submit, helm_arguments=[])
+
+
+def run_submit(options: argparse.Namespace) -> int:
+    from trainchart import submit
+    from trainchart.doctor.values import as_paths
+    from trainchart.paths import CHART
+
+    more = submit.checked(options.helm_arguments)
+    if options.files.count("-") > 1:
+        raise UsageError("submit: the standard input (-) can be read once")
+    chart = options.chart or CHART
+    if not (chart / "Chart.yaml").exists():
+        raise UsageError(f"submit: --chart: {chart} has no Chart.yaml; name the folder of a chart")
+    program = submit.found(options.helm)
+    api = connected(options)
+    helm = submit.Helm(program, api.namespace, options.context, options.kubeconfig)
+    with as_paths(options.files) as files:
+        ask = _valid(files, options.name, api.namespace, chart)
+        if ask is None:
+            return ExitCode.REFUSED
+        if (options.doctor or options.dry_run) and not _is_well(api, ask, quick=not options.dry_run):
+            return ExitCode.PROBLEM
+        paths = [path for path, _ in files]
+        notes = submit.install(api, helm, options.name, paths, chart, more=more, dry_run=options.dry_run)
+    if options.dry_run:
+        show(f"{options.name} would be installed in {api.namespace}; nothing was changed")
+        return ExitCode.OK
+    if options.no_wait:
+        show(notes.rstrip())
+        return ExitCode.OK
+    print(f"trainchart: {options.name} is installed in {api.namespace}", file=sys.stderr)
+    return _follow(options)
+
+
+def _valid(files: Sequence[tuple[str, str]], name: str, namespace: str, chart: Path) -> Ask | None:
+    """What the run asks for; warnings and errors of its values are told, and errors are None."""
+    from trainchart.commands.validate import as_text
+    from trainchart.doctor.values import ask_for, judged
+
+    report = judged(files, name=name, namespace=namespace, chart=chart)
+    if report.findings:
+        print(as_text(report), file=sys.stderr)
+    if not report.valid:
+        return None
+    return ask_for([path for path, _ in files], name=name, namespace=namespace, chart=chart)
+
+
+def _is_well(api: Api, ask: Ask, *, quick: bool) -> bool:
+    """Tells what is not well; in a dry run all."""
+    from trainchart.commands.doctor import Progress, line, summary
+    from trainchart.doctor.check import Verdict
+    from trainchart.doctor.examine import examine
+
+    found = []
+    told = (Verdict.PROBLEM, Verdict.WARNING) if quick else tuple(Verdict)
+    with Progress() as progress:
+        for check in examine(api, ask, quick=quick, say=progress.say):
+            found.append(check)
+            if check.verdict in told:
+                progress.clear()
+                print(line(check), file=sys.stderr)
+    if any(check.verdict is Verdict.PROBLEM for check in found):
+        anyway = "; --no-doctor installs it anyway" if quick else ""
+        print(f"trainchart: {ask.name} is not installed: {summary(found)}{anyway}", file=sys.stderr)
+        return False
+    return True
+
+
+def _follow(options: argparse.Namespace) -> int:
+    """As `trainchart wait NAME` does, its exit code and its Ctrl-C included."""
+    from trainchart.commands.wait import run_wait
+
+    return run_wait(options)

@@ -1,0 +1,159 @@
+"""`helm install` as a process: what it is given, and what is made of its refusal. Nothing of a failed one is left behind."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainchart.cluster import kinds
+from trainchart.cluster.api import Api
+from trainchart.cluster.errors import ForbiddenError
+from trainchart.doctor.refusal import Explanation, explain
+from trainchart.errors import ExitCode, TrainchartError, UsageError
+
+INSTALL_SECONDS = 300
+UNINSTALL_SECONDS = 120
+
+# What a release of somebody else answers: there is nothing of ours to remove.
+_NOT_OURS = ("name-in-use", "busy")
+_CODES = {
+    "no-right": ExitCode.FORBIDDEN,
+    "unreachable": ExitCode.UNREACHABLE,
+    "too-slow": ExitCode.UNREACHABLE,
+    "webhook-down": ExitCode.UNREACHABLE,
+    "interrupted": ExitCode.INTERRUPTED,
+}
+# The validator and doctor have not seen what these would change, or the command would look elsewhere than Helm.
+_NOT_PASSED_ON = {
+    "--set": "-f FILE",
+    "--set-string": "-f FILE",
+    "--set-file": "-f FILE",
+    "--set-json": "-f FILE",
+    "--set-literal": "-f FILE",
+    "--values": "-f FILE",
+    "-f": "-f FILE",
+    "--namespace": "-n",
+    "-n": "-n",
+    "--kube-context": "--context",
+    "--kubeconfig": "--kubeconfig",
+    "--generate-name": "NAME",
+    "-g": "NAME",
+    "--dry-run": "--dry-run",
+}
+
+
+class InstallError(TrainchartError):
+    """Helm could not install the release; the text says why, what to do, and what is left."""
+
+    def __init__(self, text: str, explanation: Explanation) -> None:
+        super().__init__(text)
+        self.explanation = explanation
+        self.exit_code = _CODES.get(explanation.key, ExitCode.REFUSED)
+
+
+@dataclass(frozen=True)
+class Helm:
+    """The program, and the cluster it is pointed at."""
+
+    program: str
+    namespace: str
+    context: str = ""
+    kubeconfig: str = ""
+
+    def command(self, *arguments: str) -> list[str]:
+        options = {"--namespace": self.namespace, "--kube-context": self.context, "--kubeconfig": self.kubeconfig}
+        return [self.program, *arguments, *(word for key, value in options.items() if value for word in (key, value))]
+
+
+def found(program: str) -> str:
+    """Where the program is.
+
+    Raises:
+        UsageError
+    """
+    where = shutil.which(program)
+    if not where:
+        raise UsageError(f"there is no program {program} on PATH; install Helm 3 or 4, or name it by --helm")
+    return where
+
+
+def checked(arguments: Sequence[str]) -> list[str]:
+    """More arguments for helm, none of which says what `submit` has its own option for.
+
+    Raises:
+        UsageError
+    """
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        if not argument.startswith("-") and not arguments[0].startswith("-"):
+            raise UsageError(f"submit: {argument}: values files are named by -f; what stands behind -- is for helm")
+        if option in _NOT_PASSED_ON:
+            raise UsageError(f"submit: {option} cannot be passed on to helm; use {_NOT_PASSED_ON[option]} of submit")
+    return list(arguments)
+
+
+def is_taken(api: Api, name: str) -> bool:
+    """Whether Helm keeps a release of this name. Whoever may not look cannot install either, and Helm will say so."""
+    try:
+        return bool(api.table(kinds.SECRETS, selector=f"owner=helm,name={name}"))
+    except ForbiddenError:
+        return False
+
+
+def install(
+    api: Api,
+    helm: Helm,
+    name: str,
+    files: Sequence[str],
+    chart: Path,
+    *,
+    more: Sequence[str] = (),
+    dry_run: bool = False,
+) -> str:
+    """What helm printed: the release's notes.
+
+    Raises:
+        InstallError
+    """
+    if is_taken(api, name):
+        explanation = explain("cannot reuse a name that is still in use")
+        raise InstallError(_words(name, explanation), explanation)
+    values = [word for file in files for word in ("-f", file)]
+    dry = ["--dry-run=server"] if dry_run else []
+    command = helm.command("install", name, str(chart), *values, *dry, *more)
+    try:
+        process = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        said = f"timed out waiting for the condition: helm install took more than {INSTALL_SECONDS} s"
+    except KeyboardInterrupt:
+        stopped = Explanation("interrupted", "it was interrupted", "")
+        left = "" if dry_run else _clean_up(api, helm, name)
+        raise InstallError(_words(name, stopped) + left, stopped) from None
+    else:
+        if process.returncode == 0:
+            return process.stdout
+        said = process.stderr.strip() or process.stdout.strip()
+    explanation = explain(said)
+    left = "" if dry_run or explanation.key in _NOT_OURS else _clean_up(api, helm, name)
+    raise InstallError(_words(name, explanation) + left, explanation)
+
+
+def _words(name: str, explanation: Explanation) -> str:
+    fix = f"; {explanation.fix}" if explanation.fix else ""
+    return f"{name} is not installed: {explanation.text}{fix}"
+
+
+def _clean_up(api: Api, helm: Helm, name: str) -> str:
+    """Removes what a failed installation has left, and says so. Nobody else's: before it there was no release of this name."""
+    by_hand = f" (what Helm had made already is left: `helm uninstall {name} -n {helm.namespace}` removes it)"
+    try:
+        if not is_taken(api, name):
+            return ""
+        command = helm.command("uninstall", name)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=UNINSTALL_SECONDS, check=False)
+    except (TrainchartError, subprocess.TimeoutExpired):
+        return by_hand
+    return " (what Helm had made already is removed)" if done.returncode == 0 else by_hand
