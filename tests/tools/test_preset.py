@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
+from trainchart.commands.preset import add_preset_command
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.families import family_data, profile_data
 from trainchart.files import Tree
 from trainchart.paths import CHART
-from trainchart.preset import add_preset_command, sharing_profiles
+from trainchart.preset import sharing_profiles
 from trainchart.render import render
 from trainchart.shape import misfits
 

@@ -14,6 +14,8 @@ from trainchart.commands.doctor import add_doctor_command
 from trainchart.commands.generate import add_generate_command
 from trainchart.commands.list import add_list_command
 from trainchart.commands.logs import add_logs_command
+from trainchart.commands.preset import add_preset_command
+from trainchart.commands.report import add_report_command
 from trainchart.commands.result import add_result_command
 from trainchart.commands.status import add_status_command
 from trainchart.commands.stop import add_stop_command
@@ -21,8 +23,6 @@ from trainchart.commands.submit import add_submit_command
 from trainchart.commands.validate import add_validate_command
 from trainchart.commands.wait import add_wait_command
 from trainchart.errors import ExitCode, TrainchartError
-from trainchart.preset import add_preset_command
-from trainchart.report.command import add_report_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,25 +48,27 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line: every command with its options."""
     parser = argparse.ArgumentParser(
         prog="trainchart",
-        description="Tools around the trainchart Helm chart.",
-        epilog="exit codes: 0 done, 1 internal error, 2 refused (values, files or usage), 130 interrupted; docs/exit-codes.md has all",
+        description="Write, check, submit and follow training runs: releases of the chart train.",
+        epilog="exit codes: 0 done, 1 internal error, 2 refused (values, files or usage), 3 timed out, 4 not found, 5 API server not "
+        "reachable, 6 no right, 7 the run failed without a word, 8 doctor found a problem, 130 interrupted; of a run that failed, its "
+        "runner's own: docs/exit-codes.md has all",
     )
     parser.add_argument("--version", action="version", version=f"trainchart {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    add_validate_command(commands)
     add_preset_command(commands)
+    add_validate_command(commands)
     add_doctor_command(commands)
     add_submit_command(commands)
-    add_report_command(commands)
-    add_chart_command(commands)
-    add_completion_command(commands)
     add_status_command(commands)
     add_list_command(commands)
-    add_generate_command(commands)
     add_wait_command(commands)
     add_logs_command(commands)
     add_result_command(commands)
+    add_report_command(commands)
     add_stop_command(commands)
+    add_chart_command(commands)
+    add_completion_command(commands)
+    add_generate_command(commands)
     return parser
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,12 +59,6 @@ def _record(options: argparse.Namespace) -> Record:
         raise UsageError(
             "report: --result and --settings go with --log; add --log FILE, or ask the cluster with none of them"
         )
-    try:
-        # Another command's module; it reads the run from the cluster.
-        load = importlib.import_module("trainchart.run.record").load
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("trainchart.run"):
-            raise
-        raise UsageError("report: this trainchart cannot ask a cluster; add --log FILE") from None
-    found: Record = load(connected(options), options.name)
-    return found
+    from trainchart.run.record import load
+
+    return load(connected(options), options.name)
