@@ -5,7 +5,6 @@ Prepares what the run needs, prints and executes the `helm install` of the READM
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 import time
@@ -15,17 +14,12 @@ from e2e.cases import load
 from e2e.cluster.steps import KUBECONFIG, StepError, print_table, say, step
 from e2e.gitserver.client import GitServerError
 from e2e.kube import (
-    GOOD_END,
     CommandError,
     Kube,
     NotEndedError,
     Object,
-    following,
     poll,
     result,
-    terminated,
-    wait_for_end,
-    why_pending,
 )
 
 RELEASE = "run-42"
@@ -34,8 +28,7 @@ INSTALL = [
     *("-f", "values/yolov5.yaml", "-f", "values/accelerators/cpu.yaml", "-f", "e2e/values/yolov5.yaml"),
     *("-n", scenario.NAMESPACE),
 ]
-LIMIT_SECONDS = 900
-POD_SECONDS = 240
+FOLLOW = ["wait", RELEASE, "-n", scenario.NAMESPACE, "--logs", "--start-timeout", "4m", "--timeout", "15m"]
 
 
 class RunError(Exception):
@@ -52,7 +45,7 @@ def main() -> int:
         _follow(kube)
         answer = _outcome(kube)
     except KeyboardInterrupt:
-        say(f"\nstopped following; the run goes on, unless it was not installed yet:\n{_how_to_follow()}")
+        say(f"\nstopped; {RELEASE} goes on, unless it was not installed yet:\n{_how_to_follow()}")
         return 130
     except StepError as error:
         sys.stdout.flush()
@@ -63,7 +56,10 @@ def main() -> int:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1
     print_table()
-    say(_describe(world, answer, time.monotonic() - begin))
+    say(
+        f"\n{RELEASE} took {time.monotonic() - begin:.0f} s from its installation. Fetch its result (the server is in the cluster, and "
+        f"its certificate is signed by its own CA):\n  {_fetch(world, answer)}"
+    )
     return 0
 
 
@@ -91,71 +87,20 @@ def _install(kube: Kube) -> None:
 
 
 def _follow(kube: Kube) -> None:
-    """Waits for the pod, then prints its log until the run has ended."""
-    pod = f"{RELEASE}-train-0"
-    explained = time.monotonic()
-    with step("wait for the pod"):
-
-        def runs() -> bool:
-            nonlocal explained
-            if time.monotonic() - explained > 20:
-                explained = time.monotonic()
-                for line in why_pending(kube, RELEASE):
-                    say(line)
-            found = kube.get("pod", pod)
-            return found is not None and found["status"].get("phase") in ("Running", "Succeeded", "Failed")
-
-        try:
-            poll(runs, POD_SECONDS, f"pod {pod} runs", every=1)
-        except NotEndedError as error:
-            raise RunError("\n".join([f"{error}. Volcano says:", *why_pending(kube, RELEASE)])) from error
-    say(f"\n$ kubectl -n {kube.namespace} logs -f {pod}")
-    with step(f"run {RELEASE}"), following(kube, pod, sys.stdout) as follower:
-        phase = wait_for_end(kube, RELEASE, LIMIT_SECONDS, say)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            follower.wait(timeout=15)  # the log's last lines lag behind the Job's phase
-    say(f"{RELEASE} is {phase}")
+    """As a person would: the log of its pod until the run has ended, then what came of it, in the words of `trainchart wait`."""
+    say(f"\n$ {' '.join(['trainchart', *FOLLOW])}")
+    command = [sys.executable, "-m", "trainchart.cli", *FOLLOW]
+    environment = {**kube.environment(), "PYTHONUNBUFFERED": "1"}
+    with step(f"run {RELEASE}"):
+        code = subprocess.run(
+            command, env=environment, cwd=scenario.ROOT, stdin=subprocess.DEVNULL, check=False
+        ).returncode
+    if code:
+        raise RunError(f"{RELEASE} did not end well: `trainchart wait` ended with code {code}")
 
 
 def _outcome(kube: Kube) -> Object:
-    job, pods = kube.get("vcjob", RELEASE), kube.pods(RELEASE)
-    phase = job["status"]["state"]["phase"] if job else "gone"
-    if phase == GOOD_END:
-        return result(pods[0])
-    lines = [f"{RELEASE} ended as {phase}"]
-    for pod in pods:
-        ended = terminated(pod) or {}
-        try:
-            failure = result(pod)["failure"]
-            lines.append(
-                f"{pod['metadata']['name']}: {failure['name']} in stage {failure['stage']} (exit code {ended['exitCode']})"
-            )
-            lines += [f"  what happened: {failure['reason']}", f"  what to do: {failure['fix']}"]
-        except (NotEndedError, ValueError, KeyError):
-            lines.append(f"{pod['metadata']['name']}: exit code {ended.get('exitCode', '?')}, and it left no result")
-    raise RunError("\n".join(lines))
-
-
-def _describe(world: scenario.World, answer: Object, seconds: float) -> str:
-    lines = [
-        "",
-        f"The result of {RELEASE}, {seconds:.0f} s after its installation:",
-        f"  repository  {answer['repository']}",
-    ]
-    lines += [f"  branch      {answer['branch']}", f"  commit      {answer['commit']}"]
-    for name, source in answer["sources"].items():
-        lines.append(f"  trained on  {name}: {source['repository']} {source['revision']} {source['commit']}")
-    lines += ["  files"]
-    width = max((len(file["path"]) for file in answer["files"]), default=0)
-    lines += [f"    {file['path']:<{width}}  {file['bytes']:>10,} bytes" for file in answer["files"]]
-    lines += ["  metrics", *(f"    {name:<24} {value}" for name, value in answer["metrics"].items())]
-    lines += ["  seconds by stage", *(f"    {name:<24} {value}" for name, value in answer["stages"].items())]
-    lines += [
-        "",
-        "Fetch it (the server is in the cluster, and its certificate is signed by its own CA):",
-        f"  {_fetch(world, answer)}",
-    ]
-    return "\n".join(lines)
+    return result(kube.pods(RELEASE)[0])
 
 
 def _fetch(world: scenario.World, answer: Object) -> str:
@@ -172,9 +117,9 @@ def _how_to_follow() -> str:
     return "\n".join(
         [
             f"  export KUBECONFIG={KUBECONFIG}",
-            f"  kubectl -n {scenario.NAMESPACE} logs -f {RELEASE}-train-0",
-            f"  kubectl -n {scenario.NAMESPACE} get vcjob {RELEASE} -w",
-            f"  helm uninstall {RELEASE} -n {scenario.NAMESPACE}    # ends it",
+            f"  .venv/bin/trainchart status {RELEASE} -n {scenario.NAMESPACE}",
+            f"  .venv/bin/trainchart logs -f {RELEASE} -n {scenario.NAMESPACE}",
+            f"  .venv/bin/trainchart stop {RELEASE} -n {scenario.NAMESPACE}",
         ]
     )
 
