@@ -13,6 +13,7 @@ from trainchart.errors import ExitCode
 
 if TYPE_CHECKING:
     from trainchart.run.logs import Line
+    from trainchart.run.state import Snapshot
 
 _COLOURS = (36, 33, 32, 35, 34, 31)
 
@@ -80,10 +81,9 @@ def run_logs(options: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def _no_pods(snapshot: object) -> str:
-    from trainchart.run.state import Snapshot, State
+def _no_pods(snapshot: Snapshot) -> str:
+    from trainchart.run.state import State
 
-    assert isinstance(snapshot, Snapshot)  # noqa: S101
     name = snapshot.name
     if snapshot.state is State.NO_JOB or snapshot.has_ended:
         return f"{name} has no pods (any more); a log kept in its workspace: trainchart logs {name} --attempt {snapshot.attempt + 1}"

@@ -8,11 +8,18 @@ import shutil
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from trainchart.commands.connection import add_connection_options, connected
 from trainchart.commands.duration import seconds_of
-from trainchart.commands.output import show
+from trainchart.commands.output import show as put
 from trainchart.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trainchart.run.logs import Line
+    from trainchart.run.state import Snapshot
 
 _CLEAR = "\r\033[K"
 
@@ -37,35 +44,39 @@ def add_wait_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def run_wait(options: argparse.Namespace) -> int:
+    """Also the last part of `submit`."""
     from trainchart.run.patience import tell_on_stderr
-    from trainchart.run.wait import Limits
 
     teller = Teller(quiet=options.quiet)
-    limits = Limits(options.timeout, options.start_timeout)
     try:
-        return follow_to_the_end(options, teller, limits)
+        return _follow(options, teller)
     except KeyboardInterrupt:
         teller.live("")
         tell_on_stderr(f"stopped following; the run goes on: trainchart wait {options.name}")
         return ExitCode.INTERRUPTED
 
 
-def follow_to_the_end(options: argparse.Namespace, teller: Teller, limits: object) -> int:
-    """Also the last part of `submit`."""
+def _follow(options: argparse.Namespace, teller: Teller) -> int:
     from trainchart.commands.logs import Printer
     from trainchart.run.wait import Limits, wait
 
-    assert isinstance(limits, Limits)  # noqa: S101
-    printer = None
-    if options.logs and not options.quiet:
-        printer = Printer(True, False, 1)
+    def shown(snapshot: Snapshot) -> Callable[[Line], None]:
+        printer = Printer(snapshot.replicas > 1, False, snapshot.replicas)
         printer.before, printer.lock = teller.clear.encode(), teller.lock
+        return printer.show
+
     try:
-        ended = wait(connected(options), options.name, teller, limits=limits, show=printer.show if printer else None)
+        ended = wait(
+            connected(options),
+            options.name,
+            teller,
+            limits=Limits(options.timeout, options.start_timeout),
+            show=shown if options.logs and not options.quiet else None,
+        )
     finally:
         teller.live("")
     for line in ended.lines:
-        show(line)
+        put(line)
     return ended.code
 
 
@@ -84,7 +95,7 @@ class Teller:
         if self._quiet:
             return
         with self.lock:
-            show(self.clear + words)
+            put(self.clear + words)
             self._drawn = ""
 
     def live(self, words: str) -> None:

@@ -58,10 +58,10 @@ def wait(
     teller: Teller,
     *,
     limits: Limits = Limits(),
-    show: Callable[[Line], None] | None = None,
+    show: Callable[[Snapshot], Callable[[Line], None]] | None = None,
     patience: Patience | None = None,
 ) -> Outcome:
-    """The end of a run. `show` takes the lines of all ranks' logs.
+    """The end of a run. `show` is asked, once the run is known, for what takes the lines of all ranks' logs.
 
     Raises:
         NotFoundError: there is no such run, or it was uninstalled meanwhile.
@@ -81,11 +81,12 @@ class _Wait:
         name: str,
         teller: Teller,
         limits: Limits,
-        show: Callable[[Line], None] | None,
+        show: Callable[[Snapshot], Callable[[Line], None]] | None,
         patience: Patience,
     ) -> None:
         self._api, self._name, self._teller, self._limits, self._patience = api, name, teller, limits, patience
-        self._show = show
+        self._shown_by = show
+        self._show: Callable[[Line], None] | None = None
         self._began = time.monotonic()
         self._max_retry = 1
         self._lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
@@ -102,6 +103,7 @@ class _Wait:
         if first is None:
             return self._timed_out("did not answer")
         self._max_retry = first.max_retry
+        self._show = self._shown_by(first) if self._shown_by else None
         if first.has_ended:
             return self._of(first, Pods(self._api, self._name, first.uid, self._patience))
         pods = Pods(self._api, self._name, first.uid, self._patience)
