@@ -374,6 +374,32 @@ def test_the_command_ends_with_the_run_s_code(
     ]
 
 
+@pytest.mark.parametrize(("replicas", "heads"), [(1, [b""]), (2, [b"[0] ", b"[1] "])])
+def test_logs_have_the_rank_before_each_line_where_there_are_several(
+    replicas: int, heads: list[bytes], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    cluster = Cluster(replicas)
+    for rank in range(replicas):
+        cluster.pod(rank, 0, stamped(1, rank, "what it prints"))
+    cluster.phase("Running")
+    monkeypatch.setattr(command, "connected", lambda _: cluster)
+    codes: list[int] = []
+    following = threading.Thread(target=lambda: codes.append(cli.main(["wait", NAME, "--logs"])), daemon=True)
+    following.start()
+    printed, deadline = b"", time.monotonic() + 10
+    while printed.count(b"what it prints") < replicas and time.monotonic() < deadline:
+        time.sleep(0.01)
+        printed += capfdbinary.readouterr().out
+    for rank in range(replicas):
+        cluster.end(rank, 0, COMPLETED)
+    cluster.phase("Completed")
+    following.join(20)
+    assert codes == [0]
+    assert sorted(line for line in printed.splitlines() if b"what" in line) == [
+        head + b"what it prints" for head in heads
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("1h30m", 5400), ("2d", 172800)]
 )
