@@ -17,7 +17,7 @@ from trainchart.run.capacity import amounts, misfit, pod_requests, written
 from trainchart.run.facts import Facts, gather, is_cut_off, pod_spec, suspected_secret
 from trainchart.run.fields import Object, dig, items, mapping, moment, number, text
 from trainchart.run.state import KILLED, Pod, Snapshot, State
-from trainchart.run.words import span as _span
+from trainchart.units import span
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -341,7 +341,7 @@ def _stuck_restart(run: Snapshot, facts: Facts, waited: float) -> Cause | None:
     return Cause(
         "stuck-restart",
         "problem",
-        f"Volcano has lost a restart: the Job is in Restarting for {_span(waited)} and has no pods",
+        f"Volcano has lost a restart: the Job is in Restarting for {span(waited)} and has no pods",
         f"`trainchart wait {run.name}` wakes it, and so does any change of the Job: "
         f"`kubectl -n {run.namespace} annotate vcjob {run.name} trainchart.dev/nudged=1 --overwrite`",
     )
@@ -461,7 +461,7 @@ def _no_pods(run: Snapshot, facts: Facts, waited: float) -> Iterator[Cause]:
             yield Cause(
                 "controller-silent",
                 "problem",
-                f"Volcano's controller has not looked at the Job for {_span(waited)}: there is no PodGroup",
+                f"Volcano's controller has not looked at the Job for {span(waited)}: there is no PodGroup",
                 "ask whoever runs the cluster whether volcano-controllers runs (`kubectl -n volcano-system get pods`)",
             )
         else:
@@ -475,7 +475,7 @@ def _no_pods(run: Snapshot, facts: Facts, waited: float) -> Iterator[Cause]:
             yield Cause(
                 "scheduler-silent",
                 "problem",
-                f"Volcano's scheduler has said nothing about it for {_span(waited)}",
+                f"Volcano's scheduler has said nothing about it for {span(waited)}",
                 "ask whoever runs the cluster whether volcano-scheduler runs (`kubectl -n volcano-system get pods`)",
             )
         else:
@@ -652,9 +652,9 @@ def _waiting(run: Snapshot, pod: Pod, facts: Facts) -> Cause | None:
     pulling = _latest(event for event in facts.pod_events if text(event, "reason") in ("Pulling", "Pulled"))
     if text(pulling, "reason") == "Pulling":
         begun = _seconds(moment(pulling, "lastTimestamp"), facts.now)
-        return Cause("pulling", "waiting", f"node {pod.node} pulls image {pod.image} for {_span(begun)}")
+        return Cause("pulling", "waiting", f"node {pod.node} pulls image {pod.image} for {span(begun)}")
     return Cause(
-        "starting", "waiting", f"rank {pod.rank} starts on {pod.node} since {_span(since)}", "", words or reason
+        "starting", "waiting", f"rank {pod.rank} starts on {pod.node} since {span(since)}", "", words or reason
     )
 
 
@@ -781,7 +781,7 @@ def _cut_off(pod: Pod, facts: Facts) -> Cause:
     since = moment(ready, "lastTransitionTime")
     known = text(ready, "status") not in ("", "True")
     text_ = f"rank {pod.rank} is on node {pod.node}, which " + (
-        f"has been lost since {_span(_seconds(since, facts.now))}" if known else "no longer answers for it"
+        f"has been lost since {span(_seconds(since, facts.now))}" if known else "no longer answers for it"
     )
     return Cause(
         "node-lost",
@@ -800,7 +800,7 @@ def _ending(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         yield Cause(
             "pods-do-not-end",
             "problem",
-            f"{len(left)} of its pods do not end for {_span(waited)}"
+            f"{len(left)} of its pods do not end for {span(waited)}"
             + (f"; are the nodes lost ({names})?" if names else ""),
             f"`kubectl -n {run.namespace} get pods -l volcano.sh/job-name={run.name}` shows them",
         )

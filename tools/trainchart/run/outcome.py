@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from trainchart.errors import ExitCode
 from trainchart.measures import headline, number
-from trainchart.report.units import duration, size
 from trainchart.run.codes import runner_codes
 from trainchart.run.fields import items, mapping, text
 from trainchart.run.state import STOPPED, Pod, Snapshot, State
+from trainchart.units import duration, size
 
 if TYPE_CHECKING:
     from trainchart.run.diagnosis import Cause

@@ -14,7 +14,7 @@ from trainchart.run.diagnosis import Cause, diagnose
 from trainchart.run.facts import pod_spec
 from trainchart.run.fields import Object, mapping, moment, text
 from trainchart.run.state import Pod, Snapshot, State, load
-from trainchart.run.words import span
+from trainchart.units import span, stamp
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -175,9 +175,9 @@ def as_object(status: Status) -> Object:
         "attempts": run.max_retry,
         "replicas": run.replicas,
         "queue": run.queue,
-        "created": _iso(run.created),
-        "since": _iso(run.since),
-        "ended": _iso(run.ended_at),
+        "created": stamp(run.created),
+        "since": stamp(run.since),
+        "ended": stamp(run.ended_at),
         "requests": {name: written(name, value) for name, value in pod_requests(pod_spec(run)).items()},
         "stage": status.progress.stage if status.progress else "",
         "epoch": status.progress.epoch if status.progress else None,
@@ -196,15 +196,11 @@ def _pod_object(pod: Pod) -> Object:
         "phase": pod.phase,
         "reason": pod.reason or pod.waiting_reason or pod.exit_reason,
         "node": pod.node,
-        "started": _iso(pod.started),
-        "ended": _iso(pod.ended),
+        "started": stamp(pod.started),
+        "ended": stamp(pod.ended),
         "exitCode": pod.exit_code,
         "failure": asdict(pod.failure) if pod.failure else None,
     }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
 
 
 def published(run: Snapshot) -> str:

@@ -12,7 +12,6 @@ from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.events import Event, Progress
 from trainchart.measures import headline, number
-from trainchart.report.units import duration, size
 from trainchart.run import outcome, state
 from trainchart.run.fields import items, mapping, text
 from trainchart.run.logs import Line, Logs
@@ -22,6 +21,7 @@ from trainchart.run.pods import Pods
 from trainchart.run.settings import settings_of
 from trainchart.run.state import Pod, Snapshot, State
 from trainchart.run.watching import Watching
+from trainchart.units import duration, size
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
