@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Api, Object
+from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
+from trainchart.cluster.fields import Object
 from trainchart.cluster.kinds import Kind
 from trainchart.doctor.check import Check, not_checked
 

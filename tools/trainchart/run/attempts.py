@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
+from trainchart.cluster.fields import Object, items, mapping, text
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.run import state
-from trainchart.run.fields import Object, items, mapping, text
 from trainchart.run.release import installed_job
 from trainchart.run.settings import settings_of
 from trainchart.run.state import Snapshot, pod_of

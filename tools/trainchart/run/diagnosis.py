@@ -13,9 +13,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
-from trainchart.run.capacity import amounts, misfit, pod_requests, written
+from trainchart.cluster.fields import Object, dig, items, mapping, moment, number, text
+from trainchart.cluster.quantities import amounts, pod_requests, written
+from trainchart.run.capacity import misfit
 from trainchart.run.facts import Facts, gather, is_cut_off, pod_spec, suspected_secret
-from trainchart.run.fields import Object, dig, items, mapping, moment, number, text
 from trainchart.run.state import KILLED, Pod, Snapshot, State
 from trainchart.units import span
 

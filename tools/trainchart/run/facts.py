@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError
-from trainchart.run.fields import Object, dig, items, text
+from trainchart.cluster.fields import Object, dig, items, text
 from trainchart.run.state import Pod, Snapshot, State
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
-from trainchart.run.fields import Object, number
+from trainchart.cluster.fields import Object, number
 from trainchart.run.state import FAMILY, PART_OF, Snapshot, State, of
 from trainchart.units import between, stamp
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from trainchart.cluster.fields import items, mapping, text
 from trainchart.errors import ExitCode
 from trainchart.measures import headline, number
 from trainchart.run.codes import runner_codes
-from trainchart.run.fields import items, mapping, text
 from trainchart.run.state import STOPPED, Pod, Snapshot, State
 from trainchart.units import duration, size
 

@@ -9,7 +9,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
-from trainchart.run.fields import Object, number, text
+from trainchart.cluster.fields import Object, number, text
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api

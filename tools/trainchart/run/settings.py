@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
-from trainchart.run.fields import Object, text
+from trainchart.cluster.fields import Object, text
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api

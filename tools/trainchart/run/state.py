@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
-from trainchart.run.fields import Object, dig, items, mapping, moment, number, text, whole
+from trainchart.cluster.fields import Object, dig, items, mapping, moment, number, text, whole
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api

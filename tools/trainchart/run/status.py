@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
+from trainchart.cluster.fields import Object, mapping, moment, text
+from trainchart.cluster.quantities import pod_requests, written
 from trainchart.events import Event, Progress
-from trainchart.run.capacity import pod_requests, written
 from trainchart.run.diagnosis import Cause, diagnose
 from trainchart.run.facts import pod_spec
-from trainchart.run.fields import Object, mapping, moment, text
 from trainchart.run.state import Pod, Snapshot, State, load
 from trainchart.units import span, stamp
 

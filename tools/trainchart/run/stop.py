@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
+from trainchart.cluster.fields import items, mapping, text
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.run import outcome, state
-from trainchart.run.fields import items, mapping, text
 from trainchart.run.logs import Line, Logs
 from trainchart.run.outcome import RESULT_ANNOTATION
 from trainchart.run.patience import Patience

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
+from trainchart.cluster.fields import items, mapping, text
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.events import Event, Progress
 from trainchart.measures import headline, number
 from trainchart.run import outcome, state
-from trainchart.run.fields import items, mapping, text
 from trainchart.run.logs import Line, Logs
 from trainchart.run.outcome import Outcome
 from trainchart.run.patience import Patience
