@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from tests.run.captured import CASES, captured, cluster
 from tests.tools.checks import ROOT
 from trainchart.cluster import kinds
-from trainchart.run import capacity, diagnosis, facts, state, status
+from trainchart.run import diagnosis, facts, state, status
 from trainchart.run.capacity import misfit
-from trainchart.run.diagnosis import Cause
+from trainchart.run.causes import ended
+from trainchart.run.causes.cause import Cause
 from trainchart.run.facts import Facts
 from trainchart.run.screen import lines
 
@@ -213,7 +214,7 @@ PODS = {
 def test_how_a_pod_ended_is_told_by_what_its_status_has(key: str) -> None:
     pod = state.Pod(name="run-42-train-0", rank=0, phase="Failed", node="node-a", **PODS[key])  # type: ignore[arg-type]
     run = state.Snapshot("run-42", "training", pods=(pod,), state=state.State.FAILED)
-    assert diagnosis.why_failed(run, pod).key == key
+    assert ended.why_failed(run, pod).key == key
 
 
 def test_the_rank_with_the_cause_is_blamed_and_not_the_one_that_lost_it() -> None:
@@ -303,8 +304,12 @@ def test_node_affinity_is_judged_as_the_scheduler_does(operator: str, values: li
 
 
 def test_the_documentation_has_every_cause() -> None:
-    sources = [Path(module.__file__ or "").read_text() for module in (diagnosis, capacity, status)]
-    keys = {key for source in sources for key in re.findall(r'\b(?:Cause|Misfit)\(\s*"([a-z-]+)"', source)}
+    folder = Path(diagnosis.__file__).parent
+    keys = {
+        key
+        for source in (path.read_text() for path in folder.rglob("*.py"))
+        for key in re.findall(r'\b(?:problem|waiting|info|Misfit)\(\s*"([a-z-]+)"', source)
+    }
     documented = (ROOT / "docs/following.md").read_text()
     assert len(keys) > 40
     assert [key for key in sorted(keys) if f"`{key}`" not in documented] == []

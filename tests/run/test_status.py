@@ -18,7 +18,7 @@ from trainchart.commands import list as list_command
 from trainchart.commands import status as status_command
 from trainchart.commands.list import STATES
 from trainchart.run import listing, screen, status
-from trainchart.run.diagnosis import Cause
+from trainchart.run.causes.cause import Cause
 from trainchart.run.screen import Picture, change, cut, lines, visible
 from trainchart.run.state import Pod, Snapshot, State, load, of
 from trainchart.units import span

@@ -15,7 +15,7 @@ from trainchart.cluster.api import Api
 from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.commands import wait as command
 from trainchart.run import diagnosis, logs, outcome, patience, pods, state, wait, watching
-from trainchart.run.diagnosis import Cause
+from trainchart.run.causes.cause import Cause
 from trainchart.run.outcome import Outcome
 from trainchart.run.patience import Patience
 from trainchart.run.wait import Limits

@@ -8,11 +8,9 @@ from trainchart.cluster.fields import Object, dig, items, mapping, text, whole
 
 
 def is_ready(node: Object) -> bool:
-    return any(text(one, "type") == "Ready" and text(one, "status") == "True" for one in _conditions(node))
-
-
-def _conditions(node: Object) -> list[Object]:
-    return items(node, "status", "conditions")
+    """What says nothing of it is not called unready: the control plane taints such a node."""
+    said = [text(one, "status") for one in items(node, "status", "conditions") if text(one, "type") == "Ready"]
+    return all(status in ("True", "") for status in said)
 
 
 def is_cordoned(node: Object) -> bool:

@@ -52,6 +52,11 @@ def written(resource: str, value: Decimal) -> str:
     return str(int(value)) if value == value.to_integral_value() else f"{int(value * 1000)}m"
 
 
+def told(amounts: Mapping[str, Decimal]) -> str:
+    """`cpu 500m, memory 1.5Gi`."""
+    return ", ".join(f"{name} {written(name, value)}" for name, value in amounts.items())
+
+
 def shown(resource: str, value: Decimal) -> str:
     """As people compare it: `0.5` or `64` processors, `1.5Gi` of memory."""
     return _sized(value) if _is_bytes(resource) else _plain(value)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from trainchart.cluster.fields import Object, dig, mapping, text
 from trainchart.cluster.nodes import is_cordoned, is_ready, is_selected, taint_words, untolerated
-from trainchart.cluster.quantities import Amounts, amounts, pod_requests, written
+from trainchart.cluster.quantities import Amounts, amounts, pod_requests, told, written
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,9 @@ def _gang_too_large(spec: object, asked: Amounts, replicas: int, nodes: list[Nod
     room = sum(node.takes(asked) for node in usable if node.is_open)
     if room >= replicas:
         return None
-    each = ", ".join(f"{name} {written(name, value)}" for name, value in asked.items())
     return Misfit(
         "gang-too-large",
-        f"the gang is {_count(replicas, 'pod')} of {each}; all nodes together take {room} of them while nothing else runs",
+        f"the gang is {_count(replicas, 'pod')} of {told(asked)}; all nodes together take {room} of them while nothing else runs",
         "lower replicas or what each pod asks for: all pods start together, or none",
     )
 

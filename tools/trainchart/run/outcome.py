@@ -15,7 +15,7 @@ from trainchart.run.state import STOPPED, Pod, Snapshot, State
 from trainchart.units import duration, size
 
 if TYPE_CHECKING:
-    from trainchart.run.diagnosis import Cause
+    from trainchart.run.causes.cause import Cause
 
 RESULT_ANNOTATION = "trainchart.dev/result"
 """On the Job of a run that was stopped: what its rank 0 said at the end, for its pods are gone."""

@@ -196,6 +196,11 @@ class Snapshot:
         failed = [pod for pod in self.pods if pod.has_failed]
         return min(failed, key=_blame, default=None)
 
+    @property
+    def unscheduled(self) -> Pod | None:
+        """The first rank for which there is no node."""
+        return next((pod for pod in self.pods if pod.unscheduled), None)
+
     def pod(self, rank: int) -> Pod | None:
         return next((pod for pod in self.pods if pod.rank == rank), None)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
 from trainchart.cluster.fields import Object, mapping, moment, text
-from trainchart.cluster.quantities import pod_requests, written
+from trainchart.cluster.quantities import pod_requests, told, written
 from trainchart.events import Event, Progress
-from trainchart.run.diagnosis import Cause, diagnose
+from trainchart.run.causes.cause import Cause, info, waiting
+from trainchart.run.diagnosis import diagnose
 from trainchart.run.facts import pod_spec
 from trainchart.run.state import Pod, Snapshot, State, load
 from trainchart.units import span, stamp
@@ -77,9 +78,7 @@ def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Cause, ..
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
             return progress, tuple(_stragglers(api, run, last))
     except ForbiddenError:
-        return None, (
-            Cause("not-looked-at", "info", "not looked at: no right to get pods/log, which says how far it is"),
-        )
+        return None, (info("not-looked-at", "not looked at: no right to get pods/log, which says how far it is"),)
     return progress, ()
 
 
@@ -108,14 +107,13 @@ def _stragglers(api: Api, run: Snapshot, last: Event | None) -> Iterator[Cause]:
         if event and event.name == "waiting":
             yield _waits(pod.rank, event, f"; rank 0 has said nothing for {span(silent)}")
         elif progress is None or event is None:
-            yield Cause("rank-silent", "waiting", f"rank {pod.rank} has not begun to say anything", "", "")
+            yield waiting("rank-silent", f"rank {pod.rank} has not begun to say anything")
 
 
 def _waits(rank: int, event: Event, more: str = "") -> Cause:
     what = event.fields.get("what", "")
-    return Cause(
+    return waiting(
         "waits-for-rank",
-        "waiting",
         f"rank {rank} waits for {what or event.fields.get('reason', 'another')}{more}",
         "the log of that rank says what it does: `trainchart logs`; after ten minutes the runner gives up (peer-lost)",
         event.fields.get("reason", "") if what else "",
@@ -137,7 +135,7 @@ def place(status: Status) -> str:
 
 def asked(run: Snapshot) -> str:
     """`2 pods of cpu 200m, memory 1Gi`."""
-    each = ", ".join(f"{name} {written(name, value)}" for name, value in pod_requests(pod_spec(run)).items())
+    each = told(pod_requests(pod_spec(run)))
     return f"{run.replicas} pod{'' if run.replicas == 1 else 's'}" + (f" of {each}" if each else "")
 
 

@@ -25,7 +25,7 @@ from trainchart.units import duration, size
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
-    from trainchart.run.diagnosis import Cause
+    from trainchart.run.causes.cause import Cause
 
 # Epochs are told at most so often where lines are kept; the last one is told in any case.
 EPOCH_SECONDS = 10.0

@@ -16,7 +16,7 @@ from trainchart.run.state import Snapshot, State
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
-    from trainchart.run.diagnosis import Cause
+    from trainchart.run.causes.cause import Cause
 
 POLL_SECONDS = 2.0
 DIAGNOSE_SECONDS = 10.0
