@@ -13,7 +13,7 @@ from trainchart.cluster.nodes import is_cordoned, is_ready, is_selected, taint_w
 from trainchart.cluster.quantities import Amounts, amounts, is_device, minus, of_pod, pod_requests, shown, total
 from trainchart.doctor.ask import Ask
 from trainchart.doctor.check import Check, listed, not_checked, ok, problem, warning
-from trainchart.doctor.look import Look, NoRight
+from trainchart.doctor.look import Look, NoRight, existence
 from trainchart.doctor.server import RUNNING
 
 _LESS = "ask for less in resources:, or let a larger node be added"
@@ -32,15 +32,8 @@ def node_checks(look: Look, ask: Ask, pod: Object) -> Iterator[Check]:
 
 def device_class_checks(look: Look, ask: Ask) -> Iterator[Check]:
     for name in ask.device_classes:
-        topic = f"DeviceClass {name}"
-        found = look.get(kinds.DEVICE_CLASSES, name)
-        if isinstance(found, NoRight):
-            yield found.check(topic)
-        elif found is None:
-            fix = "let an administrator install the driver that makes it; `kubectl get deviceclasses` lists them"
-            yield problem(topic, "does not exist", fix)
-        else:
-            yield ok(topic, "exists")
+        fix = "let an administrator install the driver that makes it; `kubectl get deviceclasses` lists them"
+        yield existence(look, kinds.DEVICE_CLASSES, f"DeviceClass {name}", name, fix)
 
 
 @dataclass(frozen=True)

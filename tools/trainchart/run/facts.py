@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError
-from trainchart.cluster.fields import Object, dig, items, text
+from trainchart.cluster.fields import Object, items, text
 from trainchart.run.state import Pod, Snapshot, State
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def gather(api: Api, run: Snapshot) -> Facts:
     release: list[Object] = []
     if run.state is State.NO_JOB:
         # Helm's record has it in a label; what is in the Secret stays where it is.
-        selector = f"owner=helm,name={run.name}"
+        selector = kinds.release_selector(run.name)
         release = ask("release_status", "list secrets", lambda: api.table(kinds.SECRETS, selector=selector), release)
     return Facts(
         now=datetime.now(timezone.utc),
@@ -145,12 +145,8 @@ def suspected_claim(run: Snapshot) -> str:
         return ""
     if named := re.search(r'persistentvolumeclaim "([^"]+)"', said):
         return named[1]
-    spec = pod_spec(run)
-    volumes = {
-        text(volume, "name"): text(volume, "persistentVolumeClaim", "claimName") for volume in items(spec, "volumes")
-    }
-    claims = {name: claim for name, claim in volumes.items() if claim}
-    return claims.get("workspace") or next(iter(claims.values()), "")
+    claims = [text(volume, "persistentVolumeClaim", "claimName") for volume in items(run.pod_spec, "volumes")]
+    return run.workspace_claim or next(filter(None, claims), "")
 
 
 def suspected_secret(run: Snapshot) -> str:
@@ -158,8 +154,3 @@ def suspected_secret(run: Snapshot) -> str:
     failure = run.culprit.failure if run.culprit else None
     found = re.search(r"\bsecret (\S+) has no key", failure.reason) if failure else None
     return found[1] if found else ""
-
-
-def pod_spec(run: Snapshot) -> Object:
-    found = dig(run.job, "spec", "tasks", 0, "template", "spec")
-    return found if isinstance(found, dict) else {}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from trainchart.cluster.fields import items, mapping, text
+from trainchart.cluster.fields import items, mapping, parsed, text
 from trainchart.errors import ExitCode
 from trainchart.measures import headline, number
 from trainchart.run.codes import runner_codes
@@ -72,11 +71,7 @@ def result_of(snapshot: Snapshot) -> Mapping[str, Any]:
     rank_0 = snapshot.rank_0
     if rank_0 and rank_0.result:
         return rank_0.result
-    try:
-        kept = json.loads(text(snapshot.job, "metadata", "annotations", RESULT_ANNOTATION))
-    except (ValueError, RecursionError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
+    return parsed(text(snapshot.job, "metadata", "annotations", RESULT_ANNOTATION))
 
 
 def described(result: Mapping[str, Any], place: str = "", *, whole: bool = False) -> list[str]:

@@ -23,7 +23,7 @@ def installed_job(api: Api, name: str) -> Object | None:
     """
     import yaml
 
-    secrets, _ = api.objects(kinds.SECRETS, selector=f"owner=helm,name={name}")
+    secrets, _ = api.objects(kinds.SECRETS, selector=kinds.release_selector(name))
     if not secrets:
         return None
     newest = max(secrets, key=lambda secret: number(secret, "metadata", "labels", "version"))

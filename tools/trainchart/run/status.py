@@ -13,7 +13,6 @@ from trainchart.cluster.quantities import pod_requests, told, written
 from trainchart.events import Event, Progress
 from trainchart.run.causes.cause import Cause, info, waiting
 from trainchart.run.diagnosis import diagnose
-from trainchart.run.facts import pod_spec
 from trainchart.run.state import Pod, Snapshot, State, load
 from trainchart.units import span, stamp
 
@@ -135,7 +134,7 @@ def place(status: Status) -> str:
 
 def asked(run: Snapshot) -> str:
     """`2 pods of cpu 200m, memory 1Gi`."""
-    each = told(pod_requests(pod_spec(run)))
+    each = told(pod_requests(run.pod_spec))
     return f"{run.replicas} pod{'' if run.replicas == 1 else 's'}" + (f" of {each}" if each else "")
 
 
@@ -176,7 +175,7 @@ def as_object(status: Status) -> Object:
         "created": stamp(run.created),
         "since": stamp(run.since),
         "ended": stamp(run.ended_at),
-        "requests": {name: written(name, value) for name, value in pod_requests(pod_spec(run)).items()},
+        "requests": {name: written(name, value) for name, value in pod_requests(run.pod_spec).items()},
         "stage": status.progress.stage if status.progress else "",
         "epoch": status.progress.epoch if status.progress else None,
         "epochs": status.progress.epochs if status.progress else None,

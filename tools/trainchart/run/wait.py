@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
-from trainchart.cluster.fields import items, mapping, text
+from trainchart.cluster.fields import text
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.events import Event, Progress
 from trainchart.measures import headline, number
@@ -324,9 +324,7 @@ def _ended(event: Event) -> str:
 
 def place_of_artifacts(api: Api, snapshot: Snapshot) -> str:
     """Where they lie when they are not on a branch; empty where that cannot be known."""
-    template = mapping((items(snapshot.job, "spec", "tasks") or [{}])[0], "template", "spec")
-    volume = next((one for one in items(template, "volumes") if text(one, "name") == "workspace"), {})
-    claim = text(volume, "persistentVolumeClaim", "claimName")
+    claim = snapshot.workspace_claim
     try:
         settings = settings_of(api, snapshot.name)
     except ForbiddenError:

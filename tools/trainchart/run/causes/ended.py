@@ -9,7 +9,7 @@ from dataclasses import replace
 from trainchart.cluster.fields import text
 from trainchart.run.causes.cause import Cause, info, last_words, problem
 from trainchart.run.causes.refused import refused_pods
-from trainchart.run.facts import Facts, pod_spec, suspected_secret
+from trainchart.run.facts import Facts, suspected_secret
 from trainchart.run.state import KILLED, Pod, Snapshot
 
 _GOES_ON = "a new release on the same claim goes on from its checkpoints"
@@ -138,7 +138,7 @@ def _out_of_memory(run: Snapshot, pod: Pod) -> Cause | None:
     # A limit that is too low even for the container runtime's own start ends in a start error.
     if not pod.oom_killed and not ("OOM" in pod.termination and pod.exit_reason == "StartError"):
         return None
-    limit = text(pod_spec(run), "containers", 0, "resources", "limits", "memory")
+    limit = text(run.pod_spec, "containers", 0, "resources", "limits", "memory")
     return problem(
         "out-of-memory",
         f"rank {pod.rank} was killed for memory" + (f": its limit is {limit}" if limit else ""),

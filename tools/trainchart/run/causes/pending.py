@@ -49,6 +49,7 @@ def restarting(run: Snapshot, facts: Facts) -> Iterator[Cause]:
 def _stuck_restart(run: Snapshot, facts: Facts, waited: float) -> Cause | None:
     if run.state is not State.RESTARTING or run.pods or facts.group is not None or waited < STUCK_SECONDS:
         return None
+    # Its last event can get lost in Volcano; then nothing goes on until the Job changes (docs/following.md).
     return problem(
         "stuck-restart",
         f"Volcano has lost a restart: the Job is in Restarting for {span(waited)} and has no pods",

@@ -9,7 +9,7 @@ from decimal import Decimal
 from trainchart.cluster.fields import dig, text
 from trainchart.cluster.quantities import amounts, pod_requests, written
 from trainchart.run.causes.cause import Cause, latest, problem
-from trainchart.run.facts import Facts, pod_spec
+from trainchart.run.facts import Facts
 from trainchart.run.state import Snapshot
 
 
@@ -66,8 +66,8 @@ def _quota_words(*parts: str) -> Iterator[str]:
 
 
 def _quota_would_refuse(run: Snapshot, facts: Facts) -> Cause | None:
-    asked = pod_requests(pod_spec(run))
-    limits = amounts(dig(pod_spec(run), "containers", 0, "resources", "limits"))
+    asked = pod_requests(run.pod_spec)
+    limits = amounts(dig(run.pod_spec, "containers", 0, "resources", "limits"))
     wanted = {"pods": Decimal(1), **asked}
     wanted |= {f"requests.{name}": value for name, value in asked.items()}
     wanted |= {f"limits.{name}": value for name, value in limits.items()}

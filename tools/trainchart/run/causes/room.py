@@ -9,7 +9,7 @@ from trainchart.cluster.quantities import Amounts, amounts, minus, pod_requests,
 from trainchart.run.capacity import misfit
 from trainchart.run.causes.cause import Cause, last_words, problem, waiting
 from trainchart.run.causes.volumes import unbound_claim
-from trainchart.run.facts import Facts, pod_spec
+from trainchart.run.facts import Facts
 from trainchart.run.state import Pod, Snapshot
 
 
@@ -84,7 +84,7 @@ def no_node(run: Snapshot, pod: Pod, facts: Facts) -> Cause:
         return never
     if reason := _origin(words):
         return waiting("no-node", f"no node takes pod {pod.name}: {reason}", "it starts when a node fits", said)
-    asked = told(pod_requests(pod_spec(run)))
+    asked = told(pod_requests(run.pod_spec))
     if "nodes" in facts.seen:
         return waiting(
             "in-use",
@@ -101,7 +101,7 @@ def no_node(run: Snapshot, pod: Pod, facts: Facts) -> Cause:
 
 
 def _never_fits(run: Snapshot, facts: Facts, words: str) -> Cause | None:
-    found = misfit(pod_spec(run), run.replicas, facts.nodes) if "nodes" in facts.seen else None
+    found = misfit(run.pod_spec, run.replicas, facts.nodes) if "nodes" in facts.seen else None
     return problem(found.key, found.text, found.fix, words) if found else None
 
 
@@ -112,4 +112,4 @@ def _origin(words: str) -> str:
 
 
 def _gang(run: Snapshot) -> Amounts:
-    return times(pod_requests(pod_spec(run)), run.replicas)
+    return times(pod_requests(run.pod_spec), run.replicas)
