@@ -145,6 +145,7 @@ def _watch_changes(api: Api, status: Status, *, as_json: bool) -> None:
     import time
     from datetime import datetime
 
+    from trainchart.run.patience import tell_on_stderr
     from trainchart.run.screen import change
 
     looker, said, trouble = _Looker(api, status), "", ""
@@ -155,7 +156,7 @@ def _watch_changes(api: Api, status: Status, *, as_json: bool) -> None:
             show(_json(looker.status) if as_json else f"{datetime.now().astimezone():%H:%M:%S} {words}")
         if looker.trouble != trouble:
             trouble = looker.trouble
-            print(f"trainchart: {trouble or 'the API server answers again'}", file=sys.stderr)
+            tell_on_stderr(trouble or "the API server answers again")
         if looker.status.is_over:
             return
         time.sleep(LOOK_SECONDS)

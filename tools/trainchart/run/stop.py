@@ -82,9 +82,9 @@ def stop(
             if now.state is State.NO_JOB or now.uid != snapshot.uid:
                 raise NotFoundError(f"{snapshot.name} was uninstalled while it ended")
             pods.learn(now.pods)
-            if now.has_ended and not any(not pod.has_ended for pod in now.pods):
-                break
             there = [pod for pod in now.pods if not pod.has_ended]
+            if now.has_ended and not there:
+                break
             if len(there) != told:
                 told = len(there)
                 if told:
