@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from trainchart.commands.connection import add_connection_options, connected
-from trainchart.commands.output import show
+from trainchart.commands.output import is_coloured, show
 from trainchart.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _text(status: Status) -> str:
 
     from trainchart.run.screen import lines
 
-    return "\n".join(lines(status, datetime.now(timezone.utc), width=_columns(), colour=_is_coloured()))
+    return "\n".join(lines(status, datetime.now(timezone.utc), width=_columns(), colour=is_coloured()))
 
 
 def _json(status: Status, indent: int | None = None) -> str:
@@ -77,12 +77,6 @@ def _columns() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 0
-
-
-def _is_coloured() -> bool:
-    import os
-
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class _Looker:
@@ -127,7 +121,7 @@ def _watch_in_place(api: Api, status: Status) -> None:
         while True:
             size = shutil.get_terminal_size()
             now = datetime.now(timezone.utc)
-            rows = lines(looker.status, now, width=size.columns - 1, colour=_is_coloured())
+            rows = lines(looker.status, now, width=size.columns - 1, colour=is_coloured())
             if looker.trouble:
                 rows.append(looker.trouble)
             sys.stdout.write(picture.next(rows, size.columns, size.lines))

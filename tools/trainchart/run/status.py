@@ -13,6 +13,7 @@ from trainchart.cluster.quantities import pod_requests, told, written
 from trainchart.events import Event, Progress
 from trainchart.run.causes.cause import Cause, info, waiting
 from trainchart.run.diagnosis import diagnose
+from trainchart.run.outcome import result_of
 from trainchart.run.state import Pod, Snapshot, State, load
 from trainchart.units import span, stamp
 
@@ -202,7 +203,7 @@ def _pod_object(pod: Pod) -> Object:
 
 def published(run: Snapshot) -> str:
     """`branch of repository`, where a completed run has pushed."""
-    result = run.rank_0.result if run.rank_0 else None
+    result = result_of(run)
     branch, repository = text(result, "branch"), text(result, "repository")
     if run.state is not State.COMPLETED or not branch:
         return ""
@@ -211,5 +212,7 @@ def published(run: Snapshot) -> str:
 
 
 def metrics(run: Snapshot) -> dict[str, float]:
-    result = run.rank_0.result if run.rank_0 else None
-    return {str(key): value for key, value in mapping(result, "metrics").items() if isinstance(value, (int, float))}
+    """Of a run that has ended."""
+    return {
+        str(key): value for key, value in mapping(result_of(run), "metrics").items() if isinstance(value, (int, float))
+    }
