@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from e2e.cases import diagnosis
 from e2e.cases.diagnosis import CLOSING_QUEUE, GONE_QUEUE, REGISTRY_PORT, SMALL_QUEUE
 from e2e.following import abort, cause, chart_with, close_queue, make_queue, registry, remove_queue, status, trainchart
-from e2e.kube import CommandError, poll
+from e2e.kube import CommandError, Kube, poll
 from e2e.node import in_node
 from e2e.runs import Session, uninstall
+from e2e.scenario import ROOT, kubeconfig_of
 
 pytestmark = pytest.mark.family("diagnosis")
 
@@ -38,6 +40,34 @@ CAUSES = {
 }
 
 
+@pytest.fixture(scope="module")
+def reader(session: Session) -> Iterator[Kube]:
+    """Who asks: an account with the rights of deploy/submitter.yaml and deploy/cluster-reader.yaml, and no other."""
+    admin, account = session.world.admin, "trainchart-diagnosis"
+    owner = f"{admin.namespace}:{account}"
+    admin.kubectl("apply", "-f", str(ROOT / "deploy" / "cluster-reader.yaml"))
+    _forget(admin, account)
+    admin.kubectl("create", "serviceaccount", account)
+    admin.kubectl("create", "rolebinding", account, "--role", "trainchart-submitter", "--serviceaccount", owner)
+    admin.kubectl(
+        "create", "clusterrolebinding", account, "--clusterrole", "trainchart-reader", "--serviceaccount", owner
+    )
+    try:
+        kube = Kube(kubeconfig_of(admin, account), admin.namespace)
+        # The API server takes a moment to know of a binding.
+        for right in (["get", "jobs.batch.volcano.sh"], ["list", "nodes"]):
+            may = partial(kube.call, "kubectl", "auth", "can-i", *right)
+            poll(lambda ask=may: ask()[0] == 0, 30, f"{account} may {' '.join(right)}")  # type: ignore[misc]
+        yield kube
+    finally:
+        _forget(admin, account)
+
+
+def _forget(admin: Kube, account: str) -> None:
+    for kind in ("clusterrolebinding", "rolebinding", "serviceaccount"):
+        admin.kubectl("delete", kind, account, "--ignore-not-found")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _what_they_need(session: Session, request: pytest.FixtureRequest) -> Iterator[None]:
     admin = session.world.admin
@@ -60,10 +90,10 @@ def _what_they_need(session: Session, request: pytest.FixtureRequest) -> Iterato
 
 
 @pytest.mark.parametrize("run", [pytest.param(name, marks=pytest.mark.runs(f"diagnosis-{name}")) for name in CAUSES])
-def test_the_cause_is_named(session: Session, run: str) -> None:
+def test_the_cause_is_named(session: Session, reader: Kube, run: str) -> None:
     key, severity, words = CAUSES[run]
     release = session.release(f"diagnosis-{run}")
-    found = cause(session.world.admin, release.name, key)
+    found = cause(reader, release.name, key)
     assert found["severity"] == severity
     for word in words:
         assert word in f"{found['text']} {found['fix']}"
@@ -71,17 +101,19 @@ def test_the_cause_is_named(session: Session, run: str) -> None:
 
 
 @pytest.mark.runs("diagnosis-queue-closed")
-def test_a_queue_that_was_closed_later_is_named(session: Session) -> None:
+def test_a_queue_that_was_closed_later_is_named(session: Session, reader: Kube) -> None:
     admin, name = session.world.admin, session.release("diagnosis-queue-closed").name
     close_queue(admin, session.named(CLOSING_QUEUE))
-    found = cause(admin, name, "queue-closed")
+    found = cause(reader, name, "queue-closed")
     # Volcano calls it Closing for as long as it holds anything.
     assert f"queue {session.named(CLOSING_QUEUE)} is closed: its state is Clos" in found["text"]
 
 
 @pytest.mark.runs("diagnosis-queue-closed")
 @pytest.mark.parametrize("queue", ["there-is-none", CLOSING_QUEUE])
-def test_a_release_whose_job_was_refused_is_told_from_a_run_that_waits(session: Session, queue: str) -> None:
+def test_a_release_whose_job_was_refused_is_told_from_a_run_that_waits(
+    session: Session, reader: Kube, queue: str
+) -> None:
     """What the webhook said is Helm's to tell, and `trainchart submit`'s to explain."""
     admin, run = session.world.admin, "diagnosis-refused"
     if queue == CLOSING_QUEUE:
@@ -89,54 +121,54 @@ def test_a_release_whose_job_was_refused_is_told_from_a_run_that_waits(session: 
     try:
         with pytest.raises(CommandError, match="denied the request"):
             session.install_as(run, "custom", {"queue": session.named(queue)})
-        assert cause(admin, f"{run}{session.id}", "refused")["fix"].startswith("`helm status")
+        assert cause(reader, f"{run}{session.id}", "refused")["fix"].startswith("`helm status")
     finally:
         uninstall(session.world.submitter, [f"{run}{session.id}"])
 
 
 @pytest.mark.runs("diagnosis-queue-gone")
-def test_a_queue_that_was_removed_later_is_named(session: Session) -> None:
+def test_a_queue_that_was_removed_later_is_named(session: Session, reader: Kube) -> None:
     admin, name = session.world.admin, session.release("diagnosis-queue-gone").name
     remove_queue(admin, session.named(GONE_QUEUE))
-    assert session.named(GONE_QUEUE) in cause(admin, name, "queue-missing")["text"]
+    assert session.named(GONE_QUEUE) in cause(reader, name, "queue-missing")["text"]
 
 
 @pytest.mark.runs("diagnosis-well")
-def test_a_run_that_is_well_has_no_cause_and_costs_three_calls(session: Session) -> None:
+def test_a_run_that_is_well_has_no_cause_and_costs_three_calls(session: Session, reader: Kube) -> None:
     from trainchart.cluster.api import connect
     from trainchart.run.status import look
 
-    admin, release = session.world.admin, session.release("diagnosis-well")
-    poll(lambda: status(admin, release.name)["stage"] == "train", 90, "it trains")
-    api = connect(kubeconfig=str(admin.kubeconfig), namespace=admin.namespace)
+    release = session.release("diagnosis-well")
+    poll(lambda: status(reader, release.name)["stage"] == "train", 90, "it trains")
+    api = connect(kubeconfig=str(reader.kubeconfig), namespace=reader.namespace)
     found = look(api, release.name)
     assert found.causes == ()
     assert api.calls <= 3
 
 
 @pytest.mark.runs("diagnosis-in-use")
-def test_a_run_that_would_fit_waits_for_others(session: Session) -> None:
+def test_a_run_that_would_fit_waits_for_others(session: Session, reader: Kube) -> None:
     release = session.release("diagnosis-in-use")
-    found = cause(session.world.admin, release.name, "in-use")
+    found = cause(reader, release.name, "in-use")
     assert found["severity"] == "waiting"
     assert "cpu" in found["text"]
 
 
 @pytest.mark.runs("diagnosis-stopped")
-def test_a_run_that_a_user_stopped_is_not_called_failed(session: Session) -> None:
+def test_a_run_that_a_user_stopped_is_not_called_failed(session: Session, reader: Kube) -> None:
     admin, release = session.world.admin, session.release("diagnosis-stopped")
-    poll(lambda: status(admin, release.name)["state"] == "running", 90, "it runs")
+    poll(lambda: status(reader, release.name)["state"] == "running", 90, "it runs")
     abort(admin, release.name)
-    found = cause(admin, release.name, "stopped-by-user")
+    found = cause(reader, release.name, "stopped-by-user")
     assert found["text"] == "a user stopped it"
-    assert status(admin, release.name)["state"] == "stopped"
+    assert status(reader, release.name)["state"] == "stopped"
 
 
 @pytest.mark.runs("diagnosis-never-joins")
 def test_a_worker_that_never_joins_is_named_while_others_wait_and_when_they_give_up(
-    session: Session, tmp_path: Path
+    session: Session, reader: Kube, tmp_path: Path
 ) -> None:
-    admin, run = session.world.admin, "diagnosis-never-joins"
+    run = "diagnosis-never-joins"
     session.chart, chart = (
         chart_with(
             tmp_path, session.chart, "charts/lib/templates/_settings.tpl", '"joinSeconds" 600', '"joinSeconds" 90'
@@ -154,9 +186,9 @@ def test_a_worker_that_never_joins_is_named_while_others_wait_and_when_they_give
     frozen = poll(lambda: _container(f"{name}-train-0"), 60, "rank 0 has a container", every=0.05)
     in_node("ctr", "-n", "k8s.io", "tasks", "pause", frozen)
     try:
-        waits = cause(admin, name, "waits-for-rank", 120)
+        waits = cause(reader, name, "waits-for-rank", 120)
         assert "rank 1 waits for rank 0" in waits["text"]
-        lost = cause(admin, name, "peer-lost", 120)
+        lost = cause(reader, name, "peer-lost", 120)
         assert "rank 1" in lost["text"]
         assert "waited 90 seconds for rank 0" in lost["text"]
     finally:
@@ -182,31 +214,30 @@ def test_without_the_right_to_see_nodes_it_says_what_it_did_not_look_at(session:
     assert "enough cpu (it asks for cpu 64 in all)" in output
 
 
-def test_a_run_that_is_not_there_ends_with_4_and_a_sentence(session: Session) -> None:
-    code, output, errors = trainchart(session.world.admin, "status", "there-is-none")
+def test_a_run_that_is_not_there_ends_with_4_and_a_sentence(reader: Kube) -> None:
+    code, output, errors = trainchart(reader, "status", "there-is-none")
     assert (code, output) == (4, "")
     assert errors.startswith("trainchart: there is no run there-is-none in namespace training")
     assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.runs("diagnosis-no-python", "diagnosis-no-claim")
-def test_watching_in_a_pipe_prints_a_line_per_change_and_ends_with_the_run(session: Session) -> None:
-    admin, release = session.world.admin, session.release("diagnosis-no-python")
+def test_watching_in_a_pipe_prints_a_line_per_change_and_ends_with_the_run(session: Session, reader: Kube) -> None:
+    release = session.release("diagnosis-no-python")
     release.end()
-    code, output, _ = trainchart(admin, "status", release.name, "--watch")
+    code, output, _ = trainchart(reader, "status", release.name, "--watch")
     assert code == 0
     assert len(output.splitlines()) == 1
     assert " failed; image registry.k8s.io/pause:3.10.1 has no python3" in output
 
 
 @pytest.mark.runs("diagnosis-no-claim")
-def test_the_list_has_every_run_with_its_state(session: Session) -> None:
-    admin = session.world.admin
-    code, output, errors = trainchart(admin, "list", "--output", "json")
+def test_the_list_has_every_run_with_its_state(session: Session, reader: Kube) -> None:
+    code, output, errors = trainchart(reader, "list", "--output", "json")
     assert code == 0, errors
     listed = {one["name"]: one for one in json.loads(output)}
     release = session.release("diagnosis-no-claim")
     assert listed[release.name]["state"] == "pending"
     assert listed[release.name]["family"] == "custom"
-    code, output, _ = trainchart(admin, "list", "--state", "completed", "--family", "there-is-none")
+    code, output, _ = trainchart(reader, "list", "--state", "completed", "--family", "there-is-none")
     assert (code, output) == (0, "no runs of this family and state in namespace training\n")
