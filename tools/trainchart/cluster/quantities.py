@@ -130,6 +130,14 @@ def of_pod(spec: object) -> tuple[Amounts, Amounts]:
     return sums[0], sums[1]
 
 
+def counted(requests: Amounts, limits: Amounts) -> Amounts:
+    """A pod under the names that quotas have for it."""
+    names = {f"requests.{name}": value for name, value in requests.items()}
+    names |= {f"limits.{name}": value for name, value in limits.items()}
+    names |= {name: requests[name] for name in ("cpu", "memory", "ephemeral-storage") if name in requests}
+    return {**names, "pods": Decimal(1), "count/pods": Decimal(1)}
+
+
 def pod_requests(spec: object) -> Amounts:
     """What a pod asks a node for."""
     return {name: value for name, value in of_pod(spec)[0].items() if value > 0}

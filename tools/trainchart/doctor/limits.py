@@ -12,6 +12,7 @@ from trainchart.cluster.fields import Object
 from trainchart.cluster.quantities import (
     Amounts,
     amounts,
+    counted,
     minus,
     of_container,
     of_pod,
@@ -122,7 +123,7 @@ def judge_quota(quota: Object, ask: Ask, pod: Object) -> Check:
         if lacking := _unspecified(hard, requests, limits):
             text = f"counts {listed(lacking)}, of which the pods say nothing: they would be refused"
             return problem(topic, text, "set it in resources.requests and resources.limits")
-        pods = times(_counted(requests, limits), ask.replicas)
+        pods = times(counted(requests, limits), ask.replicas)
     objects = {} if _scopes(quota) else _objects(ask)
     asked = total([pods, objects])
     if over := short(asked, hard):
@@ -147,21 +148,13 @@ def _said(over: list[str], asked: Mapping[str, Decimal], limit: Mapping[str, Dec
     )
 
 
-def _counted(requests: Amounts, limits: Amounts) -> Amounts:
-    """A pod under the names that quotas have for it."""
-    counted = {f"requests.{name}": value for name, value in requests.items()}
-    counted |= {f"limits.{name}": value for name, value in limits.items()}
-    counted |= {name: requests[name] for name in ("cpu", "memory", "ephemeral-storage") if name in requests}
-    return {**counted, "pods": Decimal(1), "count/pods": Decimal(1)}
-
-
 _MUST_SPECIFY = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 
 
 def _unspecified(hard: Amounts, requests: Amounts, limits: Amounts) -> list[str]:
     """What a pod must say because a quota counts it."""
-    counted = _counted(requests, limits)
-    return [name for name in _MUST_SPECIFY if name in hard and name not in counted]
+    said = counted(requests, limits)
+    return [name for name in _MUST_SPECIFY if name in hard and name not in said]
 
 
 _PLURALS = {"NetworkPolicy": "networkpolicies"}

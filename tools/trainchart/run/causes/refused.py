@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from trainchart.cluster.fields import dig, text
-from trainchart.cluster.quantities import amounts, pod_requests, written
+from trainchart.cluster.quantities import amounts, counted, of_pod, written
 from trainchart.run.causes.cause import Cause, latest, problem
 from trainchart.run.facts import Facts
 from trainchart.run.state import Snapshot
@@ -66,11 +66,7 @@ def _quota_words(*parts: str) -> Iterator[str]:
 
 
 def _quota_would_refuse(run: Snapshot, facts: Facts) -> Cause | None:
-    asked = pod_requests(run.pod_spec)
-    limits = amounts(dig(run.pod_spec, "containers", 0, "resources", "limits"))
-    wanted = {"pods": Decimal(1), **asked}
-    wanted |= {f"requests.{name}": value for name, value in asked.items()}
-    wanted |= {f"limits.{name}": value for name, value in limits.items()}
+    wanted = counted(*of_pod(run.pod_spec))
     missing = run.replicas - len(run.pods)
     for quota in facts.quotas:
         hard, used = amounts(dig(quota, "status", "hard")), amounts(dig(quota, "status", "used"))
