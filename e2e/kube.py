@@ -19,7 +19,7 @@ Object = dict[str, Any]
 
 GOOD_END = "Completed"
 BAD_ENDS = ("Failed", "Terminated", "Aborted")
-# Volcano can lose the last event of a restart (facts/platform.md B.7): any change of the Job wakes it.
+# Volcano can lose the last event of a restart (docs/following.md): any change of the Job wakes it.
 STUCK_SECONDS = 60
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.doctor.cluster import captured, node, queue, quota, run
+from trainchart.cluster.quantities import amounts, of_pod
 from trainchart.doctor.ask import Ask
 from trainchart.doctor.check import Check, Verdict
 from trainchart.doctor.limits import judge_limit_ranges, judge_quota, with_defaults
 from trainchart.doctor.nodes import judge_nodes
 from trainchart.doctor.queue import judge_guarantees, judge_queue
-from trainchart.doctor.resources import amount, of_pod, shown
 
 GPU = {"profile": "nvidia", "count": 2}
 
@@ -21,27 +21,6 @@ GPU = {"profile": "nvidia", "count": 2}
 def on_nodes(ask: Ask, *nodes: Any, pods: list[Any] | None = None) -> list[tuple[str, str]]:
     checks = judge_nodes(list(nodes), [] if pods is None else pods, ask.pod, ask.replicas)
     return [(check.verdict.value, f"{check.topic}: {check.text}") for check in checks]
-
-
-@pytest.mark.parametrize(("quantity", "value"), [("500m", "0.5"), ("2Gi", "2147483648"), ("1e3", "1000"), ("3", "3")])
-def test_quantities_are_exact(quantity: str, value: str) -> None:
-    assert amount(quantity) == Decimal(value)
-
-
-@pytest.mark.parametrize(
-    ("name", "quantity", "words"),
-    [("cpu", "1500m", "1.5"), ("requests.memory", "1536Mi", "1.5Gi"), ("limits.memory", "0", "0"), ("pods", "4", "4")],
-)
-def test_amounts_are_shown_as_people_write_them(name: str, quantity: str, words: str) -> None:
-    assert shown(name, amount(quantity)) == words
-
-
-def test_an_init_container_that_wants_more_counts_for_the_whole_pod() -> None:
-    def container(cpu: str) -> dict[str, Any]:
-        return {"resources": {"limits": {"cpu": cpu}}}
-
-    pod = {"containers": [container("1"), container("1")], "initContainers": [container("3")]}
-    assert of_pod(pod)[0] == {"cpu": 3}
 
 
 # -- nodes
@@ -160,7 +139,7 @@ def test_a_cluster_without_a_ready_node_is_a_problem() -> None:
 
 
 def in_queue(name: str, *queues: Any, **gang: str) -> Check:
-    return judge_queue(name, list(queues), {key: amount(value) for key, value in (gang or {"cpu": "1"}).items()})
+    return judge_queue(name, list(queues), amounts(gang or {"cpu": "1"}))
 
 
 def test_the_real_queue_takes_the_run() -> None:

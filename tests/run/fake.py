@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
+from trainchart.cluster.fields import Object, dig, text
 from trainchart.cluster.kinds import Kind
-from trainchart.run.fields import Object, dig, text
 
 
 @dataclass

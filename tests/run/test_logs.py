@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -14,21 +14,9 @@ from hypothesis import strategies as st
 from tests.run.cluster import NAME, Cluster, stamped
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, UnreachableError
-from trainchart.run import logs, patience, pods, state, watching
+from trainchart.run import logs, state
 from trainchart.run.logs import Line, Place, follow, so_far
 from trainchart.run.patience import Patience
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(logs, "LONGEST_PAUSE", 0.01)
-    for module in (patience, pods):
-        monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
-        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
-    yield
-    Cluster.close_all()
 
 
 class Following:

@@ -18,10 +18,10 @@ from trainchart.commands import list as list_command
 from trainchart.commands import status as status_command
 from trainchart.commands.list import STATES
 from trainchart.run import listing, screen, status
-from trainchart.run.diagnosis import Cause
+from trainchart.run.causes.cause import Cause
 from trainchart.run.screen import Picture, change, cut, lines, visible
 from trainchart.run.state import Pod, Snapshot, State, load, of
-from trainchart.run.words import span
+from trainchart.units import span
 
 NOW = datetime(2026, 11, 24, 18, 14, tzinfo=timezone.utc)
 LOG = b"""trainchart time=2026-11-24T18:13:00Z event=run run=hog1 uid=u attempt=0 rank=0 replicas=1

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,24 +21,13 @@ from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.commands import logs as logs_command
 from trainchart.commands import result as result_command
 from trainchart.commands import stop as command
-from trainchart.run import attempts, logs, outcome, patience, pods, record, state, stop
+from trainchart.run import attempts, logs, outcome, record, state, stop
 
 CLAIM = {"name": "workspace", "persistentVolumeClaim": {"claimName": "data"}}
 STOPPED = {
     "status": "failed",
     "failure": {"stage": "train", "code": 143, "name": "stopped", "reason": "SIGTERM", "fix": ""},
 }
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
-    for module in (patience, pods):
-        monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(stop, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(attempts, "POLL_SECONDS", 0.01)
-    yield
-    Cluster.close_all()
 
 
 @pytest.fixture

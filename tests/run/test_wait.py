@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -14,8 +14,8 @@ from trainchart import cli
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.commands import wait as command
-from trainchart.run import diagnosis, logs, outcome, patience, pods, state, wait, watching
-from trainchart.run.diagnosis import Cause
+from trainchart.run import diagnosis, logs, outcome, state, wait, watching
+from trainchart.run.causes.cause import Cause
 from trainchart.run.outcome import Outcome
 from trainchart.run.patience import Patience
 from trainchart.run.wait import Limits
@@ -34,16 +34,8 @@ def failure(name: str, code: int, stage: str = "train") -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(pods, "BETWEEN_SECONDS", 0.02)
-    for module in (patience, pods):
-        monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
-        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
+def undiagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [])
-    yield
-    Cluster.close_all()
 
 
 class Said:

@@ -18,7 +18,7 @@ from trainchart.report.curve import curve, curves
 from trainchart.report.page import page
 from trainchart.report.record import Record
 from trainchart.report.scale import MAX_POINTS, PER_CHART, axis, finite, groups, thin, tick
-from trainchart.report.units import duration, size
+from trainchart.units import duration, size
 
 NUMBERS = st.floats() | st.sampled_from([0.0, 1.0, 1e-320, 1e308, -1e308, math.nan, math.inf])
 DATA = records.DATA / "run-42"

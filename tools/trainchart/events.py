@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainchart.measures import headline, number
-from trainchart.report.units import size
+from trainchart.units import size
 
 # As `kubectl logs` puts them before a line: --prefix and --timestamps.
 _HEAD = re.compile(r"(?:\[pod/[^\]\s]+\] )?(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?trainchart time=(\S*) event=([\w-]+)(?= |$)")

@@ -98,7 +98,7 @@ def checked(arguments: Sequence[str]) -> list[str]:
 def is_taken(api: Api, name: str) -> bool:
     """Whether Helm keeps a release of this name. Whoever may not look cannot install either, and Helm will say so."""
     try:
-        return bool(api.table(kinds.SECRETS, selector=f"owner=helm,name={name}"))
+        return bool(api.table(kinds.SECRETS, selector=kinds.release_selector(name)))
     except ForbiddenError:
         return False
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from trainchart.cluster import kinds
@@ -25,14 +25,13 @@ from trainchart.cluster.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from trainchart.cluster.fields import Object
 from trainchart.cluster.kinds import Kind
 from trainchart.errors import TrainchartError
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, Configuration
     from urllib3 import BaseHTTPResponse
-
-Object = dict[str, Any]
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0

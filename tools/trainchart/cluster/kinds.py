@@ -18,6 +18,11 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
+def release_selector(name: str) -> str:
+    """Of the Secrets in which Helm keeps a release, one per revision."""
+    return f"owner=helm,name={name}"
+
+
 JOBS = Kind("jobs", "batch.volcano.sh", "v1alpha1")
 COMMANDS = Kind("commands", "bus.volcano.sh", "v1alpha1")
 POD_GROUPS = Kind("podgroups", "scheduling.volcano.sh", "v1beta1")

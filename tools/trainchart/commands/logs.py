@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
 from trainchart.commands.connection import add_connection_options, connected
+from trainchart.commands.output import is_coloured, silence
 from trainchart.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Printer:
     def __init__(self, prefix: bool, timestamps: bool, replicas: int, out: BinaryIO | None = None) -> None:
         self._prefix, self._timestamps, self._width = prefix, timestamps, len(str(max(replicas - 1, 0)))
         self._out = out or sys.stdout.buffer
-        self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._colours = is_coloured()
         self.lock: threading.Lock | threading.RLock = threading.Lock()
         self._attempt: int | None = None
         self.before = b""
@@ -148,8 +148,7 @@ class Printer:
             self._out.flush()
         except BrokenPipeError:
             self.closed.set()
-            # Python flushes once more when it ends, and would complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            silence()
 
 
 def _rank(words: str) -> int:

@@ -14,12 +14,20 @@ def show(text: str) -> None:
         print(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes once more when it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()
+
+
+def silence() -> None:
+    """For a reader that went away: Python flushes once more when it ends, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_coloured() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def coloured(severity: str) -> str:
-    """The word, in its colour where the output is a terminal and NO_COLOR is not set."""
-    if severity in _COLOURS and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+    """The word, in its colour where the output is a terminal that has colours, and NO_COLOR is not set."""
+    if severity in _COLOURS and is_coloured():
         return f"\033[{_COLOURS[severity]};1m{severity}\033[0m"
     return severity

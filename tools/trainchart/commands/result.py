@@ -68,7 +68,7 @@ def _text(record: Record) -> list[str]:
 
 
 def _none(record: Record) -> str:
-    from trainchart.run.fields import text
+    from trainchart.cluster.fields import text
 
     name = record.name
     if record.status in ("pending", "running", "restarting", "ending"):

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from trainchart.commands.connection import add_connection_options, connected
-from trainchart.commands.output import show
+from trainchart.commands.output import is_coloured, show
 from trainchart.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _text(status: Status) -> str:
 
     from trainchart.run.screen import lines
 
-    return "\n".join(lines(status, datetime.now(timezone.utc), width=_columns(), colour=_is_coloured()))
+    return "\n".join(lines(status, datetime.now(timezone.utc), width=_columns(), colour=is_coloured()))
 
 
 def _json(status: Status, indent: int | None = None) -> str:
@@ -77,12 +77,6 @@ def _columns() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 0
-
-
-def _is_coloured() -> bool:
-    import os
-
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class _Looker:
@@ -127,7 +121,7 @@ def _watch_in_place(api: Api, status: Status) -> None:
         while True:
             size = shutil.get_terminal_size()
             now = datetime.now(timezone.utc)
-            rows = lines(looker.status, now, width=size.columns - 1, colour=_is_coloured())
+            rows = lines(looker.status, now, width=size.columns - 1, colour=is_coloured())
             if looker.trouble:
                 rows.append(looker.trouble)
             sys.stdout.write(picture.next(rows, size.columns, size.lines))
@@ -145,6 +139,7 @@ def _watch_changes(api: Api, status: Status, *, as_json: bool) -> None:
     import time
     from datetime import datetime
 
+    from trainchart.run.patience import tell_on_stderr
     from trainchart.run.screen import change
 
     looker, said, trouble = _Looker(api, status), "", ""
@@ -155,7 +150,7 @@ def _watch_changes(api: Api, status: Status, *, as_json: bool) -> None:
             show(_json(looker.status) if as_json else f"{datetime.now().astimezone():%H:%M:%S} {words}")
         if looker.trouble != trouble:
             trouble = looker.trouble
-            print(f"trainchart: {trouble or 'the API server answers again'}", file=sys.stderr)
+            tell_on_stderr(trouble or "the API server answers again")
         if looker.status.is_over:
             return
         time.sleep(LOOK_SECONDS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Object
+from trainchart.cluster.fields import Object
 from trainchart.doctor.ask import Ask
 from trainchart.doctor.check import Check, Verdict, ok, problem
 from trainchart.doctor.look import Look, NoRight, Refusal

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from trainchart.cluster.api import Object
-from trainchart.doctor.resources import Resources, of_pod, times
+from trainchart.cluster.fields import Object
+from trainchart.cluster.quantities import Amounts, of_pod, times
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Ask:
         metadata: Object = self._task["template"].get("metadata") or {}
         return metadata
 
-    def of_gang(self, pod: Object) -> Resources:
+    def of_gang(self, pod: Object) -> Amounts:
         """Requests of all pods together."""
         return times({**of_pod(pod)[0]}, self.replicas)
 

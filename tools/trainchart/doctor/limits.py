@@ -8,22 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Object
-from trainchart.doctor.ask import Ask
-from trainchart.doctor.check import Check, listed, not_checked, ok, problem, warning
-from trainchart.doctor.look import Look, NoRight
-from trainchart.doctor.resources import (
-    Resources,
-    amount,
+from trainchart.cluster.fields import Object
+from trainchart.cluster.quantities import (
+    Amounts,
+    amounts,
+    counted,
     minus,
     of_container,
     of_pod,
-    resources,
     short,
     shown,
     times,
     total,
 )
+from trainchart.doctor.ask import Ask
+from trainchart.doctor.check import Check, listed, not_checked, ok, problem, warning
+from trainchart.doctor.look import Look, NoRight
 
 _SMALLER = "set resources: within it"
 
@@ -77,7 +77,7 @@ def judge_limit_ranges(ranges: list[Object], pod: Object, claims: Iterable[Objec
         amiss += _outside(*of_pod(pod), limit, "a pod")
     for limit in _limits(ranges, "PersistentVolumeClaim"):
         for claim in claims:
-            asked = resources(claim["spec"]["resources"].get("requests"))
+            asked = amounts(claim["spec"]["resources"].get("requests"))
             amiss += _outside(asked, asked, limit, "a claim")
     if amiss:
         return [problem("LimitRange", listed(amiss), _SMALLER)]
@@ -91,17 +91,17 @@ def _limits(ranges: Iterable[Object], kind: str) -> Iterator[Object]:
                 yield limit
 
 
-def _outside(requests: Resources, limits: Resources, limit: Object, what: str) -> Iterator[str]:
-    for name, least in resources(limit.get("min")).items():
+def _outside(requests: Amounts, limits: Amounts, limit: Object, what: str) -> Iterator[str]:
+    for name, least in amounts(limit.get("min")).items():
         if requests.get(name, Decimal(0)) < least:
             asked = shown(name, requests.get(name, Decimal(0)))
             yield f"{what} asks for {name} {asked} and must ask for {shown(name, least)} at least"
-    for name, most in resources(limit.get("max")).items():
+    for name, most in amounts(limit.get("max")).items():
         if name not in limits:
             yield f"{what} has no limit of {name} and must have one of {shown(name, most)} at most"
         elif limits[name] > most:
             yield f"{what} has a limit of {name} {shown(name, limits[name])} where {shown(name, most)} is the most"
-    for name, ratio in resources(limit.get("maxLimitRequestRatio")).items():
+    for name, ratio in amounts(limit.get("maxLimitRequestRatio")).items():
         if requests.get(name) and limits.get(name, Decimal(0)) / requests[name] > ratio:
             yield f"{what} has a limit of {name} more than {shown('', ratio)} times what it asks for"
 
@@ -112,23 +112,23 @@ def _outside(requests: Resources, limits: Resources, limit: Object, what: str) -
 def judge_quota(quota: Object, ask: Ask, pod: Object) -> Check:
     """Whether the gang, and what Helm makes, passes under a quota. `pod` has the LimitRanges' defaults already."""
     topic = f"ResourceQuota {quota['metadata']['name']}"
-    hard = resources(quota["spec"].get("hard"))
+    hard = amounts(quota["spec"].get("hard"))
     unknown = [scope for scope in _scopes(quota) if scope[0] not in _KNOWN_SCOPES]
     if unknown:
         return not_checked(topic, f"its scope {unknown[0][0]} is not known here")
     of_pods = all(_in_scope(scope, pod, ask.priority_class) for scope in _scopes(quota))
     requests, limits = of_pod(pod)
-    pods: Resources = {}
+    pods: Amounts = {}
     if of_pods:
         if lacking := _unspecified(hard, requests, limits):
             text = f"counts {listed(lacking)}, of which the pods say nothing: they would be refused"
             return problem(topic, text, "set it in resources.requests and resources.limits")
-        pods = times(_counted(requests, limits), ask.replicas)
+        pods = times(counted(requests, limits), ask.replicas)
     objects = {} if _scopes(quota) else _objects(ask)
     asked = total([pods, objects])
     if over := short(asked, hard):
         return problem(topic, _said(over, asked, hard, "allowed"), "ask for less, or let the quota be raised")
-    left = minus(hard, resources((quota.get("status") or {}).get("used")))
+    left = minus(hard, amounts((quota.get("status") or {}).get("used")))
     over = short(asked, left)
     if any(name in objects and name not in pods for name in over):
         fix = "remove what nobody needs, or let the quota be raised"
@@ -148,31 +148,23 @@ def _said(over: list[str], asked: Mapping[str, Decimal], limit: Mapping[str, Dec
     )
 
 
-def _counted(requests: Resources, limits: Resources) -> Resources:
-    """A pod under the names that quotas have for it."""
-    counted = {f"requests.{name}": value for name, value in requests.items()}
-    counted |= {f"limits.{name}": value for name, value in limits.items()}
-    counted |= {name: requests[name] for name in ("cpu", "memory", "ephemeral-storage") if name in requests}
-    return {**counted, "pods": Decimal(1), "count/pods": Decimal(1)}
-
-
 _MUST_SPECIFY = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 
 
-def _unspecified(hard: Resources, requests: Resources, limits: Resources) -> list[str]:
+def _unspecified(hard: Amounts, requests: Amounts, limits: Amounts) -> list[str]:
     """What a pod must say because a quota counts it."""
-    counted = _counted(requests, limits)
-    return [name for name in _MUST_SPECIFY if name in hard and name not in counted]
+    said = counted(requests, limits)
+    return [name for name in _MUST_SPECIFY if name in hard and name not in said]
 
 
 _PLURALS = {"NetworkPolicy": "networkpolicies"}
 _GROUPLESS = ("configmaps", "secrets", "services", "persistentvolumeclaims", "resourcequotas")
 
 
-def _objects(ask: Ask) -> Resources:
+def _objects(ask: Ask) -> Amounts:
     """What the release's objects count for; Helm adds a Secret of its own, and Volcano a Service and a ConfigMap."""
     counts: Counter[str] = Counter({"secrets": 1, "count/secrets": 1})
-    claimed: list[Resources] = []
+    claimed: list[Amounts] = []
     for item in ask.manifests:
         group = item["apiVersion"].rpartition("/")[0]
         plural = _PLURALS.get(item["kind"], f"{item['kind'].lower()}s")
@@ -180,7 +172,7 @@ def _objects(ask: Ask) -> Resources:
         if plural in _GROUPLESS:
             counts[plural] += 1
         if item["kind"] == "PersistentVolumeClaim":
-            size = amount(item["spec"]["resources"]["requests"]["storage"])
+            size = amounts(item["spec"]["resources"]["requests"]).get("storage", Decimal(0))
             claimed.append({"requests.storage": size})
             if of_class := item["spec"].get("storageClassName"):
                 prefix = f"{of_class}.storageclass.storage.k8s.io/"

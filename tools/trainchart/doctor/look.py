@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Api, Object
+from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
+from trainchart.cluster.fields import Object
 from trainchart.cluster.kinds import Kind
-from trainchart.doctor.check import Check, not_checked
+from trainchart.doctor.check import Check, not_checked, ok, problem
 
 T = TypeVar("T")
 
@@ -85,8 +86,7 @@ class Look:
         """The labels of what Helm keeps of a release, without the release."""
 
         def rows() -> list[Object]:
-            selector = f"owner=helm,name={name}"
-            return [row["metadata"] for row in self.api.table(kinds.SECRETS, selector=selector)]
+            return [row["metadata"] for row in self.api.table(kinds.SECRETS, selector=kinds.release_selector(name))]
 
         return self._once(("release", name), rows, NoRight("list", kinds.SECRETS))
 
@@ -148,3 +148,11 @@ class Look:
             except ForbiddenError:
                 self._answers[key] = no_right
         return self._answers[key]  # type: ignore[return-value]
+
+
+def existence(look: Look, kind: Kind, topic: str, name: str, fix: str) -> Check:
+    """Whether there is an object that the run only names."""
+    found = look.get(kind, name)
+    if isinstance(found, NoRight):
+        return found.check(topic)
+    return problem(topic, "does not exist", fix) if found is None else ok(topic, "exists")

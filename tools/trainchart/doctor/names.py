@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Object
+from trainchart.cluster.fields import Object
 from trainchart.doctor.ask import Ask
 from trainchart.doctor.check import Check, listed, ok, problem, warning
-from trainchart.doctor.look import Look, NoRight
+from trainchart.doctor.look import Look, NoRight, existence
 
 _LEVEL = "pod-security.kubernetes.io/enforce"
 
@@ -40,14 +40,8 @@ def name_checks(look: Look, ask: Ask) -> Iterator[Check]:
 
 def account_checks(look: Look, ask: Ask) -> Iterator[Check]:
     if ask.account:
-        topic = f"ServiceAccount {ask.account}"
-        found = look.get(kinds.SERVICE_ACCOUNTS, ask.account)
-        if isinstance(found, NoRight):
-            yield found.check(topic)
-        elif found is None:
-            yield problem(topic, "does not exist", "make it, or leave serviceAccount.name empty")
-        else:
-            yield ok(topic, "exists")
+        fix = "make it, or leave serviceAccount.name empty"
+        yield existence(look, kinds.SERVICE_ACCOUNTS, f"ServiceAccount {ask.account}", ask.account, fix)
 
 
 def priority_checks(look: Look, ask: Ask) -> Iterator[Check]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Object
+from trainchart.cluster.fields import Object
+from trainchart.cluster.nodes import is_cordoned, is_ready, is_selected, taint_words, untolerated
+from trainchart.cluster.quantities import Amounts, amounts, is_device, minus, of_pod, pod_requests, shown, total
 from trainchart.doctor.ask import Ask
 from trainchart.doctor.check import Check, listed, not_checked, ok, problem, warning
-from trainchart.doctor.look import Look, NoRight
-from trainchart.doctor.resources import Resources, is_device, minus, of_pod, resources, shown, total
+from trainchart.doctor.look import Look, NoRight, existence
 from trainchart.doctor.server import RUNNING
 
 _LESS = "ask for less in resources:, or let a larger node be added"
@@ -31,41 +32,34 @@ def node_checks(look: Look, ask: Ask, pod: Object) -> Iterator[Check]:
 
 def device_class_checks(look: Look, ask: Ask) -> Iterator[Check]:
     for name in ask.device_classes:
-        topic = f"DeviceClass {name}"
-        found = look.get(kinds.DEVICE_CLASSES, name)
-        if isinstance(found, NoRight):
-            yield found.check(topic)
-        elif found is None:
-            fix = "let an administrator install the driver that makes it; `kubectl get deviceclasses` lists them"
-            yield problem(topic, "does not exist", fix)
-        else:
-            yield ok(topic, "exists")
+        fix = "let an administrator install the driver that makes it; `kubectl get deviceclasses` lists them"
+        yield existence(look, kinds.DEVICE_CLASSES, f"DeviceClass {name}", name, fix)
 
 
 @dataclass(frozen=True)
 class _Node:
     name: str
-    allocatable: Resources
-    free: Resources
+    allocatable: Amounts
+    free: Amounts
 
-    def empty(self, wanted: Resources) -> int:
+    def empty(self, wanted: Amounts) -> int:
         return _times_in(wanted, self.allocatable)
 
-    def now(self, wanted: Resources) -> int:
+    def now(self, wanted: Amounts) -> int:
         return _times_in(wanted, self.free)
 
 
 def judge_nodes(nodes: list[Object], pods: list[Object] | None, pod: Object, replicas: int) -> list[Check]:
     """Whether some node could take a pod, all nodes the gang, and whether they could now. Without `pods` nodes count as empty."""
     topic = "nodes"
-    usable = [node for node in nodes if _is_ready(node) and not (node.get("spec") or {}).get("unschedulable")]
+    usable = [node for node in nodes if is_ready(node) and not is_cordoned(node)]
     if not usable:
         return [
             problem(topic, f"none of {len(nodes)} is ready and takes pods", "`kubectl get nodes` says which are not")
         ]
-    wanted = {**{name: value for name, value in of_pod(pod)[0].items() if value}, "pods": Decimal(1)}
+    wanted = {**pod_requests(pod), "pods": Decimal(1)}
     devices = [name for name in wanted if is_device(name)]
-    offered = {name for node in usable for name, value in resources(node["status"].get("allocatable")).items() if value}
+    offered = {name for node in usable for name, value in amounts(node["status"].get("allocatable")).items() if value}
     checks: list[Check] = []
     if lacking := [name for name in devices if name not in offered]:
         others = sorted(name for name in offered if is_device(name))
@@ -82,15 +76,15 @@ def judge_nodes(nodes: list[Object], pods: list[Object] | None, pod: Object, rep
         wanted = {name: value for name, value in wanted.items() if name not in lacking}
     elif devices:
         checks.append(ok("accelerator", f"nodes offer {listed(devices)}"))
-    chosen = [node for node in usable if _is_selected(node, pod)]
+    chosen = [node for node in usable if is_selected(node, pod)]
     if not chosen:
         return [
             *checks,
             problem(topic, _unselected(usable, pod), "set nodeSelector: and affinity: to labels that a node has"),
         ]
-    tolerated = [node for node in chosen if not _untolerated(node, pod)]
+    tolerated = [node for node in chosen if not untolerated(node, pod)]
     if not tolerated:
-        taints = sorted({taint for node in chosen for taint in _untolerated(node, pod)})
+        taints = sorted({taint_words(taint) for node in chosen for taint in untolerated(node, pod)})
         return [
             *checks,
             problem(topic, f"all that are meant have taints: {listed(taints)}", "add them to tolerations:"),
@@ -113,35 +107,35 @@ def judge_nodes(nodes: list[Object], pods: list[Object] | None, pod: Object, rep
     return [*checks, ok(topic, f"{_counts(fitting, wanted, now=True)}: room for {free} pods now, {replicas} needed")]
 
 
-def _view(node: Object, used: Mapping[str, Resources]) -> _Node:
-    name, allocatable = node["metadata"]["name"], resources(node["status"].get("allocatable"))
+def _view(node: Object, used: Mapping[str, Amounts]) -> _Node:
+    name, allocatable = node["metadata"]["name"], amounts(node["status"].get("allocatable"))
     return _Node(name, allocatable, minus(allocatable, used.get(name, {})))
 
 
-def _used(pods: Iterable[Object]) -> dict[str, Resources]:
+def _used(pods: Iterable[Object]) -> dict[str, Amounts]:
     """What running pods hold on each node."""
-    parts: dict[str, list[Resources]] = defaultdict(list)
+    parts: dict[str, list[Amounts]] = defaultdict(list)
     for pod in pods:
         if name := pod["spec"].get("nodeName"):
             parts[name].append({**of_pod(pod["spec"])[0], "pods": Decimal(1)})
     return {name: total(every) for name, every in parts.items()}
 
 
-def _times_in(wanted: Resources, there: Resources) -> int:
+def _times_in(wanted: Amounts, there: Amounts) -> int:
     return int(min(there.get(name, Decimal(0)) // value for name, value in wanted.items()))
 
 
-def _counts(views: list[_Node], wanted: Resources, *, now: bool) -> str:
+def _counts(views: list[_Node], wanted: Amounts, *, now: bool) -> str:
     counted = {view.name: view.now(wanted) if now else view.empty(wanted) for view in views}
     best = sorted(counted.items(), key=lambda item: -item[1])
     return listed([f"{name} could take {count}" for name, count in best], 3)
 
 
-def _told(wanted: Resources) -> str:
+def _told(wanted: Amounts) -> str:
     return ", ".join(f"{name} {shown(name, value)}" for name, value in wanted.items() if name != "pods")
 
 
-def _too_large(views: list[_Node], wanted: Resources) -> str:
+def _too_large(views: list[_Node], wanted: Amounts) -> str:
     """Which resource of a pod is above every node; where none alone is, the nodes lack different ones."""
     above = [
         f"{name} {shown(name, value)}, and the largest node has {shown(name, most)}"
@@ -153,7 +147,7 @@ def _too_large(views: list[_Node], wanted: Resources) -> str:
     return f"none has all of {_told(wanted)} together"
 
 
-def _short_now(views: list[_Node], wanted: Resources) -> str:
+def _short_now(views: list[_Node], wanted: Amounts) -> str:
     """Of which resource there is too little on every node now."""
     scarce = [
         f"{name} {shown(name, value)} per pod, at most {shown(name, most)} free on a node"
@@ -161,62 +155,6 @@ def _short_now(views: list[_Node], wanted: Resources) -> str:
         if value > (most := max(view.free.get(name, Decimal(0)) for view in views))
     ]
     return listed(scarce) if scarce else "the nodes have different things left"
-
-
-def _is_ready(node: Object) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"].get("conditions") or [])
-
-
-def _untolerated(node: Object, pod: Object) -> list[str]:
-    return [
-        f"{taint['key']}={taint['value']}:{taint['effect']}"
-        if taint.get("value")
-        else f"{taint['key']}:{taint['effect']}"
-        for taint in (node.get("spec") or {}).get("taints") or []
-        if taint["effect"] != "PreferNoSchedule"
-        and not any(_tolerates(toleration, taint) for toleration in pod.get("tolerations") or [])
-    ]
-
-
-def _tolerates(toleration: Object, taint: Object) -> bool:
-    if toleration.get("effect") not in (None, "", taint["effect"]):
-        return False
-    if toleration.get("key") not in (None, "", taint["key"]):
-        return False
-    exists = toleration.get("operator", "Equal") == "Exists"
-    return exists or (bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or ""))
-
-
-def _is_selected(node: Object, pod: Object) -> bool:
-    labels = node["metadata"].get("labels") or {}
-    if any(labels.get(key) != value for key, value in (pod.get("nodeSelector") or {}).items()):
-        return False
-    affinity: Object = (pod.get("affinity") or {}).get("nodeAffinity") or {}
-    terms = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms")
-    return terms is None or any(_matches(node, term) for term in terms)
-
-
-def _matches(node: Object, term: Object) -> bool:
-    labels = node["metadata"].get("labels") or {}
-    fields = {"metadata.name": node["metadata"]["name"]}
-    expressions = [(labels, one) for one in term.get("matchExpressions") or []]
-    expressions += [(fields, one) for one in term.get("matchFields") or []]
-    return bool(expressions) and all(_holds(there, one) for there, one in expressions)
-
-
-def _holds(labels: Mapping[str, str], expression: Object) -> bool:
-    value = labels.get(expression["key"])
-    values: list[str] = expression.get("values") or []
-    operator: str = expression["operator"]
-    if operator in ("Exists", "DoesNotExist"):
-        return (value is not None) == (operator == "Exists")
-    if operator in ("In", "NotIn"):
-        return (value in values) == (operator == "In")
-    try:
-        given, bound = int(value or ""), int(values[0])
-    except ValueError:
-        return False
-    return given > bound if operator == "Gt" else given < bound
 
 
 def _unselected(nodes: list[Object], pod: Object) -> str:

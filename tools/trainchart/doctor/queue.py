@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Object
+from trainchart.cluster.fields import Object
+from trainchart.cluster.quantities import Amounts, amounts, is_device, minus, short, shown, total
 from trainchart.doctor.ask import Ask
 from trainchart.doctor.check import Check, listed, ok, problem, warning
 from trainchart.doctor.look import Look, NoRight
-from trainchart.doctor.resources import Resources, is_device, minus, resources, short, shown, total
 
 ROOT = "root"
 
 
-def queue_checks(look: Look, ask: Ask, gang: Resources) -> Iterator[Check]:
+def queue_checks(look: Look, ask: Ask, gang: Amounts) -> Iterator[Check]:
     queues = look.objects(kinds.QUEUES)
     topic = f"queue {ask.queue}"
     if isinstance(queues, NoRight):
@@ -48,10 +48,10 @@ def judge_queue(name: str, queues: list[Object], gang: Mapping[str, Decimal]) ->
     waits = []
     while queue is not None:
         here = queue["metadata"]["name"]
-        capability = resources((queue.get("spec") or {}).get("capability"))
+        capability = amounts((queue.get("spec") or {}).get("capability"))
         if over := short(gang, capability):
             return problem(topic, _too_much(here, over, gang, capability, "at most"), _LESS)
-        left = minus(capability, resources((queue.get("status") or {}).get("allocated")))
+        left = minus(capability, amounts((queue.get("status") or {}).get("allocated")))
         if over := short(gang, left):
             waits.append(_too_much(here, over, gang, left, "free now"))
         parent = (queue.get("spec") or {}).get("parent") or ""
@@ -66,11 +66,11 @@ def judge_guarantees(
 ) -> Iterator[Check]:
     """What other queues are guaranteed is nobody else's, even while they do not use it."""
     guaranteed = total(
-        resources(((queue["spec"].get("guarantee")) or {}).get("resource"))
+        amounts(((queue["spec"].get("guarantee")) or {}).get("resource"))
         for queue in queues
         if queue["metadata"]["name"] not in (name, ROOT)
     )
-    everything = total(resources(node["status"].get("allocatable")) for node in nodes)
+    everything = total(amounts(node["status"].get("allocatable")) for node in nodes)
     left = {key: value for key, value in minus(everything, guaranteed).items() if key in guaranteed}
     if over := short(gang, left):
         text = _too_much("the cluster", over, gang, left, "not guaranteed to other queues")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Object
+from trainchart.cluster.fields import Object
 from trainchart.cluster.kinds import Kind
 from trainchart.doctor.check import Check, listed, ok, problem, warning
 from trainchart.doctor.look import Look, NoRight

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Object
+from trainchart.cluster.fields import Object
 from trainchart.doctor.ask import Ask, Keys
 from trainchart.doctor.check import Check, listed, ok, problem
 from trainchart.doctor.look import Look, NoRight, Secret

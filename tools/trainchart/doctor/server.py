@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Object
+from trainchart.cluster.fields import Object
 from trainchart.doctor.check import Check, listed, not_checked, ok, problem, warning
 from trainchart.doctor.look import Look, NoRight, Refusal
 from trainchart.doctor.refusal import explain

@@ -15,7 +15,7 @@ from trainchart.measures import headline
 from trainchart.report.chart import chart, figure, scatter, text
 from trainchart.report.record import Record
 from trainchart.report.scale import MAX_POINTS, drawable, groups
-from trainchart.report.units import duration, size
+from trainchart.units import duration, size
 
 MAX_ROWS = 100  # of the table of figures: what is longer is read in the log
 

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import secrets
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
+from trainchart.cluster.fields import Object, mapping, parsed, text
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.run import state
-from trainchart.run.fields import Object, items, mapping, text
 from trainchart.run.release import installed_job
 from trainchart.run.settings import settings_of
 from trainchart.run.state import Snapshot, pod_of
@@ -113,7 +112,7 @@ def kept_result(api: Api, name: str, say: Callable[[str], None]) -> tuple[Mappin
     Raises: as kept_logs
     """
     files = read(api, name, ["result.json", "rank-0.log"], say).files
-    result = _object(files.get("result.json", b""))
+    result = parsed(files.get("result.json", b""))
     if not result:
         raise NotFoundError(f"the workspace of {name} has no result; a run that was killed leaves none")
     return result, files.get("rank-0.log", b"")
@@ -140,12 +139,10 @@ def read(api: Api, name: str, files: Sequence[str], say: Callable[[str], None], 
 
 
 def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | None) -> Object:
-    job = snapshot.job or installed_job(api, snapshot.name)
-    template = mapping((items(job, "spec", "tasks") or [{}])[0], "template", "spec")
-    container = (items(template, "containers") or [{}])[0]
-    volume = next((one for one in items(template, "volumes") if text(one, "name") == "workspace"), {})
-    claim = text(volume, "persistentVolumeClaim", "claimName")
-    if not job:
+    snapshot = replace(snapshot, job=snapshot.job or installed_job(api, snapshot.name))
+    template, claim = snapshot.pod_spec, snapshot.workspace_claim
+    container = mapping(template, "containers", 0)
+    if not snapshot.job:
         raise NotFoundError(f"the Job of {snapshot.name} is gone, and Helm has no release that tells its workspace")
     if not claim:
         raise NotFoundError(
@@ -164,8 +161,7 @@ def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | N
         "labels": {"app.kubernetes.io/name": "train", "app.kubernetes.io/component": "reader"},
     }
     if snapshot.uid:  # goes with the run, should nobody be left to delete it
-        owner = {"apiVersion": f"{kinds.JOBS.group}/{kinds.JOBS.version}", "kind": "Job"}
-        metadata["ownerReferences"] = [{**owner, "name": snapshot.name, "uid": snapshot.uid}]
+        metadata["ownerReferences"] = [snapshot.reference]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -235,14 +231,14 @@ def _quietly(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 def _parsed(lines: Iterable[bytes]) -> Kept:
     stream = iter(lines)
-    head = _object(next(stream, b""))
+    head = parsed(next(stream, b""))
     files: dict[str, bytes] = {}
     name, packed = "", bytearray()
     for line in stream:
         if not line.startswith(b"{"):
             packed += base64.b64decode(line)
             continue
-        told = _object(line)
+        told = parsed(line)
         if "file" in told:
             name, packed = text(told, "file"), bytearray()
             continue
@@ -259,14 +255,6 @@ def _parsed(lines: Iterable[bytes]) -> Kept:
         )
     attempts = {int(number): found for number, found in mapping(head, "attempts").items() if number.isdigit()}
     return Kept(text(head, "uid"), attempts, files)
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _which(kept: Kept) -> str:

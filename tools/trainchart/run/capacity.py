@@ -1,83 +1,25 @@
-"""What pods ask for, what nodes have, and why no node takes a pod: judged on objects, as the scheduler does, but in words."""
+"""Why no node takes a pod, or a gang of them, even when nothing else runs: judged on objects, and said in words."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
-from trainchart.run.fields import Object, dig, items, mapping, text
-
-Amounts = dict[str, Decimal]
-
-_SUFFIXES = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "": Decimal(1),
-    "k": Decimal(10**3),
-    **{unit: Decimal(1000 ** (power + 2)) for power, unit in enumerate("MGTPE")},
-    **{f"{unit}i": Decimal(1024 ** (power + 1)) for power, unit in enumerate("KMGTPE")},
-}
-_QUANTITY = re.compile(r"([+-]?[0-9.]+)(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)$")
-
-
-def amount(quantity: object) -> Decimal | None:
-    """A Kubernetes quantity (500m, 2, 512Mi, 1e3) as a number; None for anything else."""
-    if isinstance(quantity, (int, float)) and not isinstance(quantity, bool):
-        quantity = str(quantity)
-    found = _QUANTITY.match(quantity) if isinstance(quantity, str) else None
-    if not found:
-        return None
-    try:
-        return Decimal(found[1] + (found[2] or "")) * _SUFFIXES[found[3] or ""]
-    except InvalidOperation:
-        return None
-
-
-def amounts(quantities: object) -> Amounts:
-    found = {name: amount(value) for name, value in quantities.items()} if isinstance(quantities, dict) else {}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def written(resource: str, value: Decimal) -> str:
-    """An amount as people write it: 500m or 64 processors, 1.5Gi of memory."""
-    if _is_bytes(resource):
-        for unit in ("Ti", "Gi", "Mi", "Ki"):
-            if abs(value) >= _SUFFIXES[unit]:
-                return f"{value / _SUFFIXES[unit]:.1f}".removesuffix(".0") + unit
-        return str(int(value))
-    if value != value.to_integral_value():
-        return f"{int(value * 1000)}m"
-    return str(int(value))
-
-
-def _is_bytes(resource: str) -> bool:
-    return resource.rpartition(".")[2] in ("memory", "storage", "ephemeral-storage") or "hugepages" in resource
-
-
-def pod_requests(spec: object) -> Amounts:
-    """What a pod asks a node for: its containers' requests, and limits where there is no request."""
-    total: Amounts = {}
-    for container in items(spec, "containers"):
-        asked = {
-            **amounts(dig(container, "resources", "limits")),
-            **amounts(dig(container, "resources", "requests")),
-        }
-        for name, value in asked.items():
-            total[name] = total.get(name, Decimal(0)) + value
-    return {name: value for name, value in total.items() if value > 0}
+from trainchart.cluster.fields import Object, dig, mapping, text
+from trainchart.cluster.nodes import is_cordoned, is_ready, is_selected, taint_words, untolerated
+from trainchart.cluster.quantities import Amounts, amounts, pod_requests, told, written
 
 
 @dataclass(frozen=True)
 class Node:
     name: str
     allocatable: Mapping[str, Decimal]
-    labels: Mapping[str, str]
-    taints: Sequence[Object]
-    is_ready: bool
-    is_cordoned: bool
+    object: Object
+
+    @property
+    def is_open(self) -> bool:
+        return is_ready(self.object) and not is_cordoned(self.object)
 
     def takes(self, asked: Mapping[str, Decimal]) -> int:
         """How many such pods fit when nothing else is on it."""
@@ -86,19 +28,8 @@ class Node:
         return min([*fits, *([int(pods)] if pods is not None else [])], default=1)
 
 
-def node_of(node: Object) -> Node:
-    ready = next((one for one in items(node, "status", "conditions") if text(one, "type") == "Ready"), {})
-    return Node(
-        name=text(node, "metadata", "name"),
-        allocatable=amounts(dig(node, "status", "allocatable")),
-        labels={str(key): str(value) for key, value in mapping(node, "metadata", "labels").items()},
-        taints=items(node, "spec", "taints"),
-        is_ready=text(ready, "status") in ("True", ""),
-        is_cordoned=dig(node, "spec", "unschedulable") is True,
-    )
-
-
-# -- why none takes it
+def _node(node: Object) -> Node:
+    return Node(text(node, "metadata", "name"), amounts(dig(node, "status", "allocatable")), node)
 
 
 @dataclass(frozen=True)
@@ -112,7 +43,7 @@ class Misfit:
 
 def misfit(spec: object, replicas: int, nodes: Iterable[Object]) -> Misfit | None:
     """None where the gang fits on the nodes while they are empty."""
-    asked, there = pod_requests(spec), [node_of(node) for node in nodes]
+    asked, there = pod_requests(spec), [_node(node) for node in nodes]
     if not there:
         return Misfit("no-node", "the cluster has no node", "ask whoever runs the cluster")
     return (
@@ -153,22 +84,21 @@ def _setting(resource: str) -> str:
 
 
 def _nobody_matches(spec: object, asked: Amounts, nodes: list[Node]) -> Misfit | None:
-    matching = [node for node in nodes if _selects(spec, node)]
+    matching = [node for node in nodes if is_selected(node.object, spec)]
     if not matching:
         return Misfit("no-node-matches", *_selector_words(spec, nodes))
-    tolerated = [node for node in matching if not _repelling(spec, node)]
+    tolerated = [node for node in matching if not untolerated(node.object, spec)]
     if not tolerated:
-        taint = _repelling(spec, matching[0])
-        word = text(taint, "key") + (f"={text(taint, 'value')}" if text(taint, "value") else "")
+        taint = untolerated(matching[0].object, spec)[0]
         return Misfit(
             "taint",
-            f"{_count(len(matching), 'node')} could take the pods, but for taints that they do not tolerate, such as {word}:{text(taint, 'effect')}",
+            f"{_count(len(matching), 'node')} could take the pods, but for taints that they do not tolerate, such as {taint_words(taint)}",
             f"add to tolerations: {{key: {text(taint, 'key')}, operator: Exists, effect: {text(taint, 'effect')}}}, if the run may go there",
         )
-    open_ones = [node for node in tolerated if node.is_ready and not node.is_cordoned]
+    open_ones = [node for node in tolerated if node.is_open]
     if not open_ones:
         states = ", ".join(
-            f"{node.name} is {'cordoned' if node.is_cordoned else 'not ready'}" for node in tolerated[:3]
+            f"{node.name} is {'cordoned' if is_cordoned(node.object) else 'not ready'}" for node in tolerated[:3]
         )
         return Misfit(
             "node-closed", f"no node that could take the pods is open: {states}", "ask whoever runs the cluster"
@@ -192,14 +122,13 @@ def _shortest(asked: Amounts, nodes: list[Node]) -> str:
 
 
 def _gang_too_large(spec: object, asked: Amounts, replicas: int, nodes: list[Node]) -> Misfit | None:
-    usable = [node for node in nodes if _selects(spec, node) and not _repelling(spec, node)]
-    room = sum(node.takes(asked) for node in usable if node.is_ready and not node.is_cordoned)
+    usable = [node for node in nodes if is_selected(node.object, spec) and not untolerated(node.object, spec)]
+    room = sum(node.takes(asked) for node in usable if node.is_open)
     if room >= replicas:
         return None
-    each = ", ".join(f"{name} {written(name, value)}" for name, value in asked.items())
     return Misfit(
         "gang-too-large",
-        f"the gang is {_count(replicas, 'pod')} of {each}; all nodes together take {room} of them while nothing else runs",
+        f"the gang is {_count(replicas, 'pod')} of {told(asked)}; all nodes together take {room} of them while nothing else runs",
         "lower replicas or what each pod asks for: all pods start together, or none",
     )
 
@@ -208,59 +137,14 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _selects(spec: object, node: Node) -> bool:
-    wanted = mapping(spec, "nodeSelector")
-    if any(node.labels.get(str(key)) != str(value) for key, value in wanted.items()):
-        return False
-    required = dig(
-        spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"
-    )
-    terms = [term for term in required if isinstance(term, dict)] if isinstance(required, list) else []
-    return not terms or any(all(_holds(rule, node) for rule in items(term, "matchExpressions")) for term in terms)
-
-
-def _holds(rule: Object, node: Node) -> bool:
-    has, operator = node.labels.get(text(rule, "key")), text(rule, "operator")
-    values = [str(value) for value in rule.get("values") or []]
-    if operator in ("In", "NotIn"):
-        return (has in values) == (operator == "In")
-    if operator in ("Exists", "DoesNotExist"):
-        return (has is not None) == (operator == "Exists")
-    left, right = amount(has), amount(values[0]) if values else None
-    if left is None or right is None:
-        return False
-    return left > right if operator == "Gt" else left < right
-
-
 def _selector_words(spec: object, nodes: list[Node]) -> tuple[str, str]:
+    labels = [mapping(node.object, "metadata", "labels") for node in nodes]
     for key, value in mapping(spec, "nodeSelector").items():
-        if all(node.labels.get(str(key)) != str(value) for node in nodes):
-            there = sorted({node.labels[str(key)] for node in nodes if str(key) in node.labels})
+        there = sorted({str(of_node[key]) for of_node in labels if key in of_node})
+        if value not in there:
             known = f"nodes have {key}={' or '.join(there[:5])}" if there else f"no node has the label {key} at all"
             return f"no node has the label {key}={value} of nodeSelector; {known}", "change nodeSelector"
     return (
         "no node matches nodeSelector and affinity together",
         "change them; `kubectl get nodes --show-labels` shows what nodes have",
     )
-
-
-def _repelling(spec: object, node: Node) -> Object:
-    """The taint that keeps the pod away; empty where none does."""
-    tolerations = items(spec, "tolerations")
-    for taint in node.taints:
-        # A cordoned node has a taint too, and is told by its own word.
-        repels = text(taint, "effect") in ("NoSchedule", "NoExecute") and not text(taint, "key").endswith(
-            "/unschedulable"
-        )
-        if repels and not any(_tolerates(toleration, taint) for toleration in tolerations):
-            return taint
-    return {}
-
-
-def _tolerates(toleration: Object, taint: Object) -> bool:
-    if text(toleration, "effect") not in ("", text(taint, "effect")):
-        return False
-    key, is_exists = text(toleration, "key"), text(toleration, "operator") == "Exists"
-    if not key:
-        return is_exists
-    return key == text(taint, "key") and (is_exists or text(toleration, "value") == text(taint, "value"))

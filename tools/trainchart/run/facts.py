@@ -6,17 +6,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError
-from trainchart.run.fields import Object, dig, items, text
+from trainchart.cluster.fields import Object, items, text
+from trainchart.cluster.kinds import Kind
 from trainchart.run.state import Pod, Snapshot, State
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -52,68 +51,62 @@ def gather(api: Api, run: Snapshot) -> Facts:
     Raises:
         UnreachableError
     """
-    seen: set[str] = set()
-    forbidden: list[str] = []
-
-    def ask(field: str, right: str, call: Callable[[], Found], otherwise: Found) -> Found:
-        try:
-            answer = call()
-        except ForbiddenError:
-            forbidden.append(right)
-            return otherwise
-        seen.add(field)
-        return answer
-
-    def events(field: str, **of: str) -> tuple[Object, ...]:
-        fields = ",".join(f"involvedObject.{key}={value}" for key, value in of.items() if value)
-        nothing: tuple[Object, ...] = ()
-        return ask(field, "list events", lambda: tuple(api.objects(kinds.EVENTS, fields=fields)[0]), nothing)
-
-    job_events = group_events = pod_events = quotas = nodes = claim_events = ()  # type: tuple[Object, ...]
-    group = queue = claim = secret = None
+    asked, is_waiting, group = _Asked(api), run.state in (State.PENDING, State.RESTARTING), f"{run.name}-{run.uid}"
     if run.job is not None:
-        job_events = events("job_events", kind="Job", name=run.name, uid=run.uid)
-    group_name = f"{run.name}-{run.uid}"
+        asked.events("job_events", kind="Job", name=run.name, uid=run.uid)
     if run.job is not None and not run.has_ended:
-        group = ask("group", "get podgroups", lambda: api.get(kinds.POD_GROUPS, group_name), None)
-        if run.state in (State.PENDING, State.RESTARTING):
-            queue = ask("queue", "get queues", lambda: api.get(kinds.QUEUES, run.queue), None)
+        asked.get("group", kinds.POD_GROUPS, group)
+        if is_waiting:
+            asked.get("queue", kinds.QUEUES, run.queue)
     if run.job is not None and (not run.has_ended or (run.state is State.FAILED and run.culprit is None)):
         # They outlive the group, and say whether Volcano itself took the pods away.
-        group_events = events("group_events", kind="PodGroup", name=group_name)
-    pod = pod_of_interest(run)
-    if pod is not None:
-        pod_events = events("pod_events", kind="Pod", name=pod.name, uid=pod.uid)
-    if run.state in (State.PENDING, State.RESTARTING) and len(run.pods) < run.replicas:
-        quotas = ask("quotas", "list resourcequotas", lambda: tuple(api.objects(kinds.RESOURCE_QUOTAS)[0]), quotas)
+        asked.events("group_events", kind="PodGroup", name=group)
+    if pod := pod_of_interest(run):
+        asked.events("pod_events", kind="Pod", name=pod.name, uid=pod.uid)
+    if is_waiting and len(run.pods) < run.replicas:
+        asked.list("quotas", kinds.RESOURCE_QUOTAS)
     if needs_nodes(run):
-        nodes = ask("nodes", "list nodes", lambda: tuple(api.objects(kinds.NODES)[0]), nodes)
-    if name := suspected_claim(run):
-        claim = ask("claim", "get persistentvolumeclaims", lambda: api.get(kinds.CLAIMS, name), None)
-        claim_events = events("claim_events", kind="PersistentVolumeClaim", name=name)
-    if name := suspected_secret(run):
-        secret = ask("secret", "get secrets", lambda: api.metadata(kinds.SECRETS, name), None)
-    release: list[Object] = []
+        asked.list("nodes", kinds.NODES)
+    if claim := suspected_claim(run):
+        asked.get("claim", kinds.CLAIMS, claim)
+        asked.events("claim_events", kind="PersistentVolumeClaim", name=claim)
+    if secret := suspected_secret(run):
+        asked.ask("secret", "get", kinds.SECRETS, lambda: api.metadata(kinds.SECRETS, secret))
     if run.state is State.NO_JOB:
-        # Helm's record has it in a label; what is in the Secret stays where it is.
-        selector = f"owner=helm,name={run.name}"
-        release = ask("release_status", "list secrets", lambda: api.table(kinds.SECRETS, selector=selector), release)
-    return Facts(
-        now=datetime.now(timezone.utc),
-        group=group,
-        queue=queue,
-        job_events=job_events,
-        group_events=group_events,
-        pod_events=pod_events,
-        quotas=quotas,
-        nodes=nodes,
-        claim=claim,
-        claim_events=claim_events,
-        secret=secret,
-        release_status=text(release, -1, "metadata", "labels", "status"),
-        seen=frozenset(seen),
-        forbidden=tuple(dict.fromkeys(forbidden)),
-    )
+        asked.ask("release_status", "list", kinds.SECRETS, lambda: _release_status(api, run.name))
+    forbidden = tuple(dict.fromkeys(asked.forbidden))
+    return Facts(datetime.now(timezone.utc), **asked.found, seen=frozenset(asked.found), forbidden=forbidden)
+
+
+class _Asked:
+    """Answers by their field of Facts, and what there is no right to ask."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.found: dict[str, Any] = {}
+        self.forbidden: list[str] = []
+
+    def ask(self, field: str, verb: str, kind: Kind, call: Callable[[], object]) -> None:
+        try:
+            self.found[field] = call()
+        except ForbiddenError:
+            self.forbidden.append(f"{verb} {kind.plural}")
+
+    def get(self, field: str, kind: Kind, name: str) -> None:
+        self.ask(field, "get", kind, lambda: self._api.get(kind, name))
+
+    def list(self, field: str, kind: Kind, fields: str = "") -> None:
+        self.ask(field, "list", kind, lambda: tuple(self._api.objects(kind, fields=fields)[0]))
+
+    def events(self, field: str, **of: str) -> None:
+        fields = ",".join(f"involvedObject.{key}={value}" for key, value in of.items() if value)
+        self.list(field, kinds.EVENTS, fields)
+
+
+def _release_status(api: Api, name: str) -> str:
+    """Helm's record has it in a label; what is in the Secret stays where it is."""
+    rows = api.table(kinds.SECRETS, selector=kinds.release_selector(name))
+    return text(rows, -1, "metadata", "labels", "status")
 
 
 def pod_of_interest(run: Snapshot) -> Pod | None:
@@ -145,12 +138,8 @@ def suspected_claim(run: Snapshot) -> str:
         return ""
     if named := re.search(r'persistentvolumeclaim "([^"]+)"', said):
         return named[1]
-    spec = pod_spec(run)
-    volumes = {
-        text(volume, "name"): text(volume, "persistentVolumeClaim", "claimName") for volume in items(spec, "volumes")
-    }
-    claims = {name: claim for name, claim in volumes.items() if claim}
-    return claims.get("workspace") or next(iter(claims.values()), "")
+    claims = [text(volume, "persistentVolumeClaim", "claimName") for volume in items(run.pod_spec, "volumes")]
+    return run.workspace_claim or next(filter(None, claims), "")
 
 
 def suspected_secret(run: Snapshot) -> str:
@@ -158,8 +147,3 @@ def suspected_secret(run: Snapshot) -> str:
     failure = run.culprit.failure if run.culprit else None
     found = re.search(r"\bsecret (\S+) has no key", failure.reason) if failure else None
     return found[1] if found else ""
-
-
-def pod_spec(run: Snapshot) -> Object:
-    found = dig(run.job, "spec", "tasks", 0, "template", "spec")
-    return found if isinstance(found, dict) else {}

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
-from trainchart.run.fields import Object, number
+from trainchart.cluster.fields import Object, number
 from trainchart.run.state import FAMILY, PART_OF, Snapshot, State, of
-from trainchart.run.words import between
+from trainchart.units import between, stamp
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -111,12 +111,8 @@ def as_object(one: Row) -> Object:
         "attempt": one.attempt,
         "attempts": one.attempts,
         "pods": {"running": one.running, "replicas": one.replicas},
-        "created": _iso(one.created),
-        "began": _iso(one.began),
-        "ended": _iso(one.ended),
+        "created": stamp(one.created),
+        "began": stamp(one.began),
+        "ended": stamp(one.ended),
         "queue": one.queue,
     }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None

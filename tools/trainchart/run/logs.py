@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import NotFoundError, RefusedError, UnreachableError
+from trainchart.cluster.fields import text
 from trainchart.errors import TrainchartError
-from trainchart.run.fields import text
 from trainchart.run.patience import LONGEST_PAUSE, Patience
 from trainchart.run.pods import Pods
 from trainchart.run.state import Pod, Snapshot

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from trainchart.cluster.fields import items, mapping, parsed, text
 from trainchart.errors import ExitCode
 from trainchart.measures import headline, number
-from trainchart.report.units import duration, size
 from trainchart.run.codes import runner_codes
-from trainchart.run.fields import items, mapping, text
 from trainchart.run.state import STOPPED, Pod, Snapshot, State
+from trainchart.units import duration, size
 
 if TYPE_CHECKING:
-    from trainchart.run.diagnosis import Cause
+    from trainchart.run.causes.cause import Cause
 
 RESULT_ANNOTATION = "trainchart.dev/result"
 """On the Job of a run that was stopped: what its rank 0 said at the end, for its pods are gone."""
@@ -72,11 +71,7 @@ def result_of(snapshot: Snapshot) -> Mapping[str, Any]:
     rank_0 = snapshot.rank_0
     if rank_0 and rank_0.result:
         return rank_0.result
-    try:
-        kept = json.loads(text(snapshot.job, "metadata", "annotations", RESULT_ANNOTATION))
-    except (ValueError, RecursionError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
+    return parsed(text(snapshot.job, "metadata", "annotations", RESULT_ANNOTATION))
 
 
 def described(result: Mapping[str, Any], place: str = "", *, whole: bool = False) -> list[str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import UnreachableError
+from trainchart.cluster.fields import Object
 from trainchart.errors import TrainchartError
-from trainchart.run.fields import Object
 from trainchart.run.patience import FIRST_PAUSE, LONGEST_PAUSE, Patience
 from trainchart.run.state import Pod, is_of_another, pod_of, pod_selector
 

@@ -9,7 +9,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
-from trainchart.run.fields import Object, number, text
+from trainchart.cluster.fields import Object, number, text
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -23,7 +23,7 @@ def installed_job(api: Api, name: str) -> Object | None:
     """
     import yaml
 
-    secrets, _ = api.objects(kinds.SECRETS, selector=f"owner=helm,name={name}")
+    secrets, _ = api.objects(kinds.SECRETS, selector=kinds.release_selector(name))
     if not secrets:
         return None
     newest = max(secrets, key=lambda secret: number(secret, "metadata", "labels", "version"))

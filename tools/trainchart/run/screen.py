@@ -9,10 +9,10 @@ from datetime import datetime
 from itertools import groupby
 
 from trainchart.measures import headline, number
-from trainchart.run.diagnosis import Cause
+from trainchart.run.causes.cause import Cause
 from trainchart.run.state import Pod, Snapshot, State
 from trainchart.run.status import Status, asked, metrics, place, pod_words, published
-from trainchart.run.words import between, clock
+from trainchart.units import between, clock
 
 # What is longer is said by `kubectl describe`.
 WORDS = 300

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
-from trainchart.run.fields import Object, text
+from trainchart.cluster.fields import Object, parsed, text
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -15,8 +14,4 @@ if TYPE_CHECKING:
 def settings_of(api: Api, name: str) -> Object:
     """settings.json (docs/runner.md); empty where it is not there."""
     found = api.get(kinds.CONFIG_MAPS, f"{name}-run")
-    try:
-        settings = json.loads(text(found, "data", "settings.json"))
-    except ValueError:
-        return {}
-    return settings if isinstance(settings, dict) else {}
+    return parsed(text(found, "data", "settings.json"))

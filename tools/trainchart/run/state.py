@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
-from trainchart.run.fields import Object, dig, items, mapping, moment, number, text, whole
+from trainchart.cluster.fields import Object, dig, items, mapping, moment, number, parsed, text, whole
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -196,6 +195,27 @@ class Snapshot:
         failed = [pod for pod in self.pods if pod.has_failed]
         return min(failed, key=_blame, default=None)
 
+    @property
+    def pod_spec(self) -> Object:
+        return mapping(self.job, "spec", "tasks", 0, "template", "spec")
+
+    @property
+    def workspace_claim(self) -> str:
+        """The claim that outlives its pods; empty where the workspace is an emptyDir."""
+        volume = next((one for one in items(self.pod_spec, "volumes") if text(one, "name") == "workspace"), {})
+        return text(volume, "persistentVolumeClaim", "claimName")
+
+    @property
+    def reference(self) -> dict[str, str]:
+        """What another object names the Job by."""
+        version = f"{kinds.JOBS.group}/{kinds.JOBS.version}"
+        return {"apiVersion": version, "kind": "Job", "name": self.name, "uid": self.uid}
+
+    @property
+    def unscheduled(self) -> Pod | None:
+        """The first rank for which there is no node."""
+        return next((pod for pod in self.pods if pod.unscheduled), None)
+
     def pod(self, rank: int) -> Pod | None:
         return next((pod for pod in self.pods if pod.rank == rank), None)
 
@@ -295,7 +315,7 @@ def pod_of(pod: Object) -> Pod:
         exit_code=whole(ended.get("exitCode")) if ended else None,
         exit_reason=text(ended, "reason"),
         termination=said,
-        result=_result(said),
+        result=parsed(said) or None,
     )
 
 
@@ -305,14 +325,6 @@ def _blame(pod: Pod) -> tuple[int, float, int]:
     taken_away = pod.reason or pod.disrupted or pod.oom_killed
     kind = 2 if code == STOPPED and not taken_away else 1 if code == PEER_LOST else 0
     return kind, pod.ended.timestamp() if pod.ended else 0.0, pod.rank
-
-
-def _result(said: str) -> Mapping[str, object] | None:
-    try:
-        result = json.loads(said)
-    except (ValueError, RecursionError):
-        return None
-    return result if isinstance(result, dict) else None
 
 
 def _rank(pod: Object, name: str) -> int:

@@ -8,13 +8,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
+from trainchart.cluster.fields import Object, mapping, moment, text
+from trainchart.cluster.quantities import pod_requests, told, written
 from trainchart.events import Event, Progress
-from trainchart.run.capacity import pod_requests, written
-from trainchart.run.diagnosis import Cause, diagnose
-from trainchart.run.facts import pod_spec
-from trainchart.run.fields import Object, mapping, moment, text
+from trainchart.run.causes.cause import Cause, info, waiting
+from trainchart.run.diagnosis import diagnose
+from trainchart.run.outcome import result_of
 from trainchart.run.state import Pod, Snapshot, State, load
-from trainchart.run.words import span
+from trainchart.units import span, stamp
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -77,9 +78,7 @@ def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Cause, ..
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
             return progress, tuple(_stragglers(api, run, last))
     except ForbiddenError:
-        return None, (
-            Cause("not-looked-at", "info", "not looked at: no right to get pods/log, which says how far it is"),
-        )
+        return None, (info("not-looked-at", "not looked at: no right to get pods/log, which says how far it is"),)
     return progress, ()
 
 
@@ -108,14 +107,13 @@ def _stragglers(api: Api, run: Snapshot, last: Event | None) -> Iterator[Cause]:
         if event and event.name == "waiting":
             yield _waits(pod.rank, event, f"; rank 0 has said nothing for {span(silent)}")
         elif progress is None or event is None:
-            yield Cause("rank-silent", "waiting", f"rank {pod.rank} has not begun to say anything", "", "")
+            yield waiting("rank-silent", f"rank {pod.rank} has not begun to say anything")
 
 
 def _waits(rank: int, event: Event, more: str = "") -> Cause:
     what = event.fields.get("what", "")
-    return Cause(
+    return waiting(
         "waits-for-rank",
-        "waiting",
         f"rank {rank} waits for {what or event.fields.get('reason', 'another')}{more}",
         "the log of that rank says what it does: `trainchart logs`; after ten minutes the runner gives up (peer-lost)",
         event.fields.get("reason", "") if what else "",
@@ -137,7 +135,7 @@ def place(status: Status) -> str:
 
 def asked(run: Snapshot) -> str:
     """`2 pods of cpu 200m, memory 1Gi`."""
-    each = ", ".join(f"{name} {written(name, value)}" for name, value in pod_requests(pod_spec(run)).items())
+    each = told(pod_requests(run.pod_spec))
     return f"{run.replicas} pod{'' if run.replicas == 1 else 's'}" + (f" of {each}" if each else "")
 
 
@@ -175,10 +173,10 @@ def as_object(status: Status) -> Object:
         "attempts": run.max_retry,
         "replicas": run.replicas,
         "queue": run.queue,
-        "created": _iso(run.created),
-        "since": _iso(run.since),
-        "ended": _iso(run.ended_at),
-        "requests": {name: written(name, value) for name, value in pod_requests(pod_spec(run)).items()},
+        "created": stamp(run.created),
+        "since": stamp(run.since),
+        "ended": stamp(run.ended_at),
+        "requests": {name: written(name, value) for name, value in pod_requests(run.pod_spec).items()},
         "stage": status.progress.stage if status.progress else "",
         "epoch": status.progress.epoch if status.progress else None,
         "epochs": status.progress.epochs if status.progress else None,
@@ -196,20 +194,16 @@ def _pod_object(pod: Pod) -> Object:
         "phase": pod.phase,
         "reason": pod.reason or pod.waiting_reason or pod.exit_reason,
         "node": pod.node,
-        "started": _iso(pod.started),
-        "ended": _iso(pod.ended),
+        "started": stamp(pod.started),
+        "ended": stamp(pod.ended),
         "exitCode": pod.exit_code,
         "failure": asdict(pod.failure) if pod.failure else None,
     }
 
 
-def _iso(at: datetime | None) -> str | None:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
-
-
 def published(run: Snapshot) -> str:
     """`branch of repository`, where a completed run has pushed."""
-    result = run.rank_0.result if run.rank_0 else None
+    result = result_of(run)
     branch, repository = text(result, "branch"), text(result, "repository")
     if run.state is not State.COMPLETED or not branch:
         return ""
@@ -218,5 +212,7 @@ def published(run: Snapshot) -> str:
 
 
 def metrics(run: Snapshot) -> dict[str, float]:
-    result = run.rank_0.result if run.rank_0 else None
-    return {str(key): value for key, value in mapping(result, "metrics").items() if isinstance(value, (int, float))}
+    """Of a run that has ended."""
+    return {
+        str(key): value for key, value in mapping(result_of(run), "metrics").items() if isinstance(value, (int, float))
+    }

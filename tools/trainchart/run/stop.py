@@ -12,7 +12,6 @@ from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.run import outcome, state
-from trainchart.run.fields import items, mapping, text
 from trainchart.run.logs import Line, Logs
 from trainchart.run.outcome import RESULT_ANNOTATION
 from trainchart.run.patience import Patience
@@ -46,9 +45,7 @@ class Stopped:
 
 def keeps_logs(snapshot: Snapshot) -> bool:
     """Whether its runner keeps the logs itself, on a claim."""
-    spec = mapping((items(snapshot.job, "spec", "tasks") or [{}])[0], "template", "spec")
-    volume = next((one for one in items(spec, "volumes") if text(one, "name") == "workspace"), {})
-    return bool(text(volume, "persistentVolumeClaim", "claimName"))
+    return bool(snapshot.workspace_claim)
 
 
 def stop(
@@ -85,9 +82,9 @@ def stop(
             if now.state is State.NO_JOB or now.uid != snapshot.uid:
                 raise NotFoundError(f"{snapshot.name} was uninstalled while it ended")
             pods.learn(now.pods)
-            if now.has_ended and not any(not pod.has_ended for pod in now.pods):
-                break
             there = [pod for pod in now.pods if not pod.has_ended]
+            if now.has_ended and not there:
+                break
             if len(there) != told:
                 told = len(there)
                 if told:
@@ -117,18 +114,12 @@ def stop(
 
 def _command(api: Api, snapshot: Snapshot) -> None:
     """What `vcctl job suspend` sends: Volcano's controller takes the Command, and deletes it."""
-    job = {
-        "apiVersion": f"{kinds.JOBS.group}/{kinds.JOBS.version}",
-        "kind": "Job",
-        "name": snapshot.name,
-        "uid": snapshot.uid,
-    }
     body = {
         "apiVersion": f"{kinds.COMMANDS.group}/{kinds.COMMANDS.version}",
         "kind": "Command",
-        "metadata": {"generateName": f"{snapshot.name}-stop-", "ownerReferences": [job]},
+        "metadata": {"generateName": f"{snapshot.name}-stop-", "ownerReferences": [snapshot.reference]},
         "action": "AbortJob",
-        "target": {**job, "controller": True},
+        "target": {**snapshot.reference, "controller": True},
         "reason": "Stopped",
         "message": "trainchart stop",
     }

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
+from trainchart.cluster.fields import text
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.events import Event, Progress
 from trainchart.measures import headline, number
-from trainchart.report.units import duration, size
 from trainchart.run import outcome, state
-from trainchart.run.fields import items, mapping, text
 from trainchart.run.logs import Line, Logs
 from trainchart.run.outcome import Outcome
 from trainchart.run.patience import Patience
@@ -22,10 +21,11 @@ from trainchart.run.pods import Pods
 from trainchart.run.settings import settings_of
 from trainchart.run.state import Pod, Snapshot, State
 from trainchart.run.watching import Watching
+from trainchart.units import duration, size
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
-    from trainchart.run.diagnosis import Cause
+    from trainchart.run.causes.cause import Cause
 
 # Epochs are told at most so often where lines are kept; the last one is told in any case.
 EPOCH_SECONDS = 10.0
@@ -324,9 +324,7 @@ def _ended(event: Event) -> str:
 
 def place_of_artifacts(api: Api, snapshot: Snapshot) -> str:
     """Where they lie when they are not on a branch; empty where that cannot be known."""
-    template = mapping((items(snapshot.job, "spec", "tasks") or [{}])[0], "template", "spec")
-    volume = next((one for one in items(template, "volumes") if text(one, "name") == "workspace"), {})
-    claim = text(volume, "persistentVolumeClaim", "claimName")
+    claim = snapshot.workspace_claim
     try:
         settings = settings_of(api, snapshot.name)
     except ForbiddenError:

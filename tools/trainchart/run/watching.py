@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.run import state
+from trainchart.run.causes.cause import STUCK_SECONDS
 from trainchart.run.patience import Patience
 from trainchart.run.pods import Pods
 from trainchart.run.state import Snapshot, State
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
-    from trainchart.run.diagnosis import Cause
+    from trainchart.run.causes.cause import Cause
 
 POLL_SECONDS = 2.0
 DIAGNOSE_SECONDS = 10.0
-# Volcano can lose the last event of a restart; then nothing goes on until the Job changes (docs/following.md).
-STUCK_SECONDS = 60.0
 NUDGE_ANNOTATION = "trainchart.dev/nudged"
 
 
@@ -91,9 +90,7 @@ class Watching:
         if time.monotonic() - self._stuck_since < STUCK_SECONDS:
             return
         self._stuck_since = None
-        words = (
-            f"Volcano has left {snapshot.name} in Restarting for {STUCK_SECONDS:.0f} s, with no pods and no PodGroup"
-        )
+        words = f"Volcano has left {snapshot.name} in Restarting for {STUCK_SECONDS} s, with no pods and no PodGroup"
         change = {"metadata": {"annotations": {NUDGE_ANNOTATION: str(int(time.time()))}}}
         try:
             if self._patience.ask(lambda: self._api.get(kinds.POD_GROUPS, f"{snapshot.name}-{snapshot.uid}")):

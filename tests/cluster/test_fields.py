@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainchart.run.fields import dig, items, mapping, moment, number, text
+from trainchart.cluster.fields import dig, items, mapping, moment, number, text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -1,0 +1,25 @@
+"""Nothing waits as long here as it does for a real cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.run.cluster import Cluster
+from trainchart.run import attempts, logs, patience, pods, stop, watching
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(logs, "LONGEST_PAUSE", 0.01)
+    for module in (patience, pods):
+        monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(pods, "BETWEEN_SECONDS", 0.02)
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(stop, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(attempts, "POLL_SECONDS", 0.01)
+    yield
+    Cluster.close_all()
