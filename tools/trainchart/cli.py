@@ -14,6 +14,7 @@ from trainchart.commands.doctor import add_doctor_command
 from trainchart.commands.generate import add_generate_command
 from trainchart.commands.list import add_list_command
 from trainchart.commands.logs import add_logs_command
+from trainchart.commands.output import complain
 from trainchart.commands.preset import add_preset_command
 from trainchart.commands.report import add_report_command
 from trainchart.commands.result import add_result_command
@@ -28,10 +29,11 @@ from trainchart.errors import ExitCode, TrainchartError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the result is one of `ExitCode`. No exception leaves it, argparse's SystemExit excepted."""
     options = make_parser().parse_args(arguments)
+    as_json = getattr(options, "format", "") == "json"
     try:
         return int(options.run(options))
     except TrainchartError as error:
-        print(f"trainchart: {error}", file=sys.stderr)
+        complain(str(error), error.exit_code, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         words = " ".join(f"{type(error).__name__}: {error}".split())
         report = "please report it with the values; TRAINCHART_DEBUG=1 shows where it happened"
-        print(f"trainchart: internal error: {words}; {report}", file=sys.stderr)
+        complain(f"internal error: {words}; {report}", ExitCode.FAILED, as_json=as_json)
         return ExitCode.FAILED
 
 
