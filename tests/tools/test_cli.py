@@ -278,3 +278,15 @@ def test_a_number_that_is_none_is_refused_with_what_to_write(
     with pytest.raises(SystemExit):
         cli.main(["logs", "run-42", option])
     assert fix in capsys.readouterr().err
+
+
+def test_a_closed_output_changes_no_exit_code() -> None:
+    script = f'"{sys.executable}" -m trainchart.cli validate "{YOLOV5}" >&-'
+    process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_a_full_disk_is_no_internal_error() -> None:
+    script = f'"{sys.executable}" -m trainchart.cli validate "{YOLOV5}" >/dev/full'
+    process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
+    assert process.stderr == b"trainchart: the disk is full: the standard output was not written whole\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from trainchart.errors import ExitCode, TrainchartError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the result is one of `ExitCode`. No exception leaves it, argparse's SystemExit excepted."""
+    _open_closed_streams()
     options = make_parser().parse_args(arguments)
     as_json = getattr(options, "format", "") == "json"
     try:
@@ -38,12 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            complain(
+                f"the disk is full: {error.filename or 'the standard output'} was not written whole",
+                ExitCode.REFUSED,
+                as_json=False,
+            )
+            return ExitCode.REFUSED
         if os.environ.get("TRAINCHART_DEBUG") == "1":
             raise
         words = " ".join(f"{type(error).__name__}: {error}".split())
         report = "please report it with the values; TRAINCHART_DEBUG=1 shows where it happened"
         complain(f"internal error: {words}; {report}", ExitCode.FAILED, as_json=as_json)
         return ExitCode.FAILED
+
+
+def _open_closed_streams() -> None:
+    """Python has None for a stream that the caller closed (`>&-`); what is printed then goes nowhere, as is meant."""
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def make_parser() -> argparse.ArgumentParser:
