@@ -35,7 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except TrainchartError as error:
-        complain(str(error), error.exit_code, as_json=as_json)
+        words = str(error)
+        if (
+            error.exit_code == ExitCode.FORBIDDEN and " is forbidden: User " in words
+        ):  # the API server's own, without a fix
+            words += "; name another namespace by -n, or ask for a right of docs/rights.md"
+        complain(words, error.exit_code, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
