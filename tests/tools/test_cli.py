@@ -245,3 +245,48 @@ def test_the_documented_searches_are_valid(text: str, file: str, tmp_path: Path)
     over = tmp_path / "search.yaml"
     over.write_text(text)
     assert cli.main(["validate", str(ROOT / file), str(ROOT / "values/accelerators/nvidia.yaml"), str(over)]) == 0
+
+
+@pytest.mark.parametrize("command", ["status", "wait", "logs", "result", "stop", "report -o -"])
+@pytest.mark.parametrize("name", ["", "../../x", "Run_42", "run-"])
+def test_what_cannot_be_a_name_is_refused_before_it_is_part_of_a_request(
+    command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command.split(), name])
+    assert ended.value.code == 2
+    assert "cannot be a name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status run-42", "list", "result run-42", "doctor"])
+def test_an_error_is_json_too_where_json_was_asked_for(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = cli.main([*command.split(), "-o", "json", "--kubeconfig", str(tmp_path / "none")])
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    assert (code, answer["code"]) == (2, 2)
+    assert said.err == f"trainchart: {answer['error']}\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "fix"), [("--rank=-1", "from 0"), ("--tail=x", "how many"), ("--attempt=0", "from 1")]
+)
+def test_a_number_that_is_none_is_refused_with_what_to_write(
+    option: str, fix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["logs", "run-42", option])
+    assert fix in capsys.readouterr().err
+
+
+def test_a_closed_output_changes_no_exit_code() -> None:
+    script = f'"{sys.executable}" -m trainchart.cli validate "{YOLOV5}" >&-'
+    process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_a_full_disk_is_no_internal_error() -> None:
+    script = f'"{sys.executable}" -m trainchart.cli validate "{YOLOV5}" >/dev/full'
+    process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
+    assert process.stderr == b"trainchart: the disk is full: the standard output was not written whole\n"

@@ -378,3 +378,14 @@ def test_json_that_is_no_object_is_refused(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "r.json").write_text(json.dumps([1]))
     assert main(["report", "r", "--log", f"{DATA}/run.log", "--result", str(tmp_path / "r.json"), "-o", "x"]) == 2
     assert "holds no JSON object" in capsys.readouterr().err
+
+
+def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "run.html"
+    page.write_text("kept")
+    arguments = ["report", "run-42", "--log", f"{DATA}/run.log", "-o", str(page)]
+    assert main(arguments) == 2
+    assert page.read_text() == "kept"
+    assert capsys.readouterr().err == f"trainchart: {page} exists; add --force to replace it, or name another file\n"
+    assert main([*arguments, "--force"]) == 0
+    assert page.read_text() != "kept"

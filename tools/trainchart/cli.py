@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from trainchart.commands.doctor import add_doctor_command
 from trainchart.commands.generate import add_generate_command
 from trainchart.commands.list import add_list_command
 from trainchart.commands.logs import add_logs_command
+from trainchart.commands.output import complain
 from trainchart.commands.preset import add_preset_command
 from trainchart.commands.report import add_report_command
 from trainchart.commands.result import add_result_command
@@ -27,21 +29,43 @@ from trainchart.errors import ExitCode, TrainchartError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the result is one of `ExitCode`. No exception leaves it, argparse's SystemExit excepted."""
+    _open_closed_streams()
     options = make_parser().parse_args(arguments)
+    as_json = getattr(options, "format", "") == "json"
     try:
         return int(options.run(options))
     except TrainchartError as error:
-        print(f"trainchart: {error}", file=sys.stderr)
+        words = str(error)
+        if (
+            error.exit_code == ExitCode.FORBIDDEN and " is forbidden: User " in words
+        ):  # the API server's own, without a fix
+            words += "; name another namespace by -n, or ask for a right of docs/rights.md"
+        complain(words, error.exit_code, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            complain(
+                f"the disk is full: {error.filename or 'the standard output'} was not written whole",
+                ExitCode.REFUSED,
+                as_json=False,
+            )
+            return ExitCode.REFUSED
         if os.environ.get("TRAINCHART_DEBUG") == "1":
             raise
         words = " ".join(f"{type(error).__name__}: {error}".split())
         report = "please report it with the values; TRAINCHART_DEBUG=1 shows where it happened"
-        print(f"trainchart: internal error: {words}; {report}", file=sys.stderr)
+        complain(f"internal error: {words}; {report}", ExitCode.FAILED, as_json=as_json)
         return ExitCode.FAILED
+
+
+def _open_closed_streams() -> None:
+    """Python has None for a stream that the caller closed (`>&-`); what is printed then goes nowhere, as is meant."""
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -213,8 +213,10 @@ class Api:
 
     def _path(self, kind: Kind, namespace: str, name: str = "", *, everywhere: bool = False) -> str:
         root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-        place = f"/namespaces/{quote(namespace or self.namespace)}" if kind.namespaced and not everywhere else ""
-        return f"{root}{place}/{kind.plural}" + (f"/{quote(name)}" if name else "")
+        place = (
+            f"/namespaces/{quote(namespace or self.namespace, safe='')}" if kind.namespaced and not everywhere else ""
+        )
+        return f"{root}{place}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
 
     def _json(
         self,
@@ -353,6 +355,12 @@ def _no_kubeconfig(kubeconfig: str, files: str, context: str, error: Exception) 
     if not _any_exists(files):
         where = "--kubeconfig" if kubeconfig else "the kubeconfig"
         return f"{where}: {files} does not exist; name one by --kubeconfig or in $KUBECONFIG"
+    if isinstance(error, IsADirectoryError):
+        return f"the kubeconfig {files} is a directory; name the file in it"
+    if isinstance(error, PermissionError):
+        return f"the kubeconfig {files}: no permission to read it"
+    if isinstance(error, (AttributeError, TypeError)):
+        return f"the kubeconfig {files} cannot be used: it has not the form of one; name another by --kubeconfig"
     words = " ".join(str(error).split())
     if context and "context" in words:
         return f"--context: {files} has no context {context!r}; `kubectl config get-contexts` lists them"

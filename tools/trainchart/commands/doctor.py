@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from trainchart.commands.connection import add_connection_options, connected
-from trainchart.commands.output import coloured, show
+from trainchart.commands.output import add_format_option, coloured, complain, show
 from trainchart.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def add_doctor_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
     )  # fmt: skip
     parser.add_argument("--name", default="", help="the name it shall have (default: one that is not looked at)")
     parser.add_argument("--quick", action="store_true", help="only what `trainchart submit` looks at")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="default: %(default)s")
+    add_format_option(parser)
     add_connection_options(parser)
     parser.set_defaults(run=run_doctor)
 
@@ -50,15 +50,17 @@ def run_doctor(options: argparse.Namespace) -> ExitCode:
         with as_paths(options.files) as files:
             ask = valid_ask(files, name=options.name or "run-42", namespace=api.namespace)
         if ask is None:
+            if options.format == "json":
+                complain("the values are refused", ExitCode.REFUSED, as_json=True)
             return ExitCode.REFUSED
     found: list[Check] = []
     with Progress() as progress:
         for check in examine(api, ask, quick=options.quick, named=bool(options.name), say=progress.say):
             found.append(check)
-            if options.output == "text":
+            if options.format == "text":
                 progress.clear()
                 show(line(check))
-    show(_json(found, api.calls) if options.output == "json" else summary(found))
+    show(_json(found, api.calls) if options.format == "json" else summary(found))
     return ExitCode.PROBLEM if any(check.verdict is Verdict.PROBLEM for check in found) else ExitCode.OK
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trainchart.commands.connection import add_connection_options, connected
-from trainchart.commands.output import show
+from trainchart.commands.output import add_format_option, show
 from trainchart.errors import ExitCode
 
 # As run/state.py has them, whose import costs more than `--help` should.
@@ -30,7 +30,7 @@ def add_list_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
         metavar="STATE",
         help="only runs in this state (%(choices)s); may be repeated",
     )
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="default: %(default)s")
+    add_format_option(parser)
     add_connection_options(parser)
     parser.set_defaults(run=run_list)
 
@@ -49,7 +49,7 @@ def run_list(options: argparse.Namespace) -> ExitCode:
         family=options.family,
         states=[State(word) for word in options.state],
     )
-    if options.output == "json":
+    if options.format == "json":
         show(json.dumps([as_object(one) for one in found], indent=2))
     elif found:
         cells = table(found, datetime.now(timezone.utc), with_namespace=options.all_namespaces)

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
-from trainchart.commands.connection import add_connection_options, connected
+from trainchart.commands.connection import add_connection_options, add_run_name, connected
 from trainchart.commands.output import is_coloured, silence
 from trainchart.errors import ExitCode
 
@@ -27,10 +27,10 @@ def add_logs_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "restarts, prints every line once, and ends when the run has.",
         epilog="exit codes: 0 done, 2 usage, 4 no such run or log, 5 API server away, 6 no right, 130 interrupted",
     )
-    parser.add_argument("name", metavar="NAME", help="the run: the name of its release")
+    add_run_name(parser)
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
     parser.add_argument("--rank", type=_rank, metavar="R", help="of this rank alone, from 0")
-    parser.add_argument("--tail", type=_rank, metavar="N", help="begin with the last N lines of each rank")
+    parser.add_argument("--tail", type=_lines, metavar="N", help="begin with the last N lines of each rank")
     parser.add_argument(
         "--prefix",
         action=argparse.BooleanOptionalAction,
@@ -152,14 +152,18 @@ class Printer:
 
 
 def _rank(words: str) -> int:
-    number = int(words)
-    if number < 0:
-        raise ValueError
-    return number
+    return _number(words, 0, "ranks count from 0")
+
+
+def _lines(words: str) -> int:
+    return _number(words, 0, "write how many lines")
 
 
 def _attempt(words: str) -> int:
-    number = int(words)
-    if number < 1:
-        raise argparse.ArgumentTypeError("attempts count from 1, the first")
-    return number
+    return _number(words, 1, "attempts count from 1, the first")
+
+
+def _number(words: str, least: int, fix: str) -> int:
+    if not words.isascii() or not words.isdecimal() or int(words) < least:
+        raise argparse.ArgumentTypeError(f"{words!r} is none; {fix}")
+    return int(words)

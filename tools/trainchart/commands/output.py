@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
 _COLOURS = {"error": "31", "problem": "31", "warning": "33", "ok": "32"}
+
+
+def add_format_option(parser: argparse.ArgumentParser) -> None:
+    """`--output`: for people, or for programs."""
+    parser.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", dest="format", help="default: %(default)s"
+    )
+
+
+def complain(text: str, code: int, *, as_json: bool) -> None:
+    """One line on the standard error; a program that asked for JSON finds the same on the standard output."""
+    print(f"trainchart: {text}", file=sys.stderr)
+    if as_json:
+        import json
+
+        show(json.dumps({"error": text, "code": int(code)}))
 
 
 def show(text: str) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainchart.commands.connection import add_connection_options, connected
+from trainchart.commands.connection import add_connection_options, add_run_name, connected
 from trainchart.errors import ExitCode, FileError, UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ def add_report_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
         "and no script to be read. With --log it is made from files that were kept, and no cluster is asked.",
         epilog="exit codes: 0 done, 2 refused (files or usage); the others are in docs/exit-codes.md",
     )
-    parser.add_argument("name", metavar="NAME", help="the release's name")
+    add_run_name(parser)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the page; - is the standard output")
+    parser.add_argument("--force", action="store_true", help="replace FILE where it exists")
     parser.add_argument("--log", metavar="FILE", help="the log of rank 0, such as `kubectl logs` prints it")
     parser.add_argument("--result", metavar="FILE", help="with --log: result.json, or the termination message")
     parser.add_argument("--settings", metavar="FILE", help="with --log: settings.json of the ConfigMap NAME-run")
@@ -35,6 +36,8 @@ def run_report(options: argparse.Namespace) -> int:
     """Write the page that the command line asks for; the result is an exit code."""
     from trainchart.report.page import page
 
+    if options.output != "-" and not options.force and Path(options.output).is_file():
+        raise FileError(f"{options.output} exists; add --force to replace it, or name another file")
     made = page(_record(options)).encode("utf-8")
     if options.output == "-":
         import sys

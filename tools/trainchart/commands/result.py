@@ -7,8 +7,8 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from trainchart.commands.connection import add_connection_options, connected
-from trainchart.commands.output import show
+from trainchart.commands.connection import add_connection_options, add_run_name, connected
+from trainchart.commands.output import add_format_option, complain, show
 from trainchart.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def add_result_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
         epilog="exit codes: 0 there is a result, 4 no such run or no result (yet), 5 API server away, 6 no right, 8 the "
         "workspace could not be read",
     )
-    parser.add_argument("name", metavar="NAME", help="the run: the name of its release")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="default: %(default)s")
+    add_run_name(parser)
+    add_format_option(parser)
     parser.add_argument(
         "--whole",
         action="store_true",
@@ -42,14 +42,11 @@ def run_result(options: argparse.Namespace) -> ExitCode:
     from trainchart.run.record import load
 
     record = load(connected(options), options.name, tell_on_stderr, whole=options.whole)
-    if options.output == "json":
-        if record.result is not None:
-            show(json.dumps(record.result, indent=2))
-    elif record.result is not None:
-        show("\n".join(_text(record)))
+    as_json = options.format == "json"
     if record.result is None:
-        tell_on_stderr(_none(record))
+        complain(_none(record), ExitCode.NOT_FOUND, as_json=as_json)
         return ExitCode.NOT_FOUND
+    show(json.dumps(record.result, indent=2) if as_json else "\n".join(_text(record)))
     return ExitCode.OK
 
 

@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from trainchart.commands.connection import add_connection_options, connected
-from trainchart.commands.output import is_coloured, show
+from trainchart.commands.connection import add_connection_options, add_run_name, connected
+from trainchart.commands.output import add_format_option, is_coloured, show
 from trainchart.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def add_status_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
         epilog="exit codes: 0 whatever the state of the run is (`trainchart wait` ends with the run's own code), 4 no such "
         "run, 5 the API server cannot be reached, 6 no right, 130 interrupted",
     )
-    parser.add_argument("name", metavar="NAME", help="the release's name")
+    add_run_name(parser)
     parser.add_argument(
         "-w",
         "--watch",
         action="store_true",
         help="go on until the run has ended: one picture in a terminal, else a line per change",
     )
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="default: %(default)s")
+    add_format_option(parser)
     add_connection_options(parser)
     parser.set_defaults(run=run_status)
 
@@ -48,11 +48,11 @@ def run_status(options: argparse.Namespace) -> ExitCode:
     api = connected(options)
     status = look(api, options.name)
     if not options.watch:
-        show(_json(status, indent=2) if options.output == "json" else _text(status))
-    elif options.output == "text" and sys.stdout.isatty():
+        show(_json(status, indent=2) if options.format == "json" else _text(status))
+    elif options.format == "text" and sys.stdout.isatty():
         _watch_in_place(api, status)
     else:
-        _watch_changes(api, status, as_json=options.output == "json")
+        _watch_changes(api, status, as_json=options.format == "json")
     return ExitCode.OK
 
 

@@ -6,7 +6,7 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
-from trainchart.commands.connection import add_connection_options, connected
+from trainchart.commands.connection import add_connection_options, add_run_name, connected
 from trainchart.commands.duration import seconds_of
 from trainchart.commands.output import show
 from trainchart.errors import ExitCode, FileError
@@ -21,12 +21,12 @@ def add_stop_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "the run said: on a claim the runner keeps its log; on an emptyDir the log is written to a file here.",
         epilog="exit codes: 0 stopped, or it had ended; 3 its pods took too long; 4 no such run; 5 API server away; 6 no right",
     )
-    parser.add_argument("name", metavar="NAME", help="the run: the name of its release")
+    add_run_name(parser)
     parser.add_argument(
         "--logs",
         metavar="FILE",
         default="",
-        help="write what its pods print here (default, without a claim: ./NAME.log)",
+        help="add what its pods print to this file (default, without a claim: ./NAME.log)",
     )
     parser.add_argument(
         "--timeout", type=seconds_of, default=180.0, metavar="D", help="for its pods to end (default: 3m)"
@@ -48,7 +48,7 @@ def run_stop(options: argparse.Namespace) -> ExitCode:
         printer = None
         if file and not snapshot.has_ended:
             try:
-                out = stack.enter_context(Path(file).open("wb"))
+                out = stack.enter_context(Path(file).open("ab"))
             except OSError as error:
                 raise FileError(
                     f"--logs: {file} cannot be written: {error.strerror}; nothing was stopped; name another file by --logs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from trainchart.commands.output import coloured, show
+from trainchart.commands.output import add_format_option, coloured, show
 from trainchart.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add_validate_command(commands: argparse._SubParsersAction[argparse.ArgumentP
     )
     parser.add_argument("--name", default="run-42", help="the release's name (default: %(default)s)")
     parser.add_argument("--namespace", default="training", help="the release's namespace (default: %(default)s)")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="default: %(default)s")
+    add_format_option(parser)
     parser.set_defaults(run=run_validate)
 
 
@@ -36,7 +36,7 @@ def run_validate(options: argparse.Namespace) -> ExitCode:
     if options.files.count("-") > 1:
         raise UsageError("validate: the standard input (-) can be read once")
     report = validate(options.files, name=options.name, namespace=options.namespace)
-    show(_json(report) if options.output == "json" else as_text(report))
+    show(_json(report) if options.format == "json" else as_text(report))
     return ExitCode.OK if report.valid else ExitCode.REFUSED
 
 

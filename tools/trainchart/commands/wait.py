@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from trainchart.commands.connection import add_connection_options, connected
+from trainchart.commands.connection import add_connection_options, add_run_name, connected
 from trainchart.commands.duration import seconds_of
 from trainchart.commands.output import show as put
 from trainchart.errors import ExitCode
@@ -34,7 +34,7 @@ def add_wait_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
         epilog="exit codes: 0 completed; 10 to 62 the runner's own; 143 stopped by a user; 3 timed out; 4 no such run; "
         "5 API server away; 6 no right; 7 failed and the runner could not say why; docs/exit-codes.md has all",
     )
-    parser.add_argument("name", metavar="NAME", help="the run: the name of its release")
+    add_run_name(parser)
     parser.add_argument("--timeout", type=seconds_of, metavar="D", help="for the end (default: none); such as 90m, 12h")
     parser.add_argument("--start-timeout", type=seconds_of, metavar="D", help="for the start (default: none)")
     parser.add_argument("--quiet", action="store_true", help="say how it ended, and nothing before")

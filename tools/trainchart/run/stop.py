@@ -91,7 +91,7 @@ def stop(
                     say(f"{snapshot.name}: {told} pod{'s' if told > 1 else ''} still to end")
             if time.monotonic() > deadline:
                 raise StillEndingError(
-                    f"{snapshot.name} has not ended after {seconds:.0f} s: it is {now.state.value} with {len(there)} pods; "
+                    f"{snapshot.name} has not ended after {seconds:.0f} s: it is {now.state.value} with {len(there)} pod{'s' if len(there) != 1 else ''}; "
                     f"it goes on ending, and `trainchart stop {snapshot.name}` waits for it again"
                 )
             if now.phase in ("Pending", "Running", "Restarting", "") and time.monotonic() - asked > AGAIN_SECONDS:
