@@ -239,3 +239,11 @@ def test_json_is_stable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_a_name_belongs_to_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--name", "run-42"]) == 2
     assert "name its values files by -f" in capsys.readouterr().err
+
+
+def test_without_a_name_none_is_tried_that_a_run_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(command, "connected", lambda _: Server())
+    monkeypatch.setattr(command, "valid_ask", lambda *_, name, namespace: names.append(name))
+    assert cli.main(["doctor", "-f", "values/yolov5.yaml"]) == 2
+    assert names == ["trainchart-doctor"]

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from trainchart.doctor.check import Check
 
 
+# The name of the run where none is given: what it stands for is sent, and not kept, so no run may have it already.
+_NOBODYS = "trainchart-doctor"
+
+
 def add_doctor_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `doctor` to the commands of `trainchart`."""
     parser = commands.add_parser(
@@ -48,7 +52,7 @@ def run_doctor(options: argparse.Namespace) -> ExitCode:
     api = connected(options)
     if options.files:
         with as_paths(options.files) as files:
-            ask = valid_ask(files, name=options.name or "run-42", namespace=api.namespace)
+            ask = valid_ask(files, name=options.name or _NOBODYS, namespace=api.namespace)
         if ask is None:
             if options.format == "json":
                 complain("the values are refused", ExitCode.REFUSED, as_json=True)
