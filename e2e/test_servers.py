@@ -10,6 +10,7 @@ import pytest
 
 from e2e.cases.servers import BUCKET, CASE, EXPERIMENT, PREFIX, SECRET
 from e2e.fixtures import yolov5
+from e2e.following import trainchart
 from e2e.kube import poll
 from e2e.resume import kill_after
 from e2e.runs import Release, Session
@@ -98,6 +99,18 @@ def test_a_killed_attempt_and_the_next_one_are_one_run(session: Session, servers
     assert run["info"]["status"] == "FINISHED"
     assert entries(run, "tags")["trainchart.attempt"] == "1"
     assert set(servers.history(run, MAP)) == {1, 2}
+
+
+@pytest.mark.runs("servers-killed-for-good")
+def test_what_a_killed_runner_left_running_is_closed_by_wait(session: Session, servers: Servers) -> None:
+    release = session.release("servers-killed-for-good")
+    kill_after(session, release, "event=metrics epoch=1")
+    assert release.end() == "Failed"
+    assert tracked(servers, release)["info"]["status"] == "RUNNING"
+    code, output, errors = trainchart(session.world.submitter, "wait", release.name, timeout=120)
+    assert code == 7, (output, errors)
+    assert "tracking       its MLflow run is closed as FAILED" in output
+    assert tracked(servers, release)["info"]["status"] == "FAILED"
 
 
 @pytest.mark.runs("servers-stopped")

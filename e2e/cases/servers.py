@@ -31,6 +31,7 @@ CASE = Case(
     runs={
         "happy": {**_BOTH, "publish": {"repository": f"https://gitea.git.svc:3000/team/{RESULTS}.git"}},
         "killed": {**_BOTH, **_UNPUBLISHED, "retries": 1},
+        "killed-for-good": {**_BOTH, **_UNPUBLISHED},
         "stopped": {**_BOTH, **_UNPUBLISHED, "train": {"epochs": 50}},
         "failing-trainer": {**_BOTH, **_UNPUBLISHED, "train": {"weights": "data/shapes.yaml"}},
         "no-tracking": {**_BOTH, **_UNPUBLISHED, "mlflow": {"trackingUri": "http://mlflow.servers.svc:5999"}},

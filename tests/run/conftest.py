@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.run.cluster import Cluster
-from trainchart.run import attempts, logs, patience, pods, stop, watching
+from trainchart.run import errand, logs, patience, pods, stop, watching
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +20,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(pods, "BETWEEN_SECONDS", 0.02)
     monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(stop, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(attempts, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(errand, "POLL_SECONDS", 0.01)
     yield
     Cluster.close_all()

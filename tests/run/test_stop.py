@@ -21,7 +21,7 @@ from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.commands import logs as logs_command
 from trainchart.commands import result as result_command
 from trainchart.commands import stop as command
-from trainchart.run import attempts, logs, outcome, record, state, stop
+from trainchart.run import attempts, errand, logs, outcome, record, state, stop
 
 CLAIM = {"name": "workspace", "persistentVolumeClaim": {"claimName": "data"}}
 STOPPED = {
@@ -247,13 +247,13 @@ def test_the_reader_goes_however_the_command_ends(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attempts, "_await_end", interrupted)
+    monkeypatch.setattr(errand, "_await_end", interrupted)
     assert cli.main(["logs", NAME, "--attempt", "1"]) == 130
     assert len(cluster.deleted) == 1
     cluster.forbidden = {"create pods"}
     monkeypatch.setattr(cluster, "create", Cluster.create.__get__(cluster))
     assert cli.main(["logs", NAME, "--attempt", "1"]) == 6
-    assert "reading the workspace needs `create pods`" in capsys.readouterr().err
+    assert "a pod that reads the workspace of run-42 needs `create pods`" in capsys.readouterr().err
 
 
 def test_a_claim_that_one_node_may_mount_is_read_there(cluster: Cluster) -> None:
@@ -270,9 +270,9 @@ def test_a_claim_that_one_node_may_mount_is_read_there(cluster: Cluster) -> None
 
 
 def test_what_the_node_has_thrown_away_is_noticed() -> None:
-    with pytest.raises(attempts.ReaderError, match=r"rank-0\.log did not come through whole"):
+    with pytest.raises(errand.ErrandError, match=r"rank-0\.log did not come through whole"):
         attempts._parsed([b'{"uid": "x", "attempts": {"0": ["rank-0.log"]}}', b'{"file": "rank-0.log"}', b"eJw="])
-    with pytest.raises(attempts.ReaderError, match="the workspace did not come through whole"):
+    with pytest.raises(errand.ErrandError, match="the workspace did not come through whole"):
         attempts._parsed([b"AAAA"])
 
 

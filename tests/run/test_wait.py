@@ -13,8 +13,9 @@ from tests.run.cluster import NAME, UID, Cluster, stamped
 from trainchart import cli
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import NotFoundError, UnreachableError
+from trainchart.cluster.fields import Object
 from trainchart.commands import wait as command
-from trainchart.run import diagnosis, logs, outcome, state, wait, watching
+from trainchart.run import diagnosis, errand, logs, outcome, state, wait, watching
 from trainchart.run.causes.cause import Cause
 from trainchart.run.outcome import Outcome
 from trainchart.run.patience import Patience
@@ -364,6 +365,76 @@ def test_the_command_ends_with_the_run_s_code(
         "  what to do     mend train-failed",
         "  its log        trainchart logs run-42",
     ]
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ([], "its MLflow run is closed as FAILED"),
+        (
+            [b'trainchart time=2026-11-24T18:00:00Z event=warning reason="it may still be RUNNING"'],
+            "it may still be RUNNING",
+        ),
+    ],
+)
+def test_what_a_killed_runner_left_running_is_closed_by_a_pod_of_its_image(
+    printed: list[bytes], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = killed_for_good()
+    cluster.settings = {"mlflow": {"trackingUri": "https://mlflow.example.com"}}
+    made: list[Object] = []
+
+    def run(_: Api, pod: Object, _does: str) -> list[bytes]:
+        made.append(pod)
+        return printed
+
+    monkeypatch.setattr(errand, "run", run)
+    ended = Waiting(cluster).end()
+    assert ended.code == 7
+    assert ended.lines[-1] == f"  tracking       {told}"
+    (pod,) = made
+    (container,) = pod["spec"]["containers"]
+    assert {entry["name"]: entry["value"] for entry in container["env"]} == {
+        "JOB_GROUP": f"{NAME}-{UID}",
+        "JOB_ATTEMPT": "1",  # the one after the last
+        "HOME": "/tmp",
+    }
+    assert [volume["name"] for volume in pod["spec"]["volumes"]] == ["run", "mlflow"]
+    assert [mount["name"] for mount in container["volumeMounts"]] == ["run", "mlflow"]
+    assert "limits" in container["resources"]
+
+
+def test_without_the_right_to_make_pods_it_may_stay_running() -> None:
+    cluster = killed_for_good()
+    cluster.settings = {"mlflow": {"trackingUri": "https://mlflow.example.com"}}
+    cluster.forbidden = {"create pods"}
+    ended = Waiting(cluster).end()
+    assert ended.code == 7
+    assert ended.lines[-1].startswith("  tracking       its MLflow run may still be RUNNING: no right to create pods; ")
+
+
+def test_a_run_that_is_not_tracked_makes_no_pod() -> None:
+    cluster = killed_for_good()
+    assert Waiting(cluster).end().code == 7
+    assert cluster.created == []
+
+
+def killed_for_good() -> Cluster:
+    """Its runner was killed, and left no word."""
+    cluster = Cluster()
+    assert cluster.job
+    names = ["run", "workspace", "shm", "mlflow"]
+    container = {
+        "image": "team/image:1",
+        "workingDir": "/trainchart",
+        "volumeMounts": [{"name": name} for name in names],
+    }
+    spec = {"containers": [container], "volumes": [{"name": name} for name in names]}
+    cluster.job["spec"]["tasks"][0]["template"] = {"spec": spec}
+    cluster.pod()
+    cluster.end(0, 137)
+    cluster.phase("Failed")
+    return cluster
 
 
 @pytest.mark.parametrize(("replicas", "heads"), [(1, [b""]), (2, [b"[0] ", b"[1] "])])

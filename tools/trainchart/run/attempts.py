@@ -10,30 +10,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import secrets
-import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from trainchart.cluster import kinds
-from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
+from trainchart.cluster.errors import NotFoundError
 from trainchart.cluster.fields import Object, mapping, parsed, text
-from trainchart.errors import ExitCode, TrainchartError
-from trainchart.run import state
+from trainchart.run import errand, state
+from trainchart.run.errand import ErrandError
 from trainchart.run.release import installed_job
 from trainchart.run.settings import settings_of
-from trainchart.run.state import Snapshot, pod_of
+from trainchart.run.state import Snapshot
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
 
-START_SECONDS = 120.0
-LIFE_SECONDS = 600  # the pod ends itself, should nobody be left to delete it
-POLL_SECONDS = 0.5
 _MOUNT = "/workspace"
-_SAFE = ("nodeSelector", "tolerations", "imagePullSecrets", "serviceAccountName", "securityContext")
 
 # Arguments: the run's folder, the Job's UID or "", the attempt from 0 or "" for the last, then the names of files. What it prints passes the
 # node's log, which keeps some 10 MiB: so it is packed, and proved whole by its hash.
@@ -71,12 +65,6 @@ for name in listed(where):
 """
 
 
-class ReaderError(TrainchartError):
-    """The workspace could not be read."""
-
-    exit_code = ExitCode.PROBLEM
-
-
 @dataclass(frozen=True)
 class Kept:
     """What a reader found."""
@@ -94,7 +82,7 @@ def kept_logs(
 
     Raises:
         NotFoundError: there is no such attempt, or nothing is kept; the text says which there are, or why.
-        ReaderError; ForbiddenError: a right is missing, `create pods` above all.
+        ErrandError; ForbiddenError: a right is missing, `create pods` above all.
     """
     names = ["rank-*.log"] if ranks is None else [f"rank-{rank}.log" for rank in ranks]
     kept = read(api, name, names, say, attempt=attempt)
@@ -120,28 +108,13 @@ def kept_result(api: Api, name: str, say: Callable[[str], None]) -> tuple[Mappin
 
 def read(api: Api, name: str, files: Sequence[str], say: Callable[[str], None], *, attempt: int | None = None) -> Kept:
     """Files of an attempt (None: the last), by a pod that is deleted afterwards, however this ends."""
-    snapshot = state.load(api, name)
-    pod = _reader(api, snapshot, files, attempt)
-    reader = text(pod, "metadata", "name")
-    try:
-        api.create(kinds.PODS, pod)
-        say(f"pod {reader} reads the workspace of {name}")
-        _await_end(api, reader)
-        return _parsed(api.log(reader))
-    except ForbiddenError as error:
-        raise ForbiddenError(
-            f"{error}; reading the workspace needs `create pods`, `get pods/log` and `delete pods`"
-        ) from None
-    except RefusedError as error:
-        raise ReaderError(f"the pod that reads the workspace was refused: {error}") from None
-    finally:
-        _delete(api, reader)
+    pod = _reader(api, state.load(api, name), files, attempt)
+    return _parsed(errand.run(api, pod, f"reads the workspace of {name}", say))
 
 
 def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | None) -> Object:
     snapshot = replace(snapshot, job=snapshot.job or installed_job(api, snapshot.name))
-    template, claim = snapshot.pod_spec, snapshot.workspace_claim
-    container = mapping(template, "containers", 0)
+    claim = snapshot.workspace_claim
     if not snapshot.job:
         raise NotFoundError(f"the Job of {snapshot.name} is gone, and Helm has no release that tells its workspace")
     if not claim:
@@ -151,44 +124,16 @@ def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | N
         )
     workspace = mapping(settings_of(api, snapshot.name), "workspace")
     folder = f"{text(workspace, 'path') or _MOUNT}/{text(workspace, 'directory') or snapshot.name}"
-    spec = {key: template[key] for key in _SAFE if key in template}
+    arguments = [folder, snapshot.uid, "" if attempt is None else str(attempt), *files]
+    pod = errand.pod(snapshot, "reader", ["python3", "-c", _SCRIPT, *arguments])
+    spec = pod["spec"]
     if affinity := _affinity(api, snapshot, claim):
         spec["affinity"] = affinity
-    small = {"cpu": "100m", "memory": "128Mi"}
-    arguments = [folder, snapshot.uid, "" if attempt is None else str(attempt), *files]
-    metadata: Object = {
-        "name": f"{snapshot.name}-reader-{secrets.token_hex(3)}",
-        "labels": {"app.kubernetes.io/name": "train", "app.kubernetes.io/component": "reader"},
-    }
-    if snapshot.uid:  # goes with the run, should nobody be left to delete it
-        metadata["ownerReferences"] = [snapshot.reference]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": metadata,
-        "spec": {
-            **spec,
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": LIFE_SECONDS,
-            "terminationGracePeriodSeconds": 1,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "containers": [
-                {
-                    "name": "reader",
-                    "image": text(container, "image"),
-                    "imagePullPolicy": text(container, "imagePullPolicy") or "IfNotPresent",
-                    "command": ["python3", "-c", _SCRIPT, *arguments],
-                    "resources": {"requests": small, "limits": small},
-                    "securityContext": mapping(container, "securityContext"),
-                    "volumeMounts": [
-                        {"name": "workspace", "mountPath": text(workspace, "path") or _MOUNT, "readOnly": True}
-                    ],
-                }
-            ],
-            "volumes": [{"name": "workspace", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}],
-        },
-    }
+    spec["containers"][0]["volumeMounts"] = [
+        {"name": "workspace", "mountPath": text(workspace, "path") or _MOUNT, "readOnly": True}
+    ]
+    spec["volumes"] = [{"name": "workspace", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}]
+    return pod
 
 
 def _affinity(api: Api, snapshot: Snapshot, claim: str) -> Object | None:
@@ -199,34 +144,6 @@ def _affinity(api: Api, snapshot: Snapshot, claim: str) -> Object | None:
         return None
     term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
-
-
-def _await_end(api: Api, reader: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        pod = pod_of(api.get(kinds.PODS, reader) or {})
-        if pod.phase == "Succeeded":
-            return
-        if pod.phase == "Failed":
-            said = pod.termination or b" ".join(list(_quietly(api.log(reader, tail=3)))).decode("utf-8", "replace")
-            raise ReaderError(
-                f"pod {reader}, which reads the workspace, failed: {pod.message or said.strip() or pod.exit_reason}"
-            )
-        if not pod.name:
-            raise ReaderError(f"pod {reader}, which reads the workspace, was deleted")
-        if not pod.is_running and time.monotonic() > deadline:
-            why = (
-                pod.unscheduled or " ".join(filter(None, (pod.waiting_reason, pod.waiting_message))) or "it is pending"
-            )
-            raise ReaderError(f"pod {reader}, which reads the workspace, did not start in {START_SECONDS:.0f} s: {why}")
-        time.sleep(POLL_SECONDS)
-
-
-def _quietly(lines: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield from lines
-    except TrainchartError:
-        return
 
 
 def _parsed(lines: Iterable[bytes]) -> Kept:
@@ -250,7 +167,7 @@ def _parsed(lines: Iterable[bytes]) -> Kept:
             break
         files[name], name = content, ""
     if name or not head:
-        raise ReaderError(
+        raise ErrandError(
             f"{name or 'the workspace'} did not come through whole: it is larger than what a node keeps of a pod's log"
         )
     attempts = {int(number): found for number, found in mapping(head, "attempts").items() if number.isdigit()}
@@ -261,10 +178,3 @@ def _which(kept: Kept) -> str:
     if not kept.attempts:
         return "its workspace has no logs of it (the runner keeps them from its first line on)"
     return "there are " + ", ".join(str(attempt + 1) for attempt in sorted(kept.attempts))
-
-
-def _delete(api: Api, reader: str) -> None:
-    try:
-        api.delete(kinds.PODS, reader)
-    except (ForbiddenError, UnreachableError):  # its deadline ends it, and it goes with the run's Job
-        return

@@ -13,7 +13,7 @@ from trainchart.cluster.fields import text
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.events import Event, Progress
 from trainchart.measures import headline, number
-from trainchart.run import outcome, state
+from trainchart.run import outcome, state, tracking
 from trainchart.run.logs import Line, Logs
 from trainchart.run.outcome import Outcome
 from trainchart.run.patience import Patience
@@ -169,7 +169,10 @@ class _Wait:
         place = ""
         if snapshot.state is State.COMPLETED and not text(outcome.result_of(snapshot), "branch"):
             place = place_of_artifacts(self._api, snapshot)
-        return outcome.outcome(snapshot, pods.seen(), causes, place)
+        ended = outcome.outcome(snapshot, pods.seen(), causes, place)
+        if ended.code == ExitCode.RUN_FAILED and (tracked := tracking.close(self._api, snapshot)):
+            return Outcome(ended.code, [*ended.lines, f"  tracking       {tracked}"])
+        return ended
 
     def _when_gone(self, watching: Watching, pods: Pods) -> Outcome:
         """Its Job was removed before its end was seen; its rank 0 may have said how it ended."""
