@@ -37,7 +37,7 @@ RIGHTS: tuple[Right, ...] = (
     Right(
         kinds.PODS,
         (*_READ, "create", "patch", "delete"),
-        "status, wait, logs; create: helm test, doctor's dry run, logs --attempt",
+        "status, wait, logs; create: helm test, doctor's dry run, logs --attempt, wait: closing MLflow's run",
         ("list",),
     ),
     Right(kinds.PODS, _READ, "logs, wait, result", ("get",), "log"),
