@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
+from trainchart import cli
 from trainchart.cluster import api as module
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api, connect
@@ -146,6 +147,51 @@ def test_an_object_is_got_with_the_account_s_token(server: Server, api: Api) -> 
     assert api.get(kinds.JOBS, "run-43") is None
     assert api.calls == 2
     assert server.asked[0][3]["authorization"] == "Bearer a-token"
+
+
+@pytest.mark.parametrize("how", ["token", "tokenFile"])
+def test_a_line_break_behind_a_token_does_no_harm(how: str, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-token\n")
+    user = {"tokenFile": str(tmp_path / "token")} if how == "tokenFile" else {"token": "a-token\n"}
+    connect(kubeconfig=kubeconfig(tmp_path, server.url, users=[{"name": "u", "user": user}])).get(kinds.PODS, "a")
+    assert server.asked[0][3]["authorization"] == "Bearer a-token"
+
+
+@pytest.mark.parametrize("token", ["a-secret\nin-two-lines", "ein-gehëimnis", "a\tsecret"])
+def test_a_token_that_cannot_be_sent_is_shown_to_nobody(
+    token: str, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = kubeconfig(tmp_path, server.url, users=[{"name": "u", "user": {"token": token}}])
+    assert cli.main(["list", "--kubeconfig", config, "--output", "json"]) == 2
+    said = "".join(capsys.readouterr())
+    assert "the account's token cannot be sent" in said
+    assert not any(part in said for part in ("a-secret", "in-two-lines", "gehëimnis", "secret\\"))
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'pods "a" is forbidden: exceeded quota: tight',
+        'pods "a" is forbidden: violates PodSecurity "restricted:latest": ...',
+    ],
+)
+def test_what_admission_refuses_is_no_missing_right(words: str, server: Server, api: Api) -> None:
+    server.on(PODS, status(403, words), "POST")
+    with pytest.raises(RefusedError, match="is forbidden"):
+        api.create(kinds.PODS, {})
+    server.on(PODS, status(403, 'pods is forbidden: User "u" cannot create resource "pods"'), "POST")
+    with pytest.raises(ForbiddenError, match="no right to create pods"):
+        api.create(kinds.PODS, {})
+    server.on(PODS, status(403, "this gateway says no"))
+    with pytest.raises(ForbiddenError, match="no right to list pods"):
+        api.objects(kinds.PODS)
+
+
+def test_a_page_to_log_in_is_no_answer(server: Server, api: Api) -> None:
+    server.on(PODS, says(b"<html>log in</html>"))
+    with pytest.raises(UnreachableError, match="answers with no JSON"):
+        api.objects(kinds.PODS)
 
 
 def test_kinds_of_the_cluster_have_no_namespace_and_another_may_be_named(server: Server, api: Api) -> None:

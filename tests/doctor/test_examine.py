@@ -167,7 +167,7 @@ def test_a_webhook_that_is_down_is_told_once_and_ends_nothing() -> None:
 def test_a_quota_that_is_full_now_makes_the_run_wait_and_is_no_problem() -> None:
     server = Server()
     said = 'pods "a" is forbidden: exceeded quota: tight, requested: pods=1, used: pods=2, limited: pods=2'
-    server.refused = {"pods": ForbiddenError(said)}
+    server.refused = {"pods": RefusedError(said)}
     server.forbidden = {"resourcequotas"}
     checks = found(server)
     assert problems(checks) == []

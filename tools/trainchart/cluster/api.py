@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -233,7 +234,12 @@ class Api:
             data = response.data
         if response.status >= 400:
             raise _error(response.status, data, what)
-        result: Object = json.loads(data)
+        try:
+            result: Object = json.loads(data)
+        except ValueError:
+            raise UnreachableError(
+                f"{self.server} answers with no JSON; is it an API server, or a page to log in?"
+            ) from None
         return result
 
     def _lines(self, path: str, query: Mapping[str, str], what: str) -> Iterator[bytes]:
@@ -273,6 +279,8 @@ class Api:
             header_params=accept,
             auth_settings=["BearerToken"],
         )[1:3]
+        if token := sent.get("authorization"):
+            sent["authorization"] = _sendable(token)
         # Not by the client's own call, which turns some of urllib3's errors, not all, into errors of its own.
         response: BaseHTTPResponse = self.client.rest_client.pool_manager.request(
             method,
@@ -284,6 +292,20 @@ class Api:
             preload_content=False,
         )
         return response
+
+
+def _sendable(token: str) -> str:
+    """A token as a header takes it. http.client would put one that it cannot send into its error, and so before everybody's eyes.
+
+    Raises:
+        KubeconfigError
+    """
+    token = token.strip()  # a file of it mostly ends with a line break
+    if not token.isascii() or not token.isprintable():
+        raise KubeconfigError(
+            "the account's token cannot be sent: it has a line break, or what is no ASCII; get a new one"
+        )
+    return token
 
 
 def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> Api:
@@ -398,7 +420,9 @@ def _error(status: int, data: bytes, what: str) -> TrainchartError:
         return UnauthorizedError(
             f"{what}: the API server does not know this account; log in anew, or name another --context"
         )
-    if status == 403 and "denied the request" not in message:
+    # Admission (quota, Pod Security, webhooks) refuses with 403 too, but only what would change something.
+    is_admission = what.startswith(("create ", "patch ", "delete ")) and not re.search(r'[Uu]ser ".*" cannot ', message)
+    if status == 403 and not is_admission:
         return ForbiddenError(f"no right to {what}: {message}")
     if status == 404:
         return NotFoundError(f"{what}: {message}")

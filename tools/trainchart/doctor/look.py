@@ -94,11 +94,10 @@ class Look:
         """What the API server makes of an object, without keeping it."""
         try:
             return self.api.create(kind, body, dry_run=True)
-        except ForbiddenError as error:
-            # Admission (quota, Pod Security) and missing rights are both 403; only the words tell them apart.
-            if isinstance(error, UnauthorizedError):
-                raise
-            return NoRight("create", kind) if " cannot create resource " in str(error) else Refusal(str(error))
+        except UnauthorizedError:
+            raise
+        except ForbiddenError:
+            return NoRight("create", kind)
         except (RefusedError, NotFoundError) as error:
             return Refusal(str(error))
         except UnreachableError as error:
