@@ -37,8 +37,11 @@ class Cluster(Server):
         self.state = state
 
     def table(self, kind: Any, *, selector: str = "") -> Any:
-        name = selector.rpartition("name=")[2]
-        return [{"metadata": {"labels": {"status": "failed"}}}] if (self.state / name).exists() else []
+        wanted = dict(part.split("=") for part in selector.split(","))
+        release = self.state / wanted["name"]
+        if not release.exists() or wanted.get("trainchart.dev/submission", "") not in release.read_text():
+            return []
+        return [{"metadata": {"labels": {"status": "failed"}}}]
 
 
 @pytest.fixture
@@ -50,8 +53,10 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     return made
 
 
-def helm_that(cluster: Cluster, *, says: str = "", leaves: bool = True, cleans: bool = True) -> str:
-    """A program that keeps its arguments, makes a release, and fails with what it says."""
+def helm_that(
+    cluster: Cluster, *, says: str = "", leaves: bool = True, cleans: bool = True, of_others: str = ""
+) -> str:
+    """A program that keeps its arguments, makes a release (or finds one of others), and fails with what it says."""
     program = cluster.state.parent / "helm"
     program.write_text(
         f"""#!{sys.executable}
@@ -61,7 +66,7 @@ with open({str(cluster.state.parent / "calls")!r}, "a") as log:
     log.write(json.dumps(arguments) + "\\n")
 if arguments[0] == "install":
     if {leaves}:
-        (state / arguments[1]).touch()
+        (state / arguments[1]).write_text({of_others!r} or arguments[arguments.index("--labels") + 1])
     if {says!r}:
         sys.exit({says!r})
     print("NOTES: made")
@@ -91,7 +96,7 @@ def test_a_run_is_validated_looked_at_installed_and_followed(
     assert submit(cluster, helm) == 0
     [install] = calls(cluster)
     assert install[:2] == ["install", "run-42"]
-    assert install[-2:] == ["--namespace", "training"]
+    assert install[install.index("--namespace") + 1] == "training"
     assert [install[at + 1] for at, word in enumerate(install) if word == "-f"] == FILES[1::2]
     assert "run-42 is installed in training" in capsys.readouterr().err
     assert submit(cluster, helm, name="fails") == 40, "it ends as the run does"
@@ -110,7 +115,15 @@ def test_more_arguments_reach_helm(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize(
     ("argument", "use"),
-    [("--set", "-f FILE"), ("--set=a=b", "-f FILE"), ("-n", "-n"), ("--dry-run=server", "--dry-run")],
+    [
+        ("--set", "-f FILE"),
+        ("--set=a=b", "-f FILE"),
+        ("-fother.yaml", "-f FILE"),
+        ("-n", "-n"),
+        ("-nprod", "-n"),
+        ("--name-template=x", "NAME"),
+        ("--dry-run=server", "--dry-run"),
+    ],
 )
 def test_what_the_checks_would_not_have_seen_is_not_passed_on(argument: str, use: str) -> None:
     with pytest.raises(UsageError, match=f"use {use} of submit"):
@@ -132,10 +145,14 @@ def test_what_cannot_be_removed_is_told_with_the_command(cluster: Cluster, capsy
     assert "is left: `helm uninstall run-42 -n training` removes it" in capsys.readouterr().err
 
 
-def test_a_release_of_somebody_else_is_never_removed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
-    # Somebody installs the same name between our look and Helm's: the name is not free, and the release is theirs.
-    assert submit(cluster, helm_that(cluster, says=TAKEN), "--no-doctor") == 2
+@pytest.mark.parametrize("says", [TAKEN, "Error: INSTALLATION FAILED: release: already exists", CLOSED])
+def test_a_release_of_somebody_else_is_never_removed(
+    says: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Somebody installs the same name between our look and Helm's, or its own: the release is theirs, whatever ours was refused for.
+    assert submit(cluster, helm_that(cluster, says=says, of_others="another submission"), "--no-doctor") == 2
     assert [call[0] for call in calls(cluster)] == ["install"]
+    assert "removed" not in capsys.readouterr().err
     # And one that was there before is not even tried.
     assert submit(cluster, helm_that(cluster), "--no-doctor") == 2
     assert [call[0] for call in calls(cluster)] == ["install"]

@@ -139,10 +139,14 @@ def test_a_claim_that_is_only_read_may_be_read_only_and_one_without_a_volume_is_
 
 def test_a_name_is_free_taken_or_still_ending() -> None:
     job: dict[str, Any] = {"metadata": {"name": "run-42"}}
-    release = [{"labels": {"status": "failed"}}]
+    release = [
+        {"namespace": "vision", "labels": {"status": "failed", "version": "10"}},
+        {"namespace": "vision", "labels": {"status": "superseded", "version": "9"}},  # the API server sorts by name
+    ]
     pod = {"metadata": {"name": "run-42-train-0"}}
     assert judge_name("name run-42", [], None, []).text == "is free"
     assert judge_name("name run-42", release, job, []).text == "a release of this name is failed"
+    assert "`helm uninstall run-42 -n vision`" in judge_name("name run-42", release, job, []).fix
     assert judge_name("name run-42", [], job, []).text == "there is a Job of this name, of no release"
     assert judge_name("name run-42", [], None, [pod]).verdict is Verdict.WARNING
     job["metadata"]["deletionTimestamp"] = "2026-11-24T00:00:00Z"
@@ -213,6 +217,7 @@ SAID = {
     "namespace-missing": 'create: failed to create: namespaces "nope" not found',
     "name-in-use": "Error: INSTALLATION FAILED: cannot reuse a name that is still in use",
     "object-in-the-way": 'Error: INSTALLATION FAILED: unable to continue with install: ConfigMap "nope" in namespace "training" exists and cannot be imported into the current release: invalid ownership metadata; label validation error',
+    "being-deleted": 'object is being deleted: jobs.batch.volcano.sh "nope" already exists',
     "object-exists": 'jobs.batch.volcano.sh "nope" already exists',
     "no-volcano": 'Error: INSTALLATION FAILED: unable to build kubernetes objects from release manifest: resource mapping not found for name: "nope" namespace: "" from "": no matches for kind "Job" in version "batch.volcano.sh/v1alpha1"',
     "unreachable": 'Error: INSTALLATION FAILED: Kubernetes cluster unreachable: Get "https://nope:6443/version": dial tcp: connect: connection refused',
@@ -228,6 +233,13 @@ def test_a_refusal_is_recognized_and_names_what_it_is_about(key: str) -> None:
     assert found.fix
     assert "?" not in found.text
     assert ("nope" in found.text) == (key not in NAMELESS)
+
+
+def test_a_right_over_the_whole_cluster_is_in_no_role_of_ours() -> None:
+    said = 'namespaces is forbidden: User "u" cannot create resource "namespaces" in API group "" at the cluster scope'
+    found = explain(said)
+    assert found.key == "no-right"
+    assert "deploy/submitter.yaml" not in found.fix
 
 
 def test_a_root_queue_is_refused_without_its_name_and_explained_anyway() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ from trainchart.errors import ExitCode, TrainchartError, UsageError
 INSTALL_SECONDS = 300
 UNINSTALL_SECONDS = 120
 
-# What a release of somebody else answers: there is nothing of ours to remove.
-_NOT_OURS = ("name-in-use", "busy")
+# Of the release, so that nobody else's is taken for it: another `submit` may have taken the name between our look and Helm's.
+_MARK = "trainchart.dev/submission"
 _CODES = {
     "no-right": ExitCode.FORBIDDEN,
     "unreachable": ExitCode.UNREACHABLE,
@@ -40,6 +41,7 @@ _NOT_PASSED_ON = {
     "--kube-context": "--context",
     "--kubeconfig": "--kubeconfig",
     "--generate-name": "NAME",
+    "--name-template": "NAME",
     "-g": "NAME",
     "--dry-run": "--dry-run",
 }
@@ -87,7 +89,8 @@ def checked(arguments: Sequence[str]) -> list[str]:
         UsageError
     """
     for argument in arguments:
-        option = argument.partition("=")[0]
+        # A short option may have its value in the same word.
+        option = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
         if not argument.startswith("-") and not arguments[0].startswith("-"):
             raise UsageError(f"submit: {argument}: values files are named by -f; what stands behind -- is for helm")
         if option in _NOT_PASSED_ON:
@@ -95,10 +98,11 @@ def checked(arguments: Sequence[str]) -> list[str]:
     return list(arguments)
 
 
-def is_taken(api: Api, name: str) -> bool:
-    """Whether Helm keeps a release of this name. Whoever may not look cannot install either, and Helm will say so."""
+def is_taken(api: Api, name: str, mark: str = "") -> bool:
+    """Whether Helm keeps a release of this name, with this mark. Whoever may not look cannot install either, and Helm will say so."""
+    selector = kinds.release_selector(name) + (f",{_MARK}={mark}" if mark else "")
     try:
-        return bool(api.table(kinds.SECRETS, selector=kinds.release_selector(name)))
+        return bool(api.table(kinds.SECRETS, selector=selector))
     except ForbiddenError:
         return False
 
@@ -123,21 +127,22 @@ def install(
         raise InstallError(_words(name, explanation), explanation)
     values = [word for file in files for word in ("-f", file)]
     dry = ["--dry-run=server"] if dry_run else []
-    command = helm.command("install", name, str(chart), *values, *dry, *more)
+    mark = secrets.token_hex(8)
+    command = helm.command("install", name, str(chart), *values, *dry, *more, "--labels", f"{_MARK}={mark}")
     try:
         process = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         said = f"timed out waiting for the condition: helm install took more than {INSTALL_SECONDS} s"
     except KeyboardInterrupt:
         stopped = Explanation("interrupted", "it was interrupted", "")
-        left = "" if dry_run else _clean_up(api, helm, name)
+        left = "" if dry_run else _clean_up(api, helm, name, mark)
         raise InstallError(_words(name, stopped) + left, stopped) from None
     else:
         if process.returncode == 0:
             return process.stdout
         said = process.stderr.strip() or process.stdout.strip()
     explanation = explain(said)
-    left = "" if dry_run or explanation.key in _NOT_OURS else _clean_up(api, helm, name)
+    left = "" if dry_run else _clean_up(api, helm, name, mark)
     raise InstallError(_words(name, explanation) + left, explanation)
 
 
@@ -146,11 +151,11 @@ def _words(name: str, explanation: Explanation) -> str:
     return f"{name} is not installed: {explanation.text}{fix}"
 
 
-def _clean_up(api: Api, helm: Helm, name: str) -> str:
-    """Removes what a failed installation has left, and says so. Nobody else's: before it there was no release of this name."""
+def _clean_up(api: Api, helm: Helm, name: str, mark: str) -> str:
+    """Removes what a failed installation has left, and says so. Nobody else's: the release has our mark."""
     by_hand = f" (what Helm had made already is left: `helm uninstall {name} -n {helm.namespace}` removes it)"
     try:
-        if not is_taken(api, name):
+        if not is_taken(api, name, mark):
             return ""
         command = helm.command("uninstall", name)
         done = subprocess.run(command, capture_output=True, text=True, timeout=UNINSTALL_SECONDS, check=False)

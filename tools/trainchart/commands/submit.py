@@ -22,15 +22,11 @@ class _Parser(argparse.ArgumentParser):
     """Keeps what stands behind `--` for helm; argparse itself would take it for positional arguments."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        own, _, rest = _split(list(args or []))
-        namespace, unknown = super().parse_known_args(own, namespace)
-        namespace.helm_arguments = rest
+        arguments = list(args or [])
+        at = arguments.index("--") if "--" in arguments else len(arguments)
+        namespace, unknown = super().parse_known_args(arguments[:at], namespace)
+        namespace.helm_arguments = arguments[at + 1 :]
         return namespace, unknown
-
-
-def _split(arguments: list[str]) -> tuple[list[str], str, list[str]]:
-    at = arguments.index("--") if "--" in arguments else len(arguments)
-    return arguments[:at], "--", arguments[at + 1 :]
 
 
 def add_submit_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

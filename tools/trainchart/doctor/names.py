@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainchart.cluster import kinds
-from trainchart.cluster.fields import Object
+from trainchart.cluster.fields import Object, number, text
 from trainchart.doctor.ask import Ask
 from trainchart.doctor.check import Check, listed, ok, problem, warning
 from trainchart.doctor.look import Look, NoRight, existence
@@ -76,13 +76,14 @@ def judge_name(topic: str, releases: list[Object], job: Object | None, pods: lis
     if job and job["metadata"].get("deletionTimestamp"):
         return problem(topic, "a Job of this name is still being deleted", f"wait until it is gone, or {other}")
     if releases:
-        status = (releases[-1].get("labels") or {}).get("status", "there")
-        return problem(topic, f"a release of this name is {status}", f"{other} (`helm uninstall {name}` removes it)")
+        newest = max(releases, key=lambda release: number(release, "labels", "version"))
+        status = text(newest, "labels", "status") or "there"
+        removes = f"`helm uninstall {name} -n {text(newest, 'namespace')}` removes it"
+        return problem(topic, f"a release of this name is {status}", f"{other} ({removes})")
     if job:
         return problem(topic, "there is a Job of this name, of no release", other)
     if pods:
-        text = (
-            f"pods of an earlier run of this name are still there: {listed([pod['metadata']['name'] for pod in pods])}"
-        )
-        return warning(topic, text, f"wait until they are gone, or {other}")
+        there = listed([pod["metadata"]["name"] for pod in pods])
+        text_ = f"pods of an earlier run of this name are still there: {there}"
+        return warning(topic, text_, f"wait until they are gone, or {other}")
     return ok(topic, "is free")

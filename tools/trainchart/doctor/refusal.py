@@ -69,7 +69,7 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
         "limit-range",
         r"(?P<why>(?:minimum|maximum) [\w./-]+ (?:usage )?per (?:Container|Pod|PersistentVolumeClaim) is .*?)(?:, \[|\]|$)",
         "a LimitRange of the namespace does not admit it: {why}",
-        "set resources: within the limits; `kubectl describe limitrange` shows them",
+        "set resources: within these limits",
     ),
     (
         "service-account",
@@ -85,6 +85,12 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "no-right",
+        r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w./-]+)\".* at the cluster scope",
+        "this account has no right to {verb} {resource}, which are the whole cluster's",
+        "let an administrator do it",
+    ),
+    (
+        "no-right",
         r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w./-]+)\"(?: in API group \"(?P<group>[\w.-]*)\")?(?: in the namespace \"(?P<namespace>[\w.-]+)\")?",
         "this account has no right to {verb} {resource} in namespace {namespace}",
         "let an administrator bind deploy/submitter.yaml to it (docs/rights.md)",
@@ -97,7 +103,7 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "name-in-use",
-        r"cannot re-?use a name that is still in use",
+        r"cannot re-?use a name that is still in use|release: already exists|sh\.helm\.release\S* already exists",
         "there is a release of this name already",
         "choose another name: every run needs its own",
     ),
@@ -114,16 +120,16 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
         "choose another name, or delete it if nobody needs it",
     ),
     (
-        "object-exists",
-        r"(?P<kind>[\w.]+) \"(?P<name>[\w.-]+)\" already exists",
-        "{kind} {name} is there already",
-        "choose another name, or delete it if nobody needs it",
-    ),
-    (
         "being-deleted",
         r"object is being deleted: (?P<what>.*) already exists",
         "{what} of an earlier run is still being deleted",
         "wait a moment, or choose another name",
+    ),
+    (
+        "object-exists",
+        r"(?P<kind>[\w.]+) \"(?P<name>[\w.-]+)\" already exists",
+        "{kind} {name} is there already",
+        "choose another name, or delete it if nobody needs it",
     ),
     (
         "unreachable",

@@ -75,7 +75,7 @@ def judge_new_claim(claim: Object, classes: list[Object], replicas: int) -> Chec
 def judge_claim(wanted: Claim, claim: Object | None, classes: list[Object], replicas: int) -> Check:
     topic = f"claim {wanted.name}"
     if claim is None:
-        return problem(topic, "does not exist", "make it, or name another; `kubectl get pvc` lists them")
+        return problem(topic, "does not exist", "make it, or name another of this namespace")
     if claim["metadata"].get("deletionTimestamp"):
         return problem(topic, "is being deleted, and goes when the last pod lets it", "name another")
     spec, phase = claim.get("spec") or {}, (claim.get("status") or {}).get("phase") or "Pending"
@@ -90,7 +90,8 @@ def judge_claim(wanted: Claim, claim: Object | None, classes: list[Object], repl
         modes_of = {one["metadata"]["name"]: one.get("volumeBindingMode") for one in classes}
         if modes_of.get(spec.get("storageClassName", "")) == _LATER:
             return ok(topic, "gets its volume when the first pod comes")
-        return warning(topic, "has no volume yet", f"`kubectl describe pvc {wanted.name}` says why")
+        namespace = claim["metadata"].get("namespace", "default")
+        return warning(topic, "has no volume yet", f"`kubectl -n {namespace} describe pvc {wanted.name}` says why")
     if replicas > 1 and not set(modes) & {"ReadWriteMany", "ReadOnlyMany"}:
         text = f"is {listed(modes)}, which brings all {replicas} pods to one node"
         return warning(topic, text, "name one with ReadWriteMany for several nodes")

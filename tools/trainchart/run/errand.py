@@ -38,7 +38,12 @@ def pod(snapshot: Snapshot, what: str, command: Sequence[str]) -> Object:
     small = {"cpu": "100m", "memory": "128Mi"}
     metadata: Object = {
         "name": f"{snapshot.name}-{what}-{secrets.token_hex(3)}",
-        "labels": {"app.kubernetes.io/name": "train", "app.kubernetes.io/component": what},
+        # The first two are the run's own: its NetworkPolicy holds for this pod too.
+        "labels": {
+            "app.kubernetes.io/name": "train",
+            "app.kubernetes.io/instance": snapshot.name,
+            "app.kubernetes.io/component": what,
+        },
     }
     if snapshot.uid:  # goes with the run, should nobody be left to delete it
         metadata["ownerReferences"] = [snapshot.reference]
