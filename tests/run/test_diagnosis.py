@@ -86,6 +86,26 @@ def test_the_first_cause_of_a_captured_run(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_every_command_that_a_fix_names_is_for_the_run_s_namespace(name: str) -> None:
+    for cause in explained(name):
+        for typed in re.findall(r"`((?:trainchart|helm|kubectl) [^`]*)`", cause.fix):
+            if not re.search(r"get (queues|nodes|storageclasses|priorityclasses)|describe nodes| --rank$", typed):
+                assert " -n " in typed, typed
+
+
+def test_only_a_claim_lets_another_release_go_on() -> None:
+    job = captured("hog1")["job"]
+    assert "begins anew" in state.of(job, []).goes_on
+    spec = job["spec"]["tasks"][0]["template"]["spec"]
+    spec["volumes"] = [{"name": "workspace", "persistentVolumeClaim": {"claimName": "hog1-workspace"}}]
+    own = state.of(job, [])
+    assert "workspace.claimName: hog1-workspace" in own.goes_on
+    assert "its claim hog1-workspace with the checkpoints, unless workspace.keep" in own.uninstall
+    spec["volumes"][0]["persistentVolumeClaim"]["claimName"] = "of-the-team"
+    assert "checkpoints" not in state.of(job, []).uninstall
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_a_diagnosis_makes_at_most_nine_calls_and_no_more_when_there_are_more_runs(name: str) -> None:
     counts = []
     for others in (0, 50):

@@ -363,7 +363,7 @@ def test_the_command_ends_with_the_run_s_code(
     assert capsys.readouterr().out.splitlines()[1:] == [
         "  what happened  why train-failed",
         "  what to do     mend train-failed",
-        "  its log        trainchart logs run-42",
+        "  its log        trainchart logs run-42 -n training",
     ]
 
 

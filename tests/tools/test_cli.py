@@ -233,6 +233,7 @@ def test_the_documented_exit_codes_are_all_there_are() -> None:
     assert [int(row[0]) for row in told] == sorted({**ours, **runner})
     meant = {int(code): when for code, *_, when in told}
     assert all(meant[code] == runner_codes()[code].meaning for code in runner)
+    assert all(f" {code.value} " in f"{cli.make_parser().epilog} " for code in ExitCode)
 
 
 DOCUMENTED = re.findall(
@@ -289,4 +290,5 @@ def test_a_closed_output_changes_no_exit_code() -> None:
 def test_a_full_disk_is_no_internal_error() -> None:
     script = f'"{sys.executable}" -m trainchart.cli validate "{YOLOV5}" >/dev/full'
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
-    assert process.stderr == b"trainchart: the disk is full: the standard output was not written whole\n"
+    said = b"trainchart: the disk is full: the standard output was not written whole\n"
+    assert (process.returncode, process.stderr) == (2, said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
         "--context", default="", metavar="NAME", help="context of the kubeconfig (default: the current one)"
     )
     group.add_argument("--kubeconfig", default="", metavar="FILE", help="default: $KUBECONFIG, else ~/.kube/config")
+
+
+def again(options: argparse.Namespace, words: str) -> str:
+    """A command for this run and cluster, to be typed: `words` are what stands before and behind the run's name, as `logs -f {}`."""
+    named = {"-n": options.namespace, "--context": options.context, "--kubeconfig": options.kubeconfig}
+    given = [f" {option} {shlex.quote(value)}" for option, value in named.items() if value]
+    return f"trainchart {words.format(options.name)}{''.join(given)}"
 
 
 def connected(options: argparse.Namespace) -> Api:

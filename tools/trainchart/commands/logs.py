@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
-from trainchart.commands.connection import add_connection_options, add_run_name, connected
+from trainchart.commands.connection import add_connection_options, add_run_name, again, connected
 from trainchart.commands.output import is_coloured, silence
 from trainchart.errors import ExitCode
 
@@ -68,11 +68,11 @@ def run_logs(options: argparse.Namespace) -> ExitCode:
         try:
             follow(api, snapshot, printer.show, tell_on_stderr, over=printer.closed, ranks=ranks, tail=options.tail)
         except KeyboardInterrupt:
-            tell_on_stderr(f"stopped following; the run goes on: trainchart logs -f {options.name}")
+            tell_on_stderr(f"stopped following; the run goes on: {again(options, 'logs -f {}')}")
             return ExitCode.INTERRUPTED
         return ExitCode.OK
     if not pods:
-        tell_on_stderr(_no_pods(snapshot))
+        tell_on_stderr(_no_pods(snapshot, options))
         return ExitCode.NOT_FOUND
     for line in so_far(api, pods, tell_on_stderr, options.tail):
         if printer.closed.is_set():
@@ -81,13 +81,14 @@ def run_logs(options: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def _no_pods(snapshot: Snapshot) -> str:
-    from trainchart.run.state import State
-
+def _no_pods(snapshot: Snapshot, options: argparse.Namespace) -> str:
     name = snapshot.name
-    if snapshot.state is State.NO_JOB or snapshot.has_ended:
-        return f"{name} has no pods (any more); a log kept in its workspace: trainchart logs {name} --attempt {snapshot.attempt + 1}"
-    return f"{name} is {snapshot.state.value} and has no pods yet; `trainchart status {name}` says why"
+    if not snapshot.has_ended:
+        return f"{name} is {snapshot.state.value} and has no pods yet; `{again(options, 'status {}')}` says why"
+    if snapshot.job and not snapshot.workspace_claim:
+        return f"{name} has no pods any more, and its workspace was an emptyDir: its log is gone with them"
+    kept = again(options, f"logs {{}} --attempt {snapshot.attempt + 1}")
+    return f"{name} has no pods any more; a log that is kept in its workspace: {kept}"
 
 
 def _kept(options: argparse.Namespace) -> ExitCode:

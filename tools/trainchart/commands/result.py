@@ -7,7 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from trainchart.commands.connection import add_connection_options, add_run_name, connected
+from trainchart.commands.connection import add_connection_options, add_run_name, again, connected
 from trainchart.commands.output import add_format_option, complain, show
 from trainchart.errors import ExitCode
 
@@ -44,7 +44,7 @@ def run_result(options: argparse.Namespace) -> ExitCode:
     record = load(connected(options), options.name, tell_on_stderr, whole=options.whole)
     as_json = options.format == "json"
     if record.result is None:
-        complain(_none(record), ExitCode.NOT_FOUND, as_json=as_json)
+        complain(_none(record, options), ExitCode.NOT_FOUND, as_json=as_json)
         return ExitCode.NOT_FOUND
     show(json.dumps(record.result, indent=2) if as_json else "\n".join(_text(record)))
     return ExitCode.OK
@@ -64,15 +64,18 @@ def _text(record: Record) -> list[str]:
     return [*lines, "", drawn] if drawn else lines
 
 
-def _none(record: Record) -> str:
-    from trainchart.cluster.fields import text
+def _none(record: Record, options: argparse.Namespace) -> str:
+    from trainchart.cluster.fields import dig, text
 
     name = record.name
     if record.status in ("pending", "running", "restarting", "ending"):
-        return f"{name} is {record.status} and has no result yet; trainchart wait {name} follows it"
+        return f"{name} is {record.status} and has no result yet; {again(options, 'wait {}')} follows it"
     branch = text(record.settings, "publish", "branch")
     repository = text(record.settings, "publish", "repository")
     published = ""
     if repository:
         published = f"; its result went to branch {branch or 'sft-<time>'} of {repository}"
-    return f"the Job or the pods of {name} are gone{published}; trainchart result {name} --whole reads its workspace"
+    gone = f"the Job or the pods of {name} are gone{published}"
+    if dig(record.settings, "workspace", "shared") is False:
+        return gone + ("" if published else "; its workspace was an emptyDir, and its result is gone with it")
+    return f"{gone}; {again(options, 'result {} --whole')} reads its workspace"

@@ -6,7 +6,7 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
-from trainchart.commands.connection import add_connection_options, add_run_name, connected
+from trainchart.commands.connection import add_connection_options, add_run_name, again, connected
 from trainchart.commands.duration import seconds_of
 from trainchart.commands.output import show
 from trainchart.errors import ExitCode, FileError
@@ -63,7 +63,7 @@ def run_stop(options: argparse.Namespace) -> ExitCode:
                 seconds=options.timeout,
             )
         except KeyboardInterrupt:
-            tell_on_stderr(f"{options.name} ends nevertheless; `trainchart stop {options.name}` waits for it again")
+            tell_on_stderr(f"{options.name} ends nevertheless; `{again(options, 'stop {}')}` waits for it again")
             return ExitCode.INTERRUPTED
     name, state_now = options.name, ended.snapshot.state.value
     if ended.had_ended:
@@ -71,12 +71,13 @@ def run_stop(options: argparse.Namespace) -> ExitCode:
         show(f"the Job of {name} is gone already" if gone else f"{name} had ended already: {state_now}")
         return ExitCode.OK
     if ended.snapshot.state is state.State.STOPPED:
-        show(f"{name} is stopped; its release stays: helm uninstall {name} removes it")
+        show(f"{name} is stopped; its release stays; {ended.snapshot.uninstall}")
     else:
         show(f"{name} {state_now} before it could be stopped")
     if file:
         show(f"what its pods said is in {file}")
     elif keeps_logs(snapshot):
         attempt = ended.snapshot.attempt + 1
-        show(f"what its pods said is kept in its workspace: trainchart logs {name} --attempt {attempt}")
+        kept = again(options, f"logs {{}} --attempt {attempt}")
+        show(f"what its pods said is kept in its workspace: {kept}")
     return ExitCode.OK

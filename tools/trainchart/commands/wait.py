@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from trainchart.commands.connection import add_connection_options, add_run_name, connected
+from trainchart.commands.connection import add_connection_options, add_run_name, again, connected
 from trainchart.commands.duration import seconds_of
 from trainchart.commands.output import show as put
 from trainchart.errors import ExitCode
@@ -52,7 +52,7 @@ def run_wait(options: argparse.Namespace) -> int:
         return _follow(options, teller)
     except KeyboardInterrupt:
         teller.live("")
-        tell_on_stderr(f"stopped following; the run goes on: trainchart wait {options.name}")
+        tell_on_stderr(f"stopped following; the run goes on: {again(options, 'wait {}')}")
         return ExitCode.INTERRUPTED
 
 

@@ -49,7 +49,7 @@ def _causes(run: Snapshot, facts: Facts) -> Iterator[Cause]:
     if run.state is State.NO_JOB:
         yield no_job(run, facts)
     elif run.state is State.STOPPED:
-        yield stopped(facts)
+        yield stopped(run, facts)
     elif run.state is State.FAILED:
         yield from failed(run, facts)
     elif run.state in (State.PENDING, State.RESTARTING):

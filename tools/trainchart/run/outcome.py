@@ -91,7 +91,7 @@ def failure_of(result: Mapping[str, Any]) -> list[str]:
 def without_job(snapshot: Snapshot) -> str:
     return (
         f"the release {snapshot.name} is there, and its Job is not: it was removed after the end (ttlAfterFinished) or by "
-        f"hand; `trainchart result {snapshot.name} --whole` reads how it ended from its workspace"
+        f"hand; `{snapshot.command('result {} --whole')}` reads how it ended from its workspace, where that is on a claim"
     )
 
 
@@ -131,7 +131,7 @@ def _stopped(snapshot: Snapshot, took: str) -> Iterator[str]:
     said = mapping(result_of(snapshot), "failure")
     if stage := text(said, "stage"):
         yield f"  {'it was in':<12} {stage}"
-    yield f"  {'go on':<12} a new release with the same claim and workspace.directory goes on from its checkpoints"
+    yield f"  {'go on':<12} {snapshot.goes_on}"
 
 
 def _failed(snapshot: Snapshot, took: str, causes: Iterable[Cause]) -> Iterator[str]:
@@ -151,4 +151,5 @@ def _failed(snapshot: Snapshot, took: str, causes: Iterable[Cause]) -> Iterator[
             yield f"  what happened  {cause.text}"
             if cause.fix:
                 yield f"  what to do     {cause.fix}"
-    yield f"  its log        trainchart logs {snapshot.name}" + (f" --rank {culprit.rank}" if rank and culprit else "")
+    of_rank = f" --rank {culprit.rank}" if rank and culprit else ""
+    yield f"  its log        {snapshot.command(f'logs {{}}{of_rank}')}"

@@ -206,6 +206,29 @@ class Snapshot:
         return text(volume, "persistentVolumeClaim", "claimName")
 
     @property
+    def uninstall(self) -> str:
+        """How to remove the rest of it, and what goes with that."""
+        command = f"`helm uninstall {self.name} -n {self.namespace}` removes it"
+        if self.job and self.workspace_claim != f"{self.name}-workspace":
+            return command
+        claim = "its own claim" if self.job is None else f"its claim {self.workspace_claim}"
+        return f"{command}, and {claim} with the checkpoints, unless workspace.keep is true"
+
+    @property
+    def goes_on(self) -> str:
+        """Whether another release can go on where it stopped."""
+        if self.job is None:
+            return "a new release on its claim, where it had one, goes on from its checkpoints"
+        if not self.workspace_claim:
+            return "a new release begins anew, for its workspace was an emptyDir"
+        where = f"workspace.claimName: {self.workspace_claim} and the same workspace.directory"
+        return f"a new release with workspace.type: existingClaim, {where} goes on from its checkpoints"
+
+    def command(self, words: str) -> str:
+        """A command for this run, to be typed; `{}` in its words is the run's name."""
+        return f"trainchart {words.format(self.name)} -n {self.namespace}"
+
+    @property
     def reference(self) -> dict[str, str]:
         """What another object names the Job by."""
         version = f"{kinds.JOBS.group}/{kinds.JOBS.version}"

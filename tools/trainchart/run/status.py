@@ -115,7 +115,7 @@ def _waits(rank: int, event: Event, more: str = "") -> Cause:
     return waiting(
         "waits-for-rank",
         f"rank {rank} waits for {what or event.fields.get('reason', 'another')}{more}",
-        "the log of that rank says what it does: `trainchart logs`; after ten minutes the runner gives up (peer-lost)",
+        "the log of that rank says what it does (`trainchart logs --rank`); after ten minutes the runner gives up (peer-lost)",
         event.fields.get("reason", "") if what else "",
     )
 

@@ -92,7 +92,7 @@ def stop(
             if time.monotonic() > deadline:
                 raise StillEndingError(
                     f"{snapshot.name} has not ended after {seconds:.0f} s: it is {now.state.value} with {len(there)} pod{'s' if len(there) != 1 else ''}; "
-                    f"it goes on ending, and `trainchart stop {snapshot.name}` waits for it again"
+                    f"it goes on ending, and `{snapshot.command('stop {}')}` waits for it again"
                 )
             if now.phase in ("Pending", "Running", "Restarting", "") and time.monotonic() - asked > AGAIN_SECONDS:
                 _command(api, snapshot)
@@ -128,7 +128,7 @@ def _command(api: Api, snapshot: Snapshot) -> None:
     except ForbiddenError as error:
         raise ForbiddenError(
             f"{error}; stopping needs `create commands` in {kinds.COMMANDS.group} (deploy/submitter.yaml); "
-            f"`helm uninstall {snapshot.name}` ends the run too, and keeps nothing of it"
+            f"`helm uninstall {snapshot.name} -n {snapshot.namespace}` ends the run too, and keeps nothing of it"
         ) from None
 
 

@@ -195,7 +195,9 @@ class _Wait:
 
     def _timed_out(self, what: str, watching: Watching | None = None) -> Outcome:
         seconds = duration(time.monotonic() - self._began)
-        lines = [f"{self._name} {what} after {seconds}; it goes on: trainchart wait {self._name}"]
+        lines = [
+            f"{self._name} {what} after {seconds}; it goes on: trainchart wait {self._name} -n {self._api.namespace}"
+        ]
         for cause in watching.causes if watching else ():
             lines += [f"  why         {cause.text}", *([f"  what to do  {cause.fix}"] if cause.fix else [])]
         return Outcome(ExitCode.TIMED_OUT, lines)

@@ -12,31 +12,29 @@ from trainchart.run.causes.refused import refused_pods
 from trainchart.run.facts import Facts, suspected_secret
 from trainchart.run.state import KILLED, Pod, Snapshot
 
-_GOES_ON = "a new release on the same claim goes on from its checkpoints"
-
 
 def no_job(run: Snapshot, facts: Facts) -> Cause:
     if facts.release_status in ("failed", "pending-install"):
         return problem(
             "refused",
             f"release {run.name} could not be installed: Volcano or the API server refused its Job",
-            f"`helm status {run.name}` has the words (a queue that is missing or closed, ...); "
-            f"`helm uninstall {run.name}` removes the rest, and `trainchart doctor -f VALUES` says before what would be refused",
+            f"`helm status {run.name} -n {run.namespace}` has the words (a queue that is missing or closed, ...); {run.uninstall}; "
+            f"`trainchart doctor -n {run.namespace} -f VALUES` says before what would be refused",
             f"helm: {facts.release_status}",
         )
     return problem(
         "no-job",
         f"release {run.name} is there, and its Job is not: somebody deleted it, or it was cleaned up after its end",
-        f"`helm uninstall {run.name}` removes the rest; {_GOES_ON}",
+        f"{run.goes_on}; {run.uninstall}",
     )
 
 
-def stopped(facts: Facts) -> Cause:
+def stopped(run: Snapshot, facts: Facts) -> Cause:
     by = next((event for event in facts.job_events if text(event, "reason") == "CommandIssued"), {})
     return info(
         "stopped-by-user",
         "a user stopped it",
-        _GOES_ON,
+        run.goes_on,
         text(by, "message"),
     )
 
@@ -58,7 +56,7 @@ def _never_made(run: Snapshot, facts: Facts) -> Cause:
     return problem(
         "no-pods",
         "Volcano could not make its pods, and has given up; its events, which are kept for an hour, are gone",
-        "install a new release: `trainchart doctor -f VALUES` says before what would keep its pods out",
+        f"install a new release: `trainchart doctor -n {run.namespace} -f VALUES` says before what would keep its pods out",
     )
 
 
@@ -84,7 +82,7 @@ def _no_secret(run: Snapshot, pod: Pod, facts: Facts) -> Cause | None:
         "secret-missing",
         f"there is no Secret {name} in namespace {run.namespace} (rank {pod.rank} failed in stage {pod.failure.stage}, "
         f"code {pod.failure.code}: {pod.failure.reason})",
-        "make it (`kubectl create secret generic`, docs/values.md has its keys) or correct its name, and install a new release",
+        f"make it (`kubectl -n {run.namespace} create secret generic`, docs/values.md has its keys) or correct its name, and install a new release",
     )
 
 
@@ -188,7 +186,7 @@ def _not_started(pod: Pod) -> Cause | None:
 
 def _no_word(run: Snapshot, pod: Pod) -> Cause:
     code, words = pod.exit_code, " ".join(pod.termination.split())[:400]
-    log = f"`trainchart logs {run.name}` shows its last lines"
+    log = f"`{run.command('logs {}')}` shows its last lines"
     if code == KILLED:
         text_ = f"rank {pod.rank} was killed (SIGKILL) before it could say why"
         return problem("killed", text_, f"{log}; often the node ran out of memory", words)
@@ -201,5 +199,5 @@ def _no_word(run: Snapshot, pod: Pod) -> Cause:
 
 def _again(run: Snapshot) -> str:
     if run.max_retry > 1:
-        return _GOES_ON
+        return run.goes_on
     return "retries: N lets Volcano start it again; on a claim as workspace it goes on from its checkpoints"

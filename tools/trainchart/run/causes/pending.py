@@ -53,7 +53,7 @@ def _stuck_restart(run: Snapshot, facts: Facts, waited: float) -> Cause | None:
     return problem(
         "stuck-restart",
         f"Volcano has lost a restart: the Job is in Restarting for {span(waited)} and has no pods",
-        f"`trainchart wait {run.name}` wakes it, and so does any change of the Job: "
+        f"`{run.command('wait {}')}` wakes it, and so does any change of the Job: "
         f"`kubectl -n {run.namespace} annotate vcjob {run.name} trainchart.dev/nudged=1 --overwrite`",
     )
 

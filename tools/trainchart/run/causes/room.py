@@ -77,7 +77,7 @@ def no_node(run: Snapshot, pod: Pod, facts: Facts) -> Cause:
         return problem(
             "device-claim",
             f"the devices of pod {pod.name} cannot be claimed: {why or _origin(words)}",
-            "doctor looks at DeviceClasses and the devices' driver: `trainchart doctor -f VALUES`",
+            f"doctor looks at DeviceClasses and the devices' driver: `trainchart doctor -n {run.namespace} -f VALUES`",
             said,
         )
     if never := _never_fits(run, facts, said):
