@@ -115,15 +115,12 @@ def poll(check: Callable[[], Any], seconds: float, what: str, every: float = 0.5
         time.sleep(every)
 
 
-def wait_for_end(
-    kube: Kube, release: str, seconds: float, say: Callable[[str], None] = lambda _: None, explain_after: float = 30
-) -> str:
-    """The phase in which the run's Job ended. Says why a run is pending, and wakes Volcano where it has lost a restart.
+def wait_for_end(kube: Kube, release: str, seconds: float) -> str:
+    """The phase in which the run's Job ended. Wakes Volcano where it has lost a restart.
 
     `helm --wait` cannot do this: it takes a Volcano Job for ready at once.
     """
-    begin = time.monotonic()
-    explained, stuck_since = begin, None
+    begin, stuck_since = time.monotonic(), None
     while True:
         job = kube.get("vcjob", release)
         if job is None:
@@ -133,16 +130,9 @@ def wait_for_end(
         now = time.monotonic()
         if now - begin > seconds:
             raise NotEndedError(f"{release} is {phase(job) or 'without a phase'} after {seconds:.0f} s")
-        if phase(job) in ("", "Pending") and now - explained > explain_after:
-            explained = now
-            for line in why_pending(kube, release):
-                say(line)
         if phase(job) == "Restarting" and not kube.pods(release):
             stuck_since = stuck_since or now
             if now - stuck_since > STUCK_SECONDS:
-                say(
-                    f"Volcano left {release} in Restarting without pods for {STUCK_SECONDS} s; touching the Job wakes it"
-                )
                 kube.kubectl("annotate", "vcjob", release, f"trainchart.dev/nudged={int(time.time())}", "--overwrite")
                 stuck_since = None
         else:

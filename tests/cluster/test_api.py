@@ -194,12 +194,12 @@ def test_a_page_to_log_in_is_no_answer(server: Server, api: Api) -> None:
         api.objects(kinds.PODS)
 
 
-def test_kinds_of_the_cluster_have_no_namespace_and_another_may_be_named(server: Server, api: Api) -> None:
+def test_kinds_of_the_cluster_have_no_namespace(server: Server, api: Api) -> None:
     api.get(kinds.QUEUES, "default")
-    api.get(kinds.PODS, "a", namespace="elsewhere")
+    api.get(kinds.PODS, "a")
     assert [asked[1] for asked in server.asked] == [
         "/apis/scheduling.volcano.sh/v1beta1/queues/default",
-        "/api/v1/namespaces/elsewhere/pods/a",
+        "/api/v1/namespaces/training/pods/a",
     ]
 
 
@@ -225,14 +225,14 @@ def test_a_kind_that_is_not_there_has_no_objects(api: Api) -> None:
     assert api.objects(kinds.QUEUES) == ([], "")
 
 
-def test_a_table_has_the_cells_by_name_and_the_metadata(server: Server, api: Api) -> None:
-    rows = [{"cells": ["run-42", "Running"], "object": {"metadata": {"name": "run-42", "labels": {"a": "b"}}}}]
-    table = {"columnDefinitions": [{"name": "Name"}, {"name": "Status"}], "rows": rows, "metadata": {}}
-    server.on(JOBS, says(table))
-    assert api.table(kinds.JOBS) == [
-        {"cells": {"Name": "run-42", "Status": "Running"}, "metadata": {"name": "run-42", "labels": {"a": "b"}}}
+def test_metadata_alone_can_be_asked_for(server: Server, api: Api) -> None:
+    server.on(JOBS, says({"items": [{"metadata": {"name": "run-42"}}], "metadata": {}}))
+    assert api.objects(kinds.JOBS, metadata_only=True) == ([{"metadata": {"name": "run-42"}}], "")
+    api.metadata(kinds.JOBS, "run-42")
+    assert [asked[3]["Accept"].partition(";g=")[0] for asked in server.asked] == [
+        "application/json;as=PartialObjectMetadataList",
+        "application/json;as=PartialObjectMetadata",
     ]
-    assert "as=Table" in server.asked[0][3]["Accept"]
 
 
 def test_a_dry_run_says_so(server: Server, api: Api) -> None:
@@ -260,7 +260,6 @@ def test_whether_an_account_may_is_the_server_s_judgement(server: Server, api: A
         "group": "",
         "resource": "pods",
         "subresource": "log",
-        "name": "",
         "namespace": "training",
     }
 

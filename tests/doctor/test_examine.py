@@ -57,13 +57,11 @@ class Server:
         found = self.objects_of.get(kind.plural, [])
         return next((item for item in found if item["metadata"]["name"] == name), None)
 
-    def objects(self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False) -> Any:
+    def objects(
+        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, metadata_only: bool = False
+    ) -> Any:
         self._ask("list", kind)
         return ([] if selector else self.objects_of.get(kind.plural, [])), "1"
-
-    def table(self, kind: Kind, *, selector: str = "") -> Any:
-        self._ask("list", kind)
-        return []
 
     def create(self, kind: Kind, body: Any, *, dry_run: bool = False) -> Any:
         if kind is kinds.RULES_REVIEWS:

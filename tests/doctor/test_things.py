@@ -140,8 +140,8 @@ def test_a_claim_that_is_only_read_may_be_read_only_and_one_without_a_volume_is_
 def test_a_name_is_free_taken_or_still_ending() -> None:
     job: dict[str, Any] = {"metadata": {"name": "run-42"}}
     release = [
-        {"namespace": "vision", "labels": {"status": "failed", "version": "10"}},
-        {"namespace": "vision", "labels": {"status": "superseded", "version": "9"}},  # the API server sorts by name
+        {"metadata": {"namespace": "vision", "labels": {"status": status, "version": version}}}
+        for version, status in (("10", "failed"), ("9", "superseded"))  # the API server sorts by name
     ]
     pod = {"metadata": {"name": "run-42-train-0"}}
     assert judge_name("name run-42", [], None, []).text == "is free"

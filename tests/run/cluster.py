@@ -111,7 +111,7 @@ class Cluster:
         if what in self.forbidden:
             raise ForbiddenError(f"no right to {what}")
 
-    def get(self, kind: Kind, name: str, *, namespace: str = "") -> Object | None:
+    def get(self, kind: Kind, name: str) -> Object | None:
         self._asked(f"get {kind}")
         with self.lock:
             if kind.plural == "jobs":

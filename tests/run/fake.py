@@ -31,9 +31,9 @@ class FakeApi:
 
     # -- the methods of Api
 
-    def get(self, kind: Kind, name: str, *, namespace: str = "") -> Object | None:
+    def get(self, kind: Kind, name: str) -> Object | None:
         self._call("get", kind, name)
-        found = (one for one in self._of(kind, namespace, everywhere=False) if text(one, "metadata", "name") == name)
+        found = (one for one in self._of(kind) if text(one, "metadata", "name") == name)
         return next(found, None)
 
     def metadata(self, kind: Kind, name: str) -> Object | None:
@@ -41,20 +41,16 @@ class FakeApi:
         return None if found is None else {"metadata": found.get("metadata", {})}
 
     def objects(
-        self, kind: Kind, *, selector: str = "", fields: str = "", namespace: str = "", everywhere: bool = False
+        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, metadata_only: bool = False
     ) -> tuple[list[Object], str]:
         self._call("list", kind, selector or fields)
-        found = self._of(kind, namespace, everywhere=everywhere)
+        found = self._of(kind, everywhere=everywhere)
         return [one for one in found if _selected(one, selector) and _has_fields(one, fields)], "1"
-
-    def table(self, kind: Kind, *, selector: str = "", everywhere: bool = False) -> list[Object]:
-        found, _ = self.objects(kind, selector=selector, everywhere=everywhere)
-        return [{"cells": {"Name": text(one, "metadata", "name")}, "metadata": one["metadata"]} for one in found]
 
     def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
         self._call("create", kind)
         name = text(body, "metadata", "name")
-        if any(text(one, "metadata", "name") == name for one in self._of(kind, "", everywhere=False)):
+        if any(text(one, "metadata", "name") == name for one in self._of(kind)):
             raise RefusedError(f'{kind} "{name}" already exists')
         if not dry_run:
             self.put(kind, body)
@@ -62,7 +58,7 @@ class FakeApi:
 
     def patch(self, kind: Kind, name: str, change: Object) -> Object:
         self._call("patch", kind, name)
-        for one in self._of(kind, "", everywhere=False):
+        for one in self._of(kind):
             if text(one, "metadata", "name") == name:
                 _merge(one, change)
                 return one
@@ -87,7 +83,6 @@ class FakeApi:
         self,
         pod: str,
         *,
-        container: str = "",
         follow: bool = False,
         since: str = "",
         timestamps: bool = False,
@@ -97,7 +92,6 @@ class FakeApi:
         if pod not in self.logs:
             raise NotFoundError(f'pods "{pod}" not found')
         lines = self.logs[pod].splitlines()
-        assert not container
         assert not follow
         yield from lines if tail is None else lines[-tail:]
 
@@ -109,12 +103,11 @@ class FakeApi:
         if f"{verb} {kind}" in self.forbidden:
             raise ForbiddenError(f"no right to {verb} {kind}")
 
-    def _of(self, kind: Kind, namespace: str, *, everywhere: bool) -> list[Object]:
+    def _of(self, kind: Kind, *, everywhere: bool = False) -> list[Object]:
         found = self.there.get(kind, [])
         if everywhere or not kind.namespaced:
             return found
-        here = namespace or self.namespace
-        return [one for one in found if text(one, "metadata", "namespace") in ("", here)]
+        return [one for one in found if text(one, "metadata", "namespace") in ("", self.namespace)]
 
 
 def _selected(one: Object, selector: str) -> bool:

@@ -43,16 +43,16 @@ CAUSES = {
     "no-image": ("registry-unreachable", "problem", ["registry.example.com/trainchart/none:1.0"]),
     "no-key-env": ("key-missing", "problem", ["ConfigMap kube-root-ca.crt has no key nokey"]),
     "no-python": ("no-python", "problem", ["registry.k8s.io/pause:3.10.1 has no python3"]),
-    "no-sa": ("no-service-account", "problem", ["ServiceAccount nothere"]),
+    "no-sa": ("service-account", "problem", ["ServiceAccount nothere"]),
     "no-secret-env": ("secret-missing", "problem", ["no Secret nothere in namespace follow"]),
     "no-secret-mount": ("secret-missing", "problem", ["no Secret nothere in namespace follow"]),
     "oom": ("out-of-memory", "problem", ["rank 0 was killed for memory: its limit is 32Mi"]),
-    "prio": ("no-priority-class", "problem", ["no PriorityClass nothere"]),
+    "prio": ("priority-class", "problem", ["no PriorityClass nothere"]),
     "psa": ("pod-security", "problem", ["restricted", "allowPrivilegeEscalation"]),
     "pull-secret": ("pull-secret-missing", "problem", ["the image pull secret nothere is not there"]),
     "queue-gone": ("queue-missing", "problem", ["queue follow-gone does not exist"]),
     "queue-small": ("queue-too-small", "problem", ["asks for cpu 300m, the queue may have 200m"]),
-    "quota": ("namespace-quota", "problem", ["ResourceQuota team-quota", "requests.cpu 40m, and 10m of 50m is left"]),
+    "quota": ("quota", "problem", ["ResourceQuota team-quota", "requests.cpu 40m, and 10m of 50m is left"]),
     "restartme": ("train-killed", "problem", ["rank 0 failed in stage train (train-killed, code 41): killed by"]),
     "root-image": ("image-runs-as-root", "problem", ["runs as root"]),
     "selector": ("no-node-matches", "problem", ["gpu=a100", "no node has the label gpu at all"]),
@@ -197,7 +197,7 @@ def test_a_quota_is_named_from_its_numbers_where_the_events_are_gone() -> None:
     case["job"]["status"]["state"]["phase"] = "Pending"
     run = state.of(case["job"], [])
     found = diagnosis.explain(run, Facts(now=NOW, group=case["group"], quotas=tuple(case["quotas"])))
-    assert found[0].key == "namespace-quota"
+    assert found[0].key == "quota"
     assert "its 2 missing pods ask for cpu" in found[0].text or "requests.cpu 80m" in found[0].text
 
 

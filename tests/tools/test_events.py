@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import log
-from trainchart.events import Checkpoint, Event, Failure, Progress, parse
+from trainchart.events import Event, Failure, Progress, parse
 from trainchart.measures import Kind, headline, kind
 
 # Names of metrics come from programs: spaces, `=`, quotes. One line holds them all, so that they have no line break, and
@@ -119,7 +119,6 @@ def test_progress_of_a_training() -> None:
         {"epoch": 1, "train/box_loss": 0.4, "metrics/mAP_0.5": 0.25},
         {"epoch": 3, "train/box_loss": 0.3, "metrics/mAP_0.5": 0.61},
     ]
-    assert read.checkpoints == [Checkpoint("train/weights/last.pt", 42)]
     assert read.warnings == ["the disk is slow"]
     assert read.summary() == "train, epoch 3 of 10, metrics/mAP_0.5 0.61"
 
@@ -143,7 +142,6 @@ def test_a_training_that_begins_anew_has_nothing_of_the_one_before() -> None:
     attempt = [told("start", stage="train"), told("metrics", epoch=5, loss=1.0), told("checkpoint", path="a", bytes=1)]
     read = progress(*attempt, told("run", attempt=1), told("start", stage="train"), told("metrics", epoch=1, loss=2.0))
     assert read.metrics == [{"epoch": 1, "loss": 2.0}]
-    assert read.checkpoints == []
 
 
 def test_numbers_that_are_none_stay_what_they_are() -> None:

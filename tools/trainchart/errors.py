@@ -46,6 +46,6 @@ class UsageError(TrainchartError):
 
 
 class FileError(TrainchartError):
-    """A values file cannot be read; the text says why, and does not name the file."""
+    """A file cannot be read or written; the text says why."""
 
     exit_code = ExitCode.REFUSED

@@ -63,12 +63,6 @@ def _unquoted(value: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    path: str
-    bytes: int | None
-
-
-@dataclass(frozen=True)
 class Failure:
     """How a run failed, in the runner's words; `stage` is empty where it failed before the first."""
 
@@ -96,9 +90,7 @@ class Progress:
     """What the log of one rank says so far, fed line by line; the logs of several attempts are fed one after the other."""
 
     run: str = ""
-    uid: str = ""
     attempt: int = 0
-    rank: int = 0
     replicas: int = 1
     began: str = ""  # times of the first and of the latest line, over all attempts
     latest: str = ""
@@ -115,7 +107,6 @@ class Progress:
     epoch: int | None = None
     epochs: int | None = None
     metrics: list[dict[str, float]] = field(default_factory=list)  # a row per epoch, in order; in a search of one trial
-    checkpoints: list[Checkpoint] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
     warnings: list[str] = field(default_factory=list)
@@ -172,9 +163,8 @@ class Progress:
     # Each takes the fields of the event it is named after. A field may be missing or be anything.
 
     def _run_event(self, fields: Mapping[str, str]) -> None:
-        self.run, self.uid = fields.get("run", ""), fields.get("uid", "")
+        self.run = fields.get("run", "")
         self.attempt = _int(fields.get("attempt")) or 0
-        self.rank = _int(fields.get("rank")) or 0
         self.replicas = _int(fields.get("replicas")) or 1
         self.stage, self.stages, self.skipped, self.fetched = "", {}, [], None
         self.resumed, self.failed, self.completed, self.published = {}, None, False, {}
@@ -202,7 +192,7 @@ class Progress:
         if epoch is None:
             return
         if self._begins:  # anew, whatever an earlier attempt had told
-            self._begins, self.metrics, self.checkpoints = False, [], []
+            self._begins, self.metrics = False, []
         numbers = {name: _float(value) for name, value in fields.items() if name not in ("epoch", "epochs")}
         row: dict[str, float] = {
             "epoch": epoch,
@@ -212,10 +202,6 @@ class Progress:
         place = bisect_left(self.metrics, float(epoch), key=lambda told: told["epoch"])
         told_before = place < len(self.metrics) and self.metrics[place]["epoch"] == epoch
         self.metrics[place : place + told_before] = [row]
-
-    def _checkpoint_event(self, fields: Mapping[str, str]) -> None:
-        if path := fields.get("path"):
-            self.checkpoints.append(Checkpoint(path, _int(fields.get("bytes"))))
 
     def _resume_event(self, fields: Mapping[str, str]) -> None:
         self.resumed = dict(fields)

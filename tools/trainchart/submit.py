@@ -12,6 +12,7 @@ from pathlib import Path
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError
+from trainchart.cluster.helm import release_selector
 from trainchart.doctor.refusal import Explanation, explain
 from trainchart.errors import ExitCode, TrainchartError, UsageError
 
@@ -100,9 +101,9 @@ def checked(arguments: Sequence[str]) -> list[str]:
 
 def is_taken(api: Api, name: str, mark: str = "") -> bool:
     """Whether Helm keeps a release of this name, with this mark. Whoever may not look cannot install either, and Helm will say so."""
-    selector = kinds.release_selector(name) + (f",{_MARK}={mark}" if mark else "")
+    selector = release_selector(name) + (f",{_MARK}={mark}" if mark else "")
     try:
-        return bool(api.table(kinds.SECRETS, selector=selector))
+        return bool(api.objects(kinds.SECRETS, selector=selector, metadata_only=True)[0])
     except ForbiddenError:
         return False
 

@@ -39,6 +39,7 @@ READ_SECONDS = 30.0
 # A stream that is silent for longer is taken for dead: a cut network sends nothing, not even an end. A training that says
 # nothing for so long only costs a new connection.
 SILENT_SECONDS = 60.0
+_META = "g=meta.k8s.io;v=v1"  # how metadata alone is asked for
 PAGE = 500  # objects per call of a list, as kubectl has it
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -54,14 +55,14 @@ class Api:
 
     # -- objects
 
-    def get(self, kind: Kind, name: str, *, namespace: str = "") -> Object | None:
+    def get(self, kind: Kind, name: str) -> Object | None:
         """One object, or None where it is not there.
 
         Raises:
             ForbiddenError, UnreachableError
         """
         try:
-            return self._json("GET", self._path(kind, namespace, name), what=f"get {kind} {name}")
+            return self._json("GET", self._path(kind, name), what=f"get {kind} {name}")
         except NotFoundError:
             return None
 
@@ -71,26 +72,29 @@ class Api:
         Raises:
             ForbiddenError, UnreachableError
         """
-        accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        headers = {"Accept": f"application/json;as=PartialObjectMetadata;{_META}"}
         try:
-            return self._json("GET", self._path(kind, "", name), headers={"Accept": accept}, what=f"get {kind} {name}")
+            return self._json("GET", self._path(kind, name), headers=headers, what=f"get {kind} {name}")
         except NotFoundError:
             return None
 
     def objects(
-        self, kind: Kind, *, selector: str = "", fields: str = "", namespace: str = "", everywhere: bool = False
+        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, metadata_only: bool = False
     ) -> tuple[list[Object], str]:
         """Objects by label and field selectors, and the resource version to watch from. A kind that is not there has none.
+
+        With `metadata_only` what is in them never leaves the server.
 
         Raises:
             ForbiddenError, UnreachableError
         """
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(PAGE)}
-        path = self._path(kind, namespace, everywhere=everywhere)
+        path = self._path(kind, everywhere=everywhere)
+        headers = {"Accept": f"application/json;as=PartialObjectMetadataList;{_META}"} if metadata_only else {}
         items: list[Object] = []
         while True:
             try:
-                page = self._json("GET", path, query, what=f"list {kind}")
+                page = self._json("GET", path, query, headers=headers, what=f"list {kind}")
             except NotFoundError:
                 return [], ""
             items += page.get("items") or []
@@ -98,26 +102,10 @@ class Api:
             if not query["continue"]:
                 return items, page["metadata"].get("resourceVersion", "")
 
-    def table(self, kind: Kind, *, selector: str = "", everywhere: bool = False) -> list[Object]:
-        """The rows of `kubectl get`: `cells` by the names of their columns, and the object's metadata. Much smaller than the objects."""
-        query = {"labelSelector": selector, "limit": str(PAGE), "includeObject": "Metadata"}
-        accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
-        path, rows = self._path(kind, "", everywhere=everywhere), []
-        while True:
-            page = self._json("GET", path, query, headers={"Accept": accept}, what=f"list {kind}")
-            names = [column["name"] for column in page["columnDefinitions"]]
-            rows += [
-                {"cells": dict(zip(names, row["cells"], strict=False)), "metadata": row["object"]["metadata"]}
-                for row in page.get("rows") or []
-            ]
-            query["continue"] = page["metadata"].get("continue") or ""
-            if not query["continue"]:
-                return rows
-
     def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
         """Raises: ForbiddenError, UnreachableError, RefusedError (it exists, or a webhook says no)"""
         query = {"dryRun": "All" if dry_run else ""}
-        return self._json("POST", self._path(kind, ""), query, body=body, what=f"create {kind}")
+        return self._json("POST", self._path(kind), query, body=body, what=f"create {kind}")
 
     def patch(self, kind: Kind, name: str, change: Object) -> Object:
         """A JSON merge patch.
@@ -126,24 +114,23 @@ class Api:
             NotFoundError, ForbiddenError, UnreachableError, RefusedError
         """
         headers = {"Content-Type": "application/merge-patch+json"}
-        path = self._path(kind, "", name)
+        path = self._path(kind, name)
         return self._json("PATCH", path, body=change, headers=headers, what=f"patch {kind} {name}")
 
     def delete(self, kind: Kind, name: str) -> None:
         """Asks for it; the object may still end for a while. One that is not there is deleted already."""
         try:
-            self._json("DELETE", self._path(kind, "", name), what=f"delete {kind} {name}")
+            self._json("DELETE", self._path(kind, name), what=f"delete {kind} {name}")
         except NotFoundError:
             return
 
-    def may(self, verb: str, kind: Kind, *, subresource: str = "", name: str = "") -> bool:
+    def may(self, verb: str, kind: Kind, *, subresource: str = "") -> bool:
         """Whether this account may do it here, by the API server's own judgement."""
         attributes = {
             "verb": verb,
             "group": kind.group,
             "resource": kind.plural,
             "subresource": subresource,
-            "name": name,
         }
         if kind.namespaced:
             attributes["namespace"] = self.namespace
@@ -177,7 +164,7 @@ class Api:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(seconds),
         }
-        for line in self._lines(self._path(kind, ""), query, f"watch {kind}"):
+        for line in self._lines(self._path(kind), query, f"watch {kind}"):
             change = json.loads(line)
             if change["type"] == "ERROR":
                 if change["object"].get("code") == 410:
@@ -189,7 +176,6 @@ class Api:
         self,
         pod: str,
         *,
-        container: str = "",
         follow: bool = False,
         since: str = "",
         timestamps: bool = False,
@@ -202,21 +188,18 @@ class Api:
             RefusedError: the container has not started.
         """
         query = {
-            "container": container,
             "follow": "true" if follow else "",
             "sinceTime": since,
             "timestamps": "true" if timestamps else "",
             "tailLines": "" if tail is None else str(tail),
         }
-        return self._lines(f"{self._path(kinds.PODS, '', pod)}/log", query, f"get the log of pod {pod}")
+        return self._lines(f"{self._path(kinds.PODS, pod)}/log", query, f"get the log of pod {pod}")
 
     # -- requests
 
-    def _path(self, kind: Kind, namespace: str, name: str = "", *, everywhere: bool = False) -> str:
+    def _path(self, kind: Kind, name: str = "", *, everywhere: bool = False) -> str:
         root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-        place = (
-            f"/namespaces/{quote(namespace or self.namespace, safe='')}" if kind.namespaced and not everywhere else ""
-        )
+        place = f"/namespaces/{quote(self.namespace, safe='')}" if kind.namespaced and not everywhere else ""
         return f"{root}{place}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
 
     def _json(

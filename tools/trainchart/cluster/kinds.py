@@ -18,11 +18,6 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
-def release_selector(name: str) -> str:
-    """Of the Secrets in which Helm keeps a release, one per revision."""
-    return f"owner=helm,name={name}"
-
-
 JOBS = Kind("jobs", "batch.volcano.sh", "v1alpha1")
 COMMANDS = Kind("commands", "bus.volcano.sh", "v1alpha1")
 POD_GROUPS = Kind("podgroups", "scheduling.volcano.sh", "v1beta1")
@@ -40,8 +35,6 @@ NAMESPACES = Kind("namespaces", namespaced=False)
 NODES = Kind("nodes", namespaced=False)
 STORAGE_CLASSES = Kind("storageclasses", "storage.k8s.io", namespaced=False)
 PRIORITY_CLASSES = Kind("priorityclasses", "scheduling.k8s.io", namespaced=False)
-CRDS = Kind("customresourcedefinitions", "apiextensions.k8s.io", namespaced=False)
-VALIDATING_WEBHOOKS = Kind("validatingwebhookconfigurations", "admissionregistration.k8s.io", namespaced=False)
 DEVICE_CLASSES = Kind("deviceclasses", "resource.k8s.io", namespaced=False)
 CLAIM_TEMPLATES = Kind("resourceclaimtemplates", "resource.k8s.io")
 NETWORK_POLICIES = Kind("networkpolicies", "networking.k8s.io")

@@ -9,7 +9,7 @@ from trainchart.commands.output import show
 from trainchart.errors import ExitCode
 
 _FILES = {"FILE", "PATH"}
-_FOLDERS = {"DIR", "FOLDER"}
+_FOLDERS = {"FOLDER"}
 
 
 def add_completion_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

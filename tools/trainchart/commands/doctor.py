@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainchart.commands.connection import add_connection_options, connected
 from trainchart.commands.output import add_format_option, coloured, complain, show
 from trainchart.errors import ExitCode, UsageError
+from trainchart.paths import CHART
 
 if TYPE_CHECKING:
     from trainchart.doctor.ask import Ask
@@ -68,22 +70,27 @@ def run_doctor(options: argparse.Namespace) -> ExitCode:
     return ExitCode.PROBLEM if any(check.verdict is Verdict.PROBLEM for check in found) else ExitCode.OK
 
 
-def valid_ask(files: Sequence[tuple[str, str]], *, name: str, namespace: str) -> Ask | None:
+def valid_ask(
+    files: Sequence[tuple[str, str]], *, name: str, namespace: str, chart: Path = CHART, warnings: bool = False
+) -> Ask | None:
     """What the run asks for; None, and the findings on the standard error, where `trainchart validate` refuses the values.
 
     Args:
         files: each with what it is called, see `as_paths`.
         name: the release's name.
         namespace: the release's namespace.
+        chart: of the run.
+        warnings: tell them too where nothing is refused.
     """
     from trainchart.commands.validate import as_text
     from trainchart.doctor.values import ask_for, judged
 
-    report = judged(files, name=name, namespace=namespace)
-    if not report.valid:
+    report = judged(files, name=name, namespace=namespace, chart=chart)
+    if not report.valid or (warnings and report.findings):
         print(as_text(report), file=sys.stderr)
+    if not report.valid:
         return None
-    return ask_for([path for path, _ in files], name=name, namespace=namespace)
+    return ask_for([path for path, _ in files], name=name, namespace=namespace, chart=chart)
 
 
 class Progress:

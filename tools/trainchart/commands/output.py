@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
+
+from trainchart.errors import FileError
 
 _COLOURS = {"error": "31", "problem": "31", "warning": "33", "ok": "32"}
 
@@ -23,6 +26,33 @@ def complain(text: str, code: int, *, as_json: bool) -> None:
         import json
 
         show(json.dumps({"error": text, "code": int(code)}))
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Before anything that takes time is done for it.
+
+    Raises:
+        FileError
+    """
+    if path.is_dir():
+        raise FileError(f"{path} cannot be written: Is a directory; name another file with -o")
+    if not force and os.path.lexists(path):
+        raise FileError(f"{path} exists; add --force to replace it, or name another file")
+
+
+def write(path: Path, content: str, *, force: bool) -> None:
+    """A new file; with `force` also in place of one that is there.
+
+    Raises:
+        FileError
+    """
+    refuse_existing(path, force=force)
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(content)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(f"{path} cannot be written: {reason}; name another file with -o") from None
 
 
 def show(text: str) -> None:

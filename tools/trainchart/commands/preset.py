@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
+from trainchart.commands.output import refuse_existing, write
 from trainchart.errors import ExitCode, UsageError
 
 
@@ -46,8 +46,8 @@ def run_preset(options: argparse.Namespace) -> int:
     from trainchart.preset import Request, parse_fraction, parse_memory, preset, schema_path
 
     output = Path(options.output) if options.output else None
-    if output and not options.force and os.path.lexists(output):
-        raise UsageError(f"{output} exists; add --force to replace it, or name another file")
+    if output:
+        refuse_existing(output, force=options.force)
     request = Request(
         family=options.family,
         accelerator=options.accelerator,
@@ -68,7 +68,7 @@ def run_preset(options: argparse.Namespace) -> int:
     if output is None:
         sys.stdout.write(made.text)
     else:
-        _write(output, made.text, force=options.force)
+        write(output, made.text, force=options.force)
     return ExitCode.OK
 
 
@@ -76,11 +76,3 @@ def _positive(number: int | None, option: str) -> int | None:
     if number is not None and number < 1:
         raise UsageError(f"{option}: {number} is less than 1")
     return number
-
-
-def _write(path: Path, text: str, *, force: bool) -> None:
-    try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainchart.commands.connection import add_connection_options, add_run_name, connected
-from trainchart.errors import ExitCode, FileError, UsageError
+from trainchart.commands.output import refuse_existing, write
+from trainchart.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from trainchart.report.record import Record
@@ -36,19 +38,12 @@ def run_report(options: argparse.Namespace) -> int:
     """Write the page that the command line asks for; the result is an exit code."""
     from trainchart.report.page import page
 
-    if options.output != "-" and not options.force and Path(options.output).is_file():
-        raise FileError(f"{options.output} exists; add --force to replace it, or name another file")
-    made = page(_record(options)).encode("utf-8")
     if options.output == "-":
-        import sys
-
-        sys.stdout.buffer.write(made)
+        sys.stdout.buffer.write(page(_record(options)).encode("utf-8"))
         return ExitCode.OK
-    try:
-        Path(options.output).write_bytes(made)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise FileError(f"{options.output} cannot be written: {reason}; name another file with -o") from None
+    output = Path(options.output)
+    refuse_existing(output, force=options.force)
+    write(output, page(_record(options)), force=options.force)
     return ExitCode.OK
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +66,7 @@ def add_submit_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 def run_submit(options: argparse.Namespace) -> int:
     from trainchart import submit
+    from trainchart.commands.doctor import valid_ask
     from trainchart.doctor.values import as_paths
     from trainchart.paths import CHART
 
@@ -80,7 +80,7 @@ def run_submit(options: argparse.Namespace) -> int:
     api = connected(options)
     helm = submit.Helm(program, api.namespace, options.context, options.kubeconfig)
     with as_paths(options.files) as files:
-        ask = _valid(files, options.name, api.namespace, chart)
+        ask = valid_ask(files, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
         if ask is None:
             return ExitCode.REFUSED
         if (options.doctor or options.dry_run) and not _is_well(api, ask, quick=not options.dry_run):
@@ -95,19 +95,6 @@ def run_submit(options: argparse.Namespace) -> int:
         return ExitCode.OK
     print(f"trainchart: {options.name} is installed in {api.namespace}", file=sys.stderr)
     return _follow(options)
-
-
-def _valid(files: Sequence[tuple[str, str]], name: str, namespace: str, chart: Path) -> Ask | None:
-    """What the run asks for; warnings and errors of its values are told, and errors are None."""
-    from trainchart.commands.validate import as_text
-    from trainchart.doctor.values import ask_for, judged
-
-    report = judged(files, name=name, namespace=namespace, chart=chart)
-    if report.findings:
-        print(as_text(report), file=sys.stderr)
-    if not report.valid:
-        return None
-    return ask_for([path for path, _ in files], name=name, namespace=namespace, chart=chart)
 
 
 def _is_well(api: Api, ask: Ask, *, quick: bool) -> bool:

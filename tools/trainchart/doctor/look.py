@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from trainchart.cluster import kinds
+from trainchart.cluster import helm, kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
 from trainchart.cluster.fields import Object
@@ -91,10 +91,12 @@ class Look:
     def release(self, name: str) -> list[Object] | NoRight:
         """The labels of what Helm keeps of a release, without the release."""
 
-        def rows() -> list[Object]:
-            return [row["metadata"] for row in self.api.table(kinds.SECRETS, selector=kinds.release_selector(name))]
+        def records() -> list[Object]:
+            selector = helm.release_selector(name)
+            found, _ = self.api.objects(kinds.SECRETS, selector=selector, metadata_only=True)
+            return found
 
-        return self._once(("release", name), rows, NoRight("list", kinds.SECRETS))
+        return self._once(("release", name), records, NoRight("list", kinds.SECRETS))
 
     def dry_run(self, kind: Kind, body: Object) -> Object | Refusal | NoRight:
         """What the API server makes of an object, without keeping it."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trainchart.cluster import kinds
-from trainchart.cluster.fields import Object, number, text
+from trainchart.cluster import helm, kinds
+from trainchart.cluster.fields import Object, text
 from trainchart.doctor.ask import Ask
 from trainchart.doctor.check import Check, listed, ok, problem, warning
 from trainchart.doctor.look import Look, NoRight, existence
@@ -70,15 +70,15 @@ def judge_namespace(topic: str, namespace: Object | None) -> Check:
 
 
 def judge_name(topic: str, releases: list[Object], job: Object | None, pods: list[Object]) -> Check:
-    """`releases` is the metadata of Helm's Secrets of that name."""
+    """`releases` are Helm's Secrets of that name, without what is in them."""
     other = "choose another name: every run needs its own"
     name = topic.partition(" ")[2]
     if job and job["metadata"].get("deletionTimestamp"):
         return problem(topic, "a Job of this name is still being deleted", f"wait until it is gone, or {other}")
     if releases:
-        newest = max(releases, key=lambda release: number(release, "labels", "version"))
-        status = text(newest, "labels", "status") or "there"
-        removes = f"`helm uninstall {name} -n {text(newest, 'namespace')}` removes it"
+        newest = helm.newest(releases)
+        status = text(newest, "metadata", "labels", "status") or "there"
+        removes = f"`helm uninstall {name} -n {text(newest, 'metadata', 'namespace')}` removes it"
         return problem(topic, f"a release of this name is {status}", f"{other} ({removes})")
     if job:
         return problem(topic, "there is a Job of this name, of no release", other)

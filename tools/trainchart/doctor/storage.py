@@ -22,7 +22,6 @@ _OF_ONE_NODE = (
     "topolvm.io",
     "local.csi.openebs.io",
 )
-_LIST = "`kubectl get storageclasses` lists them"
 
 
 def storage_checks(look: Look, ask: Ask) -> Iterator[Check]:

@@ -43,7 +43,7 @@ def listed(path):
 if not uid:
     uid = max(listed(logs), key=lambda name: os.path.getmtime(os.path.join(logs, name)), default="")
 kept = {name[8:]: listed(os.path.join(logs, uid, name)) for name in listed(os.path.join(logs, uid)) if name[:8] == "attempt-"}
-print(json.dumps({"uid": uid, "attempts": kept}))
+print(json.dumps({"attempts": kept}))
 attempt = attempt or max(kept, key=int, default="")
 where = os.path.join(logs, uid, "attempt-" + attempt) if attempt else folder
 for name in listed(where):
@@ -69,7 +69,6 @@ for name in listed(where):
 class Kept:
     """What a reader found."""
 
-    uid: str
     attempts: Mapping[int, Sequence[str]]
     """The files of each attempt, from 0."""
     files: Mapping[str, bytes]
@@ -171,7 +170,7 @@ def _parsed(lines: Iterable[bytes]) -> Kept:
             f"{name or 'the workspace'} did not come through whole: it is larger than what a node keeps of a pod's log"
         )
     attempts = {int(number): found for number, found in mapping(head, "attempts").items() if number.isdigit()}
-    return Kept(text(head, "uid"), attempts, files)
+    return Kept(attempts, files)
 
 
 def _which(kept: Kept) -> str:

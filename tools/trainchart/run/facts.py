@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from trainchart.cluster import kinds
+from trainchart.cluster import helm, kinds
 from trainchart.cluster.errors import ForbiddenError
 from trainchart.cluster.fields import Object, items, text
 from trainchart.cluster.kinds import Kind
@@ -105,8 +105,8 @@ class _Asked:
 
 def _release_status(api: Api, name: str) -> str:
     """Helm's record has it in a label; what is in the Secret stays where it is."""
-    rows = api.table(kinds.SECRETS, selector=kinds.release_selector(name))
-    return text(rows, -1, "metadata", "labels", "status")
+    records, _ = api.objects(kinds.SECRETS, selector=helm.release_selector(name), metadata_only=True)
+    return text(helm.newest(records), "metadata", "labels", "status")
 
 
 def pod_of_interest(run: Snapshot) -> Pod | None:

@@ -8,8 +8,8 @@ import json
 import zlib
 from typing import TYPE_CHECKING
 
-from trainchart.cluster import kinds
-from trainchart.cluster.fields import Object, number, text
+from trainchart.cluster import helm, kinds
+from trainchart.cluster.fields import Object, text
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -23,10 +23,8 @@ def installed_job(api: Api, name: str) -> Object | None:
     """
     import yaml
 
-    secrets, _ = api.objects(kinds.SECRETS, selector=kinds.release_selector(name))
-    if not secrets:
-        return None
-    newest = max(secrets, key=lambda secret: number(secret, "metadata", "labels", "version"))
+    secrets, _ = api.objects(kinds.SECRETS, selector=helm.release_selector(name))
+    newest = helm.newest(secrets)
     try:
         packed = base64.b64decode(base64.b64decode(text(newest, "data", "release")))
         documents = yaml.safe_load_all(json.loads(gzip.decompress(packed))["manifest"])

@@ -239,9 +239,6 @@ class Snapshot:
         """The first rank for which there is no node."""
         return next((pod for pod in self.pods if pod.unscheduled), None)
 
-    def pod(self, rank: int) -> Pod | None:
-        return next((pod for pod in self.pods if pod.rank == rank), None)
-
 
 def load(api: Api, name: str) -> Snapshot:
     """A run by its name: two calls. One whose release has no Job costs a third.

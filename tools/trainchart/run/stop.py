@@ -55,7 +55,6 @@ def stop(
     *,
     show: Callable[[Line], None] | None,
     seconds: float,
-    patience: Patience | None = None,
 ) -> Stopped:
     """Ends the run, and returns when its pods are gone. `show` takes what they print, from their start to their end.
 
@@ -66,7 +65,7 @@ def stop(
     """
     if snapshot.has_ended:
         return Stopped(snapshot, had_ended=True)
-    patience = patience or Patience(say)
+    patience = Patience(say)
     pods = Pods(api, snapshot.name, snapshot.uid, patience)
     logs = Logs(api, pods, patience, show or _unread, say)
     deadline, told = time.monotonic() + seconds, 0

@@ -24,7 +24,7 @@ def refused_pods(run: Snapshot, facts: Facts) -> Cause | None:
     if found := re.search(r"exceeded quota: ([^,]+), requested: (.*), used: (.*), limited: (.*)", words):
         short = "; ".join(_quota_words(found[2], found[3], found[4]))
         return problem(
-            "namespace-quota",
+            "quota",
             f"ResourceQuota {found[1]} of namespace {run.namespace} does not let its pods in: {short}",
             "wait for other runs to end, lower replicas or resources, or ask for a larger quota",
             words,
@@ -38,14 +38,14 @@ def refused_pods(run: Snapshot, facts: Facts) -> Cause | None:
         )
     if found := re.search(r'serviceaccount "([^"]+)" not found', words):
         return problem(
-            "no-service-account",
+            "service-account",
             f"ServiceAccount {found[1]} is not there, which the release brings along",
             "make it, or uninstall the release",
             words,
         )
     if found := re.search(r"no PriorityClass with name (\S+)", words):
         return problem(
-            "no-priority-class",
+            "priority-class",
             f"there is no PriorityClass {found[1]}",
             "install a new release with a priorityClassName that is there (`kubectl get priorityclasses`)",
             words,
@@ -74,7 +74,7 @@ def _quota_would_refuse(run: Snapshot, facts: Facts) -> Cause | None:
             left = hard.get(name, Decimal("Infinity")) - used.get(name, Decimal(0))
             if value * missing > left:
                 return problem(
-                    "namespace-quota",
+                    "quota",
                     f"ResourceQuota {text(quota, 'metadata', 'name')} of namespace {run.namespace} has no room: "
                     f"its {missing} missing pods ask for {name} {written(name, value * missing)}, "
                     f"and {written(name, max(left, Decimal(0)))} of {written(name, hard[name])} is left",
