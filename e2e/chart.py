@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 from e2e.families.allreduce.section import Allreduce
-from trainchart.pack import packed_files
 from trainchart.paths import CHART
 from trainchart.values import schema_text
 from trainchart.values.families import FAMILIES
@@ -21,7 +20,5 @@ def with_test_family(folder: Path) -> Path:
     target.mkdir()
     for path in [FAMILY / "family.yaml", FAMILY / "hooks.py", *FAMILY.glob("probe_*.py")]:
         shutil.copyfile(path, target / path.name)
-    for path, text in packed_files(copy / "charts" / "lib" / "files").items():
-        path.write_text(text)
     (copy / "values.schema.json").write_text(schema_text({**FAMILIES, FAMILY.name: Allreduce}))
     return copy

@@ -108,7 +108,7 @@ def changed_chart(session: Session, tmp_path: Path) -> Callable[[str, str, str],
 @pytest.mark.runs("unchanged")
 def test_another_runner_is_refused(session: Session, changed_chart: Callable[..., Path], helm: str) -> None:
     settled(session, "unchanged")
-    chart = changed_chart("charts/lib/files/packed/runner.yaml", "def main():", "def main( ):")
+    chart = changed_chart("charts/lib/files/runner/__main__.py", "def main() -> int:", "def main( ) -> int:")
     lines = refusal(session, "unchanged", helm=helm, chart=chart)
     (named,) = [line for line in lines if line.startswith("  - ")]
     assert named.startswith("  - the chart's programs: 1 file(s), such as runner.")

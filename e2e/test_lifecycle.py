@@ -45,7 +45,8 @@ def test_a_release_is_a_small_part_of_what_a_secret_may_hold(session: Session) -
     release = session.release("lifecycle")
     records = session.world.admin.objects("secrets", f"owner=helm,name={release.name}")
     assert records
-    assert all(len(base64.b64decode(record["data"]["release"])) < 64 * 1024 for record in records)
+    sizes = [len(base64.b64decode(record["data"]["release"])) for record in records]
+    assert max(sizes) < 256 * 1024, sizes
 
 
 @pytest.mark.runs("lifecycle")

@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 from trainchart.defaults import defaults_text
 from trainchart.errors import UsageError
 from trainchart.families import family_data, family_names, profile_data, profile_names
-from trainchart.pack import packed_files
 from trainchart.paths import CHART, EDITOR_SCHEMA, IS_INSTALLED, LIB, ROOT
 from trainchart.preset import accelerator_text, family_text, schema_path, section_of
 from trainchart.values import Values, editor_schema_text, schema_text
@@ -54,7 +53,6 @@ def generated() -> dict[Path, str]:
     return {
         CHART / "values.schema.json": schema_text(),
         EDITOR_SCHEMA: editor_schema_text(),
-        **packed_files(),
         LIB / "files/defaults.yaml": defaults_text(),
         ROOT / "docs/values.md": reference_text(),
         **{

@@ -52,17 +52,17 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- end -}}
 
 {{- /*
-Data of the ConfigMap, indented by 2. The programs are packed beforehand (tools/trainchart/pack.py) and included as they are.
+Data of the ConfigMap, indented by 2: the settings, and every program as it stands in the chart.
 Usage: {{ include "train.run.data" . }}
 */ -}}
 {{- define "train.run.data" }}
   settings.json: |
     {{- include "train.settings" . | nindent 4 }}
-{{ .Subcharts.lib.Files.Get "files/packed/runner.yaml" -}}
-{{- range include "train.features" . | fromJsonArray -}}
-{{- $.Subcharts.lib.Files.Get (printf "files/packed/features.%s.yaml" .) -}}
-{{- end -}}
-{{- .Subcharts.lib.Files.Get (printf "files/packed/families.%s.yaml" .Values.family) -}}
+{{- range $target, $path := .Run.files }}
+  {{- /* The indicator is for a file that begins with a blank line or space. */}}
+  {{ $target | replace "/" "." }}: |2
+    {{- $.Subcharts.lib.Files.Get $path | trimSuffix "\n" | nindent 4 }}
+{{- end }}
 {{- end -}}
 
 {{- /*
