@@ -37,6 +37,10 @@ run: setup ## Train YOLOv5 in a local cluster, and print the result
 test: tools ## Fast tests: no cluster, no network
 	$(PYTHON) -m pytest -n 2 --durations=5
 
+.PHONY: lab
+lab: tools ## Exhaustive tests against misbehaving servers, hostile repositories and kills at any moment: no cluster, no network
+	$(PYTHON) -m pytest -m lab -n 2 --durations=5
+
 .PHONY: browser
 browser: $(VENV)/ready ## Look at the pages in a real browser; installs Chromium where it lacks
 	python3 -m e2e.cluster browser

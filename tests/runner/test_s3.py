@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import http.server
 import re
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
-from xml.sax.saxutils import escape
 
 import pytest
 
@@ -27,120 +21,10 @@ from runner import prepare
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.git import Git
+from tests.lab.answers import Fault, login_page
+from tests.lab.s3_server import ACCESS, SECRET, Bucket, etag, serving
 
-ACCESS, SECRET = "AKIDROBOT", "canary/s3cret+key"
 MANY = 1 << 40
-
-
-@dataclass
-class Bucket:
-    """`objects` of bucket `datasets`, for whoever signs with SECRET, or for everyone."""
-
-    objects: dict[str, bytes] = field(default_factory=dict)
-    url: str = ""
-    public: bool = False
-    page: int = 1000
-    encodes: bool = True  # keys in listings, as the client asks
-    ranges: bool = True
-    failures: list[int] = field(default_factory=list)  # statuses of the next answers
-    cut: list[int] = field(default_factory=list)  # of the next objects only so many bytes are sent
-    pause: float = 0.0  # before each object
-    requests: list[str] = field(default_factory=list)
-    connections: int = 0
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    bucket: Bucket
-
-    def setup(self) -> None:
-        self.bucket.connections += 1
-        super().setup()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        bucket, parts = self.bucket, urlsplit(self.path)
-        bucket.requests.append(f"{self.path} {self.headers.get('Range', '')}".strip())
-        if bucket.failures:
-            return self.answer(bucket.failures.pop(0), error("SlowDown", "Reduce your request rate."))
-        if not bucket.public and (problem := self.check_signature()):
-            return self.answer(403, error(*problem))
-        name, _, key = unquote(parts.path).lstrip("/").partition("/")
-        if name != "datasets":
-            return self.answer(404, error("NoSuchBucket", "The specified bucket does not exist"))
-        return self.give(key) if key else self.list({k: v[0] for k, v in parse_qs(parts.query).items()})
-
-    def check_signature(self) -> tuple[str, str] | None:
-        """By the text of the specification, from the bytes of the request."""
-        header = self.headers.get("Authorization", "")
-        found = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(.+), ?SignedHeaders=(.+), ?Signature=(.+)", header)
-        if not found:
-            return "AccessDenied", "Access Denied."
-        access, scope, names, signature = found.groups()
-        if access != ACCESS:
-            return "InvalidAccessKeyId", "The Access Key Id you provided does not exist in our records."
-        path, _, query = self.path.partition("?")
-        headers = "".join(f"{name}:{self.headers[name].strip()}\n" for name in names.split(";"))
-        query = "&".join(sorted(query.split("&"))) if query else ""
-        canonical = "\n".join(["GET", path, query, headers, names, self.headers["x-amz-content-sha256"]])
-        text = "\n".join(
-            ["AWS4-HMAC-SHA256", self.headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()]
-        )
-        secret = b"AWS4" + SECRET.encode()
-        for part in [*scope.split("/"), text]:
-            secret = hmac.digest(secret, part.encode(), "sha256")
-        if {"host", "x-amz-date"} - set(names.split(";")) or secret.hex() != signature:
-            return "SignatureDoesNotMatch", "The request signature we calculated does not match yours."
-        return None
-
-    def list(self, query: dict[str, str]) -> None:
-        bucket, encode = self.bucket, quote_plus if self.bucket.encodes else escape
-        keys = sorted(key for key in bucket.objects if key.startswith(query.get("prefix", "")))
-        start = int(query.get("continuation-token", "0"))
-        page, more = keys[start : start + bucket.page], len(keys) > start + bucket.page
-        rows = "".join(
-            f"<Contents><Key>{encode(key)}</Key><ETag>&quot;{etag(bucket.objects[key])}&quot;</ETag>"
-            f"<Size>{len(bucket.objects[key])}</Size></Contents>"
-            for key in page
-        )
-        token = f"<NextContinuationToken>{start + bucket.page}</NextContinuationToken>" if more else ""
-        kind = "<EncodingType>url</EncodingType>" if bucket.encodes else ""
-        xmlns = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-        truncated = f"<IsTruncated>{str(more).lower()}</IsTruncated>"
-        self.answer(200, f"<ListBucketResult {xmlns}>{kind}{truncated}{token}{rows}</ListBucketResult>".encode())
-
-    def give(self, key: str) -> None:
-        time.sleep(self.bucket.pause)
-        content = self.bucket.objects.get(key)
-        if content is None:
-            return self.answer(404, error("NoSuchKey", "The specified key does not exist."))
-        if self.headers.get("If-Match") not in (None, f'"{etag(content)}"'):
-            return self.answer(412, error("PreconditionFailed", "At least one of the preconditions did not hold."))
-        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if self.bucket.ranges else None
-        start = int(found.group(1)) if found else 0
-        headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if found else {}
-        cut = self.bucket.cut.pop(0) if self.bucket.cut else None
-        return self.answer(206 if found else 200, content[start:], headers, cut)
-
-    def answer(
-        self, status: int, content: bytes, headers: dict[str, str] | None = None, cut: int | None = None
-    ) -> None:
-        self.send_response(status)
-        for key, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(content if cut is None else content[:cut])
-        self.close_connection = cut is not None
-
-
-def error(code: str, message: str) -> bytes:
-    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-
-
-def etag(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -164,23 +48,6 @@ def bucket() -> Iterator[Bucket]:
     with serving(bucket) as server:
         bucket.url = f"http://127.0.0.1:{server.server_port}"
         yield bucket
-
-
-class serving:  # noqa: N801
-    def __init__(self, bucket: Bucket, tls: ssl.SSLContext | None = None) -> None:
-        handler = type("Bound", (Handler,), {"bucket": bucket})
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        if tls:
-            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
-
-    def __enter__(self) -> http.server.ThreadingHTTPServer:
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        return self.server
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture
@@ -327,11 +194,8 @@ def test_says_which_key_of_the_values_is_wrong(store: s3.Store, tmp_path: Path) 
         assert failure.exit.name == "prepare-failed"
 
 
-def test_tells_an_object_store_from_another_server(
-    store: s3.Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bucket.public = True
-    monkeypatch.setattr(Handler, "list", lambda self, query: self.answer(200, b"<html><body>Welcome!</body></html>"))
+def test_tells_an_object_store_from_another_server(store: s3.Store, bucket: Bucket) -> None:
+    bucket.faults.append(Fault("GET /datasets?", login_page()))
     assert refused(lambda: s3.listing(store)).fix == "correct dataset.endpoint"
 
 
