@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 
+from features.weights import read_torch
 from runner.context import Context
 from runner.errors import FamilyError
 
+from . import torchfile
 from .conftest import FILES
+from .torchfile import Call, Name
 
 FOLDER = FILES / "families" / "yolov8"
 TRAIN: dict[str, Any] = {
@@ -34,13 +37,9 @@ from types import SimpleNamespace
 class YOLO:
     def __init__(self, model):
         path = Path(model)
-        if path.suffix == ".pt" and not path.read_text().startswith("{"):
-            raise RuntimeError("invalid load key, 'x'.")
         if path.suffix == ".yaml" and not path.is_file() and not path.name.startswith("yolov8"):
             raise FileNotFoundError(f"'{model}' does not exist")
         self.model, self.task, self.callbacks = model, "detect", {}
-        if path.is_file():
-            self.task = json.loads(path.read_text()).get("task", "detect")
 
     def add_callback(self, event, function):
         self.callbacks[event] = function
@@ -75,19 +74,21 @@ SETTINGS = {"mlflow": True, "sync": True}
 """,
     "ultralytics/utils/downloads.py": "def safe_download(url): raise SystemExit('it downloads')\n",
     "ultralytics/utils/torch_utils.py": """
-import json
+import pickle, zipfile
 def strip_optimizer(path):
-    path.write_text(json.dumps({**json.loads(path.read_text()), "optimizer": None}))
+    with zipfile.ZipFile(path) as archive:
+        state = pickle.loads(archive.read("archive/data.pkl"))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({**state, "optimizer": None}, 2))
 """,
     "matplotlib/__init__.py": "",
     "matplotlib/font_manager.py": "def findfont(name): return __file__\n",
     "polars.py": "",
     "cv2.py": "",
     "torch.py": """
-import json
 __version__ = "2.6.0"
 def load(path, **_):
-    return json.loads(open(path).read())
+    raise SystemExit("it unpickles")
 class cuda:
     is_available = staticmethod(lambda: False)
     device_count = staticmethod(lambda: 0)
@@ -295,7 +296,11 @@ class Pod:
         (self.dataset / "data.yaml").write_text(text)
 
     def start(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        own = {"PYTHONPATH": str(self.libraries), "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]}
+        own = {
+            "PYTHONPATH": os.pathsep.join([str(self.libraries), str(FILES)]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": os.environ["PATH"],
+        }
         command = [sys.executable, str(FOLDER / argv[0]), *argv[1:]]
         return subprocess.run(
             command, cwd=self.folder, env={**own, **environment}, capture_output=True, text=True, check=False
@@ -322,8 +327,7 @@ class Pod:
         path = self.output / "train" / "weights" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {"epoch": 0, "optimizer": {}, "train_args": {"epochs": 3}, **state}
-        path.write_text(json.dumps(whole))
-        return path
+        return torchfile.save(path, whole)
 
 
 @pytest.fixture
@@ -368,10 +372,14 @@ def test_a_search_tries_options_that_there_are(pod: Pod) -> None:
 def test_weights_are_loaded_before_they_are_trained(pod: Pod) -> None:
     pod.model.mkdir()
     (pod.model / "yolov8n.pt").write_text("version https://git-lfs.github.com/spec/v1")
-    assert "train.model: yolov8n.pt cannot be loaded: invalid load key" in pod.inputs(model="yolov8n.pt")["reason"]
-    (pod.model / "yolov8n.pt").write_text('{"task": "segment"}')
+    assert (
+        "train.model: yolov8n.pt cannot be loaded: it is no whole archive" in pod.inputs(model="yolov8n.pt")["reason"]
+    )
+    segments = Call(Name("ultralytics.nn.tasks", "SegmentationModel"), (), {"nc": 2})
+    torchfile.save(pod.model / "yolov8n.pt", {"model": segments})
     assert "yolov8n.pt is for the task segment" in pod.inputs(model="yolov8n.pt")["reason"]
-    (pod.model / "yolov8n.pt").write_text("{}")
+    detects = Call(Name("ultralytics.nn.tasks", "DetectionModel"), (), {"nc": 2})
+    torchfile.save(pod.model / "yolov8n.pt", {"model": detects})
     assert pod.inputs(model="yolov8n.pt")["ok"] is True
 
 
@@ -457,9 +465,9 @@ def test_a_checkpoint_says_how_far_it_came(state: dict[str, Any], answer: dict[s
 
 def test_what_is_no_whole_checkpoint_is_not_resumed_from(pod: Pod) -> None:
     path = pod.checkpoint("last.pt")
-    path.write_text(path.read_text()[:20])
+    path.write_bytes(path.read_bytes()[:20])
     assert "cannot be loaded" in pod.probe("checkpoint", {"path": str(path), "train": TRAIN})["reason"]
-    path.write_text("{}")
+    torchfile.save(path, {})
     assert "is no checkpoint" in pod.probe("checkpoint", {"path": str(path), "train": TRAIN})["reason"]
     weights_only = pod.checkpoint("last.pt", optimizer=None)
     assert "no state of the optimizer" in pod.probe("checkpoint", {"path": str(weights_only), "train": TRAIN})["reason"]
@@ -494,7 +502,7 @@ def test_a_resumed_training_forgets_what_came_after_its_checkpoint(pod: Pod) -> 
     assert options["save_dir"] == str(pod.output / "train")
     assert not {"epochs", "lr0", "project", "optimizer"} & options.keys()  # they are in the checkpoint
     assert results.read_text() == "epoch,loss\n1,0.5\n"
-    assert best.read_text() == checkpoint.read_text()
+    assert best.read_bytes() == checkpoint.read_bytes()
 
 
 def test_best_weights_that_the_checkpoint_has_not_are_left_out(pod: Pod) -> None:
@@ -538,7 +546,7 @@ def test_a_training_that_was_killed_at_its_very_end_is_finished_by_the_export(po
     done = export(pod, "torchscript")
     assert done.returncode == 0, done.stderr
     assert "best.pt is half written: exporting" in done.stdout
-    assert json.loads((pod.output / "export" / "best.pt").read_text())["optimizer"] is None
+    assert read_torch(pod.output / "export" / "best.pt")["optimizer"] is None
     assert json.loads((pod.output / "export" / "metrics.json").read_text()) == {"metrics/mAP50": 0.25}
 
 

@@ -40,7 +40,7 @@ def load_weights(path: Path) -> None:
 
 def load_states(path: Path) -> None:
     """The optimizer's state; with DeepSpeed that of every process, in a folder that `latest` names."""
-    import torch
+    from features import weights
 
     if (path / "latest").is_file():
         folder = path / (path / "latest").read_text(encoding="utf-8").strip()
@@ -51,9 +51,8 @@ def load_states(path: Path) -> None:
     else:
         files = [path / "optimizer.pt"]
     for file in [*files, path / "scheduler.pt"]:
-        # Mapped, so that the optimizer of a large model takes no memory; the end of the file holds its index. What DeepSpeed
-        # pickles is more than tensors, and comes from this run's own workspace.
-        torch.load(str(file), map_location="cpu", mmap=True, weights_only=not file.name.endswith("_optim_states.pt"))
+        # Without the contents: the optimizer of a large model is hundreds of gigabytes. The end of the file holds its index.
+        weights.read_torch(file, contents=False)
 
 
 def no(reason: str) -> Dict[str, Any]:
@@ -61,4 +60,5 @@ def no(reason: str) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
+    sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for features
     print(json.dumps(probe(Path(json.loads(sys.argv[1])["path"]))))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any, Dict
 
 
 def probe(path: str) -> Dict[str, Any]:
-    try:
-        import torch
+    from features import weights
 
-        state = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:  # whatever a cut file makes of the unpickler
-        return no(
-            f"{path} cannot be loaded: {' '.join(str(error).split())[:300]}", "it was cut off while it was written"
-        )
+    try:
+        state = weights.read_torch(Path(path))
+    except weights.WeightsError as error:
+        return no(f"{path} cannot be loaded: {error}", "it was cut off while it was written")
     if not isinstance(state, dict) or not {"epoch", "optimizer", "train_args"} <= set(state):
         return no(f"{path} is no checkpoint of ultralytics", "leave the output folder to the trainer")
     options, epoch = state["train_args"], int(state["epoch"])
@@ -33,4 +32,5 @@ def no(reason: str, fix: str) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
+    sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for features
     print(json.dumps(probe(json.loads(sys.argv[1])["path"])))

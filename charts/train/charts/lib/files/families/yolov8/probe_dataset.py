@@ -12,6 +12,16 @@ from typing import Any, Dict, Sequence
 
 import inputs
 
+# Of the classes of models that are for something other than detection.
+TASKS = {
+    "Semantic": "semantic",
+    "Seg": "segment",
+    "Pose": "pose",
+    "OBB": "obb",
+    "Classif": "classify",
+    "Depth": "depth",
+}
+
 
 def probe(
     repository: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str] = ()
@@ -37,14 +47,16 @@ def probe(
 
 
 def load(model: str, name: str) -> None:
-    """Builds it, as the trainer will."""
+    """A description is built, as the trainer will; weights are read without being unpickled."""
     from ultralytics import YOLO
 
+    from features import weights
+
     try:
-        task = YOLO(model).task
+        task = task_of(weights.read_torch(Path(model))) if model.endswith(".pt") else YOLO(model).task
     except ImportError:
         raise
-    except Exception as error:  # whatever a file that is none makes of the unpickler
+    except Exception as error:  # whatever ultralytics makes of a description that is none
         raise inputs.InputError(
             f"train.model: {name} cannot be loaded: {' '.join(str(error).split())[:300]}",
             "name a file that ultralytics wrote, or a description that it knows, such as yolov8n.yaml",
@@ -55,7 +67,21 @@ def load(model: str, name: str) -> None:
         )
 
 
+def task_of(state: Any) -> str:
+    """The task of the model in a checkpoint: what the trainer wrote into it, or what its class is for."""
+    model = (state.get("ema") or state.get("model")) if isinstance(state, dict) else None
+    if not isinstance(model, dict):
+        raise ValueError("it holds no model")
+    name = str(getattr(model, "name", ""))
+    if not name.startswith("ultralytics."):
+        raise ValueError(f"it holds a {name or 'mapping'}, and no model of ultralytics")
+    options = model.get("args")
+    told = model.get("task") or (options.get("task") if isinstance(options, dict) else None)
+    return str(told or next((task for part, task in TASKS.items() if part in name), "detect"))
+
+
 if __name__ == "__main__":
+    sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for features
     argument = json.loads(sys.argv[1])
     folders = Path(argument["model"]), Path(argument["dataset"])
     print(json.dumps(probe(*folders, argument["train"], argument.get("hyperparameters", ()))))

@@ -170,16 +170,21 @@ def export_options(name: str, device: str, largest: int) -> Dict[str, Any]:
 
 
 def load(path: Path) -> Dict[str, Any]:
-    import torch
+    """What a checkpoint holds, without unpickling it: that is for the trainer."""
+    from features.weights import WeightsError, read_torch
 
-    state: Dict[str, Any] = torch.load(str(path), map_location="cpu", weights_only=False)
+    state: Any = read_torch(path)
+    if not isinstance(state, dict):
+        raise WeightsError("it is no checkpoint of ultralytics")
     return state
 
 
 def whole(path: Path) -> bool:
+    from features.weights import WeightsError
+
     try:
-        return isinstance(load(path), dict)
-    except Exception:  # whatever a cut file makes of the unpickler
+        return bool(load(path))
+    except WeightsError:
         return False
 
 
@@ -201,4 +206,5 @@ def main(arguments: List[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for features
     sys.exit(main(sys.argv[1:]))

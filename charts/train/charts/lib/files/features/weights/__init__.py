@@ -1,0 +1,181 @@
+"""Reads what trainers pickle without running any of it.
+
+A pickle is a program: it names functions of any module, and unpickling calls them. Here every name stands for `Inert`, which
+takes whatever is done to it and does nothing, so a hostile file costs no more than an error. What plain data a checkpoint holds
+(the epoch, its options, its metrics) comes out as it is; a model or a tensor comes out as an `Inert`.
+
+Standard library only: PyTorch and Paddle need not be imported, and no tensor is loaded into memory.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import IO, Any, Dict, Iterable, Optional
+
+# Bytes per element of the storages that torch.save knows; untyped ones count bytes.
+WIDTHS = {
+    "ByteStorage": 1,
+    "CharStorage": 1,
+    "BoolStorage": 1,
+    "ShortStorage": 2,
+    "HalfStorage": 2,
+    "BFloat16Storage": 2,
+    "IntStorage": 4,
+    "FloatStorage": 4,
+    "LongStorage": 8,
+    "DoubleStorage": 8,
+    "ComplexFloatStorage": 8,
+    "ComplexDoubleStorage": 16,
+    "UntypedStorage": 1,
+}
+NUMBERS = {"b1": "?", "i4": "i", "i8": "q", "f4": "f", "f8": "d"}
+
+
+class WeightsError(Exception):
+    """A file is not what a trainer wrote, or not all of it. The text says why, in one line."""
+
+
+class Inert(Dict[Any, Any]):
+    """What a pickle builds, without being it: a mapping of the items and attributes that the pickle gives it.
+
+    `name` is the class or function that the pickle named, such as `ultralytics.nn.tasks.DetectionModel`.
+    """
+
+    name = ""
+
+    def __new__(cls, *_: Any, **__: Any) -> Inert:
+        return dict.__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def __call__(self, *_: Any, **__: Any) -> Inert:
+        return Inert()
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.update(state)
+
+    # What an unpickler calls for a list or a set.
+    def append(self, _: Any) -> None:
+        pass
+
+    def extend(self, _: Iterable[Any]) -> None:
+        pass
+
+    def add(self, _: Any) -> None:
+        pass
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+    def __hash__(self) -> int:  # it may be a key
+        return id(self)
+
+
+class _DataType(Inert):
+    """numpy.dtype, as far as a single number needs it."""
+
+    def __init__(self, code: Any = "", *_: Any, **__: Any) -> None:
+        super().__init__()
+        self.code = code
+
+
+def _scalar(kind: Any = None, data: Any = b"", *_: Any) -> Any:
+    """numpy's pickled numbers: metrics are of that type."""
+    code = NUMBERS.get(str(getattr(kind, "code", "")))
+    if code is None or not isinstance(data, bytes) or len(data) != struct.calcsize(f"<{code}"):
+        return Inert()
+    return struct.unpack(f"<{code}", data)[0]
+
+
+def _encode(text: Any = "", *_: Any) -> Any:
+    """_codecs.encode, which is how bytes are pickled in protocol 2."""
+    return text.encode("latin1") if isinstance(text, str) else Inert()
+
+
+_KNOWN: Dict[str, Any] = {
+    "numpy.dtype": _DataType,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    "_codecs.encode": _encode,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(stream)
+        self.storages: Dict[str, Optional[int]] = {}  # key -> its bytes, where its type says them
+        self._classes: Dict[str, Any] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}"
+        if full in _KNOWN:
+            return _KNOWN[full]
+        if full not in self._classes:
+            self._classes[full] = type("Inert", (Inert,), {"name": full})
+        return self._classes[full]
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Of torch.save: ("storage", type, key, device, elements)."""
+        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
+            raise pickle.UnpicklingError("it refers to something other than a tensor's storage")
+        kind = str(getattr(pid[1], "name", "")).rpartition(".")[2]
+        self.storages[str(pid[2])] = WIDTHS[kind] * int(pid[4]) if kind in WIDTHS else None
+        return Inert()
+
+
+def read_torch(path: Path, contents: bool = True) -> Any:
+    """What torch.save wrote to `path`. Raises WeightsError where the file is not whole.
+
+    Whole means: the archive has its directory, every storage that the pickle names is there in its length, and with `contents`
+    every checksum is right, for which all of the file is read.
+    """
+    try:
+        with zipfile.ZipFile(str(path)) as archive:
+            return _read_archive(archive, contents)
+    except WeightsError:
+        raise
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"it is no whole archive of torch.save: {error}") from error
+    except Exception as error:  # a torn or hostile pickle can raise anything
+        raise WeightsError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+
+
+def read_pickle(path: Path) -> Any:
+    """What a plain pickle holds, such as paddle.save's. Raises WeightsError where it does not come to its end."""
+    try:
+        with path.open("rb") as stream:
+            return _Unpickler(stream).load()
+    except Exception as error:
+        raise WeightsError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _read_archive(archive: zipfile.ZipFile, contents: bool) -> Any:
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    program = next((name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1), None)
+    if program is None:
+        raise WeightsError("it is no archive of torch.save: it has no data.pkl")
+    packed = [name for name, entry in entries.items() if entry.compress_type != zipfile.ZIP_STORED]
+    if packed:  # which torch never does, and which could be a few bytes that unpack to any number
+        raise WeightsError(f"it is no archive of torch.save: {packed[0]} is compressed")
+    with archive.open(program) as stream:
+        unpickler = _Unpickler(stream)
+        found = unpickler.load()
+        while stream.read(1 << 20):  # the checksum is compared at the end of an entry
+            pass
+    folder = program.rpartition("/")[0]
+    for key, size in unpickler.storages.items():
+        entry = entries.get(f"{folder}/data/{key}")
+        if entry is None or (size is not None and entry.file_size != size):
+            raise WeightsError(f"its storage {key} is missing or has the wrong length")
+    damaged = archive.testzip() if contents else None
+    if damaged is not None:
+        raise WeightsError(f"{damaged} in it is damaged: its checksum is wrong")
+    return found
