@@ -1,7 +1,7 @@
 """Kills a run from the node, now or at the one moment that matters: its push has arrived, and it has not ended yet.
 
 The git server's repositories lie in a folder of the node. A loop there sees the new branch's file as soon as the server has
-written it, before the server's answer can be back in the pod. It stops the pod's first process at once, so that the run cannot
+written it, before the server's answer can be back in the pod. It stops the runner and its init at once, so that the run cannot
 end; lets git end its push, and the server its work after it; and then kills.
 """
 
@@ -28,6 +28,12 @@ sub processes {
   return %found;
 }
 sub first { my %all = @_; my ($first) = grep { $all{$_} == 1 } keys %all; return $first }
+# The init and the runner, which is its child.
+sub runners {
+  my ($first, %all) = @_;
+  my $command = slurp("/proc/$first/cmdline");
+  return grep { slurp("/proc/$_/cmdline") eq $command } sort { $all{$a} <=> $all{$b} } keys %all;
+}
 """
 
 # Arguments: the pod's name, the folder with the repository's branches, a limit in seconds.
@@ -41,11 +47,12 @@ while (time < $until) {
   for (1 .. 100) {
     if (my ($ref) = glob "$refs/*") {
       $first ||= first(processes());
-      if (!$first or !kill 'STOP', $first) { print "there was nothing to kill when $ref appeared\n"; exit }
-      my %left = processes();
-      for (1 .. 300) { last if keys %left <= 1; nap(0.1); %left = processes() }
+      my @runners = $first ? runners($first, processes()) : ();
+      if (!@runners or !kill 'STOP', @runners) { print "there was nothing to kill when $ref appeared\n"; exit }
+      my $others = 0;
+      for (1 .. 300) { my %left = processes(); delete @left{@runners}; last unless $others = keys %left; nap(0.1) }
       kill 'KILL', $first;
-      print "killed $first after $ref had appeared; other processes then: ", scalar(keys %left) - 1, "\n";
+      print "killed $first after $ref had appeared; other processes then: $others\n";
       exit;
     }
     nap(0.002);

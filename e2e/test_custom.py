@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from e2e.cases.custom import DIES_AFTER, EPOCHS, RESULTS
+from e2e.cases.custom import DIES_AFTER, EPOCHS, ORPHANS, RESULTS
 from e2e.cluster import kind
 from e2e.fixtures.custom import OFFSET, SLOPE
 from e2e.kube import poll, terminated
@@ -107,3 +107,21 @@ def test_a_program_that_the_image_lacks_is_told_before_anything_is_downloaded(se
     failure = release.result()["failure"]
     assert failure["reason"] == 'train.command: the image has no program "torchrun"'
     assert "event=fetch" not in release.log()
+
+
+STATES = """
+import pathlib
+stats = [path.read_text() for path in pathlib.Path("/proc").glob("[0-9]*/stat")]
+print(sum(stat.rpartition(") ")[2].startswith("Z") for stat in stats), len(stats))
+"""
+
+
+@pytest.mark.runs("custom-orphans")
+def test_orphans_of_a_program_do_not_pile_up_as_zombies_and_its_daemons_end_with_its_stage(session: Session) -> None:
+    release = session.release("custom-orphans")
+    release.wait_for_log(f"left {ORPHANS} orphans and a daemon")
+    pod = release.pod()["metadata"]["name"]
+    zombies, processes = map(int, release.kube.kubectl("exec", pod, "--", "python3", "-c", STATES).split())
+    assert zombies == 0
+    assert processes < 10
+    assert release.end() == "Completed", release.log()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from . import init
+
+if __name__ == "__main__":
+    init.start()  # before what takes time to load: a signal may come already
+
 import errno
 import os
 import sys
@@ -36,7 +41,7 @@ class Run:
     def go(self) -> Dict[str, Any]:
         loaded = settings.load(self.home / "settings.json")
         self.context = context = Context.create(loaded, self.home, os.environ)
-        interrupts.install(loaded.run.time_limit_seconds)
+        interrupts.limit(loaded.run.time_limit_seconds)
         if context.kept:
             log.keep(context.kept / f"rank-{context.rank}.log")
         make_home()
@@ -114,16 +119,22 @@ class Run:
 
 def main() -> int:
     log.setup()
-    home = Path(__file__).absolute().parent.parent
-    if sys.argv[1:] == ["--check"]:
-        return check.main(home)
-    run = Run(home)
+    run = Run(Path(__file__).absolute().parent.parent)
     try:
+        return go(run)
+    except Interrupted as interruption:
+        return give_up(run, interruption.error)
+
+
+def go(run: Run) -> int:
+    """All of the run but an interruption, which may come anywhere in here."""
+    try:
+        interrupts.install()
+        if sys.argv[1:] == ["--check"]:
+            return check.main(run.home)
         ended = run.go()
     except RunnerError as error:
         return give_up(run, error)
-    except Interrupted as interruption:
-        return give_up(run, interruption.error)
     except Exception as error:  # whatever it is, the run ends with a code and a line of its own
         return give_up(run, unforeseen(error))
     interrupts.ignore()

@@ -1,4 +1,4 @@
-"""SIGTERM and the time limit, as one exception raised in the main thread: whatever runs is unwound and its child ended."""
+"""Stop signals and the time limit, as one exception raised in the main thread: whatever runs is unwound and its child ended."""
 
 from __future__ import annotations
 
@@ -6,34 +6,47 @@ import signal
 from contextlib import contextmanager
 from typing import Iterator, Optional
 
+from . import init
 from .errors import Interrupted, RunnerError
 
 _pending: Optional[RunnerError] = None
 _held = False
+_ignored = False
 
 
-def install(time_limit_seconds: float) -> None:
-    def stopped(*_: object) -> None:
+def install() -> None:
+    """Take the stop signals from here on, one that came before included.
+
+    Raises:
+        Interrupted: once at most, here or wherever the main thread is when it comes.
+    """
+
+    def stopped(number: int, _: object) -> None:
         _interrupt(
             RunnerError(
                 "stopped",
-                "the pod was told to stop (SIGTERM): deleted, evicted or preempted",
+                f"the pod was told to stop ({signal.Signals(number).name}): deleted, evicted or preempted",
                 "Volcano restarts the run while retries last",
             )
         )
 
+    for number in init.STOP_SIGNALS:
+        signal.signal(number, stopped)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, init.STOP_SIGNALS)
+
+
+def limit(seconds: float) -> None:
+    """End the run after so many seconds; 0: no limit."""
+
     def too_long(*_: object) -> None:
         _interrupt(
             RunnerError(
-                "time-limit",
-                f"the run reached timeLimit ({time_limit_seconds:g} seconds)",
-                "raise timeLimit, or train less",
+                "time-limit", f"the run reached timeLimit ({seconds:g} seconds)", "raise timeLimit, or train less"
             )
         )
 
-    signal.signal(signal.SIGTERM, stopped)
     signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, time_limit_seconds)  # 0: no limit
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 @contextmanager
@@ -51,13 +64,15 @@ def held() -> Iterator[None]:
 
 def ignore() -> None:
     """From here on the run only writes down how it ended."""
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, signal.SIG_IGN)
+    global _ignored
+    _ignored = True  # and not by SIG_IGN: Python complains about a signal that came just before
 
 
 def _interrupt(error: RunnerError) -> None:
     global _pending
-    if _pending is None:  # the first one decides; the kubelet's and Volcano's further signals change nothing
+    if (
+        _pending is None and not _ignored
+    ):  # the first one decides; the kubelet's and Volcano's further signals change nothing
         _pending = error
         if not _held:
             raise Interrupted(error)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Callable, Deque, Dict, List, Optional, Sequence, cast
 
-from . import interrupts, log
+from . import init, interrupts, log
 
 GRACE_SECONDS = 25.0  # from SIGTERM to SIGKILL; Kubernetes gives the pod 30
 PROGRESS_SECONDS = 10.0  # how often a progress bar, which ends its lines with a carriage return, is shown
@@ -90,12 +90,13 @@ def _pump(
 
 
 def _end(child: subprocess.Popen[bytes], selector: selectors.BaseSelector) -> None:
-    """Leave nothing of the child's group: ask it first, listening to its last words, then kill."""
+    """Leave nothing of the child: ask its group first, listening to its last words, then kill that and what has left the group."""
     if child.poll() is None:
         _signal(child, signal.SIGTERM)
         _pump(child, selector, None, time.monotonic() + GRACE_SECONDS)
     _signal(child, signal.SIGKILL)
     child.wait()
+    init.end_strays()
 
 
 def _signal(child: subprocess.Popen[bytes], number: int) -> None:
