@@ -36,6 +36,12 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {
+    "targets of a policy that is not made": Rule(
+        HAMI,
+        broken={"networkPolicy": {"enabled": False, "egress": [{"ports": [{"port": 443}]}]}},
+        kept={"networkPolicy": {"egress": [{"ports": [{"port": 443}]}]}},
+        message="networkPolicy.egress: has rules, and networkPolicy.enabled false makes no policy that they would be part of; set networkPolicy.enabled: true, or leave the rules out",
+    ),
     "half precision on cpu": Rule(
         HALF,
         broken={"train": {"fp16": True}},

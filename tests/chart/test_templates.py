@@ -124,14 +124,23 @@ def test_a_new_claim_is_kept_only_on_request() -> None:
     assert kept["spec"]["storageClassName"] == "fast"
 
 
-def test_a_network_policy_isolates_the_run_on_request() -> None:
-    assert not [manifest for manifest in render(HAMI) if manifest["kind"] == "NetworkPolicy"]
+OWN = {"matchLabels": {"app.kubernetes.io/name": "train", "app.kubernetes.io/instance": "run-42"}}
+
+
+def test_only_the_run_s_own_pods_may_connect_to_them() -> None:
+    policy = one(HAMI, "NetworkPolicy")["spec"]
+    assert policy == {"podSelector": OWN, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": OWN}]}]}
+    pod = one(HAMI, "Job")["spec"]["tasks"][0]["template"]["metadata"]
+    assert OWN["matchLabels"].items() <= pod["labels"].items()
+    without = render(overlay(HAMI, {"networkPolicy": {"enabled": False}}))
+    assert not [manifest for manifest in without if manifest["kind"] == "NetworkPolicy"]
+
+
+def test_where_a_run_may_connect_to_is_restricted_on_request() -> None:
     rule = {"ports": [{"port": 443, "protocol": "TCP"}]}
-    policy = one(overlay(HAMI, {"networkPolicy": {"enabled": True, "egress": [rule]}}), "NetworkPolicy")
-    own = {"matchLabels": {"app.kubernetes.io/name": "train", "app.kubernetes.io/instance": "run-42"}}
-    assert policy["spec"]["podSelector"] == own
-    assert policy["spec"]["ingress"] == [{"from": [{"podSelector": own}]}]
-    assert policy["spec"]["egress"] == [{"to": [{"podSelector": own}]}, rule]
+    policy = one(overlay(HAMI, {"networkPolicy": {"egress": [rule]}}), "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["egress"] == [{"to": [{"podSelector": OWN}]}, rule]
 
 
 def test_an_account_of_the_user_s_is_used_and_none_is_made() -> None:

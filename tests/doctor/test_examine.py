@@ -106,7 +106,7 @@ def test_a_run_for_which_all_is_there_has_only_good_lines() -> None:
 def test_nothing_is_asked_twice() -> None:
     server = Server()
     found(server)
-    assert server.calls == 22
+    assert server.calls == 23
     quick = Server()
     found(quick, quick=True)
     assert quick.calls == 13
@@ -153,6 +153,14 @@ def test_one_cause_is_told_once() -> None:
     assert problems(found(server, run(queue="nope"))) == ["queue nope: does not exist"]
     server.forbidden = {"queues"}
     assert problems(found(server, run(queue="nope"))) == ["Job run-42: would be refused: the queue nope does not exist"]
+
+
+def test_a_policy_that_the_account_may_not_make_is_a_problem() -> None:
+    server = Server()
+    server.forbidden = {"networkpolicies"}
+    refused = "this account has no right to create networkpolicies in namespace training"
+    assert problems(found(server)) == [f"NetworkPolicy run-42-run: would be refused: {refused}"]
+    assert problems(found(server, run(networkPolicy={"enabled": False}))) == []
 
 
 def test_a_webhook_that_is_down_is_told_once_and_ends_nothing() -> None:

@@ -242,6 +242,19 @@ def test_a_right_over_the_whole_cluster_is_in_no_role_of_ours() -> None:
     assert "deploy/submitter.yaml" not in found.fix
 
 
+def test_an_account_that_may_not_make_policies_is_told_how_to_do_without() -> None:
+    said = (
+        'networkpolicies.networking.k8s.io is forbidden: User "u" cannot create resource "networkpolicies" in API group '
+        '"networking.k8s.io" in the namespace "training"'
+    )
+    found = explain(said)
+    assert (found.key, found.text) == (
+        "no-right",
+        "this account has no right to create networkpolicies in namespace training",
+    )
+    assert found.fix.endswith("or set networkPolicy.enabled: false")
+
+
 def test_a_root_queue_is_refused_without_its_name_and_explained_anyway() -> None:
     assert explain("denied the request: can not submit job to root queue;").key == "queue-not-leaf"
 

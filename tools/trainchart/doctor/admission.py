@@ -49,7 +49,10 @@ def object_checks(look: Look, ask: Ask) -> Iterator[Check]:
         kind = _KINDS.get(item["kind"])
         if kind is None or kind is kinds.JOBS:
             continue
-        answers.append(judge_dry_run(f"{item['kind']} {item['metadata']['name']}", look.dry_run(kind, item), ""))
+        topic, answer = f"{item['kind']} {item['metadata']['name']}", look.dry_run(kind, item)
+        if isinstance(answer, NoRight) and kind is kinds.NETWORK_POLICIES:  # a right that a run can do without
+            answer = Refusal(f'cannot {answer.verb} resource "{kind.plural}" in the namespace "{look.namespace}"')
+        answers.append(judge_dry_run(topic, answer, ""))
     bad = [check for check in answers if check.verdict != "ok"]
     yield from bad
     if not bad:

@@ -85,6 +85,12 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "no-right",
+        r"cannot (?P<verb>\w+) resource \"networkpolicies\"(?:.*in the namespace \"(?P<namespace>[\w.-]+)\")?",
+        "this account has no right to {verb} networkpolicies in namespace {namespace}",
+        "let an administrator bind deploy/submitter.yaml to it (docs/rights.md), or set networkPolicy.enabled: false",
+    ),
+    (
+        "no-right",
         r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w./-]+)\".* at the cluster scope",
         "this account has no right to {verb} {resource}, which are the whole cluster's",
         "let an administrator do it",

@@ -52,7 +52,7 @@ RIGHTS: tuple[Right, ...] = (
         "submit, helm: releases are kept in Secrets; doctor: their keys",
         ("list", "create", "update"),
     ),
-    Right(kinds.NETWORK_POLICIES, _ALL, "submit, helm with networkPolicy.enabled"),
+    Right(kinds.NETWORK_POLICIES, _ALL, "submit, helm; networkPolicy.enabled: false does without"),
     Right(kinds.CLAIM_TEMPLATES, _ALL, "submit, helm with devices by dynamic resource allocation"),
     Right(kinds.RESOURCE_QUOTAS, ("get", "list"), "doctor, status: whether the gang fits into the namespace"),
     Right(kinds.LIMIT_RANGES, ("get", "list"), "doctor: whether the namespace admits the pods"),

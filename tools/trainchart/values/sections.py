@@ -165,7 +165,10 @@ class ServiceAccount(Section):
 
 
 class NetworkPolicy(Section):
-    enabled: bool = Field(False, description="Only pods of this run reach each other.")
+    enabled: bool = Field(
+        True,
+        description="Only pods of this run may connect to its pods, and so to its rendezvous; false: no policy is made.",
+    )
     egress: list[Open] = Field(
         default_factory=list, description="Allowed targets, as NetworkPolicy egress rules; empty: all."
     )

@@ -1,4 +1,8 @@
-{{- /* The NetworkPolicy. Usage: {{ include "train.networkpolicy" . }} */ -}}
+{{- /*
+The NetworkPolicy: nobody but the run's own pods may connect to them (the rendezvous of trainers knows no password). Volcano's svc
+plugin would make one for ingress too, but deletes it whenever it kills the Job's pods, and knows no egress.
+Usage: {{ include "train.networkpolicy" . }}
+*/ -}}
 {{- define "train.networkpolicy" -}}
 {{- if .Run.values.networkPolicy.enabled -}}
 apiVersion: networking.k8s.io/v1
