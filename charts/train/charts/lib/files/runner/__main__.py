@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional
 
-from . import check, interrupts, lfs, log, result, settings
+from . import check, interrupts, lease, lfs, log, result, settings
 from .context import Context
 from .errors import Interrupted, RunnerError
 from .export import export
@@ -65,6 +65,7 @@ class Run:
                 log.event("already-published", branch=published.branch, commit=published.commit)
                 return result.completed(context, published, {}, [])
         with self._stage("prepare") as outcome:
+            context.lease.acquire()
             outcome["bytes"] = prepare(context, family, partial(self._may_push, publisher))
             outcome["skipped"] = outcome["bytes"] is None
         if is_tracked(context):
@@ -92,6 +93,7 @@ class Run:
         if not publisher:
             return result.completed(context, None, metrics, files)
         with self._stage("publish") as outcome:
+            context.lease.check()
             published = publisher.publish(family)
             outcome.update(asdict(published))
         return result.completed(context, published, metrics, files)
@@ -136,10 +138,11 @@ def go(run: Run) -> int:
     except RunnerError as error:
         return give_up(run, error)
     except Exception as error:  # whatever it is, the run ends with a code and a line of its own
-        return give_up(run, unforeseen(error))
+        return give_up(run, unforeseen(run, error))
     interrupts.ignore()
     result.write(run.context, ended)
     end_tracking(run, "FINISHED")
+    give_back(run, lease.COMPLETED)
     log.event("completed", **{key: ended.get(key) for key in ("repository", "branch", "commit")})
     return 0
 
@@ -148,6 +151,7 @@ def give_up(run: Run, error: RunnerError) -> int:
     interrupts.ignore()
     result.write(run.context, result.failed(run.context, run.stage, error))
     end_tracking(run, "KILLED" if error.exit.name == "stopped" else "FAILED")
+    give_back(run, lease.FAILED)
     log.event(
         "failed",
         stage=run.stage or None,
@@ -157,6 +161,11 @@ def give_up(run: Run, error: RunnerError) -> int:
         fix=error.fix,
     )
     return error.exit.code
+
+
+def give_back(run: Run, ended: str) -> None:
+    if run.context:
+        run.context.lease.release(ended)
 
 
 def end_tracking(run: Run, status: str) -> None:
@@ -176,10 +185,11 @@ def untracked(_epoch: int, _row: Dict[str, Any]) -> None:
     """Where there is no server for it."""
 
 
-def unforeseen(error: Exception) -> RunnerError:
+def unforeseen(run: Run, error: Exception) -> RunnerError:
     """A full disk shows anywhere; anything else that nobody caught is a defect."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunnerError("prepare-no-space", f"no space is left on the workspace: {error}", "raise workspace.size")
+        fix = run.context.workspace.more_room() if run.context else "raise workspace.size"
+        return RunnerError("prepare-no-space", f"no space is left on the workspace: {error}", fix)
     log.line(traceback.format_exc().rstrip())
     fix = "report this as a defect of trainchart, with the lines above"
     return RunnerError("internal-error", f"{type(error).__name__}: {error}", fix)

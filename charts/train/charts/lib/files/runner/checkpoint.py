@@ -6,6 +6,8 @@ written when its pod died does not, and the one before it does. Rank 0 chooses, 
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -21,7 +23,7 @@ _RECORD = "output.json"  # which training the folder output/ is of
 
 
 def choose(context: Context, family: Family, training: Any) -> bool:
-    """Sets `context.resume_from`, or empties output/ for a new training. True where the last checkpoint is a finished training's."""
+    """Sets `context.resume_from`, or clears output/ for a new training. True where the last checkpoint is a finished training's."""
     shared = context.settings.workspace.shared
     several = context.settings.topology.replicas > 1
     if context.rank > 0 and shared:
@@ -30,8 +32,10 @@ def choose(context: Context, family: Family, training: Any) -> bool:
         chosen = gang.ask(context, "checkpoint", _told)
     else:
         chosen = _newest(context, family, training) if shared else {}
-        if not chosen:
-            start_anew(context, training)
+        if chosen:
+            _record(context, training)
+        else:
+            start_anew(context, family, training)
         if shared and several:
             from features import gang
 
@@ -44,17 +48,56 @@ def choose(context: Context, family: Family, training: Any) -> bool:
     return bool(chosen.get("finished"))
 
 
-def start_anew(context: Context, training: Any) -> None:
-    """Empties output/: a trainer's leftovers are not this training's, nor is what was exported of it."""
-    context.workspace.unmark("train", "export")
-    shutil.rmtree(context.output, ignore_errors=True)
+def start_anew(context: Context, family: Family, training: Any) -> None:
+    """An empty output/: what lies there is not this training's, nor is what was exported of it. It is moved aside, not deleted;
+    only what earlier attempts of this very run have left without any checkpoint goes.
+    """
+    context.lease.check()
+    workspace, made_by = context.workspace, _recorded(context).get("uid", "")
+    workspace.unmark("train", "export")
+    if made_by == context.uid and is_of(context, training) and not candidates(family):
+        shutil.rmtree(context.output, ignore_errors=True)
+    else:
+        _move_aside(context, made_by)
     context.output.mkdir(parents=True, exist_ok=True)
-    context.workspace.write(_RECORD, fingerprint(training))
+    _record(context, training)
 
 
 def is_of(context: Context, training: Any) -> bool:
     """Whether what lies in output/ is of this very training."""
-    return context.output.is_dir() and context.workspace.read(_RECORD) == fingerprint(training)
+    return context.output.is_dir() and _recorded(context).get("fingerprint") == fingerprint(training)
+
+
+def _record(context: Context, training: Any) -> None:
+    """Which training output/ is of, and which run worked on it last."""
+    context.workspace.write(_RECORD, json.dumps({"fingerprint": fingerprint(training), "uid": context.uid}) + "\n")
+
+
+def _recorded(context: Context) -> Dict[str, str]:
+    try:
+        return dict(json.loads(context.workspace.read(_RECORD) or "{}"))
+    except (ValueError, TypeError):
+        return {}
+
+
+def _move_aside(context: Context, made_by: str) -> None:
+    try:
+        place = context.workspace.move_aside(made_by, (context.artifacts, context.output))
+    except OSError as error:
+        raise RunnerError(
+            "train-failed",
+            f"output/ holds another training, and cannot be moved to {context.workspace.previous}: {error}",
+            "move it yourself, or use another workspace.directory",
+        ) from error
+    if place:
+        with contextlib.suppress(OSError):  # with it the training can be gone on with: docs/runner.md
+            (place / _RECORD).write_text(context.workspace.read(_RECORD) or "", encoding="utf-8")
+        log.event(
+            "moved-aside",
+            path=place.relative_to(context.folder),
+            bytes=size(place),
+            reason=f"made by {made_by or 'a run that nobody knows'}; it takes its room in the workspace until somebody deletes it",
+        )
 
 
 def _newest(context: Context, family: Family, training: Any) -> Dict[str, Any]:
@@ -95,8 +138,9 @@ def candidates(family: Family) -> List[Path]:
     return list(family.call("checkpoints", "train-failed")) if family.has("checkpoints") else []
 
 
-def remove_stale(family: Family) -> None:
+def remove_stale(context: Context, family: Family) -> None:
     """What the family no longer needs; only ever called when a newer checkpoint is whole."""
+    context.lease.check()
     for path in family.call("stale", "train-failed") if family.has("stale") else []:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

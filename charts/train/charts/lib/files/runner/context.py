@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+from .lease import Lease, SharedLease
 from .settings import Settings
 from .workspace import Workspace
 
@@ -45,12 +46,13 @@ class Context:
     search: Dict[str, Any] = field(default_factory=dict)  # the best trial, for the result
     reports: List[Path] = field(default_factory=list)  # files that go to the artifacts, whatever the family's layout is
     resumed: Dict[str, Any] = field(default_factory=dict)  # the same for the result; empty for a new training
+    lease: Lease = field(default_factory=Lease)  # of the run's folder
 
     @classmethod
     def create(cls, settings: Settings, home: Path, environment: Mapping[str, str]) -> Context:
         group = environment.get("JOB_GROUP", "")
         uid = _JOB_UID.search(group)
-        return cls(
+        context = cls(
             settings=settings,
             home=home,
             rank=int(environment.get("VC_TASK_INDEX") or 0),
@@ -58,6 +60,11 @@ class Context:
             attempt=int(environment.get("JOB_ATTEMPT") or 0),
             own_ip=environment.get("POD_IP", ""),
         )
+        if settings.workspace.shared:
+            join_seconds, release = settings.topology.join_seconds, settings.run.name
+            workspace = context.workspace
+            context.lease = SharedLease(workspace, context.uid, context.attempt, release, context.rank, join_seconds)
+        return context
 
     @property
     def workspace(self) -> Workspace:

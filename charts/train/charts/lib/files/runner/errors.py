@@ -26,6 +26,8 @@ EXIT_CODES = _table()
 class RunnerError(Exception):
     """A failure with an exit code. `reason` says what happened, `fix` what the user can do."""
 
+    at_once = False  # whether what runs is killed without time to end in order
+
     def __init__(self, name: str, reason: str, fix: str) -> None:
         super().__init__(reason)
         self.exit = EXIT_CODES[name]

@@ -20,6 +20,7 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
     """Fill `artifacts/`; False where an attempt before has done so."""
     if context.workspace.is_marked("export", depends_on(context)):
         return False
+    context.lease.check()
     shutil.rmtree(context.artifacts, ignore_errors=True)
     context.artifacts.mkdir(parents=True)
     argv = command(family)
@@ -46,6 +47,7 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
         raise RunnerError("export-failed", "the family's layout wrote no artifacts", "see the output above")
     extra = family.call("model_card", "export-failed") if family.has("model_card") else {}
     (context.artifacts / "README.md").write_text(model_card(context, metrics, extra), encoding="utf-8")
+    context.lease.check()
     context.workspace.mark("export", depends_on(context))
     return True
 

@@ -1,10 +1,13 @@
-"""Stop signals and the time limit, as one exception raised in the main thread: whatever runs is unwound and its child ended."""
+"""What ends a run from outside (stop signals, the time limit, a lost lease), as one exception raised in the main thread: whatever
+runs is unwound and its child ended.
+"""
 
 from __future__ import annotations
 
 import signal
+import threading
 from contextlib import contextmanager
-from typing import Iterator, Optional
+from typing import Iterator, NoReturn, Optional
 
 from . import init
 from .errors import Interrupted, RunnerError
@@ -12,6 +15,7 @@ from .errors import Interrupted, RunnerError
 _pending: Optional[RunnerError] = None
 _held = False
 _ignored = False
+_asked: Optional[RunnerError] = None  # by another thread
 
 
 def install() -> None:
@@ -30,6 +34,11 @@ def install() -> None:
             )
         )
 
+    def asked(*_: object) -> None:
+        if _asked is not None:
+            _interrupt(_asked)
+
+    signal.signal(signal.SIGUSR1, asked)
     for number in init.STOP_SIGNALS:
         signal.signal(number, stopped)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, init.STOP_SIGNALS)
@@ -47,6 +56,20 @@ def limit(seconds: float) -> None:
 
     signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def stop(error: RunnerError) -> NoReturn:
+    """In the main thread: the run ends here and now, with this error or one that came before."""
+    global _pending
+    _pending = _pending or error
+    raise Interrupted(_pending)
+
+
+def end(error: RunnerError) -> None:
+    """From any thread: the main thread ends the run with this error, also where it waits."""
+    global _asked
+    _asked = error
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
 
 @contextmanager

@@ -41,9 +41,11 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
         there = all(context.source_path(name).exists() for name in settings.sources)  # a link may lead nowhere by now
         if there and context.workspace.is_marked("prepare", depends_on(context)):
             return None
+        context.lease.check()
         total = sum(place(context, git, name, source) for name, source in settings.sources.items())
         folders = {"model": str(context.model), "dataset": str(context.dataset)}
         family.probe("dataset", {**folders, **checked(context)}, "prepare-failed")
+        context.lease.check()
         context.workspace.mark("prepare", depends_on(context))
         return total
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Callable, Deque, Dict, List, Optional, Sequence, cast
 
 from . import init, interrupts, log
+from .errors import Interrupted
 
 GRACE_SECONDS = 25.0  # from SIGTERM to SIGKILL; Kubernetes gives the pod 30
 PROGRESS_SECONDS = 10.0  # how often a progress bar, which ends its lines with a carriage return, is shown
@@ -37,6 +38,7 @@ def run(
     """Run to the end, in a process group of its own. With `capture` only stderr goes to the log. `tick` is called about once a second."""
     captured = bytearray()
     lines = _Lines()
+    grace = GRACE_SECONDS
     child: Optional[subprocess.Popen[bytes]] = None
     with selectors.DefaultSelector() as selector:
         try:
@@ -56,9 +58,12 @@ def run(
                 if capture:
                     selector.register(cast("IO[bytes]", child.stderr), selectors.EVENT_READ, lines.feed)
             _pump(child, selector, tick)
+        except Interrupted as interruption:
+            grace = 0.0 if interruption.error.at_once else GRACE_SECONDS
+            raise
         finally:
             if child is not None:
-                _end(child, selector)
+                _end(child, selector, grace)
             lines.flush()
     return Finished(child.returncode, captured.decode("utf-8", "replace"), list(lines.tail))
 
@@ -89,11 +94,11 @@ def _pump(
             tick()
 
 
-def _end(child: subprocess.Popen[bytes], selector: selectors.BaseSelector) -> None:
+def _end(child: subprocess.Popen[bytes], selector: selectors.BaseSelector, grace: float) -> None:
     """Leave nothing of the child: ask its group first, listening to its last words, then kill that and what has left the group."""
-    if child.poll() is None:
+    if child.poll() is None and grace:
         _signal(child, signal.SIGTERM)
-        _pump(child, selector, None, time.monotonic() + GRACE_SECONDS)
+        _pump(child, selector, None, time.monotonic() + grace)
     _signal(child, signal.SIGKILL)
     child.wait()
     init.end_strays()

@@ -51,7 +51,8 @@ def write(context: Optional[Context], result: Dict[str, Any]) -> None:
     whole = json.dumps(result, indent=1, ensure_ascii=False).encode("utf-8", "replace")
     targets = [(Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log")), fit(result))]
     if context is not None and context.rank == 0:
-        targets.append((context.workspace.root / "result.json", whole))
+        if not context.lease.is_another_s():
+            targets.append((context.workspace.root / "result.json", whole))
         if context.kept:
             targets.append((context.kept / "result.json", whole))
     for path, content in targets:

@@ -87,7 +87,7 @@ class Progress:
             return
         self._checkpoint = whole
         log.event("checkpoint", path=whole.relative_to(self._context.output), bytes=sizes[whole])
-        checkpoint.remove_stale(self._family)
+        checkpoint.remove_stale(self._context, self._family)
 
 
 def rows_by_epoch(family: Family) -> Dict[int, Dict[str, Any]]:
@@ -110,6 +110,7 @@ def train(context: Context, family: Family, track: Track) -> bool:
     elif context.rank == 0:
         Progress(context, family, track).poll(ended=True)
     if context.rank == 0:
+        context.lease.check()
         context.workspace.mark("train", depends_on(context))
     return True
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import List
+from typing import IO, List
 
 from . import credential, log, process
 from .context import Context
 from .errors import RunnerError
 from .family import Family
+from .workspace import NO_LOCKS, no_locks
 
 OLDEST_GIT = (2, 31)  # configuration through GIT_CONFIG_COUNT
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
@@ -95,14 +97,23 @@ def check_mounts(context: Context) -> None:
 def check_workspace(context: Context) -> None:
     try:
         context.workspace.create()
-        with tempfile.TemporaryFile(dir=str(context.workspace.state)):
-            pass
+        with tempfile.TemporaryFile(dir=str(context.workspace.state)) as file:
+            check_locks(context.workspace.state, file)
     except OSError as error:
         raise RunnerError(
             "verify-failed",
             f"the workspace {context.workspace.root} is not writable: {error}",
             "let the pod's user or fsGroup write to the claim",
         ) from error
+
+
+def check_locks(folder: Path, file: IO[bytes]) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise no_locks("verify-failed", folder, error) from error
+        raise
 
 
 def check_shared_memory(context: Context) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, ContextManager, Dict, Iterator, Optional
+from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
 
 from . import log
+from .errors import RunnerError
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # what flock says where a file system has none
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,45 @@ class Workspace:
         free = shutil.disk_usage(self.root).free
         if not self.size_bytes:
             return free
-        used = sum(Path(folder, name).lstat().st_size for folder, _, names in os.walk(self.root) for name in names)
-        return max(0, min(free, self.size_bytes - used))
+        return max(0, min(free, self.size_bytes - bytes_below(self.root)))
+
+    @property
+    def previous(self) -> Path:
+        """What earlier runs in this folder have trained and exported; never removed by the runner."""
+        return self.root / "previous"
 
     @property
     def room(self) -> Room:
-        return Room(self.free_bytes, "the workspace", "raise workspace.size")
+        return Room(self.free_bytes, "the workspace", self.more_room())
+
+    def more_room(self) -> str:
+        """What to do where the workspace is full."""
+        old = bytes_below(self.previous)
+        return (
+            f"raise workspace.size, or delete what nobody needs of {self.previous} ({old} bytes of earlier runs)"
+            if old
+            else "raise workspace.size"
+        )
+
+    def move_aside(self, uid: str, paths: Sequence[Path]) -> Optional[Path]:
+        """Rename what lies at `paths` to previous/<uid>/ (or <uid>-2/ ...): nothing is copied, and nothing lost if this is killed.
+
+        Returns where it lies now; None where there was nothing but empty folders.
+        """
+        there = [
+            path for path in paths if path.is_symlink() or (any(path.iterdir()) if path.is_dir() else path.exists())
+        ]
+        if not there:
+            return None
+        name, number = uid if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", uid) else "unknown", 1
+        place = self.previous / name
+        while any(os.path.lexists(place / path.name) for path in there):
+            number += 1
+            place = self.previous / f"{name}-{number}"
+        place.mkdir(parents=True, exist_ok=True)
+        for path in there:
+            path.rename(place / path.name)
+        return place
 
     def lock(self) -> ContextManager[None]:
         """One pod at a time."""
@@ -65,6 +104,9 @@ class Workspace:
         except FileNotFoundError:
             return None
 
+    def remove(self, name: str) -> None:
+        (self.state / name).unlink(missing_ok=True)
+
     def mark(self, stage: str, depends_on: Any) -> None:
         self.write(f"{stage}.json", json.dumps({"fingerprint": fingerprint(depends_on), "finished": log.utc()}) + "\n")
 
@@ -78,24 +120,53 @@ class Workspace:
 
     def unmark(self, *stages: str) -> None:
         for stage in stages:
-            (self.state / f"{stage}.json").unlink(missing_ok=True)
+            self.remove(f"{stage}.json")
 
 
 @contextmanager
-def locked(file: Path, reason: str) -> Iterator[None]:
-    """One holder at a time; `reason` tells the others' logs why they wait. The kernel drops the lock when its holder dies."""
+def locked(file: Path, reason: str, seconds: float = float("inf")) -> Iterator[None]:
+    """One holder at a time; `reason` tells the others' logs why they wait. The kernel drops the lock when its holder dies.
+
+    Raises:
+        TimeoutError: it was not to be had within `seconds`.
+    """
     with file.open("w") as handle:
-        told = 0.0
+        told, until = 0.0, time.monotonic() + seconds
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise TimeoutError(f"{reason}, for {seconds:g} seconds") from None
                 if time.monotonic() - told > 10:
                     told = time.monotonic()
                     log.event("waiting", reason=reason)
                 time.sleep(0.2)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                raise no_locks("prepare-failed", file.parent, error) from error
         yield
+
+
+def no_locks(code: str, folder: Path, error: OSError) -> RunnerError:
+    """For a file system without flock, on which pods cannot keep out of each other's way."""
+    return RunnerError(
+        code,
+        f"the file system at {folder} has no file locks (flock: {error}), and a run needs them",
+        "mount it with locks (Lustre: -o flock; NFS: version 4, or version 3 without nolock), or use a claim of another StorageClass",
+    )
+
+
+def bytes_below(root: Path) -> int:
+    """Of all files, links not followed. What goes while this looks is not counted."""
+    total = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(folder, name).lstat().st_size
+    return total
 
 
 def fingerprint(value: Any) -> str:

@@ -50,7 +50,7 @@ def start(context: Context) -> Tracker:
     except Exception as error:  # whatever it is: a training is worth more than its record
         log.event("warning", reason=f"the run is not tracked: {type(error).__name__}: {error}")
         return Tracker()
-    return Tracker(inner, context.folder)
+    return Tracker(inner, context.kept or context.folder)
 
 
 def close(context: Context, status: str) -> None:

@@ -39,10 +39,11 @@ def search(context: Context, family: Family, track: train.Track) -> Context:
     """Run trials until all are done; the context of the best one, which is then exported. Rank 0 waits for the others."""
     study = Study(context, track)
     if not context.workspace.is_marked("train", _finished(context)):
-        _begin(context, study)
+        _begin(context, family, study)
         _work(context, family, study)
         if context.rank == 0:
             _wait_for_others(study)
+            context.lease.check()
             context.workspace.mark("train", _finished(context))
     if context.rank > 0:
         return context
@@ -128,6 +129,13 @@ class Study:
             "train-failed", f"the search could not {command}: {train.cause(done.tail)}", "see its output above"
         )
 
+    def remove(self, number: int) -> None:
+        """A trial's folder, where it still has one."""
+        folder = self._context.output / FOLDER / str(number)
+        if folder.exists():
+            self._context.lease.check()
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _look_at(self, trials: List[Dict[str, Any]], best: Optional[int]) -> None:
         """Whichever pod a trial ran in: its value is tracked, and its folder goes when another is better."""
         for trial in trials:
@@ -136,10 +144,10 @@ class Study:
                 self._tracked.add(number)
                 self._track(number, {"trial/value": value})
             if number != best and trial["state"] in ("complete", "pruned", "fail"):
-                shutil.rmtree(self._context.output / FOLDER / str(number), ignore_errors=True)
+                self.remove(number)
 
 
-def _begin(context: Context, study: Study) -> None:
+def _begin(context: Context, family: Family, study: Study) -> None:
     """Rank 0 opens the search of this very training, or a new one, before any other rank asks."""
     searched = _searched(context)
     if context.rank > 0:
@@ -150,13 +158,13 @@ def _begin(context: Context, study: Study) -> None:
     if not checkpoint.is_of(context, searched):
         if context.output.exists():
             log.event("anew", reason="what lies in output/ is of another search, or of none")
-        checkpoint.start_anew(context, searched)
+        checkpoint.start_anew(context, family, searched)
     lost = study.call("begin")["lost"]
     if lost:
         log.event("resume", trials=",".join(map(str, lost)), reason="their pods went away; they are run again")
         context.resumed = {"trials": lost}
     for number in lost:
-        shutil.rmtree(context.output / FOLDER / str(number), ignore_errors=True)
+        study.remove(number)
     if context.settings.topology.replicas > 1:
         from features import gang
 
