@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,3 +123,106 @@ def test_what_is_no_text_is_kept_as_it_is_shown(monkeypatch: pytest.MonkeyPatch,
     log.keep(tmp_path / "logs" / "rank-0.log")
     log.line("half a character \udc80")
     assert (tmp_path / "logs" / "rank-0.log").read_bytes() == b"half a character \\udc80\n"
+
+
+def lines_of(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A log that keeps 20,000 bytes: 2,500 of its beginning, and 7,500 of its end whenever it is cut."""
+    for name, value in {"_copy": None, "KEPT_BYTES": 20_000, "HEAD_BYTES": 2_500, "TAIL_BYTES": 7_500}.items():
+        monkeypatch.setattr(log, name, value)
+    log.keep(tmp_path / "rank-0.log")
+    return tmp_path / "rank-0.log"
+
+
+def test_of_a_log_without_end_the_beginning_and_the_end_are_kept_and_it_is_told_once(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(20_000):
+        log.line(f"line {number}")
+        assert kept.stat().st_size <= 20_000
+    shown = capsys.readouterr().out.splitlines()
+    (warning,) = [line for line in shown if "event=warning" in line]
+    assert "is longer than" in warning
+    lines = lines_of(kept)
+    (gap,) = [place for place, line in enumerate(lines) if "bytes are left out here" in line]
+    assert lines[:gap] == shown[:gap]
+    assert lines[gap + 1 :] == shown[-len(lines) + gap + 1 :]
+    assert len("\n".join(lines[:gap])) >= 2_400
+    assert len("\n".join(lines[gap:])) >= 7_500
+    left_out = int(lines[gap].split("some ")[1].split()[0])
+    assert left_out == pytest.approx(len("\n".join(shown)) - kept.stat().st_size, abs=200)
+
+
+def test_a_log_that_was_cut_is_gone_on_with(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        for number in range(3_000):
+            log.line(f"line {number}")
+        monkeypatch.setattr(log, "_copy", None)
+        log.keep(kept)
+    assert kept.stat().st_size <= 20_000
+    assert (lines_of(kept)[0], lines_of(kept)[-1]) == ("line 0", "line 2999")
+
+
+def test_a_disk_that_has_room_again_keeps_the_rest_and_says_what_is_missing(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit on the size of files fails in the middle of a line, as a full disk does."""
+    log.line("first")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        log.line("second, and more of it")
+        log.line("third")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert lines_of(kept) == ["first"]
+    log.line("last")
+    first, missing, last = lines_of(kept)
+    assert (first, last) == ("first", "last")
+    assert "3 lines are missing here" in missing  # the two, and the warning
+    assert capsys.readouterr().out.count("is not kept in the workspace") == 1
+
+
+def test_a_log_is_not_kept_through_a_link(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(log, "_copy", None)
+    (tmp_path / "elsewhere").write_text("something of mine\n")
+    (tmp_path / "rank-0.log").symlink_to(tmp_path / "elsewhere")
+    log.keep(tmp_path / "rank-0.log")
+    log.line("a line")
+    assert (tmp_path / "elsewhere").read_text() == "something of mine\n"
+    assert "the log is not kept in the workspace" in capsys.readouterr().out
+
+
+MUCH = """
+import os, re, sys
+from pathlib import Path
+for number in range(40_000):
+    print(f"line {number} " + "x" * 1000)
+for _ in range(2_000):
+    sys.stdout.write("no line ends here " * 5_000)
+sys.stdout.write("\\n")
+status = Path("/proc", str(os.getppid()), "status").read_text()
+print("the runner's memory:", re.search(r"VmHWM:\\s+(\\d+) kB", status)[1], flush=True)
+"""
+
+
+def test_a_trainer_that_prints_without_end_eats_neither_the_claim_nor_the_memory(
+    home: Callable[..., Path], run: Callable[..., Ended], workspace: Path
+) -> None:
+    """40 MB of lines, then 180 MB without an end of line."""
+    ended = run(home(MUCH))
+    assert ended.code == 0, ended.log[-2000:]
+    file = workspace / "logs" / UID / "attempt-0" / "rank-0.log"
+    assert file.stat().st_size < 33 << 20
+    assert ended.log.startswith(file.read_text(encoding="utf-8")[:1_000_000])
+    assert ended.log.endswith(file.read_text(encoding="utf-8")[-1_000_000:])
+    (memory,) = re.findall(r"the runner's memory: (\d+)", ended.log)
+    assert int(memory) < 100_000
