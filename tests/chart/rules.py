@@ -211,7 +211,32 @@ RULES: dict[str, Rule] = {
         HAMI,
         broken={"mlflow": {"trackingUri": "https://me:sesame@mlflow.example.com"}},
         kept={"mlflow": {"trackingUri": "http://mlflow.kubeflow:5000/base"}},
-        message="mlflow.trackingUri: must be an http:// or https:// URL without user and password; credentials come from mlflow.secretName",
+        message="mlflow.trackingUri: must be an http:// or https:// URL without user, password and query; credentials come from mlflow.secretName",
+    ),
+    "a token in the query of a tracking server": Rule(
+        HAMI,
+        broken={"mlflow": {"trackingUri": "https://mlflow.example.com/?access_token=sesame"}},
+        kept={"mlflow": {"trackingUri": "https://mlflow.example.com/a@b/"}},
+        message="mlflow.trackingUri: must be an http:// or https:// URL without user, password and query; credentials come from mlflow.secretName",
+    ),
+    "a tracking token that travels unencrypted": Rule(
+        HAMI,
+        broken={"mlflow": {"trackingUri": "http://mlflow.example.com", "secretName": "ml", "tokenKey": "T"}},
+        kept={
+            "mlflow": {
+                "trackingUri": "http://mlflow.example.com",
+                "secretName": "ml",
+                "tokenKey": "T",
+                "allowPlainHttp": True,
+            }
+        },
+        message='mlflow.trackingUri: "http://mlflow.example.com" would send the credentials of mlflow.secretName unencrypted; use https://, or set mlflow.allowPlainHttp: true',
+    ),
+    "tracking unencrypted without a token": Rule(
+        HAMI,
+        broken={"mlflow": {"trackingUri": "http://mlflow.example.com?t=x"}},
+        kept={"mlflow": {"trackingUri": "http://mlflow.example.com"}},
+        message="mlflow.trackingUri: must be an http:// or https:// URL without user, password and query; credentials come from mlflow.secretName",
     ),
     "a tracking secret without a key": Rule(
         HAMI,
@@ -301,8 +326,14 @@ RULES: dict[str, Rule] = {
     "a push without credentials": Rule(
         HAMI,
         broken={"git": {"secretName": ""}},
-        kept={"git": {"secretName": ""}, "publish": {"type": "none"}, "workspace": {"type": "newClaim"}},
-        message="git.secretName: is empty, and publish.type git needs the right to push; name a Secret with user and token, or set publish.type: none",
+        kept={"git": {"secretName": ""}, "publish": {"secretName": "out"}},
+        message="git.secretName: is empty, and publish.type git needs the right to push; name a Secret with user and token, there or in publish.secretName, or set publish.type: none",
+    ),
+    "a token in the query of a repository": Rule(
+        HAMI,
+        broken={"dataset": {"repository": "https://git.example.com/d.git?private_token=sesame"}},
+        kept={"dataset": {"repository": "https://git.example.com/d.git"}},
+        message="dataset.repository: holds a query, and a token in it would be shown wherever the URL is; take it out of the URL and set git.secretName",
     ),
     "a result that is lost": Rule(
         HAMI,

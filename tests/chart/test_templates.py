@@ -69,7 +69,9 @@ def test_the_runner_gets_every_setting_of_its_contract() -> None:
 def test_settings_without_optional_parts_are_empty_and_not_missing() -> None:
     change = {"git": {"secretName": ""}, "publish": {"type": "none"}, "workspace": {"type": "newClaim"}}
     result = settings(overlay(CPU, change))
-    assert result["git"]["credentials"] == ""
+    assert result["git"]["credentials"] == {
+        name: {"key": "git.secretName", "secret": "", "folder": ""} for name in ("model", "dataset")
+    }
     assert result["publish"] == {"type": "none", "modelName": "yolov5-trained", "maxBatchSize": 8}
     assert result["workspace"] == {"path": "/workspace", "directory": "run-42", "shared": True, "sizeBytes": 0}
     assert result["accelerator"] == {"profile": "cpu", "backend": "cpu", "count": 0}
@@ -160,7 +162,112 @@ def test_environment_and_placement_reach_the_pod() -> None:
     assert pod["nodeSelector"] == {"pool": "gpu"}
     assert pod["tolerations"] == [{"operator": "Exists"}]
     assert pod["imagePullSecrets"] == [{"name": "pull"}]
-    assert {"name": "HTTPS_PROXY", "value": "http://p"} in pod["containers"][0]["env"]
+
+
+def test_the_environment_of_the_values_is_the_trainer_s_and_not_the_runner_s() -> None:
+    values = overlay(HAMI, {"env": {"LD_PRELOAD": "libjemalloc.so", "PATH": "/opt/bin"}})
+    assert settings(values)["env"] == {"LD_PRELOAD": "libjemalloc.so", "PATH": "/opt/bin"}
+    assert not {"LD_PRELOAD", "PATH"} & {one["name"] for one in pod_of(values)["containers"][0]["env"]}
+
+
+GIT = "https://git.example.com"
+ELSEWHERE = {"dataset": {"repository": "https://data.example.org/coco.git"}}
+STORED = {"type": "s3", "repository": "", "endpoint": "https://s3.example.com", "bucket": "b", "secretName": "s3"}
+TRACKED = {"trackingUri": "https://ml.example.com", "secretName": "ml"}
+UNPUBLISHED = {"publish": {"type": "none"}, "workspace": {"type": "newClaim"}}
+MOUNTED: dict[str, tuple[Tree, dict[str, list[str]]]] = {
+    "one server": ({}, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]}),
+    "a source elsewhere": (ELSEWHERE, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]}),
+    "a source elsewhere with its own": (
+        {"dataset": {**ELSEWHERE["dataset"], "secretName": "hub"}, "git": {"userKey": "username"}},
+        {"git": ["git-credentials", "username", "GIT_TOKEN"], "dataset": ["hub", "username", "GIT_TOKEN"]},
+    ),
+    "all with their own": (
+        {name: {"secretName": name} for name in ("model", "dataset", "publish")},
+        {name: [name, "GIT_USER", "GIT_TOKEN"] for name in ("model", "dataset", "publish")},
+    ),
+    "stores and nothing published": ({**UNPUBLISHED, "model": STORED, "dataset": STORED}, {
+        name: ["s3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] for name in ("model", "dataset")
+    }),
+    "a result's that is not published": (
+        {**UNPUBLISHED, "publish": {"type": "none", "secretName": "out"}}, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]},
+    ),
+    "tracking by a token": ({"mlflow": {**TRACKED, "tokenKey": "T", "userKey": "U"}}, {
+        "git": ["git-credentials", "GIT_USER", "GIT_TOKEN"], "mlflow": ["ml", "T"],
+    }),
+    "tracking by a password": ({"mlflow": {**TRACKED, "userKey": "U", "passwordKey": "P"}}, {
+        "git": ["git-credentials", "GIT_USER", "GIT_TOKEN"], "mlflow": ["ml", "U", "P"],
+    }),
+    "no tracking": ({"mlflow": {"secretName": "ml", "tokenKey": "T"}}, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "mounted"), MOUNTED.values(), ids=MOUNTED)
+def test_only_the_secrets_that_something_of_the_run_uses_are_mounted(
+    change: Tree, mounted: dict[str, list[str]]
+) -> None:
+    pod = pod_of(overlay(HAMI, change))
+    secrets = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+    assert mounted == {
+        name: [one["secretName"], *(item["key"] for item in one["items"])] for name, one in secrets.items()
+    }
+    folders = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"] if one["name"] in secrets}
+    assert folders == {name: f"/var/run/trainchart/{name}" for name in secrets}
+
+
+ANSWERS: dict[str, tuple[Tree, dict[str, str]]] = {
+    "one server": ({}, dict.fromkeys(("model", "dataset", "publish"), "git.secretName")),
+    "the same server in other words": (
+        {"dataset": {"repository": "https://GIT.example.com:443/team/coco.git"}},
+        dict.fromkeys(("model", "dataset", "publish"), "git.secretName"),
+    ),
+    "another host": (ELSEWHERE, {"model": "git.secretName", "dataset": "", "publish": "git.secretName"}),
+    "another port": (
+        {"dataset": {"repository": "https://git.example.com:8443/team/coco.git"}},
+        {"model": "git.secretName", "dataset": "", "publish": "git.secretName"},
+    ),
+    "another scheme": (
+        {"dataset": {"repository": "http://git.example.com/team/coco.git"}, "git": {"allowPlainHttp": True}},
+        {"model": "git.secretName", "dataset": "", "publish": "git.secretName"},
+    ),
+    "a host that only begins alike": (
+        {"dataset": {"repository": "https://git.example.com.evil.org/coco.git"}},
+        {"model": "git.secretName", "dataset": "", "publish": "git.secretName"},
+    ),
+    "nothing published": ({**UNPUBLISHED, **ELSEWHERE}, {"model": "git.secretName", "dataset": ""}),
+    "a dataset alone": ({**UNPUBLISHED, **ELSEWHERE, "model": STORED}, {"dataset": "git.secretName"}),
+    "published elsewhere": (
+        {"publish": {"repository": "https://out.example.org/m.git"}},
+        {"model": "", "dataset": "", "publish": "git.secretName"},
+    ),
+    "its own": (
+        {"model": {"secretName": "mine"}},
+        {"model": "model.secretName", "dataset": "git.secretName", "publish": "git.secretName"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), ANSWERS.values(), ids=ANSWERS)
+def test_a_secret_answers_for_the_scheme_host_and_port_of_its_own_url(change: Tree, expected: dict[str, str]) -> None:
+    """What asks without is told by its key, and in a warning."""
+    values = overlay(HAMI, change)
+    found = settings(values)["git"]["credentials"]
+    assert {name: one["key"] if one["folder"] else "" for name, one in found.items()} == expected
+    assert all(bool(one["folder"]) == bool(one["secret"]) for one in found.values())
+    without = [f"{name}.repository: is on another server" for name, key in sorted(expected.items()) if not key]
+    assert [line[: len(words)] for line, words in zip(warnings(values), without, strict=True)] == without
+
+
+def test_a_secret_for_git_that_nothing_needs_is_told() -> None:
+    values = overlay(HAMI, {**UNPUBLISHED, "model": STORED, "dataset": STORED})
+    assert warnings(values) == [
+        'git.secretName: is "git-credentials", and no repository of this run needs it, so it is not mounted; leave it empty'
+    ]
+
+
+def pod_of(values: Tree) -> Tree:
+    pod: Tree = one(values, "Job")["spec"]["tasks"][0]["template"]["spec"]
+    return pod
 
 
 def test_credentials_and_certificates_are_mounted_as_files_and_nothing_more_of_them() -> None:

@@ -37,7 +37,7 @@ def test_what_a_run_asks_for_is_read_from_its_objects() -> None:
     assert (ask.queue, ask.replicas, ask.account) == ("default", 2, "")
     assert ask.claims == [Claim("shared", False), Claim("cache", True)]
     assert ask.secrets == [
-        Keys("git-credentials", ("GIT_USER", "GIT_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        Keys("git-credentials", ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GIT_USER", "GIT_TOKEN"), ("GIT_USER",)),
         Keys("mlflow", ("TOKEN",)),
     ]
     assert ask.config_maps == [Keys("git-ca", ("ca.crt",))], "its own ConfigMap is not looked for"
@@ -65,6 +65,17 @@ def test_keys_are_told_and_nothing_else() -> None:
     assert check.text == "has no key GIT_TOKEN; it has GIT_USER, password"
     missing = judge_secret(wanted, None, "ns")
     assert missing.fix.startswith("`kubectl -n ns create secret generic git --from-file=GIT_USER=FILE")
+
+
+def test_a_git_secret_may_have_the_token_alone_and_no_other_may_lack_a_key() -> None:
+    (git,) = run(publish={"secretName": "out"}, model={"secretName": "out"}, dataset={"secretName": "out"}).secrets
+    assert judge_secret(git, Secret("Opaque", frozenset({"GIT_TOKEN"})), "ns").text == "has GIT_TOKEN"
+    assert judge_secret(git, Secret("Opaque", frozenset({"GIT_USER"})), "ns").text.startswith("has no key GIT_TOKEN")
+    one_key = run(git={"userKey": "GIT_TOKEN"}).secrets[0]
+    assert judge_secret(one_key, Secret("Opaque", frozenset({"x"})), "ns").verdict is Verdict.PROBLEM
+    tracked = {"trackingUri": "https://ml.example.com", "secretName": "ml", "userKey": "U", "passwordKey": "P"}
+    (ml,) = [one for one in run(mlflow=tracked).secrets if one.name == "ml"]
+    assert judge_secret(ml, Secret("Opaque", frozenset({"P"})), "ns").text.startswith("has no key U")
 
 
 def test_a_pull_secret_has_a_registry_s_password() -> None:

@@ -71,7 +71,9 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
     def make(changes: dict[str, Any], family: Path | None = None, name: str = "home") -> Path:
         settings = sample_settings()
         settings["workspace"].update(path=str(tmp_path / "workspace"))
-        settings["git"].update(credentials=str(secret), caBundle="", allowPlainHttp=True)
+        settings["git"].update(caBundle="", allowPlainHttp=True)
+        for credentials in settings["git"]["credentials"].values():
+            credentials["folder"] = str(secret)
         settings["sharedMemoryBytes"] = 0
         settings["family"].update(features=[], libraries=[])  # the tests' families train without a framework
         for key, value in changes.items():

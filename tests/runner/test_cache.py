@@ -15,6 +15,7 @@ from runner.context import Context
 from runner.errors import RunnerError
 from runner.git import Git
 from runner.remote import Remote
+from runner.settings import GitCredentials
 
 from .conftest import Server, push
 
@@ -114,7 +115,9 @@ def test_a_cache_that_git_finds_full_is_told_and_filled_by_a_later_run(
     push(server, repository, {"a": "a"})
 
     def no_space(git: Git, *arguments: Any) -> int:
-        raise Remote("model", f"{server.url}/{repository}").failure("fatal: write: No space left on device", "")
+        raise Remote("model", f"{server.url}/{repository}").failure(
+            "fatal: write: No space left on device", GitCredentials("", "", "git.secretName")
+        )
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("runner.checkout.fetch", no_space)

@@ -16,6 +16,8 @@ import pytest
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.publish import Published, Publisher
+from tests.lab.s3_server import Bucket
+from tests.lab.s3_server import serving as serving_bucket
 
 from .conftest import TOKEN, UID, Ended, Server, finish, git, push
 
@@ -339,6 +341,34 @@ def test_check_names_every_problem_and_ends_with_the_first_code(
     assert bad.code == 20
     problems = [line.split(" item=")[1].split()[0] for line in bad.events("check") if "ok=false" in line]
     assert problems == ["mounts", "model"], bad.log
+
+
+def test_check_looks_at_sources_of_every_type_where_they_lie(
+    tmp_path: Path, tiny: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    claim = {"type": "claim", "claim": "coco", "mount": str(tmp_path / "mounted"), "path": "data"}
+    (tmp_path / "mounted").mkdir()
+    with serving_bucket(Bucket({"shapes/a.txt": b"alpha"}, public=True)) as store:
+        stored = {"type": "s3", "path": "model", "bucket": "datasets", "prefix": "shapes"}
+        stored["endpoint"] = f"http://127.0.0.1:{store.server_port}"
+        sources = {"dataset": claim, "model": stored}
+        home = tiny({"sources": sources, "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1}})
+        empty = run(home, "--check")
+        (tmp_path / "mounted" / "a.txt").write_text("a")
+        filled = run(home, "--check")
+    assert (empty.code, filled.code) == (30, 0), empty.log + filled.log
+    assert "claim coco has nothing" in next(line for line in empty.events("check") if "item=dataset" in line)
+    for name in ("dataset", "model"):
+        assert any(f"item={name} ok=true" in line for line in filled.events("check")), filled.log
+
+
+def test_the_environment_of_the_values_is_the_trainer_s_and_neither_git_s_nor_the_runner_s(
+    tiny: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    train = TRAIN + "\nimport os\nprint('has', os.environ['PATH'], os.environ['COLOUR'], os.environ['HOME'])\n"
+    ended = run(tiny({"env": {"PATH": "/nowhere", "COLOUR": "blue", "http_proxy": "http://127.0.0.1:9"}}, train))
+    assert ended.code == 0, ended.log
+    assert "has /nowhere blue /" in ended.log
 
 
 def test_the_token_is_nowhere(

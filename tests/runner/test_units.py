@@ -110,6 +110,20 @@ def test_helm_s_large_numbers_are_integers(tmp_path: Path, make_home: Callable[.
 # credential helper
 
 
+def ask_helper(home: Path, section: str, server: str, operation: str = "get") -> str:
+    """As git asks it for a repository of a section."""
+    program = [sys.executable, "-I", "-S", str(FILES / "runner" / "credential.py")]
+    protocol, _, host = server.partition("://")
+    done = subprocess.run(
+        [*program, str(home / "settings.json"), section, operation],
+        input=f"protocol={protocol}\nhost={host}\n\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 @pytest.mark.parametrize(
     ("protocol", "host", "operation", "answered"),
     [
@@ -128,22 +142,17 @@ def test_the_credential_helper_answers_only_the_run_s_own_hosts(
     protocol: str, host: str, operation: str, answered: bool, plain: bool, make_home: Callable[..., Path]
 ) -> None:
     home = make_home({"git.allowPlainHttp": plain})
-    argv = [sys.executable, "-I", "-S", str(FILES / "runner" / "credential.py"), str(home / "settings.json"), operation]
-    done = subprocess.run(
-        argv, input=f"protocol={protocol}\nhost={host}\n\n", capture_output=True, text=True, check=True
+    assert ask_helper(home, "model", f"{protocol}://{host}", operation) == (
+        f"username={USER}\npassword={TOKEN}\n" if answered else ""
     )
-    assert done.stdout == (f"username={USER}\npassword={TOKEN}\n" if answered else "")
 
 
 def test_the_credential_helper_knows_sources_that_are_not_git(make_home: Callable[..., Path]) -> None:
     stored = {"type": "s3", "path": "d", "endpoint": "https://s3.example.com", "bucket": "b"}
     home = make_home({"sources.dataset": stored})
-    argv = [sys.executable, "-I", "-S", str(FILES / "runner" / "credential.py"), str(home / "settings.json"), "get"]
-    for host, answered in (("git.example.com", True), ("s3.example.com", False)):
-        done = subprocess.run(
-            argv, input=f"protocol=https\nhost={host}\n\n", capture_output=True, text=True, check=True
-        )
-        assert bool(done.stdout) is answered
+    assert ask_helper(home, "model", "https://git.example.com")
+    for host in ("git.example.com", "s3.example.com"):
+        assert not ask_helper(home, "dataset", f"https://{host}")
 
 
 # verify

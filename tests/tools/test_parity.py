@@ -50,6 +50,7 @@ CHOSEN: dict[str, str] = {
     "a default duration": "timeLimit: ",
     "a wrong duration": "timeLimit: 0h",
     "an environment": "env: {A: b}",
+    "an environment that is the run's own": "env: {VC_TASK_INDEX: '1'}",
     "an environment of numbers": "env: {A: 1}",
     "global values": "global: {a: b}",
     "a token in a URL": "model: {repository: 'https://a:b@c/d'}",

@@ -41,6 +41,7 @@ WRONG = {
     "train: [1]": "1:1 train: a list is not a map",
     "model: https://x": "1:1 model: 'https://x' is not a map",
     "imagePullSecrets: name": "1:1 imagePullSecrets: 'name' is not a list",
+    "env: {JOB_GROUP: x}": "1:7 env.JOB_GROUP: cannot be set: it says which run and pod this is; leave it out",
     "env: {A: }": "1:7 env.A: is empty, where text is due",
     "tolerations:\n- {key: a}\n- b": "3:3 tolerations[1]: 'b' is not a map",
     "train:\n  arguments:\n    - --a\n    - 1": "4:7 train.arguments[1]: 1 is not text; put it in quotes: '1'",
@@ -57,6 +58,14 @@ def test_a_value_of_the_wrong_shape_is_told_alone_with_place_value_and_fix(
 ) -> None:
     (only,) = found(tmp_path, text)
     assert only.startswith(message) if "unknown key; " in message else only == message
+
+
+@pytest.mark.parametrize(
+    "name", ["HOME", "TERMINATION_LOG", "JOB_ATTEMPT", "VC_TASK_INDEX", "VC_TRAIN_HOSTS", "VK_TASK_INDEX", "POD_IP"]
+)
+def test_what_says_which_run_and_pod_it_is_cannot_be_set_in_env(name: str, tmp_path: Path) -> None:
+    (only,) = found(tmp_path, f"env: {{{name}: '1', LD_PRELOAD: a.so, PATH: /opt, JOB_ID: '7', MY_POD_IP: x}}")
+    assert only.startswith(f"1:7 env.{name}: cannot be set")
 
 
 def test_an_unknown_family_is_answered_with_the_known_ones_and_the_likely_one(tmp_path: Path) -> None:
@@ -104,7 +113,7 @@ def test_the_last_file_that_sets_a_value_is_pointed_to(tmp_path: Path) -> None:
     first, second, third = (tmp_path / f"{number}.yaml" for number in "123")
     first.write_text("replicas: 0\nmodel: {revision: 1, repository: https://a/b}\n")
     second.write_text("\nreplicas: -1\n")
-    third.write_text("model:\n  repository: https://c/d\n")
+    third.write_text("model:\n  repository: https://git.example.com/d\n")
     findings = validate([str(YOLOV5), str(first), str(second), str(third)]).findings
     assert [(finding.file, told(finding)) for finding in findings] == [
         (str(first), "2:9 model.revision: 1 is not text; put it in quotes: '1'"),

@@ -34,6 +34,7 @@ _WORDS = {
     "object": "a map",
 }
 _USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
+_QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^?#\s]*)[?#]\S*", re.IGNORECASE)
 _LONGEST = 60
 MOST = 100
 """So many misfits are told: who has more has given the wrong file."""
@@ -74,9 +75,9 @@ def shown(value: Any) -> str:
 
 
 def without_password(value: Any) -> Any:
-    """A value whose URLs have lost user and password, at every depth: findings end up in logs."""
+    """A value whose URLs have lost user, password and query, at every depth: findings end up in logs."""
     if isinstance(value, str):
-        return _USER_OF_URL.sub(r"\1***@", value)
+        return _QUERY_OF_URL.sub(r"\1?***", _USER_OF_URL.sub(r"\1***@", value))
     if isinstance(value, dict):
         return {key: without_password(item) for key, item in value.items()}
     return [without_password(item) for item in value] if isinstance(value, list) else value
@@ -155,6 +156,8 @@ class _Explainer:
             suggestion = _closest(str(value), [str(choice) for choice in choices])
             meant = f"; did you mean '{suggestion}'?" if suggestion else ""
             return f"{found} is not one of {', '.join(map(str, choices))}{meant}"
+        if isinstance(kind, _Kind.Not):
+            return f"cannot be set: {self._at(where[:-1])['description']}; leave it out"
         # What the schema of today does not use; the validator's own words are right, if not friendly.
         return " ".join(without_password(error.message).split())
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from trainchart.cluster.fields import Object
+from trainchart.cluster.fields import Object, mapping, parsed, text
 from trainchart.cluster.quantities import Amounts, of_pod, times
 
 
@@ -16,6 +16,7 @@ class Keys:
 
     name: str
     keys: tuple[str, ...]
+    optional: tuple[str, ...] = ()  # those of them that may be missing
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,21 @@ class Ask:
     @cached_property
     def secrets(self) -> list[Keys]:
         return _merged(
-            Keys(volume["secret"]["secretName"], tuple(item["key"] for item in volume["secret"].get("items") or []))
+            Keys(
+                volume["secret"]["secretName"],
+                tuple(item["key"] for item in volume["secret"].get("items") or []),
+                self._optional(volume["name"]),
+            )
             for volume in self.pod.get("volumes") or []
             if "secret" in volume
         )
+
+    def _optional(self, volume: str) -> tuple[str, ...]:
+        """Keys of a mounted Secret that the run does without: a git server takes a token without a user."""
+        runs = [text(item, "data", "settings.json") for item in self.made("ConfigMap")]
+        git = mapping(parsed(next(filter(None, runs), "")), "git")
+        of_git = [text(one, "folder").rpartition("/")[2] for one in mapping(git, "credentials").values()]
+        return (text(git, "userKey"),) if volume in of_git and git["userKey"] != git["tokenKey"] else ()
 
     @cached_property
     def config_maps(self) -> list[Keys]:
@@ -130,7 +142,11 @@ def ask_of(manifests: Iterable[Object], name: str) -> Ask:
 
 def _merged(all_keys: Iterable[Keys]) -> list[Keys]:
     """One entry per name: two volumes may show keys of the same Secret."""
-    merged: dict[str, dict[str, None]] = {}
+    merged: dict[str, dict[str, bool]] = {}  # name -> key -> whether it may be missing
     for one in all_keys:
-        merged.setdefault(one.name, {}).update(dict.fromkeys(one.keys))
-    return [Keys(name, tuple(keys)) for name, keys in merged.items()]
+        keys = merged.setdefault(one.name, {})
+        keys.update({key: keys.get(key, True) and key in one.optional for key in one.keys})
+    return [
+        Keys(name, tuple(keys), tuple(key for key, optional in keys.items() if optional))
+        for name, keys in merged.items()
+    ]

@@ -52,13 +52,13 @@ def judge_config_map(wanted: Keys, found: Object | None, namespace: str) -> Chec
 
 
 def _judge_keys(topic: str, wanted: Keys, there: list[str], kind: str) -> Check:
-    lacking = [key for key in wanted.keys if key not in there]
+    lacking = [key for key in wanted.keys if key not in there and key not in wanted.optional]
     if lacking:
         has = f"it has {listed(there)}" if there else "it is empty"
         return problem(
             topic, f"has no key {listed(lacking)}; {has}", f"add it to the {kind}, or name its key in the values"
         )
-    return ok(topic, f"has {listed(list(wanted.keys))}")
+    return ok(topic, f"has {listed([key for key in wanted.keys if key in there])}")
 
 
 def judge_pull_secret(name: str, secret: Secret | None, namespace: str) -> Check:

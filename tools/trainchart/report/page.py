@@ -28,7 +28,8 @@ _STAGES = ("verify", "prepare", "train", "export", "publish")
 _ELSEWHERE = {"version", "run.name", "image", "sources", "publish.repository", "publish.branch"}
 _WIRING = {
     *("git", "family.features", "family.libraries", "topology.service", "topology.port", "workspace.path"),
-    *("mlflow.credentials", "mlflow.tokenKey", "mlflow.userKey", "mlflow.passwordKey", "accelerator.backend"),
+    *("mlflow.credentials", "mlflow.tokenKey", "mlflow.userKey", "mlflow.passwordKey"),
+    *("mlflow.secretName", "mlflow.allowPlainHttp", "accelerator.backend"),
 }
 _SECTIONS = {
     "train": "Training",

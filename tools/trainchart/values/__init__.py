@@ -42,6 +42,13 @@ LINE = 120  # characters of a line of the schema
 
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
+OF_THE_RUN = r"^(HOME|TERMINATION_LOG|JOB_ATTEMPT|JOB_GROUP|(POD|VC|VK)_.*)$"
+"""Environment by which the runner knows which run and pod it is: set by the chart, Volcano's plugins or Kubernetes."""
+
+
+def _without_those_of_the_run(schema: dict[str, Any]) -> None:
+    schema["patternProperties"][OF_THE_RUN] = {"not": {}, "description": "it says which run and pod this is"}
+
 
 class Values(Section):
     family: str = Field("", description="What to train: a folder of files/families/.")
@@ -74,8 +81,10 @@ class Values(Section):
     tune: Tune | None = Field(None, description="A search for better settings: many trainings instead of one.")
     publish: Publish | None = Field(None, description="Where the result goes.")
     mlflow: Mlflow | None = Field(None, description="Tracking of parameters and metrics on an MLflow server.")
-    env: dict[EnvironmentName, str] | None = Field(
-        None, description="Additional environment of the trainer; never for secrets."
+    env: Annotated[dict[EnvironmentName, str], Field(json_schema_extra=_without_those_of_the_run)] | None = Field(
+        None,
+        description="Additional environment of the trainer, its export and the checks of its data; not of the runner and git. "
+        "Never for secrets.",
     )
     nodeSelector: dict[str, str] | None = Field(None, description="Labels of the nodes that may run the pods.")
     tolerations: list[Open] = Field(default_factory=list, description="Taints that the pods tolerate.")

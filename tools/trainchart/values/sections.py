@@ -44,11 +44,15 @@ class CaBundle(Section):
 class Git(Section):
     secretName: ObjectName = Field(
         None,
-        description="Secret with user and token for all repositories; empty for public ones.",
+        description="Secret with user and token for the server of publish.repository (where nothing is published: of "
+        "model.repository, else of dataset.repository), and for no other; empty for public repositories.",
         examples=["git-credentials"],
     )
-    userKey: KeyName = Field("GIT_USER", description="Key of the user in the Secret.")
-    tokenKey: KeyName = Field("GIT_TOKEN", description="Key of the token or password in the Secret.")
+    userKey: KeyName = Field(
+        "GIT_USER",
+        description="Key of the user in every git Secret; one without it has a token alone, sent with the user oauth2.",
+    )
+    tokenKey: KeyName = Field("GIT_TOKEN", description="Key of the token or password in every git Secret.")
     caBundle: CaBundle | None = Field(None, description="CA certificates of a git server with its own.")
     allowPlainHttp: bool = Field(
         False, description="Allow repositories by http://, where the token travels unencrypted."
@@ -76,7 +80,10 @@ class Source(Section):
     prefix: Text = Field(None, description="s3: a folder of the bucket; empty: all of it.", examples=["coco"])
     region: Text = Field(None, description="s3: region of the signature.", examples=["us-east-1"])
     secretName: ObjectName = Field(
-        None, description="s3: Secret with the access key; empty for a public bucket.", examples=["s3-credentials"]
+        None,
+        description="git: Secret with user and token for this repository's server; empty: git.secretName where that is for the "
+        "same server, else none. s3: Secret with the access key; empty for a public bucket.",
+        examples=["s3-credentials"],
     )
     accessKeyKey: KeyName = Field("AWS_ACCESS_KEY_ID", description="s3: key of the access key's id in the Secret.")
     secretKeyKey: KeyName = Field("AWS_SECRET_ACCESS_KEY", description="s3: key of the secret access key in it.")
@@ -97,6 +104,9 @@ class Cache(Section):
 class Mlflow(Section):
     trackingUri: Text = Field(
         None, description="URL of the MLflow server; empty: no tracking.", examples=["https://mlflow.example.com"]
+    )
+    allowPlainHttp: bool = Field(
+        False, description="Allow a trackingUri by http:// with a Secret, whose token then travels unencrypted."
     )
     experiment: Text = Field(None, description="Experiment; empty: the namespace.", examples=["detectors"])
     secretName: ObjectName = Field(None, description="Secret with the credentials; empty: none.", examples=["mlflow"])
@@ -145,6 +155,9 @@ class Publish(Section):
         "git", description="git: push to a branch. none: leave the result in the workspace."
     )
     repository: Text = Field(None, description="URL of the git repository.")
+    secretName: ObjectName = Field(
+        None, description="Secret with user and token for the repository's server; empty: git.secretName."
+    )
     branch: Annotated[str, StringConstraints(pattern=r"^$|^[A-Za-z0-9][-A-Za-z0-9._/]*$", max_length=200)] | None = (
         Field(None, description="Branch; empty: sft-YYYYmmdd-HHMMSS.", examples=["candidates/first"])
     )

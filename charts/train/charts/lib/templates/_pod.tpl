@@ -53,7 +53,8 @@ capabilities:
 {{- end -}}
 
 {{- /*
-Environment that the runner reads; the run's identity and attempt are what Volcano wrote on the pod.
+Environment that the runner reads; the run's identity and attempt are what Volcano wrote on the pod. The values' own `env` is
+the trainer's alone, and comes to it by the settings.
 Usage: {{ include "train.pod.env" . | nindent 12 }}
 */ -}}
 {{- define "train.pod.env" -}}
@@ -84,10 +85,6 @@ Usage: {{ include "train.pod.env" . | nindent 12 }}
     fieldRef:
       apiVersion: v1
       fieldPath: metadata.namespace
-{{- range $name, $value := .Run.values.env }}
-- name: {{ quote $name }}
-  value: {{ $value | quote }}
-{{- end }}
 {{- end -}}
 
 {{- /*
@@ -104,9 +101,9 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
   mountPath: /tmp
 - name: shm
   mountPath: /dev/shm
-{{- if .Run.values.git.secretName }}
-- name: git
-  mountPath: /var/run/trainchart/git
+{{- range $name, $_ := include "train.secrets" . | fromJson }}
+- name: {{ $name }}
+  mountPath: /var/run/trainchart/{{ $name }}
   readOnly: true
 {{- end }}
 {{- if .Run.values.git.caBundle.configMapName }}
@@ -123,10 +120,6 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
   subPath: {{ quote . }}
   {{- end }}
   readOnly: true
-{{- else if and (eq $source.type "s3") $source.secretName }}
-- name: {{ $name }}
-  mountPath: /var/run/trainchart/{{ $name }}
-  readOnly: true
 {{- end }}
 {{- end }}
 {{- if .Run.values.cache.claimName }}
@@ -135,11 +128,6 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
   {{- if .Run.values.cache.readOnly }}
   readOnly: true
   {{- end }}
-{{- end }}
-{{- if and .Run.values.mlflow.trackingUri .Run.values.mlflow.secretName }}
-- name: mlflow
-  mountPath: /var/run/trainchart/mlflow
-  readOnly: true
 {{- end }}
 {{- end -}}
 
@@ -155,7 +143,7 @@ Usage: {{ include "train.pod.secret" (dict "name" VOLUME "secret" SECRET "keys" 
     defaultMode: 0440
     optional: true
     items:
-      {{- range compact .keys }}
+      {{- range .keys | compact | uniq }}
       - key: {{ quote . }}
         path: {{ quote . }}
       {{- end }}
@@ -187,8 +175,8 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
   emptyDir:
     medium: Memory
     sizeLimit: {{ $values.sharedMemory | quote }}
-{{- if $values.git.secretName }}
-{{ include "train.pod.secret" (dict "name" "git" "secret" $values.git.secretName "keys" (list $values.git.userKey $values.git.tokenKey)) }}
+{{- range $name, $mounted := include "train.secrets" . | fromJson }}
+{{ include "train.pod.secret" (dict "name" $name "secret" $mounted.secret "keys" $mounted.keys) }}
 {{- end }}
 {{- if $values.git.caBundle.configMapName }}
 - name: ca
@@ -206,8 +194,6 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
   persistentVolumeClaim:
     claimName: {{ quote $source.claimName }}
     readOnly: true
-{{- else if and (eq $source.type "s3") $source.secretName }}
-{{ include "train.pod.secret" (dict "name" $name "secret" $source.secretName "keys" (list $source.accessKeyKey $source.secretKeyKey)) }}
 {{- end }}
 {{- end }}
 {{- with $values.cache.claimName }}
@@ -217,8 +203,5 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
     {{- if $values.cache.readOnly }}
     readOnly: true
     {{- end }}
-{{- end }}
-{{- if and $values.mlflow.trackingUri $values.mlflow.secretName }}
-{{ include "train.pod.secret" (dict "name" "mlflow" "secret" $values.mlflow.secretName "keys" (list $values.mlflow.tokenKey $values.mlflow.userKey $values.mlflow.passwordKey)) }}
 {{- end }}
 {{- end -}}

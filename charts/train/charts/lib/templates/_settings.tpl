@@ -38,8 +38,7 @@ Usage: {{ include "train.settings" . }}
     "shared" (ne $values.workspace.type "emptyDir")
     "sizeBytes" (ternary (include "train.quantity" $values.workspace.size | int64) 0 (eq $values.workspace.type "emptyDir")))
   "git" (dict
-    "credentials" (ternary "/var/run/trainchart/git" "" (not (empty $values.git.secretName)))
-    "secretName" ($values.git.secretName | default "")
+    "credentials" (include "train.git.credentials" . | fromJson)
     "userKey" $values.git.userKey
     "tokenKey" $values.git.tokenKey
     "caBundle" (ternary "/var/run/trainchart/ca/ca.crt" "" (not (empty $values.git.caBundle.configMapName)))
@@ -50,9 +49,12 @@ Usage: {{ include "train.settings" . }}
     "trackingUri" ($values.mlflow.trackingUri | default "")
     "experiment" ($values.mlflow.experiment | default .Release.Namespace)
     "credentials" (ternary "/var/run/trainchart/mlflow" "" (not (empty $values.mlflow.secretName)))
+    "secretName" ($values.mlflow.secretName | default "")
+    "allowPlainHttp" $values.mlflow.allowPlainHttp
     "tokenKey" ($values.mlflow.tokenKey | default "")
     "userKey" ($values.mlflow.userKey | default "")
     "passwordKey" ($values.mlflow.passwordKey | default ""))
+  "env" ($values.env | default dict)
   "image" $values.image
   "accelerator" (dict "profile" $profile.name "backend" $profile.backend "count" (int ($values.accelerator.count | default 0)))
   "sharedMemoryBytes" (include "train.quantity" $values.sharedMemory | int64)

@@ -12,5 +12,16 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- if regexMatch "(^[^:]*|/[^:]*|:latest)$" $values.image -}}
 {{- $warnings = append $warnings (printf "image: %q has no tag, or latest: another run may train with another image; name a version or a digest" $values.image) -}}
 {{- end -}}
+{{- $home := include "train.git.home" . -}}
+{{- $used := false -}}
+{{- range $section, $credentials := include "train.git.credentials" . | fromJson -}}
+{{- $used = or $used (eq $credentials.key "git.secretName") -}}
+{{- if and $values.git.secretName (not $credentials.secret) -}}
+{{- $warnings = append $warnings (printf "%s.repository: is on another server than %s.repository, and git.secretName is for that one alone, so it is fetched without credentials; set %s.secretName unless it is public" $section $home $section) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.git.secretName (not $used) -}}
+{{- $warnings = append $warnings (printf "git.secretName: is %q, and no repository of this run needs it, so it is not mounted; leave it empty" $values.git.secretName) -}}
+{{- end -}}
 {{- $warnings | toJson -}}
 {{- end -}}

@@ -12,8 +12,8 @@ from . import log, settings, verify
 from .context import Context
 from .errors import EXIT_CODES, RunnerError
 from .git import Git
+from .prepare import look_up
 from .publish import Publisher
-from .remote import Remote
 
 
 def main(home: Path) -> int:
@@ -48,7 +48,7 @@ def main(home: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="trainchart-") as name:
         folder = Path(name)
         for source, asked in loaded.sources.items():
-            item(source, partial(git.resolve, Remote(source, asked.repository), asked.revision, folder))
+            item(source, partial(look_up, context, git, source, asked, folder))
         if loaded.publish.type == "git":
             item("publish", Publisher(context).may_push)
     return codes[0] if codes else EXIT_CODES["completed"].code

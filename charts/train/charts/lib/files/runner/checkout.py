@@ -17,7 +17,7 @@ def fetch(git: Git, name: str, pinned: Pinned, tree: Path, room: Room) -> int:
     """Check out one commit at `tree`, and nothing but it, then its LFS objects. Goes on where a killed attempt stopped."""
     remote = Remote(name, pinned.repository)
     log.event("fetch", source=name, repository=pinned.repository, revision=pinned.revision, commit=pinned.commit)
-    if not _is_checked_out(git, tree, pinned.commit):
+    if not _is_checked_out(git, remote, tree, pinned.commit):
         shutil.rmtree(tree, ignore_errors=True)
         tree.mkdir(parents=True)
         git.run(remote, tree, "init", "--quiet")
@@ -36,11 +36,11 @@ def fetch(git: Git, name: str, pinned: Pinned, tree: Path, room: Room) -> int:
     return sum(path.stat().st_size for path in lfs.files(tree))
 
 
-def _is_checked_out(git: Git, tree: Path, commit: str) -> bool:
+def _is_checked_out(git: Git, remote: Remote, tree: Path, commit: str) -> bool:
     """Git moves HEAD last and holds index.lock meanwhile, so a checkout that was killed is never taken for a whole one."""
     if not (tree / ".git").is_dir() or (tree / ".git" / "index.lock").exists():
         return False
-    code, output, _ = git.attempt(tree, "rev-parse", "--verify", "--quiet", "HEAD", capture=True)
+    code, output, _ = git.attempt(remote, tree, "rev-parse", "--verify", "--quiet", "HEAD", capture=True)
     return code == 0 and output.strip() == commit
 
 
@@ -60,7 +60,7 @@ def _fetch_commit(git: Git, remote: Remote, tree: Path, pinned: Pinned) -> None:
             "+refs/heads/*:refs/remotes/origin/*",
             "+refs/tags/*:refs/tags/*",
         )
-    code, kind, _ = git.attempt(tree, "cat-file", "-t", pinned.commit, capture=True)
+    code, kind, _ = git.attempt(remote, tree, "cat-file", "-t", pinned.commit, capture=True)
     if code != 0 or kind.strip() != "commit":
         raise RunnerError(
             "prepare-failed",

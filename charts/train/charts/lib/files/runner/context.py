@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass, field
@@ -65,6 +66,11 @@ class Context:
             workspace = context.workspace
             context.lease = SharedLease(workspace, context.uid, context.attempt, release, context.rank, join_seconds)
         return context
+
+    @property
+    def environment(self) -> Dict[str, str]:
+        """The pod's environment with what the values add to it for the trainer; the runner and git keep to the pod's."""
+        return {**os.environ, **self.settings.env}
 
     @property
     def workspace(self) -> Workspace:

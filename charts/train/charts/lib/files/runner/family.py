@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import importlib
 import json
-import os
 import sys
 from typing import Any, Dict
 
@@ -37,7 +36,9 @@ class Family:
         return hasattr(self._hooks, hook)
 
     def environment(self) -> Dict[str, str]:
-        return {**os.environ, "PYTHONUNBUFFERED": "1", **self._hooks.train_environment(self._context)}
+        """Of the trainer, its export and the probes: the pod's, the values' own `env`, and over both what the family sets."""
+        own = self._hooks.train_environment(self._context)
+        return {**self._context.environment, "PYTHONUNBUFFERED": "1", **own}
 
     def probe(self, name: str, argument: Dict[str, Any], failure: str) -> Dict[str, Any]:
         """Ask `probe_<name>.py` of the family, or of a feature that it uses; it may import the image's libraries.

@@ -22,23 +22,23 @@ RETRY_SECONDS = (2.0, 4.0, 8.0)
 class Git:
     def __init__(self, context: Context) -> None:
         self._settings = context.settings
-        self._environment = self._make_environment(context)
+        self._home = context.home
 
     def run(self, remote: Remote, cwd: Path, *arguments: str, capture: bool = False) -> str:
         """`git arguments` in `cwd`; what fails only for the moment is tried again. Returns its stdout where captured."""
         for delay in (*RETRY_SECONDS, None):
-            code, output, text = self.attempt(cwd, *arguments, capture=capture)
+            code, output, text = self.attempt(remote, cwd, *arguments, capture=capture)
             if code == 0:
                 return output
             if delay is None or classify(text).name != "unreachable":
                 break
             log.event("retry", what=f"git {arguments[0]}", repository=remote.url, seconds=delay, reason=cause(text))
             time.sleep(delay)
-        raise remote.failure(text, self._settings.git.secret_name)
+        raise remote.failure(text, self._settings.git.credentials[remote.key])
 
-    def attempt(self, cwd: Path, *arguments: str, capture: bool = False) -> Tuple[int, str, str]:
+    def attempt(self, remote: Remote, cwd: Path, *arguments: str, capture: bool = False) -> Tuple[int, str, str]:
         """Once, without judging: exit code, stdout where captured, and the text that tells why."""
-        done = process.run(["git", *arguments], cwd, self._environment, capture=capture)
+        done = process.run(["git", *arguments], cwd, self._environment(remote.key), capture=capture)
         return done.code, done.output, "\n".join(done.tail)
 
     def resolve(self, remote: Remote, revision: str, cwd: Path) -> Pinned:
@@ -101,15 +101,19 @@ class Git:
             f"correct {remote.key}.revision",
         )
 
-    def _make_environment(self, context: Context) -> Dict[str, str]:
-        """Nothing of the image's or a repository's own configuration; ours travels in the environment and touches no file."""
+    def _environment(self, section: str) -> Dict[str, str]:
+        """Nothing of the image's or a repository's own configuration; ours travels in the environment and touches no file.
+
+        The helper is asked for one section's repository: what another section's Secret holds is not for this one's server.
+        """
         git = self._settings.git
         helper = [
             sys.executable,
             "-I",
             "-S",
             str(Path(__file__).parent / "credential.py"),
-            str(context.home / "settings.json"),
+            str(self._home / "settings.json"),
+            section,
         ]
         config = [
             ("credential.helper", ""),

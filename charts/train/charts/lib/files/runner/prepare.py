@@ -77,7 +77,8 @@ def pin(context: Context, git: Git) -> Dict[str, Pinned]:
             return {name: Pinned(**recorded["pinned"][name]) for name in asked}
     except (ValueError, KeyError, TypeError):
         log.event("warning", reason="state/sources.json is not whole; the revisions are looked up again")
-    pins = {name: _look_up(context, git, name, source) for name, source in context.settings.sources.items()}
+    folder = context.folder
+    pins = {name: look_up(context, git, name, source, folder) for name, source in context.settings.sources.items()}
     context.workspace.write(
         "sources.json",
         json.dumps({"asked": asked, "pinned": {name: asdict(pinned) for name, pinned in pins.items()}}, indent=1)
@@ -86,13 +87,15 @@ def pin(context: Context, git: Git) -> Dict[str, Pinned]:
     return pins
 
 
-def _look_up(context: Context, git: Git, name: str, source: Source) -> Pinned:
+def look_up(context: Context, git: Git, name: str, source: Source, cwd: Path) -> Pinned:
+    """What a source is now, by asking where it lies; nothing is fetched."""
     if source.type == "git":
-        return git.resolve(Remote(name, source.repository), source.revision, context.folder)
+        return git.resolve(Remote(name, source.repository), source.revision, cwd)
     if source.type == "s3":
         from features import s3
 
         return Pinned(source.location, "", s3.digest(s3.listing(_store(context, name, source))))
+    _mounted(name, source)
     return Pinned(source.location, "", "")
 
 

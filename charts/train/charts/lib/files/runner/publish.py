@@ -55,7 +55,7 @@ class Publisher:
         repository = self._context.workspace.root / "publish"
         mine = Published(branch, self._commit(repository, branch, family))
         self._git.run(remote, repository, "lfs", "push", "origin", branch)
-        code, _, text = self._git.attempt(repository, *self._push(branch))
+        code, _, text = self._git.attempt(remote, repository, *self._push(branch))
         if code != 0 and classify(text).name == "moved":
             found = self._look_at(branch)  # raises when the branch is another's
             if found:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Pattern
 
 from .errors import RunnerError
+from .settings import GitCredentials
 
 
 class Kind(NamedTuple):
@@ -37,14 +38,14 @@ KINDS = (
     _kind(
         "authentication",
         r"could not read (Username|Password)|Authentication (failed|required)|error: 401|401 Unauthorized|Access denied",
-        "the server refused the credentials of git.secretName {secret}",
+        "the server refused the credentials of {secret}",
         "check user and token in that secret, and that the token has not expired",
     ),
     _kind(
         "rejected",
         r"\[remote rejected\]|hook declined|protected branch",
         "the server refused the push",
-        "choose another publish.branch, or allow the user of git.secretName {secret} to push to it",
+        "choose another publish.branch, or allow the user of {secret} to push to it",
     ),
     _kind(
         "moved",
@@ -56,13 +57,13 @@ KINDS = (
         "forbidden",
         r"error: 403|403 Forbidden|Authorization error|permission to .* denied|not allowed to",
         "access denied",
-        "let the user of git.secretName {secret} {right} this repository",
+        "let the user of {secret} {right} this repository",
     ),
     _kind(
         "absent",
         r"repository .* not found|error: 404|Repository not found|does not appear to be a git repository",
         "there is no such repository, or the credentials may not see it",
-        "check {key} and the rights of git.secretName {secret}",
+        "check {key} and the rights of {secret}",
     ),
     _kind(
         "unreachable",
@@ -89,8 +90,8 @@ class Remote:
     url: str
     branch: str = ""  # where it matters to the reader
 
-    def failure(self, text: str, secret: str) -> RunnerError:
-        """What git's output means for the run."""
+    def failure(self, text: str, credentials: GitCredentials) -> RunnerError:
+        """What git's output means for the run, which asked with these credentials."""
         kind, key, publishing = classify(text), f"{self.key}.repository", self.key == "publish"
         if kind.name == "space":
             code = "prepare-no-space"
@@ -98,12 +99,12 @@ class Remote:
             code = "publish-unreachable" if publishing else "prepare-unreachable"
         else:
             code = "publish-refused" if publishing else "prepare-failed"
-        words = {"key": key, "secret": secret, "right": "write to" if publishing else "read"}
+        words = {"key": key, "secret": str(credentials), "right": "write to" if publishing else "read"}
         reason, fix = kind.reason.format(**words), kind.fix.format(**words)
-        if not secret and kind.name in ("authentication", "forbidden", "absent"):
+        if not credentials.folder and kind.name in ("authentication", "forbidden", "absent"):
             reason, fix = (
                 "access needs credentials",
-                f"set git.secretName to a Secret with user and token, or correct {key}",
+                f"set {credentials.key} to a Secret with user and token, or correct {key}",
             )
         branch = f", branch {self.branch}" if self.branch else ""
         return RunnerError(code, f"{key} {self.url}{branch}: {reason}: {cause(text)}", fix)

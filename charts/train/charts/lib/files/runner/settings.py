@@ -42,13 +42,24 @@ class WorkspaceSettings:
 
 
 @dataclass(frozen=True)
+class GitCredentials:
+    """What a repository is asked for with. It answers for the scheme, host and port of that repository alone."""
+
+    folder: str  # where the Secret is mounted; "" for none
+    secret: str  # its name; "" for none
+    key: str  # of the values that names it, or could: git.secretName or that of the repository's own section
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.secret}"
+
+
+@dataclass(frozen=True)
 class GitSettings:
-    credentials: str  # folder of the mounted secret; "" for none
     user_key: str
     token_key: str
-    secret_name: str
     ca_bundle: str
     allow_plain_http: bool
+    credentials: Dict[str, GitCredentials]  # by the section of the values that names the repository
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,8 @@ class Mlflow:
     token_key: str = ""
     user_key: str = ""
     password_key: str = ""
+    secret_name: str = ""
+    allow_plain_http: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,7 @@ class Settings:
     sources: Dict[str, Source]
     cache: Cache
     mlflow: Mlflow
+    env: Dict[str, str]  # of the trainer's processes; neither the runner nor git has it
     image: str
     accelerator: Accelerator
     shared_memory_bytes: int
@@ -228,26 +242,37 @@ def _validate(settings: Settings) -> None:
             "must be a branch, a tag or a full commit",
         )
     for key, url in settings.repositories():
-        _check_url(key, url, settings.git.allow_plain_http)
+        _check_url(key, url, settings.git.allow_plain_http, "git.allowPlainHttp")
+        _expect(bool(urlsplit(url).path.strip("/")), key, "must name a repository")
+        section = key.partition(".")[0]
+        _expect(section in settings.git.credentials, f"git.credentials.{section}", "is missing")
+    for name, source in settings.sources.items():
+        if source.type == "s3":  # signed requests do not carry the key
+            _check_url(f"{name}.endpoint", source.endpoint, True, "")
+    mlflow = settings.mlflow
+    if mlflow.tracking_uri:
+        plain = mlflow.allow_plain_http or not mlflow.credentials
+        _check_url("mlflow.trackingUri", mlflow.tracking_uri, plain, "mlflow.allowPlainHttp")
     branch = settings.publish.branch
     _expect(not branch or not _BRANCH_ILLEGAL.search(branch), "publish.branch", "is not a branch name that git accepts")
 
 
-def _check_url(key: str, url: str, allow_plain_http: bool) -> None:
+def _check_url(key: str, url: str, allow_plain_http: bool, allowed_by: str) -> None:
     """The URL itself never appears in a message: it may hold a password."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 (raises ValueError when it is not a number)
     except ValueError:
         _invalid(key, "is not a URL")
-    _expect("@" not in parts.netloc, key, "must not hold a user or password; they come from the secret git.secretName")
+    _expect("@" not in parts.netloc, key, "must not hold a user or password; they come from a Secret")
+    _expect(not re.search(r"[?#]", url), key, "must not hold a query or fragment; a token comes from a Secret")
     _expect(not re.search(r"[\x00-\x20]", url), key, "must not hold blanks")
     _expect(
         parts.scheme == "https" or (parts.scheme == "http" and allow_plain_http),
         key,
-        "must start with https:// (http:// only with git.allowPlainHttp)",
+        "must start with https://" + (f" (http:// only with {allowed_by})" if allowed_by else " or http://"),
     )
-    _expect(bool(parts.hostname) and bool(parts.path.strip("/")), key, "must name a host and a repository")
+    _expect(bool(parts.hostname), key, "must name a host")
 
 
 def _is_inside(path: str) -> bool:

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO, List
+from typing import IO, Dict, List
 
 from . import credential, log, process
 from .context import Context
@@ -75,23 +75,45 @@ def check_mounts(context: Context) -> None:
             f"git.caBundle: there is no file {git.ca_bundle}",
             "check the name and key that git.caBundle refers to",
         )
-    if not git.credentials:
-        return
-    for name, key in (("userKey", git.user_key), ("tokenKey", git.token_key)):
-        if not (Path(git.credentials) / key).is_file():
+    check_secrets(context)
+
+
+def check_secrets(context: Context) -> None:
+    """Every key that the run will read of a mounted Secret is there and can be sent; what it holds is shown nowhere."""
+    settings = context.settings
+    git, mlflow = settings.git, settings.mlflow
+    for found in git.credentials.values():
+        if found.folder:
+            _check_secret(found.key, found.secret, found.folder, {"git.tokenKey": git.token_key})
+            if (Path(found.folder) / git.user_key).exists():  # a token does without
+                _check_secret(found.key, found.secret, found.folder, {"git.userKey": git.user_key})
+    for name, source in settings.sources.items():
+        if source.type == "s3" and source.credentials:
+            keys = {f"{name}.accessKeyKey": source.access_key_key, f"{name}.secretKeyKey": source.secret_key_key}
+            _check_secret(f"{name}.secretName", source.secret_name, source.credentials, keys, ascii_only=True)
+    if mlflow.tracking_uri and mlflow.credentials:
+        basic = {"mlflow.userKey": mlflow.user_key, "mlflow.passwordKey": mlflow.password_key}
+        keys = {"mlflow.tokenKey": mlflow.token_key} if mlflow.token_key else basic
+        _check_secret(
+            "mlflow.secretName", mlflow.secret_name, mlflow.credentials, keys, ascii_only=bool(mlflow.token_key)
+        )
+
+
+def _check_secret(where: str, secret: str, folder: str, keys: Dict[str, str], ascii_only: bool = False) -> None:
+    for value, key in keys.items():
+        if not (Path(folder) / key).exists():
             raise RunnerError(
                 "verify-failed",
-                f"git.{name}: the secret {git.secret_name} has no key {key}",
-                f"add the key to the secret, or correct git.{name}",
+                f"{value}: the secret {secret} has no key {key}",
+                f"add the key to the secret, or correct {value}; {where} names the secret",
             )
-    if not all(
-        credential.read_secret({"credentials": git.credentials, "userKey": git.user_key, "tokenKey": git.token_key})
-    ):
-        raise RunnerError(
-            "verify-failed",
-            f"a key of the secret {git.secret_name} (git.secretName) is empty",
-            "put user and token into the secret",
-        )
+        problem = credential.fault(Path(folder), key, ascii_only)
+        if problem:
+            raise RunnerError(
+                "verify-failed",
+                f"{where} {secret}: {problem}",
+                f"put what {value} stands for into the secret, in one line",
+            )
 
 
 def check_workspace(context: Context) -> None:

@@ -185,6 +185,7 @@ def _datasets(context: Context) -> List[Dict[str, Any]]:
     script = Path(__file__).with_name("records.py")
     done = subprocess.run(
         [sys.executable, str(script), str(context.dataset), json.dumps(context.train)],
+        env=context.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,

@@ -136,7 +136,7 @@ def launch(context: Context) -> List[str]:
 
 
 def train_environment(context: Context) -> Dict[str, str]:
-    python_path = [str(context.model), os.environ.get("PYTHONPATH", "")]
+    python_path = [str(context.model), context.environment.get("PYTHONPATH", "")]
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),  # the repository's ppdet comes before the image's
         "ENABLE_FALL_BACK": "False",  # PaddlePaddle 2.6 exports no whole graph otherwise; others do not read it

@@ -69,7 +69,7 @@ def base_hyperparameters(context: Context) -> str:
 
 
 def train_environment(context: Context) -> Dict[str, str]:
-    python_path = [str(context.model.parent), os.environ.get("PYTHONPATH", "")]
+    python_path = [str(context.model.parent), context.environment.get("PYTHONPATH", "")]
     return {
         # The packaged YOLOv5 imports itself as `yolov5`: it shall find the model repository (checked out as `yolov5`), not the image's copy.
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),

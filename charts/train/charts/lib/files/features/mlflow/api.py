@@ -1,4 +1,4 @@
-"""MLflow's REST API, as far as a run needs it, within the limits that its server sets. Imports nothing of the runner."""
+"""MLflow's REST API, as far as a run needs it, within the limits that its server sets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlencode, urlsplit
+
+from runner import credential
 
 TIMEOUT_SECONDS = 5.0
 UID_TAG = "trainchart.uid"
@@ -207,15 +209,12 @@ class Api:
         if not config.credentials:
             return {}
         if config.token_key:
-            return {"Authorization": f"Bearer {self._secret(config.token_key)}"}
+            return {"Authorization": f"Bearer {self._secret(config.token_key, ascii_only=True)}"}
         pair = f"{self._secret(config.user_key)}:{self._secret(config.password_key)}"
         return {"Authorization": "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")}
 
-    def _secret(self, key: str) -> str:
-        text = (Path(self.config.credentials) / key).read_text(encoding="utf-8").strip()
-        if not text.isprintable():  # http.client would quote it in its own refusal
-            raise ValueError(f"{key} in the secret holds characters that no token has")
-        return text
+    def _secret(self, key: str, ascii_only: bool = False) -> str:
+        return credential.read_key(Path(self.config.credentials), key, ascii_only).strip()
 
 
 def metric_name(name: str) -> str:

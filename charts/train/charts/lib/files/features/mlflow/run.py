@@ -66,7 +66,16 @@ def close(context: Context, status: str) -> None:
 def _config(context: Context) -> Any:
     from features import mlflow
 
-    return mlflow.Config(**asdict(context.settings.mlflow), ca_bundle=context.settings.git.ca_bundle)
+    settings = context.settings.mlflow
+    return mlflow.Config(
+        tracking_uri=settings.tracking_uri,
+        experiment=settings.experiment,
+        credentials=settings.credentials,
+        token_key=settings.token_key,
+        user_key=settings.user_key,
+        password_key=settings.password_key,
+        ca_bundle=context.settings.git.ca_bundle,
+    )
 
 
 def parameters(context: Context) -> Dict[str, str]:

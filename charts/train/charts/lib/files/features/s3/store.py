@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from runner import log
+from runner import credential, log
 from runner.errors import RunnerError
 
 from . import signature
@@ -56,16 +56,16 @@ class Store:
 
     def _secret(self, name: str) -> str:
         try:
-            value = (Path(self.credentials) / name).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError):
-            value = ""
-        if not value:
-            raise RunnerError(
-                "prepare-failed",
-                f"secret {self.secret_name} of {self.key}.secretName has nothing readable under {name}",
-                f"put the key there, or let {self.key}.accessKeyKey and {self.key}.secretKeyKey name those that it has",
-            )
-        return value
+            return credential.read_key(Path(self.credentials), name, ascii_only=True).strip()
+        except OSError:
+            problem = f"has nothing readable under {name}"
+        except credential.CredentialError as error:
+            problem = f"cannot be used: {error}"
+        raise RunnerError(
+            "prepare-failed",
+            f"secret {self.secret_name} of {self.key}.secretName {problem}",
+            f"put the key there, or let {self.key}.accessKeyKey and {self.key}.secretKeyKey name those that it has",
+        )
 
 
 class RefusedError(Exception):
