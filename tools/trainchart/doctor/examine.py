@@ -9,6 +9,7 @@ from trainchart.cluster.api import Api
 from trainchart.doctor.admission import job_checks, object_checks, pod_checks
 from trainchart.doctor.ask import Ask
 from trainchart.doctor.check import Check, Verdict
+from trainchart.doctor.folder import folder_checks
 from trainchart.doctor.limits import limit_range_checks, quota_checks, with_defaults
 from trainchart.doctor.look import Look
 from trainchart.doctor.names import account_checks, name_checks, namespace_checks, priority_checks
@@ -82,6 +83,7 @@ def _steps(look: Look, ask: Ask | None, quick: bool, named: bool) -> Iterator[tu
     yield "limits", limit_range_checks(ranges, ask, pod)
     yield "quotas", quota_checks(look, ask, pod)
     yield "storage", storage_checks(look, ask)
+    yield "the run's folder", folder_checks(look, ask)
     yield "secrets", secret_checks(look, ask)
     yield "the account", account_checks(look, ask)
     yield "the priority", priority_checks(look, ask)

@@ -12,6 +12,11 @@ metadata:
   name: {{ include "train.name" . | quote }}
   labels:
     {{- include "train.labels" . | nindent 4 }}
+  {{- if ne $values.workspace.type "emptyDir" }}
+  annotations:
+    {{- /* For `trainchart doctor`: which run works in which folder of a claim. */}}
+    trainchart.dev/workspace-directory: {{ include "train.workspace.directory" . | quote }}
+  {{- end }}
 spec:
   schedulerName: volcano
   queue: {{ $values.queue | quote }}

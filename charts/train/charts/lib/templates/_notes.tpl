@@ -32,13 +32,13 @@ Check repositories, revisions and the Secret:
 {{ if eq $values.publish.type "git" }}
 The result goes to {{ $values.publish.repository }}, branch {{ $values.publish.branch | default "sft-<date>-<time>" }}.
 {{- else }}
-The result stays in the workspace, in {{ $values.workspace.directory | default $name }}/artifacts.
+The result stays in the workspace, in {{ include "train.workspace.directory" . }}/artifacts.
 {{- end }}
 {{- if eq $values.workspace.type "emptyDir" }}
 Logs of earlier attempts are lost with their pods. The workspace is an emptyDir: {{ if gt (int $values.replicas) 1 }}every pod clones for itself, and {{ end }}a restarted run begins anew.
 {{- else }}
-All pods share one clone, and a restarted run goes on from its last checkpoint. So does a new release on the same claim with workspace.directory: {{ $values.workspace.directory | default $name }} and the same settings.
-The logs of every attempt are kept there, in {{ $values.workspace.directory | default $name }}/logs.
+All pods share one clone, and a restarted run goes on from its last checkpoint. So does a new release on the same claim with workspace.directory: {{ include "train.workspace.directory" . }} and the same settings.
+The logs of every attempt are kept there, in {{ include "train.workspace.directory" . }}/logs.
 {{- end }}
 {{- if eq $values.workspace.type "newClaim" }}
 "helm uninstall {{ $name }}" {{ if $values.workspace.keep }}keeps{{ else }}deletes{{ end }} the workspace, claim {{ $name }}-workspace.

@@ -34,7 +34,7 @@ Usage: {{ include "train.settings" . }}
   "family" (dict "name" $values.family "framework" $family.framework "task" $family.task "launcher" $family.launcher "features" ($family.features | default list) "libraries" ($family.libraries | default list))
   "workspace" (dict
     "path" "/workspace"
-    "directory" ($values.workspace.directory | default .Release.Name)
+    "directory" (include "train.workspace.directory" .)
     "shared" (ne $values.workspace.type "emptyDir")
     "sizeBytes" (ternary (include "train.quantity" $values.workspace.size | int64) 0 (eq $values.workspace.type "emptyDir")))
   "git" (dict

@@ -1,3 +1,6 @@
+{{- /* The run's folder in the workspace. Usage: {{ include "train.workspace.directory" . }} */ -}}
+{{- define "train.workspace.directory" -}}{{ .Run.values.workspace.directory | default .Release.Name }}{{- end -}}
+
 {{- /* The claim of the workspace. Usage: {{ include "train.workspace" . }} */ -}}
 {{- define "train.workspace" -}}
 {{- if eq .Run.values.workspace.type "newClaim" -}}

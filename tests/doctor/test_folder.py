@@ -1,0 +1,119 @@
+"""Whether another run is alive in the folder that this one wants."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from tests.doctor.cluster import Object, run
+from tests.doctor.test_examine import Server, found, problems
+from trainchart.cluster import kinds
+from trainchart.cluster.kinds import Kind
+from trainchart.doctor.ask import Ask
+from trainchart.doctor.check import Check, Verdict
+from trainchart.doctor.folder import folder_of, judge_folder
+
+CLAIM = {"type": "existingClaim", "claimName": "shared", "accessMode": "ReadWriteMany"}
+
+
+def on_claim(directory: str = "", claim: str = "shared") -> Ask:
+    return run(workspace={**CLAIM, "claimName": claim, **({"directory": directory} if directory else {})})
+
+
+def live(ask: Ask, name: str = "run-41", phase: str = "Running", **metadata: Any) -> Object:
+    """The Job of a run as the cluster has it."""
+    job = copy.deepcopy(ask.job)
+    job["metadata"].update(name=name, namespace="training", uid="1", **metadata)
+    job["status"] = {"state": {"phase": phase}}
+    return job
+
+
+def judged(ask: Ask, *jobs: Object) -> Check:
+    folder = folder_of(ask.job)
+    assert folder
+    return judge_folder(folder, ask.name, jobs)
+
+
+def test_a_run_that_is_alive_in_the_same_folder_is_a_problem_that_names_it() -> None:
+    check = judged(on_claim("one"), live(on_claim("one")))
+    assert check.verdict is Verdict.PROBLEM
+    assert check.topic == "folder one on claim shared"
+    assert check.text == "run run-41, which is running, works in one on claim shared; two runs cannot share a folder"
+    assert check.fix == (
+        "name another workspace.directory; or wait for its end, or stop it (`trainchart stop run-41 -n training`)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("one", "./one/"), ("one", "one//"), ("one/two", "one"), ("one", "one/output")]
+)
+def test_a_folder_in_another_or_written_otherwise_is_the_same(ours: str, theirs: str) -> None:
+    assert judged(on_claim(ours), live(on_claim(theirs))).verdict is Verdict.PROBLEM
+
+
+@pytest.mark.parametrize(("directory", "claim"), [("two", "shared"), ("one", "other"), ("one-more", "shared")])
+def test_another_folder_or_claim_is_free(directory: str, claim: str) -> None:
+    assert judged(on_claim("one"), live(on_claim(directory, claim))).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize("phase", ["Completed", "Failed", "Terminated", "Aborted"])
+def test_a_run_that_has_ended_is_in_nobody_s_way(phase: str) -> None:
+    assert judged(on_claim("one"), live(on_claim("one"), phase=phase)).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize("phase", ["", "Pending", "Restarting", "Aborting", "Terminating"])
+def test_a_run_that_has_not_ended_yet_is(phase: str) -> None:
+    assert judged(on_claim("one"), live(on_claim("one"), phase=phase)).verdict is Verdict.PROBLEM
+
+
+def test_a_run_that_is_being_deleted_is_waited_for_and_not_stopped() -> None:
+    check = judged(on_claim("one"), live(on_claim("one"), deletionTimestamp="2026-11-24T17:11:41Z"))
+    assert check.fix == "name another workspace.directory; or wait for its end"
+
+
+def test_the_folder_of_a_run_that_names_none_is_of_its_name() -> None:
+    theirs = live(on_claim(), name="run-41")
+    assert theirs["metadata"]["annotations"].pop("trainchart.dev/workspace-directory") == "run-42"
+    assert judged(on_claim("run-41"), theirs).verdict is Verdict.PROBLEM
+    assert judged(on_claim(), theirs).verdict is Verdict.OK
+
+
+def test_a_job_of_somebody_else_may_be_anything() -> None:
+    jobs: list[Any] = [{}, {"metadata": {"name": "x"}, "spec": {"tasks": [{"template": None}]}}]
+    assert judged(on_claim("one"), *jobs).verdict is Verdict.OK
+
+
+class Busy(Server):
+    """A run is alive in the folder `one`."""
+
+    def objects(self, kind: Kind, *, selector: str = "", **options: Any) -> Any:
+        if kind is kinds.JOBS:
+            self._ask("list", kind)
+            return [live(on_claim("one"))], "1"
+        return super().objects(kind, selector=selector, **options)
+
+
+def with_claim(server: Server) -> Server:
+    claim = {"metadata": {"name": "shared"}, "spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Bound"}}
+    server.objects_of["persistentvolumeclaims"] = [claim]
+    return server
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_doctor_and_submit_look_at_it(quick: bool) -> None:
+    told = problems(found(with_claim(Busy()), on_claim("one"), quick=quick))
+    assert [line.partition(":")[0] for line in told] == ["folder one on claim shared"]
+    assert problems(found(with_claim(Busy()), on_claim("two"), quick=quick)) == []
+
+
+def test_without_the_right_to_list_jobs_it_is_not_checked() -> None:
+    server = with_claim(Server())
+    server.forbidden = {"jobs"}
+    [check] = [check for check in found(server, on_claim("one")) if check.topic.startswith("folder ")]
+    assert (check.verdict, check.text) == (Verdict.NOT_CHECKED, "no right to list jobs.batch.volcano.sh")
+
+
+def test_a_workspace_that_goes_with_its_pod_costs_no_call() -> None:
+    assert folder_of(run().job) is None
