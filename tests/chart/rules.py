@@ -19,6 +19,7 @@ ALONE = load_values(ROOT / "values/yolov8.yaml", ROOT / "values/accelerators/nvi
 LR: Tree = {"lr0": {"low": 0.001, "high": 0.1, "log": True}}
 SEARCH: Tree = {"trials": 4, "metric": "metrics/mAP_0.5", "space": LR}
 SHARED: Tree = {"type": "existingClaim", "claimName": "data", "accessMode": "ReadWriteMany"}
+ON_A_CLAIM: Tree = {"type": "claim", "repository": "", "revision": "", "claimName": "data", "subPath": "team"}
 
 
 @dataclass(frozen=True)
@@ -346,6 +347,42 @@ RULES: dict[str, Rule] = {
         broken={"dataset": {"path": "../elsewhere"}},
         kept={"dataset": {"path": "..data/a..b"}},
         message='dataset.path: "../elsewhere" leaves the run\'s folder; give a path inside it, such as datasets/coco128',
+    ),
+    "a dataset that is the run's folder": Rule(
+        HAMI,
+        broken={"dataset": {"path": "./"}},
+        kept={"dataset": {"path": "./data//"}},
+        message='dataset.path: "./" is the run\'s folder itself; give a path inside it, such as datasets/coco128',
+    ),
+    "a dataset in a folder that the run writes": Rule(
+        HAMI,
+        broken={"dataset": {"path": ".//Output/data"}},
+        kept={"dataset": {"path": "data/output"}},
+        message='dataset.path: ".//Output/data" lies in output, which the run itself writes; give another, such as datasets/coco128',
+    ),
+    "a dataset that looks like a repository": Rule(
+        HAMI,
+        broken={"dataset": {"path": "data/.git"}},
+        kept={"dataset": {"path": "data/.github"}},
+        message='dataset.path: "data/.git" has a part .git, which git would take for a repository; give another, such as datasets/coco128',
+    ),
+    "a dataset in the model's folder": Rule(
+        HAMI,
+        broken={"dataset": {"path": "yolov5/data"}},
+        kept={"dataset": {"path": "yolov5-data"}},
+        message='dataset.path: "yolov5/data" and the model\'s folder yolov5 lie in each other; give another, such as datasets/coco128',
+    ),
+    "a workspace folder that is the workspace": Rule(
+        HAMI,
+        broken={"workspace": {"directory": "./."}},
+        kept={"workspace": {"directory": "./team/"}},
+        message='workspace.directory: "./." is the workspace itself, which other runs may share; give a path inside it, or leave it empty',
+    ),
+    "a source that holds the run's folder": Rule(
+        HAMI,
+        broken={"dataset": ON_A_CLAIM, "workspace": {**SHARED, "directory": "Team/run-1"}},
+        kept={"dataset": {**ON_A_CLAIM, "subPath": "team/run-0"}, "workspace": {**SHARED, "directory": "team/run-1"}},
+        message='dataset.subPath: "team" and workspace.directory "Team/run-1" of the same claim data lie in each other; give dataset.subPath a folder beside it',
     ),
     "a workspace folder outside the workspace": Rule(
         HAMI,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from runner import settings
+from runner.errors import RunnerError
 from tests.chart.rules import HAMI, NVIDIA, RULES, Rule
+from tests.runner.conftest import sample_settings
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
 from trainchart.paths import LIB
@@ -62,6 +68,23 @@ def test_the_other_side_of_a_rule_is_allowed(rule: Rule) -> None:
 @pytest.mark.parametrize(("base", "change"), ALLOWED.values(), ids=ALLOWED)
 def test_what_looks_forbidden_may_be_allowed(base: Tree, change: Tree) -> None:
     assert broken_rules(overlay(base, change)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        *[(path, True) for path in ("datasets/coco128", "./a//b/", "a.git", "outputs", "a/output", "..a", "yolov5s")],
+        *[(path, False) for path in (".", "./", "a/../b", "..", "/a", "Output", "./state", "logs/a", "result.json")],
+        *[(path, False) for path in ("yolov5", "YOLOv5/", "yolov5//data", ".git", "a/.GIT", "previous/x", "publish")],
+    ],
+)
+def test_the_chart_and_the_runner_judge_a_path_alike(path: str, allowed: bool, tmp_path: Path) -> None:
+    assert bool(broken_rules(overlay(HAMI, {"dataset": {"path": path}}))) is not allowed
+    told = sample_settings()
+    told["sources"]["dataset"]["path"] = path
+    (tmp_path / "settings.json").write_text(json.dumps(told))
+    with contextlib.nullcontext() if allowed else pytest.raises(RunnerError, match=r"dataset\.path"):
+        settings.load(tmp_path / "settings.json")
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_a_disk_that_is_full_takes_the_copy_and_not_the_log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(log, "_copy", None)
-    log.keep(Path("/dev/full"))
+    log.keep(Path("/dev/full"), Path("/dev"))
     for number in range(3):
         log.line(f"line {number}")
     first, warning, *rest = capsys.readouterr().out.splitlines()
@@ -120,7 +120,7 @@ def test_a_disk_that_is_full_takes_the_copy_and_not_the_log(
 
 def test_what_is_no_text_is_kept_as_it_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(log, "_copy", None)
-    log.keep(tmp_path / "logs" / "rank-0.log")
+    log.keep(tmp_path / "logs" / "rank-0.log", tmp_path)
     log.line("half a character \udc80")
     assert (tmp_path / "logs" / "rank-0.log").read_bytes() == b"half a character \\udc80\n"
 
@@ -134,7 +134,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A log that keeps 20,000 bytes: 2,500 of its beginning, and 7,500 of its end whenever it is cut."""
     for name, value in {"_copy": None, "KEPT_BYTES": 20_000, "HEAD_BYTES": 2_500, "TAIL_BYTES": 7_500}.items():
         monkeypatch.setattr(log, name, value)
-    log.keep(tmp_path / "rank-0.log")
+    log.keep(tmp_path / "rank-0.log", tmp_path)
     return tmp_path / "rank-0.log"
 
 
@@ -162,7 +162,7 @@ def test_a_log_that_was_cut_is_gone_on_with(kept: Path, monkeypatch: pytest.Monk
         for number in range(3_000):
             log.line(f"line {number}")
         monkeypatch.setattr(log, "_copy", None)
-        log.keep(kept)
+        log.keep(kept, kept.parent)
     assert kept.stat().st_size <= 20_000
     assert (lines_of(kept)[0], lines_of(kept)[-1]) == ("line 0", "line 2999")
 
@@ -195,7 +195,7 @@ def test_a_log_is_not_kept_through_a_link(
     monkeypatch.setattr(log, "_copy", None)
     (tmp_path / "elsewhere").write_text("something of mine\n")
     (tmp_path / "rank-0.log").symlink_to(tmp_path / "elsewhere")
-    log.keep(tmp_path / "rank-0.log")
+    log.keep(tmp_path / "rank-0.log", tmp_path)
     log.line("a line")
     assert (tmp_path / "elsewhere").read_text() == "something of mine\n"
     assert "the log is not kept in the workspace" in capsys.readouterr().out

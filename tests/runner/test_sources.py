@@ -24,7 +24,7 @@ from runner.git import Git
 from runner.remote import Remote, classify
 from runner.workspace import Workspace
 
-from .conftest import FILES, Server, git, push
+from .conftest import FILES, Ended, Server, git, push
 
 
 @pytest.fixture
@@ -368,3 +368,58 @@ def test_the_service_s_name_must_lead_to_rank_0(make_context: Callable[..., Cont
     decisions.wait_for_service(gang(make_context, port="20000", POD_IP="127.0.0.1"))
     elsewhere = refused(lambda: decisions.wait_for_service(gang(make_context, port="20000", POD_IP="10.9.9.9")))
     assert (elsewhere.exit.name, "10.9.9.9" in elsewhere.reason) == ("peer-lost", True)
+
+
+# the run's folder
+
+
+@pytest.mark.parametrize("folder", json.loads((FILES / "runner" / "folders.json").read_text())["own"])
+def test_a_dataset_in_a_folder_of_the_run_s_own_is_refused_and_nothing_is_lost(
+    folder: str, make_home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    kept = tmp_path / "workspace" / "run-42" / folder / "kept"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("of an earlier run")
+    ended = run(make_home({"sources.dataset.path": folder, "workspace.shared": True}))
+    assert (ended.code, f"lies in {folder}" in ended.last) == (10, True), ended.last
+    assert kept.read_text() == "of an earlier run"
+
+
+@pytest.mark.parametrize("directory", ["team", "team/run-42"])
+def test_a_run_s_folder_behind_a_link_is_refused(
+    directory: str, make_home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "team").symlink_to(elsewhere)
+    ended = run(make_home({"workspace.directory": directory, "workspace.shared": True}))
+    assert (ended.code, f"{tmp_path}/workspace/team is a symbolic link" in ended.last) == (20, True), ended.last
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_run_s_folder_in_another_run_s_is_refused(
+    make_home: Callable[..., Path], make_context: Callable[..., Context], run: Callable[..., Ended]
+) -> None:
+    other = make_context({"workspace.directory": "run-41"})
+    with other.workspace.lock():
+        pass
+    ended = run(make_home({"workspace.directory": "run-41/output"}))
+    assert (ended.code, "run-41 is another run's" in ended.last) == (20, True), ended.last
+    assert run(make_home({"workspace.directory": "run-41-b"})).code != 20
+
+
+def test_the_log_and_the_result_are_not_written_through_a_link(
+    make_home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("kept")
+    root = tmp_path / "workspace" / "run-42"
+    root.mkdir(parents=True)
+    (root / "result.json").symlink_to(precious / "file")
+    for name in ("logs", "state"):
+        (root / name).symlink_to(precious)
+    assert run(make_home({"workspace.shared": True, "sources.model.repository": "http://127.0.0.1:9/x"})).code == 31
+    assert {path.name: path.read_text() for path in precious.iterdir()} == {"file": "kept"}
+    assert json.loads((root / "result.json").read_text())["status"] == "failed"

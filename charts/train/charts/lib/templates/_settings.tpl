@@ -7,7 +7,7 @@ Usage: {{ include "train.settings" . }}
 {{- $family := .Run.family -}}
 {{- $profile := .Run.profile -}}
 {{- $sources := dict -}}
-{{- $paths := dict "model" ($family.modelPath | default "model") "dataset" ($values.dataset.path | default "dataset") -}}
+{{- $paths := dict "model" ($family.modelPath | default "model") "dataset" ($values.dataset.path | default "dataset" | clean) -}}
 {{- range $name := include "train.sources" . | fromJsonArray -}}
 {{- $source := get $values $name -}}
 {{- $entry := dict "type" $source.type "path" (get $paths $name) "cached" $source.cached -}}

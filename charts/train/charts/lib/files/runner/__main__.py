@@ -42,8 +42,9 @@ class Run:
         loaded = settings.load(self.home / "settings.json")
         self.context = context = Context.create(loaded, self.home, os.environ)
         interrupts.limit(loaded.run.time_limit_seconds)
+        context.check_folder()
         if context.kept:
-            log.keep(context.kept / f"rank-{context.rank}.log")
+            log.keep(context.kept / f"rank-{context.rank}.log", context.folder)
         make_home()
         log.event(
             "run",

@@ -93,6 +93,10 @@ class Context:
         """The run's own, in the workspace."""
         return self.workspace.root
 
+    def check_folder(self) -> None:
+        """Before anything is written in it; see Workspace."""
+        self.workspace.check_place(Path(self.settings.workspace.path))
+
     @property
     def master(self) -> str:
         """The name at which ranks meet."""
@@ -120,5 +124,4 @@ class Context:
 
     def source_path(self, name: str) -> Path:
         """Where a source is checked out; a run without that source has an empty place for it."""
-        source = self.settings.sources.get(name)
-        return self.workspace.root / (source.path if source else name)
+        return self.workspace.root / self.settings.source_path(name)

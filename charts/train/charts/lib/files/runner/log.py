@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any, Optional, Set
 
+from . import trees
+
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:+@%,")
 
 _OWN = ("time", "event")
@@ -30,11 +32,12 @@ def setup() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def keep(file: Path) -> None:
-    """From here on the log also goes to a file, behind what is in it."""
+def keep(file: Path, folder: Path) -> None:
+    """From here on the log also goes to a file in the run's folder, behind what is in it."""
     global _copy
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        trees.make(file.parent, folder)
         _copy = _Copy(file)
     except OSError as error:
         _warn_of(error)

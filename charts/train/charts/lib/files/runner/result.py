@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from . import trees
 from .context import Context
 from .errors import RunnerError
 from .publish import Published
@@ -49,15 +50,14 @@ def failed(context: Optional[Context], stage: str, error: RunnerError) -> Dict[s
 def write(context: Optional[Context], result: Dict[str, Any]) -> None:
     """To the termination message on every rank, and whole to the workspace on rank 0. A disk that is full hides no exit code."""
     whole = json.dumps(result, indent=1, ensure_ascii=False).encode("utf-8", "replace")
-    targets = [(Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log")), fit(result))]
+    with contextlib.suppress(OSError):
+        Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log")).write_bytes(fit(result))
     if context is not None and context.rank == 0:
-        if not context.lease.is_another_s():
-            targets.append((context.workspace.root / "result.json", whole))
-        if context.kept:
-            targets.append((context.kept / "result.json", whole))
-    for path, content in targets:
-        with contextlib.suppress(OSError):
-            path.write_bytes(content)
+        own = [] if context.lease.is_another_s() else [context.folder]
+        for folder in [*own, *([context.kept] if context.kept else [])]:
+            with contextlib.suppress(OSError, RunnerError):
+                context.check_folder()
+                trees.write(folder / "result.json", whole, context.folder)
 
 
 def fit(result: Dict[str, Any]) -> bytes:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from .errors import RunnerError
 
 VERSION = 1
+# What the runner itself writes in the run's folder; the chart's rules read the same list.
+OWN_FOLDERS = frozenset(json.loads((Path(__file__).parent / "folders.json").read_text(encoding="utf-8"))["own"])
 _BRANCH_ILLEGAL = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$")
 
 
@@ -168,6 +170,10 @@ class Settings:
     tune: Tune
     publish: Publish
 
+    def source_path(self, name: str) -> str:
+        """Where a source lies in the run's folder; a run without that source has an empty place for it."""
+        return self.sources[name].path if name in self.sources else name
+
     def repositories(self) -> List[Tuple[str, str]]:
         """Every repository of the run with the values key that names it."""
         found = [
@@ -235,12 +241,12 @@ def _validate(settings: Settings) -> None:
     _expect(_is_inside(settings.workspace.directory), "workspace.directory", "must be a relative path without '..'")
     for name, source in settings.sources.items():
         _expect(source.type in ("git", "claim", "s3"), f"sources.{name}.type", "must be git, claim or s3")
-        _expect(_is_inside(source.path), f"sources.{name}.path", "must be a relative path without '..'")
         _expect(
             not re.search(r"^-|[\x00-\x20]", source.revision),
             f"{name}.revision",
             "must be a branch, a tag or a full commit",
         )
+    _check_folders(settings)
     for key, url in settings.repositories():
         _check_url(key, url, settings.git.allow_plain_http, "git.allowPlainHttp")
         _expect(bool(urlsplit(url).path.strip("/")), key, "must name a repository")
@@ -273,6 +279,24 @@ def _check_url(key: str, url: str, allow_plain_http: bool, allowed_by: str) -> N
         "must start with https://" + (f" (http:// only with {allowed_by})" if allowed_by else " or http://"),
     )
     _expect(bool(parts.hostname), key, "must name a host")
+
+
+def _check_folders(settings: Settings) -> None:
+    """Each source in a folder of its own, apart from what the runner itself writes. Some file systems know no case."""
+    places = {name: settings.source_path(name) for name in sorted({"model", "dataset", *settings.sources})}
+    taken: Dict[str, Tuple[str, ...]] = {}
+    for name, path in places.items():
+        _expect(_is_inside(path), f"{name}.path", "must be a relative path without '..'")
+        parts = tuple(part.lower() for part in PurePosixPath(path).parts)
+        _expect(
+            parts[0] not in OWN_FOLDERS, f"{name}.path", f"{path!r} lies in {parts[0]}, which the run itself writes"
+        )
+        _expect(".git" not in parts, f"{name}.path", f"{path!r} has a part .git, which git would take for a repository")
+        for other, there in taken.items():
+            shorter = min(len(parts), len(there))
+            apart = parts[:shorter] != there[:shorter]
+            _expect(apart, f"{name}.path", f"{path!r} and {other}.path {places[other]!r} lie in each other")
+        taken[name] = parts
 
 
 def _is_inside(path: str) -> bool:

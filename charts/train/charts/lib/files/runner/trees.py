@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple, Union
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 64  # folders within each other that are opened at once
@@ -28,19 +28,21 @@ def remove(path: Path, below: Path) -> None:
 
 def empty(folder: Path, below: Path) -> None:
     """Leave a folder without content. A link or a file in its place is replaced by a folder; those above it are made."""
-    make(folder, below)
     with _parent(folder, below) as parent:
-        if parent is not None:
+        if parent is not None and stat.S_ISDIR(_mode(folder.name, parent)):
             _remove_content(folder.name, parent, folder)
+            return
+    remove(folder, below)
+    make(folder, below)
 
 
 def make(folder: Path, below: Path) -> None:
-    """Make a folder and those above it, as `mkdir -p`, but each a real one: a link or a file in the way is removed."""
+    """Make a folder and those above it, as `mkdir -p`, but each a real one: a link in the way is removed. OSError for a file."""
     handle = os.open(str(below), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in () if folder == below else _parts(folder, below):
             mode = _mode(part, handle)
-            if mode and not stat.S_ISDIR(mode):
+            if stat.S_ISLNK(mode):
                 os.unlink(part, dir_fd=handle)
             with contextlib.suppress(FileExistsError):  # another pod of the run makes it too
                 os.mkdir(part, dir_fd=handle)
@@ -83,8 +85,8 @@ def discard(path: Path, below: Path, aside: Path) -> bool:
             raise error from None
 
 
-def write(path: Path, text: str, below: Path) -> None:
-    """A file with this text, whole or not at all, also after the machine has stopped. A link of this name is replaced."""
+def write(path: Path, content: Union[str, bytes], below: Path) -> None:
+    """A file with this content, whole or not at all, also after the machine has stopped. A link of this name is replaced."""
     make(path.parent, below)
     scratch = f".{path.name}.{os.getpid()}"
     with _parent(path, below) as parent:
@@ -93,8 +95,8 @@ def write(path: Path, text: str, below: Path) -> None:
             os.unlink(scratch, dir_fd=parent)
         handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=parent)
         try:
-            with open(handle, "w", encoding="utf-8") as stream:  # noqa: PTH123 (an open handle)
-                stream.write(text)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content.encode("utf-8") if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(handle)
             os.rename(scratch, path.name, src_dir_fd=parent, dst_dir_fd=parent)

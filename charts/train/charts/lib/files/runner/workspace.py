@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
 
-from . import log
+from . import log, trees
 from .errors import RunnerError
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # what flock says where a file system has none
@@ -40,8 +40,23 @@ class Workspace:
     def state(self) -> Path:
         return self.root / "state"
 
+    def check_place(self, base: Path) -> None:
+        """Refuses a folder that is not really below `base`, or that lies in another run's or in an entry of the cache."""
+        for folder in [self.root, *self.root.parents]:
+            if folder == base:
+                return
+            if folder.is_symlink():
+                problem, fix = f"{folder} is a symbolic link", "name a folder that is none"
+            elif folder != self.root and any((folder / name).exists() for name in ("state/lock", "content/.")):
+                problem, fix = f"{folder} is another run's, or of the cache", "name a folder beside it"
+            else:
+                continue
+            where = self.root.relative_to(base)
+            raise RunnerError("verify-failed", f"workspace.directory {str(where)!r}: {problem}", fix)
+
     def create(self) -> None:
-        self.state.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True)
+        trees.make(self.state, self.root)
 
     def free_bytes(self) -> int:
         """The disk's, or less: a pod that fills its emptyDir beyond the size limit is evicted, and the disk does not know it."""
@@ -83,7 +98,7 @@ class Workspace:
         while any(os.path.lexists(place / path.name) for path in there):
             number += 1
             place = self.previous / f"{name}-{number}"
-        place.mkdir(parents=True, exist_ok=True)
+        trees.make(place, self.root)
         for path in there:
             path.rename(place / path.name)
         return place
@@ -94,9 +109,7 @@ class Workspace:
 
     def write(self, name: str, text: str) -> None:
         """Whole or not at all: written aside, then renamed."""
-        scratch = self.state / f".{name}.{os.getpid()}"
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(self.state / name)
+        trees.write(self.state / name, text, self.root)
 
     def read(self, name: str) -> Optional[str]:
         try:
@@ -105,7 +118,7 @@ class Workspace:
             return None
 
     def remove(self, name: str) -> None:
-        (self.state / name).unlink(missing_ok=True)
+        trees.remove(self.state / name, self.root)
 
     def mark(self, stage: str, depends_on: Any) -> None:
         self.write(f"{stage}.json", json.dumps({"fingerprint": fingerprint(depends_on), "finished": log.utc()}) + "\n")
@@ -119,8 +132,10 @@ class Workspace:
         return mark.get("fingerprint") == fingerprint(depends_on)
 
     def unmark(self, *stages: str) -> None:
+        """Before anything is changed that a mark vouches for; on the disk, so that no mark comes back after a crash."""
         for stage in stages:
             self.remove(f"{stage}.json")
+        trees.sync(self.state)
 
 
 @contextmanager

@@ -68,8 +68,5 @@
 {{- if and (eq $values.publish.type "none") (eq $values.workspace.type "emptyDir") -}}
 {{- $broken = append $broken "publish.type: none with workspace.type: emptyDir would lose the result with the pod; use a claim as workspace" -}}
 {{- end -}}
-{{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($values.dataset.path | default "") -}}
-{{- $broken = append $broken (printf "dataset.path: %q leaves the run's folder; give a path inside it, such as datasets/coco128" $values.dataset.path) -}}
-{{- end -}}
 {{- $broken | toJson -}}
 {{- end -}}

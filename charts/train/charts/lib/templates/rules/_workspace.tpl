@@ -12,9 +12,6 @@
 {{- if and (gt (int .Run.values.replicas) 1) (ne $workspace.type "emptyDir") (ne $workspace.accessMode "ReadWriteMany") (not $pinned) -}}
 {{- $broken = append $broken (printf "workspace.accessMode: %s cannot be mounted by %d pods on different nodes; use ReadWriteMany, workspace.type: emptyDir, or pin the pods with nodeSelector kubernetes.io/hostname" $workspace.accessMode (int .Run.values.replicas)) -}}
 {{- end -}}
-{{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($workspace.directory | default "") -}}
-{{- $broken = append $broken (printf "workspace.directory: %q leaves the workspace; give a path inside it" $workspace.directory) -}}
-{{- end -}}
 {{- $values := .Run.values -}}
 {{- with $values.ttlAfterFinished -}}
 {{- if gt (include "train.seconds" . | int64) 2147483647 -}}
