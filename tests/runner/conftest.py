@@ -113,6 +113,7 @@ def make_context(make_home: Callable[..., Path], tmp_path: Path) -> Callable[...
 @pytest.fixture(autouse=True)
 def short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_git, "RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr(runner_git, "LFS_RETRIES", 1)
 
 
 @dataclass

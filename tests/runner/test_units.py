@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from runner import log, process, result, settings, train, verify
+from runner import kills, log, process, result, settings, train, verify
 from runner.context import Context
 from runner.errors import EXIT_CODES, RunnerError
 from runner.process import Finished
@@ -315,6 +315,16 @@ LOST = "[rank1]: RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:5
         (1, -9, [], False, "train-killed"),
         (2, 1, [*TORCHRUN, "traceback : Signal 11 (SIGSEGV) received by PID 7"], False, "train-killed"),
         (2, 247, ["LAUNCH INFO 2026-11-24 15:56:44,809 Exit code -9"], False, "train-killed"),
+        (1, 137, ["run.sh: line 3: 77 Killed python train.py"], False, "train-killed"),
+        (1, 139, ["Segmentation fault"], False, "train-killed"),
+        (1, 247, [], False, "train-killed"),  # sys.exit(-9)
+        (1, 1, ["RuntimeError: DataLoader worker (pid 7) is killed by signal: Killed."], False, "train-killed"),
+        (1, 1, ["RuntimeError: DataLoader worker (pid 7) is killed by signal: Bus error."], False, "train-failed"),
+        (1, 1, ["ProcessExitedException: process 0 terminated with signal SIGABRT"], False, "train-killed"),
+        (1, 128, ["fatal: not a git repository"], False, "train-failed"),
+        (1, 129, ["usage: git ..."], False, "train-failed"),
+        (1, 141, [], False, "train-failed"),  # a pipe that `head` has left
+        (1, 255, [], False, "train-failed"),
         (
             2,
             1,
@@ -328,7 +338,7 @@ def test_the_end_of_a_trainer_is_judged(
     replicas: int, code: int, tail: list[str], oom: bool, name: str, make_context: Callable[..., Context]
 ) -> None:
     context = make_context({"topology.replicas": replicas})
-    failure = train.judge(context, Finished(code, "", tail), oom)
+    failure = train.judge(context, Finished(code, "", tail, oom))
     assert failure is not None
     assert failure.exit.name == name
 
@@ -346,12 +356,12 @@ def test_the_kernel_s_counters_are_read_in_both_cgroup_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     v2, v1 = tmp_path / "memory.events", tmp_path / "memory.oom_control"
-    monkeypatch.setattr(train, "OOM_COUNTERS", (v2, v1))
-    assert train.oom_kills() == 0
+    monkeypatch.setattr(kills, "OOM_COUNTERS", (v2, v1))
+    assert kills.oom_kills() == 0
     v1.write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
-    assert train.oom_kills() == 2
+    assert kills.oom_kills() == 2
     v2.write_text("low 0\nhigh 0\nmax 5\noom 1\noom_kill 3\n")
-    assert train.oom_kills() == 3
+    assert kills.oom_kills() == 3
 
 
 def test_torchrun_is_used_for_more_than_one_process(make_context: Callable[..., Context]) -> None:

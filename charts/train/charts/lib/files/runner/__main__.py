@@ -27,6 +27,7 @@ from .prepare import prepare
 from .publish import Publisher
 from .train import last_metrics, train
 from .verify import verify
+from .workspace import is_temporary
 
 
 class Run:
@@ -190,6 +191,10 @@ def unforeseen(run: Run, error: Exception) -> RunnerError:
     """A full disk shows anywhere; anything else that nobody caught is a defect."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         fix = run.context.workspace.more_room() if run.context else "raise workspace.size"
+        workspace = run.context.workspace.root if run.context else Path()
+        if error.filename and is_temporary(Path(os.fsdecode(error.filename)), workspace):
+            reason = f"the folder for temporary files is full, which is on the node's disk: {error}"
+            return RunnerError("prepare-no-space", reason, "give the node more ephemeral storage")
         return RunnerError("prepare-no-space", f"no space is left on the workspace: {error}", fix)
     log.line(traceback.format_exc().rstrip())
     fix = "report this as a defect of trainchart, with the lines above"

@@ -30,6 +30,9 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
             done = process.run(argv, cwd, family.environment())
         except OSError as error:
             raise cannot_start("export-failed", argv, error) from error
+        killed = done.killed("the exporter")
+        if killed:
+            raise killed
         if done.code != 0:
             raise RunnerError(
                 "export-failed", f"the exporter ended with code {done.code}: {cause(done.tail)}", "see its output above"

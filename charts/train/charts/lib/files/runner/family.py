@@ -56,6 +56,9 @@ class Family:
             self.environment(),
             capture=True,
         )
+        killed = done.killed(f"the {name} probe of the family")
+        if killed:
+            raise killed
         lines = done.output.strip().splitlines()
         try:
             answer = json.loads(lines[-1] if lines else "")

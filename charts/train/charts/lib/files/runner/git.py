@@ -11,12 +11,16 @@ import time
 from pathlib import Path
 from typing import Dict, List, Tuple
 
-from . import log, process
+from . import kills, log, process
 from .context import COMMIT, Context, Pinned
 from .errors import RunnerError
 from .remote import Remote, cause, classify
+from .workspace import is_temporary
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
+# Of a git that neither says nor reads nor writes anything; longer than git's own limits, which see a connection alone.
+STALL_SECONDS = 300.0
+LFS_RETRIES = 8  # git-lfs's own, for each object
 
 
 class Git:
@@ -30,7 +34,7 @@ class Git:
             code, output, text = self.attempt(remote, cwd, *arguments, capture=capture)
             if code == 0:
                 return output
-            if delay is None or classify(text).name != "unreachable":
+            if delay is None or not classify(text).temporary:
                 break
             log.event("retry", what=f"git {arguments[0]}", repository=remote.url, seconds=delay, reason=cause(text))
             time.sleep(delay)
@@ -38,8 +42,16 @@ class Git:
 
     def attempt(self, remote: Remote, cwd: Path, *arguments: str, capture: bool = False) -> Tuple[int, str, str]:
         """Once, without judging: exit code, stdout where captured, and the text that tells why."""
-        done = process.run(["git", *arguments], cwd, self._environment(remote.key), capture=capture)
-        return done.code, done.output, "\n".join(done.tail)
+        done = process.run(
+            ["git", *arguments], cwd, self._environment(remote.key), capture=capture, stall_seconds=STALL_SECONDS
+        )
+        return (
+            done.code,
+            done.output,
+            "\n".join(
+                [*done.tail, *_told_by_us(f"git {arguments[0]}", done, cwd, Path(self._settings.workspace.path))]
+            ),
+        )
 
     def resolve(self, remote: Remote, revision: str, cwd: Path) -> Pinned:
         """The commit that a branch, a tag, the remote's HEAD (revision "") or a full hash names now."""
@@ -129,6 +141,7 @@ class Git:
             ("lfs.locksverify", "false"),
             ("lfs.activitytimeout", "60"),
             ("lfs.dialtimeout", "30"),
+            ("lfs.transfer.maxretries", str(LFS_RETRIES)),
             ("user.name", "trainchart"),
             ("user.email", "trainchart@users.noreply.invalid"),
         ]
@@ -148,6 +161,20 @@ class Git:
             environment[f"GIT_CONFIG_KEY_{index}"] = key
             environment[f"GIT_CONFIG_VALUE_{index}"] = value
         return environment
+
+
+def _told_by_us(what: str, done: process.Finished, cwd: Path, workspace: Path) -> List[str]:
+    """What git cannot say itself of its end, in a line that `remote.KINDS` knows."""
+    if done.stalled:
+        return [f"error: {what} made no progress for {STALL_SECONDS:g} seconds, and was ended"]
+    if done.code and done.out_of_memory:
+        return [f"error: {what} was killed for memory"]
+    number = kills.signal_of(done.code)
+    if number:
+        return [f"error: {what} was killed by {number}"]
+    if done.code and any("No space left" in line for line in done.tail) and is_temporary(cwd, workspace):
+        return [f"error: the folder for temporary files is full ({cwd})"]
+    return []
 
 
 def trailers(commit_object: str) -> Dict[str, str]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Callable, Deque, Dict, List, Optional, Sequence, cast
 
-from . import init, interrupts, log
-from .errors import Interrupted
+from . import init, interrupts, kills, log
+from .errors import Interrupted, RunnerError
 
 GRACE_SECONDS = 25.0  # from SIGTERM to SIGKILL; Kubernetes gives the pod 30
 PROGRESS_SECONDS = 10.0  # how often a progress bar, which ends its lines with a carriage return, is shown
@@ -26,6 +26,12 @@ class Finished:
     code: int  # negative: the number of the signal that killed it
     output: str  # what it wrote to stdout, where that was captured
     tail: List[str]  # the last lines of the rest
+    out_of_memory: bool = False  # the kernel has killed a process for memory meanwhile
+    stalled: bool = False  # it was ended for making no progress
+
+    def killed(self, what: str) -> Optional[RunnerError]:
+        """Why the program was killed, or None where it ended by itself. `what` begins the sentence."""
+        return kills.failure(what, self.code, self.tail, self.out_of_memory)
 
 
 def run(
@@ -34,9 +40,15 @@ def run(
     environment: Dict[str, str],
     capture: bool = False,
     tick: Optional[Callable[[], None]] = None,
+    stall_seconds: float = float("inf"),
 ) -> Finished:
-    """Run to the end, in a process group of its own. With `capture` only stderr goes to the log. `tick` is called about once a second."""
+    """Run to the end, in a process group of its own. With `capture` only stderr goes to the log. `tick` is called about once a second.
+
+    The group is ended when for `stall_seconds` it neither says anything nor reads or writes a byte.
+    """
     captured = bytearray()
+    killed_before = kills.oom_kills()
+    stalled = False
     lines = _Lines()
     grace = GRACE_SECONDS
     child: Optional[subprocess.Popen[bytes]] = None
@@ -57,7 +69,7 @@ def run(
                 )
                 if capture:
                     selector.register(cast("IO[bytes]", child.stderr), selectors.EVENT_READ, lines.feed)
-            _pump(child, selector, tick)
+            stalled = not _pump(child, selector, tick, stall_seconds=stall_seconds)
         except Interrupted as interruption:
             grace = 0.0 if interruption.error.at_once else GRACE_SECONDS
             raise
@@ -65,7 +77,13 @@ def run(
             if child is not None:
                 _end(child, selector, grace)
             lines.flush()
-    return Finished(child.returncode, captured.decode("utf-8", "replace"), list(lines.tail))
+    return Finished(
+        child.returncode or (-signal.SIGTERM if stalled else 0),
+        captured.decode("utf-8", "replace"),
+        list(lines.tail),
+        kills.oom_kills() > killed_before,
+        stalled,
+    )
 
 
 def _pump(
@@ -73,9 +91,11 @@ def _pump(
     selector: selectors.BaseSelector,
     tick: Optional[Callable[[], None]],
     until: float = float("inf"),
-) -> None:
-    """Pass the output on until the child has ended and is silent, or the time is up."""
-    ticked = time.monotonic()
+    stall_seconds: float = float("inf"),
+) -> bool:
+    """Pass the output on until the child has ended and is silent, or the time is up, or it stalls (False then)."""
+    ticked = moved = time.monotonic()
+    transferred: Optional[int] = None
     while time.monotonic() < until:
         ended = child.poll() is not None
         readable = selector.select(timeout=0.2 if selector.get_map() else 0) or []
@@ -83,15 +103,37 @@ def _pump(
             data = os.read(key.fd, 65536)
             if data:
                 key.data(data)
+                moved = time.monotonic()
             else:
                 selector.unregister(key.fileobj)
         if ended and not readable:  # a grandchild may hold the pipe open for ever
-            return
+            return True
         if not selector.get_map() and not ended:
             time.sleep(0.02)
-        if tick and time.monotonic() - ticked >= 1:
+        if time.monotonic() - ticked >= 1:
             ticked = time.monotonic()
-            tick()
+            if tick:
+                tick()
+            if stall_seconds != float("inf"):
+                before, transferred = transferred, _transferred(child.pid)
+                if transferred is None or transferred != before:
+                    moved = ticked
+                elif ticked - moved >= stall_seconds:
+                    return False
+    return True
+
+
+def _transferred(group: int) -> Optional[int]:
+    """The bytes that the group's processes have read and written so far; None where the kernel does not tell."""
+    total, told = 0, False
+    for folder in Path("/proc").iterdir():
+        # A process may end at any moment, and others' may not be looked at.
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if folder.name.isdigit() and os.getpgid(int(folder.name)) == group:
+                counters = dict(line.split(": ") for line in (folder / "io").read_text(encoding="ascii").splitlines())
+                total += int(counters["rchar"]) + int(counters["wchar"])
+                told = True
+    return total if told else None
 
 
 def _end(child: subprocess.Popen[bytes], selector: selectors.BaseSelector, grace: float) -> None:

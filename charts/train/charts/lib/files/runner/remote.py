@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import NamedTuple, Pattern
+from urllib.parse import urlsplit
 
 from .errors import RunnerError
 from .settings import GitCredentials
@@ -15,19 +16,85 @@ class Kind(NamedTuple):
     pattern: Pattern[str]  # of git's and git-lfs's English messages
     reason: str
     fix: str
+    code: str  # "refused" and "unreachable" are prepare-failed, publish-refused and their like; else a name of exit_codes.json
+    temporary: bool  # another try may go better
 
 
-def _kind(name: str, pattern: str, reason: str, fix: str) -> Kind:
-    return Kind(name, re.compile(pattern, re.IGNORECASE), reason, fix)
+def _kind(name: str, pattern: str, reason: str, fix: str, code: str = "refused", temporary: bool = False) -> Kind:
+    return Kind(name, re.compile(pattern, re.IGNORECASE | re.MULTILINE), reason, fix, code, temporary)
 
 
-# In this order: the first that matches decides; the last matches everything.
+def _moment(name: str, pattern: str, reason: str, fix: str, code: str = "unreachable") -> Kind:
+    return _kind(name, pattern, reason, fix, code, temporary=True)
+
+
+# In this order: the first that matches decides; the last matches everything. What the server says of itself (`remote: ...`) is
+# never taken for something that happened here.
 KINDS = (
+    _moment(
+        "memory",
+        r"^error: git .* was killed for memory",
+        "the kernel killed git: it needed more memory than the pod's limit",
+        "raise resources.limits.memory",
+        "process-killed",
+    ),
+    _moment(
+        "killed",
+        r"^(?!remote:).*(died of signal \d|was killed by (SIG|signal)"
+        r"|signal: (killed|terminated|aborted|segmentation fault))",
+        "git was killed",
+        "see git's words in the log above; Volcano restarts the run while retries last",
+        "process-killed",
+    ),
+    _moment(
+        "stalled",
+        r"^error: git .* made no progress",
+        "the transfer stood still",
+        "check the server of {key}, and the proxies and the network between it and the cluster",
+    ),
+    _moment(
+        "server-full",
+        r"^remote:.*(No space left|Disk quota exceeded)|Insufficient (server )?storage|error: 507|HTTP 507",
+        "the server has no space left",
+        "make room on the server of {key}",
+    ),
+    _kind(
+        "temporary-space",
+        r"^error: the folder for temporary files",
+        "the folder for temporary files is full",
+        "give the node more ephemeral storage",
+        "prepare-no-space",
+    ),
     _kind(
         "space",
-        r"No space left on device|Disk quota exceeded",
+        r"^(?!remote:).*(No space left on device|Disk quota exceeded)",
         "no space is left",
         "raise workspace.size",
+        "prepare-no-space",
+    ),
+    _kind(
+        "server-quota",
+        r"Bandwidth limit exceeded|HTTP 509|over its (data|storage) quota|quota (has been )?exceeded|exceeded .* quota",
+        "the quota of the repository, or of its owner, is used up",
+        "raise the quota on the server of {key}, or remove what is not needed there",
+    ),
+    _kind(
+        "certificate-expired",
+        r"certificate has expired|certificate is not yet valid|expired or is not yet valid",
+        "the server's TLS certificate has expired, or is not valid yet",
+        "renew it on the server of {key}; if it is valid, set the clock of the node",
+    ),
+    _kind(
+        "certificate-name",
+        r"subject name .*(does not match|matches)|x509: certificate is (not )?valid for|owner does not match hostname",
+        "the server's TLS certificate is for another host",
+        "let {key} have the name that stands in the certificate",
+    ),
+    _kind(
+        "certificate-file",
+        r"error setting certificate (verify locations|file)|error adding trust anchors|error reading ca cert",
+        "the file of git.caBundle cannot be used",
+        "put CA certificates in PEM format into what git.caBundle names",
     ),
     _kind(
         "certificate",
@@ -36,8 +103,32 @@ KINDS = (
         "let git.caBundle name the CA that signed it",
     ),
     _kind(
+        "proxy-login",
+        r"error: 407|HTTP 407|HTTP code 407 from proxy|Proxy Authentication Required",
+        "the proxy asks for credentials",
+        "let the pod use a proxy that asks for none, or add the host of {key} to its NO_PROXY",
+    ),
+    _kind(
+        "proxy-refused",
+        r"HTTP code 4\d\d from proxy|(proxy|CONNECT).*response 4\d\d|proxyconnect.*Forbidden",
+        "the proxy does not let the run through to this host",
+        "allow the host of {key} in the proxy, or add it to the pod's NO_PROXY",
+    ),
+    _moment(
+        "proxy",
+        r"Could not resolve proxy|proxyconnect|from proxy after CONNECT|Proxy CONNECT aborted|connect to proxy",
+        "the proxy cannot be reached, or failed",
+        "check the proxy that the pod's HTTPS_PROXY names, or add the host of {key} to its NO_PROXY",
+    ),
+    _kind(
+        "no-credentials",
+        r"could not read (Username|Password)|credentials for .* not found",
+        "the server asks for credentials, and none are configured for it",
+        "{secret} holds credentials for {key} alone; what lies on another server has to be public",
+    ),
+    _kind(
         "authentication",
-        r"could not read (Username|Password)|Authentication (failed|required)|error: 401|401 Unauthorized|Access denied",
+        r"Authentication (failed|required)|error: 401|401 Unauthorized|HTTP 401|Access denied|too many authentication attempts",
         "the server refused the credentials of {secret}",
         "check user and token in that secret, and that the token has not expired",
     ),
@@ -54,34 +145,79 @@ KINDS = (
         "choose another publish.branch",
     ),
     _kind(
+        "too-large",
+        r"error: 413|HTTP 413|Entity Too Large|Payload Too Large|Content Too Large|exceeds maximum allowed size",
+        "the server, or a proxy before it, takes no request of this size",
+        "raise its limit for the size of a request, such as nginx's client_max_body_size",
+    ),
+    _kind(
         "forbidden",
-        r"error: 403|403 Forbidden|Authorization error|permission to .* denied|not allowed to",
+        r"error: 403|HTTP 403|403 Forbidden|Authorization error|permission to .* denied|not allowed to",
         "access denied",
         "let the user of {secret} {right} this repository",
     ),
     _kind(
         "absent",
-        r"repository .* not found|error: 404|Repository not found|does not appear to be a git repository",
+        r"repository .* not found|error: 4(04|10)|HTTP 4(04|10)|Repository not found|does not appear to be a git repository",
         "there is no such repository, or the credentials may not see it",
         "check {key} and the rights of {secret}",
     ),
     _kind(
+        "redirected",
+        r"update url base from redirection|redirects followed|error: 30\d|HTTP 30\d",
+        "the server sends the run to another address",
+        "set {key} to the address where the repository is now",
+    ),
+    _kind(
+        "page",
+        r"not valid: is this a git repository|bad line length character: ?<|dumb http transport"
+        r"|invalid server response|Expected JSON type|invalid character '<'",
+        "a web page came where git was asked for, such as a login page",
+        "check that {key} is what `git clone` takes, and that no gateway stands before the server",
+    ),
+    _moment(
+        "busy",
+        r"error: 429|HTTP 429|Rate limit|Too many requests",
+        "the server asks for fewer requests",
+        "start fewer runs at once, or raise the limit on the server of {key}",
+    ),
+    _kind(
+        "bad-request",
+        r"error: 4\d\d|HTTP 4\d\d|Client error:|plain HTTP request was sent to HTTPS port",
+        "the server does not take the request",
+        "check scheme, port and path of {key}, and the server's log",
+    ),
+    _moment(
+        "corrupted",
+        r"expected OID \w+, got|pack is corrupted|invalid index-pack output|index-pack failed|bad pack header"
+        r"|pack has bad object|SHA1 mismatch|inflate: data stream error",
+        "what the server sent is not what was asked for: it is cut or damaged",
+        "see whether `git clone` of {key} works elsewhere; push LFS objects again with git lfs push --all <remote>",
+    ),
+    _moment(
+        "name",
+        r"Could not resolve host|no such host|Temporary failure in name resolution|server misbehaving",
+        "the name of the server cannot be resolved",
+        "check the host in {key}, and the cluster's DNS",
+    ),
+    _moment(
         "unreachable",
-        r"Could not resolve host|Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|timed? ?out"
-        r"|error: (429|5\d\d)|HTTP (429|5\d\d)|early EOF|unexpected disconnect|RPC failed|too slow|hung up|Empty reply"
-        r"|no such host|unreachable|TLS|SSL_|gnutls|proxy"
-        r"|Server error|Internal Server Error|Bad Gateway|Service Unavailable"
+        r"Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|timed? ?out"
+        r"|error: 5\d\d|HTTP 5\d\d|early EOF|unexpected disconnect|RPC failed|too slow|hung up|Empty reply"
+        r"|unreachable|TLS|SSL_|gnutls|protocol error|Unable to parse HTTP response|\bEOF\b"
+        r"|Server error|Fatal error:|Internal Server Error|Bad Gateway|Service Unavailable|goroutine \d+"
         # Whatever else the transport broke on: what the server answers is told apart above.
         r"|HTTP/?2 |unable to access",
         "the server cannot be reached, or failed",
-        "check the host in {key}, the server, and the cluster's network and DNS",
+        "check the host in {key}, the server, and the cluster's network",
     ),
     _kind("other", r"", "git failed", "see git's words in the log above"),
 )
 
-_URL = re.compile(r"https?://[^\s']+")
+_URL = re.compile(r"https?://[^\s'\"]+")
+_QUERY = re.compile(r"\?[^\s'\"]+")  # of a signed URL
 _SUMMARY = re.compile(r"error: failed to (fetch|push) some")  # says that, not why
-_ERROR = re.compile(r"fatal:|error:|remote: (error|fatal):|batch response:|\[")
+_ERROR = re.compile(r"fatal:|error:|remote: (error|fatal):|batch response:|LFS:|expected OID|\[")
 
 
 @dataclass(frozen=True)
@@ -92,22 +228,22 @@ class Remote:
 
     def failure(self, text: str, credentials: GitCredentials) -> RunnerError:
         """What git's output means for the run, which asked with these credentials."""
-        kind, key, publishing = classify(text), f"{self.key}.repository", self.key == "publish"
-        if kind.name == "space":
-            code = "prepare-no-space"
-        elif kind.name == "unreachable":
-            code = "publish-unreachable" if publishing else "prepare-unreachable"
-        else:
-            code = "publish-refused" if publishing else "prepare-failed"
-        words = {"key": key, "secret": str(credentials), "right": "write to" if publishing else "read"}
+        kind, key = classify(text), f"{self.key}.repository"
+        refused, unreachable, right = ("prepare-failed", "prepare-unreachable", "read")
+        if self.key == "publish":
+            refused, unreachable, right = ("publish-refused", "publish-unreachable", "write to")
+        code = {"refused": refused, "unreachable": unreachable}.get(kind.code, kind.code)
+        words = {"key": key, "secret": str(credentials), "right": right}
         reason, fix = kind.reason.format(**words), kind.fix.format(**words)
-        if not credentials.folder and kind.name in ("authentication", "forbidden", "absent"):
-            reason, fix = (
-                "access needs credentials",
-                f"set {credentials.key} to a Secret with user and token, or correct {key}",
-            )
+        if not credentials.folder and kind.name in ("no-credentials", "authentication", "forbidden", "absent"):
+            reason = "access needs credentials" if kind.name != "no-credentials" else kind.reason
+            fix = f"set {credentials.key} to a Secret with user and token, or correct {key}"
+        said = cause(text)
+        elsewhere = sorted({urlsplit(url).netloc for url in _URL.findall(said)} - {urlsplit(self.url).netloc})
+        if elsewhere:
+            reason += f" ({elsewhere[0]}, where a redirect, a proxy or the repository's .lfsconfig leads)"
         branch = f", branch {self.branch}" if self.branch else ""
-        return RunnerError(code, f"{key} {self.url}{branch}: {reason}: {cause(text)}", fix)
+        return RunnerError(code, f"{key} {self.url}{branch}: {reason}: {said}", fix)
 
 
 def classify(text: str) -> Kind:
@@ -119,4 +255,7 @@ def cause(text: str) -> str:
     """The line of git's that says most: a ref it refused, else the last one it marks as an error, else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _SUMMARY.match(line)]
     refused = [line for line in lines if line.startswith("! [")]
-    return (refused or list(filter(_ERROR.match, lines)) or lines or ["git said nothing"])[-1][:500]
+    said = (refused or list(filter(_ERROR.match, lines)) or lines or ["git said nothing"])[-1]
+    if said.endswith(":"):  # the rest is below
+        said = " ".join([said, *lines[lines.index(said) + 1 :]])
+    return _URL.sub(lambda url: _QUERY.sub("", url.group()), said)[:500]

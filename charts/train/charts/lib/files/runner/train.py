@@ -15,9 +15,6 @@ from .context import Context
 from .errors import RunnerError
 from .family import Family
 
-# cgroup v2, then v1, as a container sees them
-OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
-
 Track = Callable[[int, Dict[str, Any]], None]  # gets every finished epoch with its metrics
 
 _EXCEPTION = re.compile(r"(?:\[rank\d+\]:\s*)?((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit|Timeout)(?::.*)?)$")
@@ -25,8 +22,6 @@ _PEER_LOST = re.compile(
     r"Connection (reset|closed) by peer|Broken pipe|DistNetworkError|DistStoreError|Rendezvous\w*Error|client socket has (failed|timed out)"
     r"|[Tt]imed out waiting|[Ss]ocket [Tt]imeout|remote process exited|NCCL.*(remote|network) error|ncclRemoteError|Gloo connectFullMesh|gloo/transport/"
 )
-# What launchers say of a worker that a signal killed; their own exit code does not tell.
-_WORKER_SIGNAL = re.compile(r"Signal \d+ \((SIG\w+)\) received by PID|LAUNCH INFO .*Exit code -(\d+)$")
 
 
 class Progress:
@@ -121,7 +116,6 @@ def run_trainer(context: Context, family: Family, track: Track) -> None:
         family.call("configure", "train-failed")
     argv = command(context, family)
     progress = Progress(context, family, track) if context.rank == 0 else None
-    killed_before = oom_kills()
     cwd = context.model if context.model.is_dir() else context.folder
     try:
         done = process.run(argv, cwd, family.environment(), tick=progress.poll if progress else None)
@@ -131,7 +125,7 @@ def run_trainer(context: Context, family: Family, track: Track) -> None:
         progress.poll(ended=True)
         if progress.problem:
             log.event("warning", reason=f"the metrics cannot be read: {progress.problem}")
-    failure = judge(context, done, oom_kills() > killed_before)
+    failure = judge(context, done)
     if failure and failure.exit.name == "peer-lost":
         # The rank that has the cause decides what happens to the Job: let it end first.
         seconds = context.settings.topology.peer_grace_seconds
@@ -195,24 +189,19 @@ def cannot_start(code: str, argv: List[str], error: OSError) -> RunnerError:
     )
 
 
-def judge(context: Context, done: process.Finished, out_of_memory: bool) -> Optional[RunnerError]:
+def judge(context: Context, done: process.Finished) -> Optional[RunnerError]:
     """Why the trainer ended, or None where it ended well."""
     if done.code == 0:
         return None
-    killed = next(filter(None, map(_WORKER_SIGNAL.search, done.tail)), None)
-    if out_of_memory:
+    if done.out_of_memory:
         return RunnerError(
             "train-out-of-memory",
             "the kernel killed the trainer: it needed more memory than the pod's limit",
             "raise resources.limits.memory, or lower the batch size or workers",
         )
-    if done.code < 0 or killed:
-        signal = (killed.group(1) or f"signal {killed.group(2)}") if killed else f"signal {-done.code}"
-        return RunnerError(
-            "train-killed",
-            f"the trainer was killed by {signal}",
-            "see the lines above; Volcano restarts the run while retries last",
-        )
+    killed = done.killed("the trainer")
+    if killed:
+        return RunnerError("train-killed", killed.reason, killed.fix)
     said = cause(done.tail)
     reason = f"the trainer exited with code {done.code}: {said}"
     if context.settings.topology.replicas > 1 and _PEER_LOST.search(said):
@@ -228,12 +217,3 @@ def cause(tail: List[str]) -> str:
     own = [exception for exception in exceptions if not _PEER_LOST.search(exception)]
     lines = [line.strip() for line in tail if line.strip()]
     return (own or exceptions or lines or ["it printed nothing"])[-1][:500]
-
-
-def oom_kills() -> int:
-    """How many processes of this container the kernel has killed for memory."""
-    for path in OOM_COUNTERS:
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            counters = dict(line.split() for line in path.read_text(encoding="ascii").splitlines())
-            return int(counters["oom_kill"])
-    return 0

@@ -155,6 +155,9 @@ def _version(argv: List[str], tool: str, users: str) -> str:
         done = process.run(argv, Path("/"), dict(os.environ), capture=True)
     except OSError as error:
         raise RunnerError("verify-failed", f"{tool} is not in the image, and {users} needs it: {error}", fix) from error
+    killed = done.killed(f"{tool} --version")
+    if killed:
+        raise killed
     if done.code != 0:
         reason = f"{tool} in the image does not run, and {users} needs it: {' '.join(done.tail[-1:])}"
         raise RunnerError("verify-failed", reason, fix)

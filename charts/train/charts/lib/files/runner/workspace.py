@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -182,6 +183,12 @@ def bytes_below(root: Path) -> int:
             with contextlib.suppress(OSError):
                 total += Path(folder, name).lstat().st_size
     return total
+
+
+def is_temporary(path: Path, workspace: Path) -> bool:
+    """Whether a path lies in the folder for temporary files, which is on the node's disk and not on the workspace's."""
+    parents = (path.absolute(), *path.absolute().parents)
+    return Path(tempfile.gettempdir()).absolute() in parents and workspace.absolute() not in parents
 
 
 def fingerprint(value: Any) -> str:

@@ -7,11 +7,11 @@ import math
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
+from runner import process
 from runner.context import Context
 from runner.errors import FamilyError
 
@@ -183,20 +183,17 @@ def lfs_patterns(context: Context) -> List[str]:  # noqa: ARG001
 def _datasets(context: Context) -> List[Dict[str, Any]]:
     """What records.py says of the dataset, in a process of its own that may use the image's libraries."""
     script = Path(__file__).with_name("records.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(context.dataset), json.dumps(context.train)],
-        env=context.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+    argv = [sys.executable, str(script), str(context.dataset), json.dumps(context.train)]
+    done = process.run(argv, context.folder, context.environment, capture=True)
+    killed = done.killed("the description of the dataset")
+    if killed:
+        raise killed
+    if done.code:
+        last = next((line for line in reversed(done.tail) if line.strip()), "it printed nothing")
         raise FamilyError(
             f"the dataset cannot be described: {last}", "see the dataset repository; the image may lack a library"
         )
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = json.loads(done.output.splitlines()[-1])
     if not answer["ok"]:
         raise FamilyError(answer["reason"], answer["fix"])
     return list(answer["datasets"])

@@ -201,7 +201,7 @@ def main(arguments: List[str]) -> int:
         print(f"ValueError: {error.reason}: {error.fix}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:  # of the trainer's workers, who have said why
-        return error.returncode if error.returncode > 0 else 1
+        return error.returncode  # of a signal: negative, which the runner knows
     return 0
 
 

@@ -84,6 +84,9 @@ def _finished(context: Context) -> Any:
 def check(context: Context) -> None:
     """Stage verify: the image has the library that searches."""
     done = process.run([sys.executable, str(SEARCH), "-", "check", "{}"], Path("/"), dict(os.environ), capture=True)
+    killed = done.killed("the program that looks for Optuna")
+    if killed:
+        raise killed
     if done.code != 0:
         raise RunnerError(
             "verify-failed",
@@ -120,6 +123,9 @@ class Study:
             done = process.run(
                 [*argv, json.dumps({**self._search, **argument})], self._context.folder, dict(os.environ), capture=True
             )
+        killed = done.killed(f"the search ({command})")
+        if killed:
+            raise killed
         lines = done.output.strip().splitlines()
         if done.code == 0 and lines:
             answer: Dict[str, Any] = json.loads(lines[-1])
