@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -401,6 +402,15 @@ def test_namespace_and_context_are_taken_as_kubectl_takes_them(tmp_path: Path) -
     assert connect(kubeconfig=file).namespace == "training"
     assert connect(kubeconfig=file, context="other").namespace == "default"
     assert connect(kubeconfig=file, context="other", namespace="mine").namespace == "mine"
+    assert (connect(kubeconfig=file).context, connect(kubeconfig=file, context="other").context) == ("c", "other")
+
+
+def test_of_several_files_the_first_current_context_counts_as_for_kubectl_and_helm(tmp_path: Path) -> None:
+    files = []
+    for name, more in (("none", {"current-context": ""}), ("first", {}), ("second", {"current-context": "other"})):
+        (tmp_path / name).mkdir()
+        files.append(kubeconfig(tmp_path / name, "http://127.0.0.1:9", **more))
+    assert connect(kubeconfig=os.pathsep.join([*files, str(tmp_path / "absent")])).context == "c"
 
 
 def test_a_kubeconfig_that_is_not_there_is_told_with_how_to_name_one(

@@ -28,7 +28,7 @@ GRANTED = {"resourceRules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": [
 class Server:
     """An `Api` with answers by kind; `forbidden` kinds answer 403, `refused` ones refuse dry runs."""
 
-    server, namespace = "https://cluster.example", "training"
+    server, namespace, context = "https://cluster.example", "training", "lab"
 
     def __init__(self) -> None:
         self.calls = 0

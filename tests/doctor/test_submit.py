@@ -99,6 +99,7 @@ def test_a_run_is_validated_looked_at_installed_and_followed(
     [install] = calls(cluster)
     assert install[:2] == ["install", "run-42"]
     assert install[install.index("--namespace") + 1] == "training"
+    assert install[install.index("--kube-context") + 1] == "lab"
     assert [install[at + 1] for at, word in enumerate(install) if word == "-f"] == FILES[1::2]
     assert "run-42 is installed in training" in capsys.readouterr().err
     assert submit(cluster, helm, name="fails") == 40, "it ends as the run does"
@@ -125,6 +126,11 @@ def test_more_arguments_reach_helm(cluster: Cluster) -> None:
         ("-nprod", "-n"),
         ("--name-template=x", "NAME"),
         ("--dry-run=server", "--dry-run"),
+        ("--kube-context=x", "--context"),
+        ("--kube-token=x", "--context and --kubeconfig"),
+        ("--kube-apiserver", "--context and --kubeconfig"),
+        ("--kube-as-user=x", "--context and --kubeconfig"),
+        ("--kube-insecure-skip-tls-verify", "--context and --kubeconfig"),
     ],
 )
 def test_what_the_checks_would_not_have_seen_is_not_passed_on(argument: str, use: str) -> None:
@@ -231,6 +237,45 @@ def test_helm_is_pointed_at_the_same_cluster() -> None:
         "/k",
     ]
     assert Helm("helm", "training").command("uninstall", "a")[3:] == ["--namespace", "training"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("HELM_NAMESPACE", "prod", "HELM_NAMESPACE is prod, and all else would look at training; unset it, or use -n"),
+        ("HELM_KUBECONTEXT", "prod", "HELM_KUBECONTEXT is prod, and all else would look at lab; unset it, or use --context"),
+        ("HELM_KUBETOKEN", "s3cret", "HELM_KUBETOKEN is set, and would show Helm another server or account"),
+        ("HELM_KUBEAPISERVER", "https://other.example", "HELM_KUBEAPISERVER is set"),
+        ("HELM_KUBEASUSER", "admin", "HELM_KUBEASUSER is set"),
+        ("HELM_KUBEASGROUPS", "admins", "HELM_KUBEASGROUPS is set"),
+        ("HELM_KUBECAFILE", "/ca", "HELM_KUBECAFILE is set"),
+        ("HELM_KUBETLS_SERVER_NAME", "other.example", "HELM_KUBETLS_SERVER_NAME is set"),
+        ("HELM_KUBEINSECURE_SKIP_TLS_VERIFY", "true", "HELM_KUBEINSECURE_SKIP_TLS_VERIFY is set"),
+    ],
+)  # fmt: skip
+def test_an_environment_that_shows_helm_another_cluster_is_refused(
+    name: str,
+    value: str,
+    words: str,
+    cluster: Cluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert submit(cluster, helm_that(cluster)) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "s3cret" not in error
+    assert calls(cluster) == []
+
+
+def test_an_environment_that_shows_helm_the_same_cluster_is_none_the_worse(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = {"HELM_NAMESPACE": "training", "HELM_KUBECONTEXT": "lab", "HELM_KUBETOKEN": ""}
+    for name, value in {**same, "HELM_KUBEINSECURE_SKIP_TLS_VERIFY": "false"}.items():
+        monkeypatch.setenv(name, value)
+    assert submit(cluster, helm_that(cluster)) == 0
 
 
 def test_a_file_that_is_not_named_by_f_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,7 @@ _NOT_PASSED_ON = {
     "--namespace": "-n",
     "-n": "-n",
     "--kube-context": "--context",
+    "--kube": "--context and --kubeconfig",  # whatever else says which server or account
     "--kubeconfig": "--kubeconfig",
     "--generate-name": "NAME",
     "--name-template": "NAME",
@@ -59,16 +60,36 @@ class InstallError(TrainchartError):
 
 @dataclass(frozen=True)
 class Helm:
-    """The program, and the cluster it is pointed at."""
+    """The program, and the cluster it is pointed at: that of our own API client, by its options and nothing else."""
 
     program: str
     namespace: str
-    context: str = ""
-    kubeconfig: str = ""
+    context: str = ""  # "" in a pod, whose own account both then use
+    kubeconfig: str = ""  # "" for $KUBECONFIG or the default, which both read
 
     def command(self, *arguments: str) -> list[str]:
         options = {"--namespace": self.namespace, "--kube-context": self.context, "--kubeconfig": self.kubeconfig}
         return [self.program, *arguments, *(word for key, value in options.items() if value for word in (key, value))]
+
+
+def helm_for(api: Api, program: str, kubeconfig: str, environment: Mapping[str, str]) -> Helm:
+    """Helm for the server, account and namespace that our own client uses.
+
+    Raises:
+        UsageError: the environment says otherwise; Helm would look at another cluster than the checks.
+    """
+    same = {"HELM_NAMESPACE": (api.namespace, "-n"), "HELM_KUBECONTEXT": (api.context, "--context")}
+    for name, value in sorted(environment.items()):
+        if name in same and value not in ("", same[name][0]):
+            ours, option = same[name]
+            raise UsageError(f"submit: {name} is {value}, and all else would look at {ours}; unset it, or use {option}")
+        # The value may be a token.
+        if name.startswith("HELM_KUBE") and name not in same and value not in ("", "false"):
+            raise UsageError(
+                f"submit: {name} is set, and would show Helm another server or account than the kubeconfig's; unset it, "
+                "and name a --context or --kubeconfig that has it"
+            )
+    return Helm(program, api.namespace, api.context, kubeconfig)
 
 
 def found(program: str) -> str:
@@ -94,8 +115,9 @@ def checked(arguments: Sequence[str]) -> list[str]:
         option = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
         if not argument.startswith("-") and not arguments[0].startswith("-"):
             raise UsageError(f"submit: {argument}: values files are named by -f; what stands behind -- is for helm")
-        if option in _NOT_PASSED_ON:
-            raise UsageError(f"submit: {option} cannot be passed on to helm; use {_NOT_PASSED_ON[option]} of submit")
+        instead = _NOT_PASSED_ON.get(option) or (_NOT_PASSED_ON["--kube"] if option.startswith("--kube") else "")
+        if instead:
+            raise UsageError(f"submit: {option} cannot be passed on to helm; use {instead} of submit")
     return list(arguments)
 
 

@@ -51,6 +51,7 @@ class Api:
     client: ApiClient
     namespace: str
     server: str
+    context: str = ""  # of the kubeconfig; "" for the pod's own account
     calls: int = field(default=0, compare=False)
 
     # -- objects
@@ -313,6 +314,7 @@ def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> 
         if not kubeconfig and not context and not _any_exists(files):
             return _of_the_pod(configuration, namespace)
         contexts, current = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
+        context = context or _current_context(files)
         with _complaints() as complaints:
             config.load_kube_config(files, context or None, configuration, persist_config=False)  # type: ignore[no-untyped-call]
         if complaints:
@@ -320,8 +322,21 @@ def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> 
     except (config.ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise KubeconfigError(_no_kubeconfig(kubeconfig, files, context, error)) from None
     chosen = next((entry for entry in contexts if entry["name"] == context), current)
+    context = chosen["name"]
     own = (chosen.get("context") or {}).get("namespace") or "default"
-    return Api(client.ApiClient(configuration), namespace or own, configuration.host)
+    return Api(client.ApiClient(configuration), namespace or own, configuration.host, context)
+
+
+def _current_context(files: str) -> str:
+    """Of several files the first that names one, as kubectl and Helm have it; the client takes the last."""
+    import yaml
+
+    for file in filter(None, files.split(os.pathsep)):
+        path = Path(file).expanduser()
+        found = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None) or {}
+        if found.get("current-context"):
+            return str(found["current-context"])
+    return ""
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ def run_submit(options: argparse.Namespace) -> int:
         raise UsageError(f"submit: --chart: {chart} has no Chart.yaml; name the folder of a chart")
     program = submit.found(options.helm)
     api = connected(options)
-    helm = submit.Helm(program, api.namespace, options.context, options.kubeconfig)
+    helm = submit.helm_for(api, program, options.kubeconfig, os.environ)
     with as_paths(options.files) as files:
         ask = valid_ask(files, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
         if ask is None:
