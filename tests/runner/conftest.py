@@ -26,11 +26,11 @@ UID = "0a1b2c3d-1111-2222-3333-444455556666"
 
 @pytest.fixture(scope="session", autouse=True)
 def tools() -> Iterator[None]:
-    """git-lfs on PATH for this process and the runner's."""
-    before = os.environ["PATH"]
-    os.environ["PATH"] = os.pathsep.join([str(Path(program("git-lfs")).parent), before])
-    yield
-    os.environ["PATH"] = before
+    """git-lfs on PATH for this process and the runner's; and the runner for probes that are started where they stand in the tree."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PATH", str(Path(program("git-lfs")).parent), prepend=os.pathsep)
+        patched.setenv("PYTHONPATH", str(FILES), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")

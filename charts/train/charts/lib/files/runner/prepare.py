@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
-from . import checkout, lfs, log
+from . import checkout, inside, lfs, log
 from .context import Context, Pinned
 from .errors import RunnerError
 from .family import Family
@@ -43,11 +43,26 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
             return None
         context.lease.check()
         total = sum(place(context, git, name, source) for name, source in settings.sources.items())
+        refuse_strays(context)
         folders = {"model": str(context.model), "dataset": str(context.dataset)}
         family.probe("dataset", {**folders, **checked(context)}, "prepare-failed")
         context.lease.check()
         context.workspace.mark("prepare", depends_on(context))
         return total
+
+
+def refuse_strays(context: Context) -> None:
+    """A link of a source to a file outside would be read as data, and perhaps shown: the Secrets are mounted here too."""
+    trees = {name: context.source_path(name) for name in context.settings.sources}
+    sources = inside.Sources(*trees.values())
+    for name, tree in trees.items():
+        link = next(sources.strays(tree), None)
+        if link is not None:
+            raise RunnerError(
+                "prepare-failed",
+                f"{name}: {link.relative_to(tree.resolve())} is a link to {link.resolve()}, outside of the run's sources",
+                "put the file itself in its place, or remove the link",
+            )
 
 
 def checked(context: Context) -> Dict[str, Any]:

@@ -1,6 +1,6 @@
 """The dataset as LLaMA-Factory will read it: where its files are, in which format, and what is wrong in which record.
 
-Standard library only, but for a Hugging Face folder's metadata (PyYAML) and Parquet files (pyarrow), which the training image has.
+Standard library and runner/inside.py only, but for a Hugging Face folder's metadata (PyYAML) and Parquet files (pyarrow), which the training image has.
 Run as a program with the dataset's folder and the values of `train` it prints the entries of a dataset_info.json.
 """
 
@@ -12,6 +12,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+sys.path.append(str(Path(__file__).absolute().parents[1]))  # where the runner is
+from runner import inside
 
 INFO = "dataset_info.json"
 TYPES = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow", ".txt": "text"}
@@ -93,17 +96,31 @@ def discover(folder: Path, train: Dict[str, Any]) -> List[Described]:
             f"the dataset repository has no {INFO}, no README.md with configs, and no file {', '.join(TYPES)}",
             "push the records as a .jsonl file",
         )
-    return [_generated(name, files, train) for name, files in _chosen(sources, train, "the dataset repository").items()]
+    chosen = _chosen(sources, train, "the dataset repository")
+    for name, files in chosen.items():
+        _inside(folder, files, f"a file of dataset {name}")
+    return [_generated(name, files, train) for name, files in chosen.items()]
 
 
 def _info(folder: Path) -> Dict[str, Any]:
+    _inside(folder, [folder / INFO], INFO)
     try:
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DatasetError(f"{INFO} is not JSON: {error}", "correct the file in the dataset repository") from error
+        fault = inside.fault(error)
+        raise DatasetError(f"{INFO} is not JSON: {fault}", "correct the file in the dataset repository") from error
     if not isinstance(info, dict) or not all(isinstance(entry, dict) for entry in info.values()):
         raise DatasetError(f"{INFO} is not a map of datasets", "correct the file in the dataset repository")
     return info
+
+
+def _inside(folder: Path, files: List[Path], named: str) -> None:
+    sources = inside.Sources(folder)
+    try:
+        for path in files:
+            sources.check(path, named)
+    except inside.OutsideError as error:
+        raise DatasetError(str(error), inside.FIX) from error
 
 
 def wanted(train: Dict[str, Any]) -> List[str]:
@@ -143,7 +160,9 @@ def _given(folder: Path, name: str, entry: Dict[str, Any], train: Dict[str, Any]
             f"names the file {entry['file_name']}, which does not exist" if "file_name" in entry else "has no file_name"
         )
         raise DatasetError(f"{INFO}: {name} {said}", fix)
+    _inside(folder, [location], f"{INFO}: {name}: file_name")
     files = sorted(path for path in location.iterdir() if path.is_file()) if location.is_dir() else [location]
+    _inside(folder, files, f"{INFO}: a file of {name}")
     described = Described(name, files, entry, given=True)
     _same_type(name, files)
     if described.formatting not in FORMATS:
@@ -166,6 +185,7 @@ def _given(folder: Path, name: str, entry: Dict[str, Any], train: Dict[str, Any]
 def _metadata(folder: Path) -> Dict[str, List[Path]]:
     """The training files of each config in a Hugging Face folder's README.md."""
     readme = folder / "README.md"
+    _inside(folder, [readme], "README.md")
     parts = readme.read_text(encoding="utf-8", errors="replace").split("---", 2) if readme.is_file() else []
     if len(parts) < 3 or parts[0].strip():
         return {}
@@ -174,7 +194,7 @@ def _metadata(folder: Path) -> Dict[str, List[Path]]:
     try:
         front = yaml.safe_load(parts[1])
     except yaml.YAMLError as error:
-        raise DatasetError(f"README.md: its metadata is not YAML: {error}", "correct the file") from error
+        raise DatasetError(f"README.md: its metadata is not YAML: {inside.fault(error)}", "correct the file") from error
     configs = front.get("configs") if isinstance(front, dict) else None
     if not isinstance(configs, list):
         return {}
@@ -326,7 +346,7 @@ def _read_json(path: Path) -> Iterator[Any]:
             try:
                 yield from json.loads(handle.read().decode("utf-8-sig"))
             except ValueError as error:
-                yield ValueError(f"is not JSON: {error}")
+                yield ValueError(f"is not JSON: {inside.fault(error)}")
             return
         for number, line in enumerate(handle, start=1):
             if not line.strip():

@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
+sys.path.append(str(Path(__file__).absolute().parents[1]))  # where the runner is
+from runner import inside
+
 Answer = Optional[Dict[str, Any]]  # nothing where all is well
 
 
@@ -38,6 +41,8 @@ def tools(model: Path) -> Answer:
 def configuration(model: Path, name: str, named_by: str = "") -> Answer:
     path = (model / name).resolve()
     by = f", which {named_by} names in _BASE_" if named_by else ""
+    if not inside.Sources(model).have(path):
+        return no(f"train.config: {inside.OutsideError(name + by, path)}", inside.FIX)
     if path.suffix not in (".yml", ".yaml"):
         return no(f"train.config: {name} is no .yml file{by}", "name a configuration of the model repository")
     if not path.is_file():
@@ -53,7 +58,7 @@ def configuration(model: Path, name: str, named_by: str = "") -> Answer:
         described = yaml.load(path.read_text(encoding="utf-8"), Loader=tagless())  # noqa: S506 - a safe loader
         bases = [str(base) for base in described.get("_BASE_") or []]
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
-        return no(f"train.config: {name} cannot be read: {' '.join(str(error).split())}", "correct the file")
+        return no(f"train.config: {name} cannot be read: {inside.fault(error)}", "correct the file")
     for base in bases:
         target = os.path.relpath(str(path.parent / base), str(model.resolve()))
         if problem := configuration(model, target, named_by=name):
@@ -97,6 +102,9 @@ def coco(dataset: Path, part: str, name: str, images: str, needed: bool) -> Answ
         return no(
             f"{key}: the dataset has no file '{name}'", f"correct {key}, or push the file to the dataset repository"
         )
+    sources = inside.Sources(dataset)
+    if not sources.have(path):
+        return no(f"{key}: {inside.OutsideError(name, path.resolve())}", inside.FIX)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         described = {image["id"]: image for image in data["images"]}
@@ -119,6 +127,8 @@ def coco(dataset: Path, part: str, name: str, images: str, needed: bool) -> Answ
         file = str(image.get("file_name", ""))
         if not file or not (file in here or (folder / file).is_file()):
             broken.append(f"image {number}: {images}/{file} does not exist")
+        elif file not in here and not sources.have(folder / file):
+            broken.append(f"image {number}: {inside.OutsideError(file, (folder / file).resolve())}")
     broken += [f"annotation {wrong}" for wrong in (judge(one, described, categories) for one in annotations) if wrong]
     if broken:
         more = f" ({len(broken) - 1} more like it)" if len(broken) > 1 else ""

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
+sys.path.append(str(Path(__file__).absolute().parents[1]))  # where the runner is
+from runner import inside
+
 
 def probe(model: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str] = ()) -> Dict[str, Any]:
     weights = train["weights"]
@@ -21,19 +24,25 @@ def probe(model: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Se
             f"train.data: the model repository has no file {train['data']}, nor has its folder data/",
             "correct train.data, or push the file to the model repository",
         )
+    sources = inside.Sources(model, dataset)
     try:
         import yaml
 
+        sources.check(data, f"train.data: {train['data']}")
         described = yaml.safe_load(data.read_text(encoding="utf-8"))
         root = (model / (described.get("path") or "")).resolve()
         wanted = {key: described[key] for key in ("train", "val")}
         described["names"]
+        for key in ("train", "val", "test"):
+            check_places(sources, model, root, described.get(key) or [], f"train.data: {data.name} names {key}:")
     except ImportError as error:
         return no(f"the image has no PyYAML: {error}", "use an image with YOLOv5's requirements")
     except KeyError as error:
         return no(f"train.data: {data.name} has no key {error}", "add it: path, train, val and names")
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        return no(f"train.data: {data.name} cannot be read: {error}", "correct the file")
+    except inside.OutsideError as error:
+        return no(str(error), inside.FIX)
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        return no(f"train.data: {data.name} cannot be read: {inside.fault(error)}", "correct the file")
     for key, value in wanted.items():
         for path in value if isinstance(value, list) else [value]:
             if not exists(root, str(path)):
@@ -69,8 +78,30 @@ def find(name: str, model: Path) -> Optional[Path]:
 
 
 def exists(root: Path, path: str) -> bool:
+    return place(root, path) is not None
+
+
+def place(root: Path, path: str) -> Optional[Path]:
     """As YOLOv5's check_dataset, which also tries a path without its leading ../"""
-    return (root / path).exists() or (path.startswith("../") and (root / path[3:]).exists())
+    options = [path, path[3:]] if path.startswith("../") else [path]
+    return next((root / option for option in options if (root / option).exists()), None)
+
+
+def check_places(sources: inside.Sources, model: Path, root: Path, named: Any, where: str) -> None:
+    """Folders, and lists of images, whose entries are seen from the list where they begin with ./, else from the trainer's folder.
+
+    Raises:
+        OutsideError
+    """
+    for path in named if isinstance(named, list) else [named]:
+        found = place(root, str(path))
+        if found is None:
+            continue
+        sources.check(found, f"{where} {path}, which")
+        if found.is_file():
+            for number, line in enumerate(inside.lines(found), start=1):
+                image = found.parent / line[2:] if line.startswith("./") else model / line
+                sources.check(image, f"{where} {path}, of which entry {number}")
 
 
 def no(reason: str, fix: str) -> Dict[str, Any]:

@@ -8,9 +8,13 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib.util
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+
+sys.path.append(str(Path(__file__).absolute().parents[1]))  # where the runner is
+from runner import inside
 
 IMAGE_WEIGHTS = Path("/opt/weights")
 """Where a training image may bring weights along."""
@@ -88,11 +92,13 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
     """The description with absolute paths that exist, and without the places it would be downloaded from."""
     import yaml
 
+    sources = inside.Sources(dataset, model)
+    check_inside(sources, file, f"train.data: {file.name}")
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(
-            f"train.data: {file.name} cannot be read: {' '.join(str(error).split())}", "correct the file"
+            f"train.data: {file.name} cannot be read: {inside.fault(error)}", "correct the file"
         ) from error
     if not isinstance(found, dict):
         raise InputError(f"train.data: {file.name} is no map", "write the keys path, train, val and names")
@@ -126,7 +132,18 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
     for key in ("train", "val", "test"):
         if described.get(key):
             described[key] = [str(_at(root, path) or root / path) for path in _list(described[key])]
+            for path in described[key]:
+                check_inside(sources, Path(path), f"train.data: {file.name} names {key}, which")
+                for number, image in enumerate(_images(Path(path)) if Path(path).is_file() else [], start=1):
+                    check_inside(sources, image, f"train.data: {key}: {Path(path).name}, of which entry {number}")
     return {**described, "path": str(root)}
+
+
+def check_inside(sources: inside.Sources, path: Path, named: str) -> None:
+    try:
+        sources.check(path, named)
+    except inside.OutsideError as error:
+        raise InputError(str(error), inside.FIX) from error
 
 
 def _roots(path: str, file: Path, dataset: Path, model: Path) -> Iterator[Path]:
@@ -182,8 +199,7 @@ def _images(path: Path) -> Iterable[Path]:
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES)
     if path.suffix == ".txt":
-        lines = filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines()))
-        return [path.parent / line for line in lines]
+        return [path.parent / line for line in inside.lines(path)]
     return [path] if path.suffix.lower() in IMAGES else []
 
 
