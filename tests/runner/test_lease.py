@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from features import tune
-from runner import checkpoint, export, interrupts, lease, prepare
+from runner import checkpoint, export, interrupts, lease, prepare, workspace
 from runner.context import Context
 from runner.errors import EXIT_CODES, Interrupted, RunnerError
 from runner.workspace import Workspace
@@ -353,6 +353,17 @@ def test_a_heartbeat_that_cannot_be_written_is_a_warning_and_later_the_end(
     assert capsys.readouterr().out.count("event=warning") == 1
 
 
+def test_a_lease_that_is_not_to_be_seen_for_a_moment_is_not_lost(
+    held: tuple[Context, list[RunnerError]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems rename by removing first."""
+    context, ended = held
+    read, hidden = Workspace.read, [None, "{half"]
+    monkeypatch.setattr(Workspace, "read", lambda self, name: hidden.pop() if hidden else read(self, name))
+    context.lease.check()
+    assert not ended
+
+
 def test_a_disk_that_was_full_for_a_moment_ends_nothing(
     held: tuple[Context, list[RunnerError]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -583,3 +594,52 @@ def test_a_checkpoint_that_cannot_be_loaded_is_moved_aside_and_what_has_none_is_
     there[0].touch()
     checkpoint.start_anew(context, family, "training")
     assert (context.workspace.previous / UID / "output" / "1.ckpt").exists()
+
+
+def test_a_leftover_that_cannot_be_removed_is_moved_aside(
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_context({"workspace.shared": True})
+    family: Any = SimpleNamespace(has=lambda hook: False)
+    checkpoint.start_anew(context, family, "training")
+    (context.output / "leftover").touch()
+
+    def busy(path: Path, below: Path) -> None:
+        raise OSError(errno.EBUSY, "busy", str(path))
+
+    monkeypatch.setattr(checkpoint.trees, "remove", busy)
+    checkpoint.start_anew(context, family, "training")
+    assert not list(context.output.iterdir())
+    assert (context.workspace.previous / UID / "output" / "leftover").exists()
+
+
+def test_nothing_is_moved_or_removed_through_a_link(make_context: Callable[..., Context], tmp_path: Path) -> None:
+    context = make_context({"workspace.shared": True})
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    context.output.symlink_to(outside)
+    context.workspace.previous.symlink_to(outside)
+    checkpoint.start_anew(context, SimpleNamespace(has=lambda hook: False), "training")  # type: ignore[arg-type]
+    assert [path.name for path in outside.iterdir()] == ["file"]
+    assert (context.workspace.previous / "unknown" / "output").is_symlink()
+    assert not context.output.is_symlink()
+
+
+def test_a_training_that_cannot_be_moved_aside_ends_the_run_with_what_to_do(
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a claim whose folders are different volumes."""
+    context = make_context({"workspace.shared": True})
+    context.output.mkdir()
+    (context.output / "1.ckpt").touch()
+
+    def elsewhere(path: Path, below: Path, to: Path) -> Path:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(to))
+
+    monkeypatch.setattr(workspace.trees, "move_aside", elsewhere)
+    with pytest.raises(RunnerError) as failure:
+        checkpoint.start_anew(context, SimpleNamespace(has=lambda hook: False), "training")  # type: ignore[arg-type]
+    assert "cannot be moved to" in failure.value.reason
+    assert "use another workspace.directory" in failure.value.fix
+    assert (context.output / "1.ckpt").exists()

@@ -7,13 +7,13 @@ written when its pod died does not, and the one before it does. Rank 0 chooses, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Dict, List
 
-from . import log
+from . import log, trees
 from .context import Context
 from .errors import RunnerError
 from .family import Family
@@ -56,7 +56,10 @@ def start_anew(context: Context, family: Family, training: Any) -> None:
     workspace, made_by = context.workspace, _recorded(context).get("uid", "")
     workspace.unmark("train", "export")
     if made_by == context.uid and is_of(context, training) and not candidates(family):
-        shutil.rmtree(context.output, ignore_errors=True)
+        try:
+            trees.remove(context.output, context.folder)
+        except OSError:  # what cannot be removed must not count as this training's
+            _move_aside(context, made_by)
     else:
         _move_aside(context, made_by)
     context.output.mkdir(parents=True, exist_ok=True)
@@ -84,6 +87,8 @@ def _move_aside(context: Context, made_by: str) -> None:
     try:
         place = context.workspace.move_aside(made_by, (context.artifacts, context.output))
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise RunnerError(
             "train-failed",
             f"output/ holds another training, and cannot be moved to {context.workspace.previous}: {error}",
@@ -142,10 +147,8 @@ def remove_stale(context: Context, family: Family) -> None:
     """What the family no longer needs; only ever called when a newer checkpoint is whole."""
     context.lease.check()
     for path in family.call("stale", "train-failed") if family.has("stale") else []:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.exists():
-            path.unlink()
+        with contextlib.suppress(OSError):
+            trees.remove(path, context.folder)
 
 
 def size(path: Path) -> int:

@@ -245,6 +245,11 @@ class SharedLease(Lease):
     def _look(self) -> None:
         """Raises RunnerError where the folder is no longer this run's, OSError where nobody can tell."""
         holder = self._holder()
+        for _ in range(2):  # some file systems rename by removing first
+            if holder and holder.uid:
+                break
+            time.sleep(BEAT_SECONDS / 10)
+            holder = self._holder()
         if holder is None:
             raise self._lost(None)
         if self._follows:

@@ -99,9 +99,8 @@ class Workspace:
         while any(os.path.lexists(place / path.name) for path in there):
             number += 1
             place = self.previous / f"{name}-{number}"
-        trees.make(place, self.root)
         for path in there:
-            path.rename(place / path.name)
+            trees.move_aside(path, self.root, place / path.name)
         return place
 
     def lock(self) -> ContextManager[None]:

@@ -6,18 +6,18 @@ try next, and which trial to give up, is Optuna's to say (search.py, a subproces
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
 import math
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
-from runner import checkpoint, log, process, train
+from runner import checkpoint, log, process, train, trees
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.family import Family
@@ -140,7 +140,8 @@ class Study:
         folder = self._context.output / FOLDER / str(number)
         if folder.exists():
             self._context.lease.check()
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                trees.remove(folder, self._context.folder)
 
     def _look_at(self, trials: List[Dict[str, Any]], best: Optional[int]) -> None:
         """Whichever pod a trial ran in: its value is tracked, and its folder goes when another is better."""
