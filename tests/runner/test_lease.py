@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from features import tune
-from runner import checkpoint, export, interrupts, lease, prepare, workspace
+from runner import checkpoint, export, interrupts, lease, prepare, trees
 from runner.context import Context
 from runner.errors import EXIT_CODES, Interrupted, RunnerError
 from runner.workspace import Workspace
@@ -604,10 +604,14 @@ def test_a_leftover_that_cannot_be_removed_is_moved_aside(
     checkpoint.start_anew(context, family, "training")
     (context.output / "leftover").touch()
 
-    def busy(path: Path, below: Path) -> None:
-        raise OSError(errno.EBUSY, "busy", str(path))
+    remove = trees.remove
 
-    monkeypatch.setattr(checkpoint.trees, "remove", busy)
+    def busy(path: Path, below: Path) -> None:
+        if path == context.output:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+        remove(path, below)
+
+    monkeypatch.setattr(trees, "remove", busy)
     checkpoint.start_anew(context, family, "training")
     assert not list(context.output.iterdir())
     assert (context.workspace.previous / UID / "output" / "leftover").exists()
@@ -637,7 +641,7 @@ def test_a_training_that_cannot_be_moved_aside_ends_the_run_with_what_to_do(
     def elsewhere(path: Path, below: Path, to: Path) -> Path:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(to))
 
-    monkeypatch.setattr(workspace.trees, "move_aside", elsewhere)
+    monkeypatch.setattr(trees, "move_aside", elsewhere)
     with pytest.raises(RunnerError) as failure:
         checkpoint.start_anew(context, SimpleNamespace(has=lambda hook: False), "training")  # type: ignore[arg-type]
     assert "cannot be moved to" in failure.value.reason
