@@ -87,6 +87,10 @@ pins: $(VENV)/ready ## Renew requirements.txt from pyproject.toml (needs uv)
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.txt
 	sed -i '1i # Everything the tools, tests and end-to-end run use, pinned. Made from pyproject.toml by: make pins' requirements.txt
 
+.PHONY: image-pins
+image-pins: ## Renew the requirements.txt of the image recipes (needs uv)
+	python3 tools/pin_images.py
+
 .PHONY: clean
 clean: ## Remove the cluster, its images, the cache and the virtual environment
 	python3 -m e2e.cluster clean
