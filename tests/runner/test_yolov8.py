@@ -169,6 +169,14 @@ def test_nothing_tells_the_trainer_that_it_is_a_worker(hooks: ModuleType, contex
     assert environment["YOLO_AUTOINSTALL"] == "false"
 
 
+def test_weights_and_descriptions_are_no_code_unless_the_values_say_so(
+    hooks: ModuleType, make_context: Callable[..., Context]
+) -> None:
+    assert hooks.train_environment(made(make_context))["ULTRALYTICS_SAFE_LOAD"] == "1"
+    own = make_context({"train": TRAIN, "env": {"ULTRALYTICS_SAFE_LOAD": "0"}})
+    assert hooks.train_environment(own)["ULTRALYTICS_SAFE_LOAD"] == "0"
+
+
 @pytest.mark.parametrize(
     ("backend", "count", "device", "wanted"),
     [("cpu", 0, "", "cpu"), ("cuda", 1, "", "0"), ("cuda", 2, "", "0,1"), ("cuda", 2, "1", "1")],

@@ -20,6 +20,7 @@ SERVED = {"torchscript": ("pytorch_libtorch", "model.pt"), "onnx": ("onnxruntime
 AUTOMATIC = frozenset(("lr0", "momentum"))
 """Options that the optimizer `auto` sets itself, whatever they are."""
 _EPOCH = re.compile(r"epoch(\d+)\.pt")
+SAFE_LOAD = "ULTRALYTICS_SAFE_LOAD"
 
 
 def train_arguments(context: Context) -> List[str]:
@@ -51,11 +52,13 @@ def train_arguments(context: Context) -> List[str]:
     return [script(context), "train", json.dumps(job)]
 
 
-def train_environment(_context: Context) -> Dict[str, str]:
+def train_environment(context: Context) -> Dict[str, str]:
     """RANK and WORLD_SIZE are not to be set: the trainer would take itself for one of its own workers, and save nothing."""
     return {
         # Its settings and the scripts of its workers go there; the image's own folder may be read-only.
         "YOLO_CONFIG_DIR": str(Path(os.environ["HOME"]) / ".yolo"),
+        # It rebuilds only classes of its own and of PyTorch, and evaluates nothing of a description. The values' env may say "0".
+        SAFE_LOAD: context.environment.get(SAFE_LOAD, "1"),
         "YOLO_OFFLINE": "true",
         "YOLO_AUTOINSTALL": "false",
         "HF_HUB_OFFLINE": "1",
