@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from features import weights
 from runner import inside, prepare
 from runner.context import Context
 from runner.errors import RunnerError
@@ -80,26 +82,39 @@ def test_a_path_that_leads_out_of_the_sources_is_refused_without_a_word_of_what_
     data: Data, tmp_path: Path
 ) -> None:
     secret = lay_out(tmp_path / "secret", {"token.txt": f"{TOKEN}: [*x\n"}) / "token.txt"
-    folders = {name: lay_out(tmp_path / name, files, secret) for name, files in whole(data).items()}
+    for name, files in whole(data).items():
+        lay_out(tmp_path / name, files, secret)
     train = json.loads(json.dumps(data.train).replace("{secret}", str(secret)))
-    script = FILES / "families" / data.family / "probe_dataset.py"
-    argument = json.dumps({**{name: str(folder) for name, folder in folders.items()}, "train": train})
-    lay_out(tmp_path / "image", {"ultralytics/__init__.py": "", "ultralytics/cfg/default.yaml": "{}"})
-    python_path = {"PYTHONPATH": f"{tmp_path / 'image'}{os.pathsep}{FILES}"}
-    done = subprocess.run(
-        [sys.executable, str(script), argument],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-        env={**os.environ, **python_path},
-    )
+    done = probe(data.family, tmp_path, train)
     assert "s3cret" not in done.stdout + done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert not answer["ok"], done.stderr
     assert data.named in answer["reason"]
     assert "outside of the run's sources" in answer["reason"]
     assert str(tmp_path / "secret") in answer["reason"]
+
+
+def probe(family: str, base: Path, train: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """The family's own program, as Family.probe starts it, in an image that has as much of the trainer as it needs to get there."""
+    lay_out(base / "image", {"ultralytics/__init__.py": "", "ultralytics/cfg/default.yaml": "{}"})
+    script = FILES / "families" / family / "probe_dataset.py"
+    argument = {"model": str(base / "model"), "dataset": str(base / "dataset"), "train": train}
+    python_path = os.pathsep.join([str(base / "image"), str(FILES)])
+    return subprocess.run(
+        [sys.executable, str(script), json.dumps(argument)],
+        capture_output=True,
+        text=True,
+        cwd=base,
+        check=False,
+        env={**os.environ, "PYTHONPATH": python_path},
+    )
+
+
+def probed(family: str, base: Path, train: dict[str, Any]) -> dict[str, Any]:
+    done = probe(family, base, train)
+    assert done.stdout, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def whole(data: Data) -> dict[str, dict[str, str]]:
@@ -121,6 +136,45 @@ def lay_out(folder: Path, files: dict[str, str], secret: Path | None = None) -> 
         else:
             path.write_text(text)
     return folder
+
+
+CALL = b"cos\nsystem\n(S'touch called'\ntR."
+CACHES = {
+    "a pickle": CALL,
+    "an array of one": b"\x93NUMPY\x01\x00" + (16).to_bytes(2, "little") + b"{'descr': '|O'}\n" + CALL,
+    "an array with a long header": b"\x93NUMPY\x02\x00" + (2).to_bytes(4, "little") + b"{}" + CALL,
+    "a pickle that breaks off after the call": CALL[:-1],
+}
+
+
+@pytest.mark.parametrize("content", CACHES.values(), ids=CACHES)
+@pytest.mark.parametrize("family", ["yolov5", "yolov8"])
+def test_a_cache_of_labels_that_would_run_something_is_refused_and_not_run(
+    family: str, content: bytes, tmp_path: Path
+) -> None:
+    description = {"data.yaml": "train: .\nval: .\nnames: [a]\n"}
+    where = {"model": description if family == "yolov5" else {"a": ""}, "dataset": {"labels/a.txt": "", **description}}
+    for name, files in where.items():
+        lay_out(tmp_path / name, files)
+    (tmp_path / "dataset" / "labels.cache").write_bytes(content)
+    answer = probed(family, tmp_path, YOLO5 if family == "yolov5" else YOLO8)
+    assert answer["reason"] == "the dataset's labels.cache is no cache of labels: it would run os.system"
+    assert not list(tmp_path.rglob("called"))
+
+
+def test_the_trainer_s_own_caches_of_labels_are_plain(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    cache = {
+        "a.jpg": [numpy.zeros((2, 5), dtype="float32"), (640, 480), [numpy.ones((3, 2))]],
+        "hash": "x",
+        "version": 0.6,
+    }
+    for protocol in (2, 4, 5):
+        (tmp_path / "labels.cache").write_bytes(pickle.dumps(cache, protocol))
+        assert weights.foreign(tmp_path / "labels.cache") == ""
+    with (tmp_path / "labels.cache").open("wb") as stream:
+        numpy.save(stream, cache)
+    assert weights.foreign(tmp_path / "labels.cache") == ""
 
 
 @pytest.mark.parametrize("link", ["token.txt", "folder"])

@@ -70,6 +70,9 @@ def test_the_documented_settings_are_understood(make_context: Callable[..., Cont
     assert make_context({}, JOB_GROUP="odd").uid == "odd"
 
 
+STORED = {"type": "s3", "path": "m", "bucket": "b"}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -97,6 +100,17 @@ def test_the_documented_settings_are_understood(make_context: Callable[..., Cont
             "publish.repository must start with https://",
         ),
         ({"publish.repository": "https://host:port/a"}, "publish.repository is not a URL"),
+        ({"publish.repository": "https://host/a?private_token=hunter2"}, "publish.repository must not hold a query"),
+        ({"sources.model.repository": "https://host/a#hunter2"}, "model.repository must not hold a query"),
+        ({"sources.model": {**STORED, "endpoint": "https://a:hunter2@host"}}, "model.endpoint must not hold a user"),
+        ({"sources.model": {**STORED, "endpoint": "https://host?t=hunter2"}}, "model.endpoint must not hold a query"),
+        ({"mlflow.trackingUri": "https://hunter2@host"}, "mlflow.trackingUri must not hold a user"),
+        ({"mlflow.trackingUri": "https://host/?access_token=hunter2"}, "mlflow.trackingUri must not hold a query"),
+        (
+            {"mlflow.trackingUri": "http://host", "mlflow.credentials": "/secret"},
+            "mlflow.trackingUri must start with https:// (http:// only with mlflow.allowPlainHttp)",
+        ),
+        ({"git.credentials": {}}, "git.credentials.model is missing"),
     ],
 )
 def test_wrong_settings_are_said_with_their_key(
@@ -106,6 +120,21 @@ def test_wrong_settings_are_said_with_their_key(
         make_context(change)
     assert (caught.value.exit.code, words in caught.value.reason) == (10, True), caught.value.reason
     assert "hunter2" not in caught.value.reason + caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mlflow.trackingUri": "http://host"},
+        {"mlflow.trackingUri": "http://host", "mlflow.credentials": "/secret", "mlflow.allowPlainHttp": True},
+        {"sources.model": {**STORED, "endpoint": "http://host", "credentials": "/secret"}},
+    ],
+    ids=["no token", "allowed", "signed"],
+)
+def test_plain_http_is_for_what_carries_no_token_or_was_allowed(
+    change: dict[str, Any], make_context: Callable[..., Context]
+) -> None:
+    make_context(change)
 
 
 def test_helm_s_large_numbers_are_integers(tmp_path: Path, make_home: Callable[..., Path]) -> None:
@@ -137,6 +166,10 @@ def ask_helper(home: Path, section: str, server: str, operation: str = "get") ->
     [
         ("https", "git.example.com", "get", True),
         ("https", "GIT.example.com", "get", True),
+        ("https", "git.example.com:443", "get", True),
+        ("https", "git.example.com:80", "get", False),
+        ("https", "git.example.com:port", "get", False),
+        ("https", "", "get", False),
         ("https", "evil.example.com", "get", False),
         ("https", "git.example.com.evil.org", "get", False),
         ("https", "git.example.com:8443", "get", False),
@@ -159,6 +192,7 @@ def test_the_credential_helper_knows_sources_that_are_not_git(make_home: Callabl
     stored = {"type": "s3", "path": "d", "endpoint": "https://s3.example.com", "bucket": "b"}
     home = make_home({"sources.dataset": stored})
     assert ask_helper(home, "model", "https://git.example.com")
+    assert not ask_helper(home, "weights", "https://git.example.com"), "which is no section"
     for host in ("git.example.com", "s3.example.com"):
         assert not ask_helper(home, "dataset", f"https://{host}")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-sys.path.append(str(Path(__file__).absolute().parents[1]))  # where the runner is
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for runner
 from runner import inside
 
 INFO = "dataset_info.json"

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
-sys.path.append(str(Path(__file__).absolute().parents[1]))  # where the runner is
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for runner
 from runner import inside
 
 Answer = Optional[Dict[str, Any]]  # nothing where all is well

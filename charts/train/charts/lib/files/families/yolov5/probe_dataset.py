@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-sys.path.append(str(Path(__file__).absolute().parents[1]))  # where the runner is
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for features and runner
+from features import weights
 from runner import inside
 
 
 def probe(model: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str] = ()) -> Dict[str, Any]:
-    weights = train["weights"]
-    if "/" in weights and not (model / weights).is_file():
+    start = train["weights"]
+    if "/" in start and not (model / start).is_file():
         return no(
-            f"train.weights: the model repository has no file {weights}",
+            f"train.weights: the model repository has no file {start}",
             "correct train.weights, or push the file to the model repository",
         )
     data = find(train["data"], model)
@@ -50,6 +51,13 @@ def probe(model: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Se
                     f"train.data: {data.name} names {key}: {path} below {root}, and {root / path} does not exist; the dataset repository is at {dataset}",
                     "correct path, train and val in that file, or push the missing folder to the dataset repository",
                 )
+    for cache in sorted(dataset.rglob("*.cache")):  # of labels: train.py unpickles it
+        called = weights.foreign(cache) if cache.is_file() else ""
+        if called:
+            return no(
+                f"the dataset's {cache.relative_to(dataset)} is no cache of labels: it would run {called}",
+                "remove it from the dataset; the trainer makes its own",
+            )
     if hyperparameters:
         given = train["arguments"]
         file = model / (given[given.index("--hyp") + 1] if "--hyp" in given[:-1] else "data/hyps/hyp.scratch-low.yaml")

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
-sys.path.append(str(Path(__file__).absolute().parents[1]))  # where the runner is
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for runner
 from runner import inside
 
 IMAGE_WEIGHTS = Path("/opt/weights")
@@ -162,6 +162,19 @@ def _at(root: Path, path: str) -> Optional[Path]:
 
 def _list(value: Any) -> List[str]:
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def check_caches(dataset: Path) -> None:
+    """The trainer unpickles a cache of labels that it finds beside them, whoever has made it."""
+    from features import weights
+
+    for cache in sorted(dataset.rglob("*.cache")):
+        called = weights.foreign(cache) if cache.is_file() else ""
+        if called:
+            raise InputError(
+                f"the dataset's {cache.relative_to(dataset)} is no cache of labels: it would run {called}",
+                "remove it from the dataset; the trainer makes its own",
+            )
 
 
 def check_records(described: Dict[str, Any]) -> Dict[str, int]:

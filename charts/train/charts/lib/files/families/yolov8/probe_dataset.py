@@ -32,6 +32,7 @@ def probe(
         inputs.check_names(hyperparameters)
         file = inputs.find_data(train["data"], dataset, repository)
         described = inputs.describe(file, dataset, repository)
+        inputs.check_caches(dataset)
         inputs.check_formats(train["exportFormats"])
         inputs.check_options(chosen)
         load(model, train["model"])
