@@ -30,6 +30,7 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
 
         context.sources = gang.ask(context, "commits", gang.parse_pins)
     with context.workspace.lock():
+        context.lease.check()  # the lock may have come late
         if not apart or context.rank == 0:
             context.sources = pin(context, git)
         if apart and context.rank == 0:
@@ -41,7 +42,6 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
         there = all(context.source_path(name).exists() for name in settings.sources)  # a link may lead nowhere by now
         if there and context.workspace.is_marked("prepare", depends_on(context)):
             return None
-        context.lease.check()
         total = sum(place(context, git, name, source) for name, source in settings.sources.items())
         refuse_strays(context)
         folders = {"model": str(context.model), "dataset": str(context.dataset)}
@@ -116,6 +116,7 @@ def look_up(context: Context, git: Git, name: str, source: Source, cwd: Path) ->
 
 def place(context: Context, git: Git, name: str, source: Source) -> int:
     """Bring a source to its place in the run's folder; what lies elsewhere (claim, cache) is linked there. Returns its bytes."""
+    context.lease.check()
     target, pinned = context.source_path(name), context.sources[name]
     if source.type == "claim":
         return _link(target, _mounted(name, source))
