@@ -455,3 +455,33 @@ def test_an_exec_plugin_that_is_not_installed_is_told(tmp_path: Path) -> None:
     file = kubeconfig(tmp_path, "http://127.0.0.1:9", users=[{"name": "u", "user": {"exec": plugin}}])
     with pytest.raises(KubeconfigError, match=r"its way to log in fails: .*no-such-plugin"):
         connect(kubeconfig=file)
+
+
+def test_several_kubeconfigs_count_as_one_and_the_first_that_names_something_wins(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    one = kubeconfig(first, "http://first:1", contexts=[], users=[], **{"current-context": ""})
+    two = kubeconfig(second, "http://second:1")
+    for files, url in ((f"{one}:{two}", "http://first:1"), (f"{tmp_path}/none:{two}:{one}", "http://second:1")):
+        api = connect(kubeconfig=files)
+        assert (api.server, api.namespace) == (url, "training")
+
+
+def test_names_of_files_count_from_the_kubeconfig_that_has_them(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "token").write_text("from-a-file")
+    plugin = tmp_path / "keys" / "plugin"
+    said = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "from-a-plugin"},
+    }
+    plugin.write_text(f"#!/bin/sh\necho '{json.dumps(said)}'\n")
+    plugin.chmod(0o755)
+    by_plugin = {"apiVersion": said["apiVersion"], "command": "keys/plugin", "interactiveMode": "Never"}
+    server.on(f"{JOBS}/a", says({}))
+    for user in ({"tokenFile": "keys/token"}, {"exec": by_plugin}):
+        connect(kubeconfig=kubeconfig(tmp_path, server.url, users=[{"name": "u", "user": user}])).get(kinds.JOBS, "a")
+    sent = [{key.lower(): value for key, value in headers.items()}["authorization"] for *_, headers, _ in server.asked]
+    assert sent == ["Bearer from-a-file", "Bearer from-a-plugin"]

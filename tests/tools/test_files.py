@@ -114,7 +114,7 @@ def test_all_files_that_cannot_be_read_are_told_and_nothing_else(tmp_path: Path)
     findings = validate([str(tmp_path / "none.yaml"), str(wrong), str(folder)]).findings
     assert [(finding.file, finding.message) for finding in findings] == [
         (str(tmp_path / "none.yaml"), "there is no such file"),
-        (str(folder), "is a directory; name a values file in it"),
+        (str(folder), "is a directory; name the file in it"),
     ]
 
 
@@ -130,7 +130,7 @@ def test_a_refusal_to_open_a_file_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     assert [finding.message for finding in validate(["a.yaml"]).findings] == ["no permission to read it"]
 
 

@@ -350,8 +350,8 @@ def test_a_page_is_made_from_files_that_were_kept(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--log", "/none.log"], "there is no file /none.log"),
-        (["--log", "/"], "/ cannot be read: Is a directory"),
+        (["--log", "/none.log"], "/none.log: there is no such file"),
+        (["--log", "/"], "/: is a directory; name the file in it"),
         (
             ["--log", f"{DATA}/run.log", "--result", f"{DATA}/run.log"],
             f"{DATA}/run.log is not JSON; name the file as the run wrote it",

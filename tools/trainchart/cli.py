@@ -1,36 +1,90 @@
-"""The `trainchart` command. Modules that cost time are imported by the commands that need them."""
+"""The `trainchart` command. What costs time to import is imported by the commands that need it, and nothing here before `main` runs:
+from there on Ctrl-C shows no traceback.
+"""
 
 from __future__ import annotations
 
-import argparse
-import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from trainchart import __version__
-from trainchart.commands.chart import add_chart_command
-from trainchart.commands.completion import add_completion_command
-from trainchart.commands.doctor import add_doctor_command
-from trainchart.commands.generate import add_generate_command
-from trainchart.commands.list import add_list_command
-from trainchart.commands.logs import add_logs_command
-from trainchart.commands.output import complain
-from trainchart.commands.preset import add_preset_command
-from trainchart.commands.report import add_report_command
-from trainchart.commands.result import add_result_command
-from trainchart.commands.status import add_status_command
-from trainchart.commands.stop import add_stop_command
-from trainchart.commands.submit import add_submit_command
-from trainchart.commands.validate import add_validate_command
-from trainchart.commands.wait import add_wait_command
-from trainchart.errors import ExitCode, TrainchartError
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+_INTERRUPTED = 130  # ExitCode.INTERRUPTED, which is not imported yet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the result is one of `ExitCode`. No exception leaves it, argparse's SystemExit excepted."""
+    """Run the command; the result is one of `ExitCode`. No exception leaves it, argparse's SystemExit excepted.
+
+    Without arguments it is the program itself: they are those of the process, and so are its signals and its streams.
+    """
+    if arguments is not None:
+        return _run(arguments)
+    _take_signals(raising=False)
+    try:
+        try:
+            return _program()
+        except KeyboardInterrupt:
+            _take_signals(raising=False)
+            return _INTERRUPTED
+    except KeyboardInterrupt:  # a second one, just before the line above
+        return _INTERRUPTED
+
+
+def _take_signals(*, raising: bool) -> None:
+    """Ctrl-C, SIGTERM and a terminal that is closed: an exception where there may be something to undo, else the end at once."""
+
+    def interrupt(*_: object) -> None:
+        if raising:
+            raise KeyboardInterrupt
+        os._exit(_INTERRUPTED)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if (
+            signal.getsignal(number) is not signal.SIG_IGN
+        ):  # as nohup, and a shell for what runs in the background, have it
+            signal.signal(number, interrupt)
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """A KeyboardInterrupt in a callback of the interpreter, such as one of an import, would be shown and then forgotten."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        os._exit(_INTERRUPTED)
+    sys.__unraisablehook__(unraisable)
+
+
+def _program() -> int:
+    from trainchart import terminal
+    from trainchart.commands.output import complain
+    from trainchart.errors import ExitCode
+
     _open_closed_streams()
-    options = make_parser().parse_args(arguments)
+    sys.unraisablehook = _unraisable
+    code: int = ExitCode.OK
+    try:
+        parser = make_parser()
+        _take_signals(raising=True)
+        code = _run(sys.argv[1:], parser)
+    finally:  # also of argparse's own end, which has printed the help
+        _take_signals(raising=False)
+        full = terminal.flush(sys.stdout)
+        terminal.flush(sys.stderr)
+    if full:
+        complain(_words_of_full_disk(full), ExitCode.REFUSED, as_json=False)
+        return ExitCode.REFUSED
+    return code
+
+
+def _run(arguments: Sequence[str], parser: argparse.ArgumentParser | None = None) -> int:
+    import errno
+
+    from trainchart.commands.output import complain
+    from trainchart.errors import ExitCode, TrainchartError
+
+    options = (parser or make_parser()).parse_args(arguments)
     as_json = getattr(options, "format", "") == "json"
     try:
         return int(options.run(options))
@@ -46,11 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.INTERRUPTED
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            complain(
-                f"the disk is full: {error.filename or 'the standard output'} was not written whole",
-                ExitCode.REFUSED,
-                as_json=False,
-            )
+            complain(_words_of_full_disk(error), ExitCode.REFUSED, as_json=False)
             return ExitCode.REFUSED
         if os.environ.get("TRAINCHART_DEBUG") == "1":
             raise
@@ -58,6 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = "please report it with the values; TRAINCHART_DEBUG=1 shows where it happened"
         complain(f"internal error: {words}; {report}", ExitCode.FAILED, as_json=as_json)
         return ExitCode.FAILED
+
+
+def _words_of_full_disk(error: OSError) -> str:
+    return f"the disk is full: {error.filename or 'the standard output'} was not written whole"
 
 
 def _open_closed_streams() -> None:
@@ -70,6 +124,24 @@ def _open_closed_streams() -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line: every command with its options."""
+    import argparse
+
+    from trainchart import __version__
+    from trainchart.commands.chart import add_chart_command
+    from trainchart.commands.completion import add_completion_command
+    from trainchart.commands.doctor import add_doctor_command
+    from trainchart.commands.generate import add_generate_command
+    from trainchart.commands.list import add_list_command
+    from trainchart.commands.logs import add_logs_command
+    from trainchart.commands.preset import add_preset_command
+    from trainchart.commands.report import add_report_command
+    from trainchart.commands.result import add_result_command
+    from trainchart.commands.status import add_status_command
+    from trainchart.commands.stop import add_stop_command
+    from trainchart.commands.submit import add_submit_command
+    from trainchart.commands.validate import add_validate_command
+    from trainchart.commands.wait import add_wait_command
+
     parser = argparse.ArgumentParser(
         prog="trainchart",
         description="Write, check, submit and follow training runs: releases of the chart train.",

@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
     RUN_FAILED = 7
     # `doctor` found what would keep the run from starting.
     PROBLEM = 8
-    # 128 + SIGINT, as a shell counts it.
+    # 128 + SIGINT, as a shell counts it; also for SIGTERM, as 143 says of `wait` that the run was stopped.
     INTERRUPTED = 130
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +17,8 @@ Tree = dict[str, Any]
 STDIN = "-"
 MAX_BYTES = 1 << 20
 """Helm keeps the values in the release's Secret, which holds 1 MiB; nobody writes as much by hand."""
+FIFO_SECONDS = 10.0
+"""So long a FIFO may stay without a word, such as the shell's `<(command)`."""
 
 
 def load_values(*paths: Path) -> Tree:
@@ -41,22 +46,12 @@ def read_text(path: str) -> str:
     Raises:
         FileError: it is not there, not readable, too large, or not text in UTF-8.
     """
-    try:
-        if path == STDIN:
-            if not sys.stdin:
-                raise FileError("the standard input is closed")
-            content = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with Path(path).open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise FileError("there is no such file") from None
-    except IsADirectoryError:
-        raise FileError("is a directory; name a values file in it") from None
-    except PermissionError:
-        raise FileError("no permission to read it") from None
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
-        raise FileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if path == STDIN:
+        if not sys.stdin:
+            raise FileError("the standard input is closed")
+        content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    else:
+        content = read_bytes(path, MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise FileError(f"is larger than {MAX_BYTES >> 20} MiB, and values are a page of text; is it the right file?")
     if b"\0" in content:
@@ -68,3 +63,31 @@ def read_text(path: str) -> str:
         raise FileError(
             f"is not UTF-8 text (byte {content[error.start]:#04x} in line {line}); save it as UTF-8"
         ) from None
+
+
+def read_bytes(path: str, most: int) -> bytes:
+    """The beginning of a file of any kind, `most` bytes of it; of a FIFO what is written to it, where anybody writes.
+
+    Raises:
+        FileError: the text says why it cannot be read, without its name.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise FileError("there is no such file") from None
+    except PermissionError:
+        raise FileError("no permission to read it") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+        raise FileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    mode = os.fstat(file).st_mode
+    if stat.S_ISDIR(mode):
+        os.close(file)
+        raise FileError("is a directory; name the file in it")
+    try:
+        with os.fdopen(file, "rb") as opened:
+            if stat.S_ISFIFO(mode) and not select.select([file], [], [], FIFO_SECONDS)[0]:
+                raise FileError(f"is a FIFO that nobody has written to for {FIFO_SECONDS:g} seconds")
+            os.set_blocking(file, True)
+            return opened.read(most)
+    except OSError as error:
+        raise FileError(f"cannot be read: {error.strerror or error}") from None

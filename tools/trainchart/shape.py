@@ -21,6 +21,7 @@ import jsonschema_rs
 from trainchart.files import Tree
 from trainchart.locate import Path
 from trainchart.paths import CHART, EDITOR_SCHEMA
+from trainchart.terminal import printable
 
 Schema = dict[str, Any]
 _Kind = jsonschema_rs.ValidationErrorKind
@@ -81,11 +82,6 @@ def without_password(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_password(item) for key, item in value.items()}
     return [without_password(item) for item in value] if isinstance(value, list) else value
-
-
-def printable(text: str) -> str:
-    """A text without line breaks and terminal sequences: what comes from a file is escaped, as Python writes it."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def name_of(path: Sequence[str | int]) -> str:

@@ -18,7 +18,8 @@ from trainchart.files import STDIN, Tree, overlay, read_text
 from trainchart.locate import Node, Path, Place, Problem, locate
 from trainchart.paths import CHART, LIB
 from trainchart.render import render_text, with_defaults
-from trainchart.shape import misfits, name_of, printable, shown, without_password
+from trainchart.shape import misfits, name_of, shown, without_password
+from trainchart.terminal import printable
 
 Severity = Literal["error", "warning"]
 Source = Literal["file", "schema", "rule", "warning"]

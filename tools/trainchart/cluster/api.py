@@ -26,7 +26,7 @@ from trainchart.cluster.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from trainchart.cluster.fields import Object
+from trainchart.cluster.fields import Object, text
 from trainchart.cluster.kinds import Kind
 from trainchart.errors import TrainchartError
 
@@ -303,8 +303,9 @@ def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> 
     import logging
 
     import urllib3
-    import yaml
     from kubernetes import client, config
+
+    from trainchart.cluster import kubeconfig as kubeconfig_files
 
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # what goes wrong is said in our own words
     urllib3.disable_warnings()
@@ -313,30 +314,17 @@ def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> 
     try:
         if not kubeconfig and not context and not _any_exists(files):
             return _of_the_pod(configuration, namespace)
-        contexts, current = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
-        context = context or _current_context(files)
+        merged = kubeconfig_files.load(files)
         with _complaints() as complaints:
-            config.load_kube_config(files, context or None, configuration, persist_config=False)  # type: ignore[no-untyped-call]
+            config.load_kube_config_from_dict(merged, context or None, configuration, persist_config=False)  # type: ignore[no-untyped-call]
         if complaints:
             raise ValueError(f"its way to log in fails: {complaints[0]}")
-    except (config.ConfigException, OSError, yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError) as error:
+    except (config.ConfigException, OSError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise KubeconfigError(_no_kubeconfig(kubeconfig, files, context, error)) from None
-    chosen = next((entry for entry in contexts if entry["name"] == context), current)
-    context = chosen["name"]
-    own = (chosen.get("context") or {}).get("namespace") or "default"
-    return Api(client.ApiClient(configuration), namespace or own, configuration.host, context)
-
-
-def _current_context(files: str) -> str:
-    """Of several files the first that names one, as kubectl and Helm have it; the client takes the last."""
-    import yaml
-
-    for file in filter(None, files.split(os.pathsep)):
-        path = Path(file).expanduser()
-        found = (yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None) or {}
-        if found.get("current-context"):
-            return str(found["current-context"])
-    return ""
+    name = context or merged["current-context"]
+    chosen = next(entry for entry in merged["contexts"] if entry["name"] == name)
+    own = text(chosen, "context", "namespace") or "default"
+    return Api(client.ApiClient(configuration), namespace or own, configuration.host, name)
 
 
 @contextmanager
@@ -375,10 +363,6 @@ def _no_kubeconfig(kubeconfig: str, files: str, context: str, error: Exception) 
     if not _any_exists(files):
         where = "--kubeconfig" if kubeconfig else "the kubeconfig"
         return f"{where}: {files} does not exist; name one by --kubeconfig or in $KUBECONFIG"
-    if isinstance(error, IsADirectoryError):
-        return f"the kubeconfig {files} is a directory; name the file in it"
-    if isinstance(error, PermissionError):
-        return f"the kubeconfig {files}: no permission to read it"
     if isinstance(error, (AttributeError, TypeError)):
         return f"the kubeconfig {files} cannot be used: it has not the form of one; name another by --kubeconfig"
     words = " ".join(str(error).split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from trainchart.commands.output import show
+from trainchart import terminal
 from trainchart.errors import ExitCode
 
 _FILES = {"FILE", "PATH"}
@@ -42,7 +42,7 @@ def run_completion(options: argparse.Namespace) -> ExitCode:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.metavar in _FOLDERS:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-    show(shtab.complete(parser, options.shell))
+    terminal.write((shtab.complete(parser, options.shell) + "\n").encode("utf-8"))
     return ExitCode.OK
 
 

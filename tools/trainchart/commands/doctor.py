@@ -12,6 +12,7 @@ from trainchart.commands.connection import add_connection_options, connected
 from trainchart.commands.output import add_format_option, coloured, complain, show
 from trainchart.errors import ExitCode, UsageError
 from trainchart.paths import CHART
+from trainchart.terminal import CLEAR, printable, put
 
 if TYPE_CHECKING:
     from trainchart.doctor.ask import Ask
@@ -65,7 +66,7 @@ def run_doctor(options: argparse.Namespace) -> ExitCode:
             found.append(check)
             if options.format == "text":
                 progress.clear()
-                show(line(check))
+                show(line(check), styled=True)
     show(_json(found, api.calls) if options.format == "json" else summary(found))
     return ExitCode.PROBLEM if any(check.verdict is Verdict.PROBLEM for check in found) else ExitCode.OK
 
@@ -87,7 +88,7 @@ def valid_ask(
 
     report = judged(files, name=name, namespace=namespace, chart=chart)
     if not report.valid or (warnings and report.findings):
-        print(as_text(report), file=sys.stderr)
+        put(as_text(report), sys.stderr, styled=True)
     if not report.valid:
         return None
     return ask_for([path for path, _ in files], name=name, namespace=namespace, chart=chart)
@@ -105,18 +106,18 @@ class Progress:
 
     def say(self, what: str) -> None:
         if self._shown:
-            print(f"\r\033[Klooking at {what} ...", end="", file=sys.stderr, flush=True)
+            put(f"looking at {what} ...", sys.stderr, before=CLEAR, end="")
 
     def clear(self) -> None:
         if self._shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            put("", sys.stderr, before=CLEAR, end="")
 
 
 def line(check: Check) -> str:
     """`verdict  topic: what was found; what to do`."""
     verdict = check.verdict.value
     fix = f"; {check.fix}" if check.fix else ""
-    return f"{coloured(verdict)}{' ' * (12 - len(verdict))}{check.topic}: {check.text}{fix}"
+    return f"{coloured(verdict)}{' ' * (12 - len(verdict))}{printable(f'{check.topic}: {check.text}{fix}')}"
 
 
 def summary(found: Iterable[Check]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from trainchart.errors import ExitCode
+from trainchart.terminal import put, tell
 
 
 def add_generate_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,8 +26,8 @@ def run_generate(options: argparse.Namespace) -> ExitCode:
             continue
         stale += 1
         if options.check:
-            print(f"trainchart: {path} is not what the typed values make; run: make generate", file=sys.stderr)
+            tell(f"{path} is not what the typed values make; run: make generate")
         else:
             path.write_text(text, encoding="utf-8")
-            print(f"wrote {path}")
+            put(f"wrote {path}")
     return ExitCode.FAILED if options.check and stale else ExitCode.OK

@@ -8,8 +8,9 @@ import threading
 from typing import TYPE_CHECKING, BinaryIO
 
 from trainchart.commands.connection import add_connection_options, add_run_name, again, connected
-from trainchart.commands.output import is_coloured, silence
+from trainchart.commands.output import is_coloured
 from trainchart.errors import ExitCode
+from trainchart.terminal import silence, tell
 
 if TYPE_CHECKING:
     from trainchart.run.logs import Line
@@ -51,7 +52,6 @@ def add_logs_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
 def run_logs(options: argparse.Namespace) -> ExitCode:
     from trainchart.run import state
     from trainchart.run.logs import follow, so_far
-    from trainchart.run.patience import tell_on_stderr
 
     api = connected(options)
     snapshot = state.load(api, options.name)
@@ -59,22 +59,22 @@ def run_logs(options: argparse.Namespace) -> ExitCode:
     if options.attempt is not None and (options.attempt - 1 != snapshot.attempt or not pods):
         return _kept(options)
     if options.rank is not None and options.rank >= snapshot.replicas > 0 and snapshot.job:
-        tell_on_stderr(f"--rank: {options.name} has ranks 0 to {snapshot.replicas - 1}")
+        tell(f"--rank: {options.name} has ranks 0 to {snapshot.replicas - 1}")
         return ExitCode.REFUSED
     several = snapshot.replicas > 1 and options.rank is None
     printer = Printer(several if options.prefix is None else options.prefix, options.timestamps, snapshot.replicas)
     ranks = [] if options.rank is None else [options.rank]
     if options.follow and not (snapshot.has_ended and not pods):
         try:
-            follow(api, snapshot, printer.show, tell_on_stderr, over=printer.closed, ranks=ranks, tail=options.tail)
+            follow(api, snapshot, printer.show, tell, over=printer.closed, ranks=ranks, tail=options.tail)
         except KeyboardInterrupt:
-            tell_on_stderr(f"stopped following; the run goes on: {again(options, 'logs -f {}')}")
+            tell(f"stopped following; the run goes on: {again(options, 'logs -f {}')}")
             return ExitCode.INTERRUPTED
         return ExitCode.OK
     if not pods:
-        tell_on_stderr(_no_pods(snapshot, options))
+        tell(_no_pods(snapshot, options))
         return ExitCode.NOT_FOUND
-    for line in so_far(api, pods, tell_on_stderr, options.tail):
+    for line in so_far(api, pods, tell, options.tail):
         if printer.closed.is_set():
             break
         printer.show(line)
@@ -93,12 +93,11 @@ def _no_pods(snapshot: Snapshot, options: argparse.Namespace) -> str:
 
 def _kept(options: argparse.Namespace) -> ExitCode:
     from trainchart.run.attempts import kept_logs
-    from trainchart.run.patience import tell_on_stderr
 
     if options.follow or options.timestamps:
-        tell_on_stderr("--attempt: a kept log has ended and has no times of Kubernetes; -f and --timestamps do nothing")
+        tell("--attempt: a kept log has ended and has no times of Kubernetes; -f and --timestamps do nothing")
     ranks = None if options.rank is None else [options.rank]
-    logs = kept_logs(connected(options), options.name, options.attempt - 1, ranks, tell_on_stderr)
+    logs = kept_logs(connected(options), options.name, options.attempt - 1, ranks, tell)
     printer = Printer(len(logs) > 1 if options.prefix is None else options.prefix, False, max(logs, default=0) + 1)
     for rank, text in sorted(logs.items()):
         lines = text.splitlines()
@@ -149,7 +148,7 @@ class Printer:
             self._out.flush()
         except BrokenPipeError:
             self.closed.set()
-            silence()
+            silence(sys.stdout)
 
 
 def _rank(words: str) -> int:

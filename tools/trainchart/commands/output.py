@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from trainchart import terminal
 from trainchart.errors import FileError
 
 _COLOURS = {"error": "31", "problem": "31", "warning": "33", "ok": "32"}
@@ -21,7 +22,7 @@ def add_format_option(parser: argparse.ArgumentParser) -> None:
 
 def complain(text: str, code: int, *, as_json: bool) -> None:
     """One line on the standard error; a program that asked for JSON finds the same on the standard output."""
-    print(f"trainchart: {text}", file=sys.stderr)
+    terminal.tell(text)
     if as_json:
         import json
 
@@ -55,18 +56,9 @@ def write(path: Path, content: str, *, force: bool) -> None:
         raise FileError(f"{path} cannot be written: {reason}; name another file with -o") from None
 
 
-def show(text: str) -> None:
-    """To the standard output, whatever its encoding; a reader that went away (`| head`) has what it wanted."""
-    try:
-        print(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        silence()
-
-
-def silence() -> None:
-    """For a reader that went away: Python flushes once more when it ends, and would complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def show(text: str, *, styled: bool = False) -> None:
+    """To the standard output. What is `styled` has our own colours in it, and nothing that came from elsewhere unescaped."""
+    terminal.put(text, styled=styled)
 
 
 def is_coloured() -> bool:

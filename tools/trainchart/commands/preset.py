@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from trainchart import terminal
 from trainchart.commands.output import refuse_existing, write
 from trainchart.errors import ExitCode, UsageError
+from trainchart.terminal import tell
 
 
 def add_preset_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,13 +61,13 @@ def run_preset(options: argparse.Namespace) -> int:
     )
     made = preset(request, schema=options.schema or schema_path(output.parent if output else Path()))
     for notice in made.notices:
-        print(f"trainchart: {notice}", file=sys.stderr)
+        tell(notice)
     for warning in made.warnings:
-        print(f"trainchart: warning: {warning}", file=sys.stderr)
+        tell(f"warning: {warning}")
     if options.strict and made.warnings:
         return ExitCode.REFUSED
     if output is None:
-        sys.stdout.write(made.text)
+        terminal.write(made.text.encode("utf-8"))
     else:
         write(output, made.text, force=options.force)
     return ExitCode.OK

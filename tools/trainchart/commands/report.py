@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainchart import terminal
 from trainchart.commands.connection import add_connection_options, add_run_name, connected
 from trainchart.commands.output import refuse_existing, write
 from trainchart.errors import ExitCode, UsageError
@@ -39,7 +39,7 @@ def run_report(options: argparse.Namespace) -> int:
     from trainchart.report.page import page
 
     if options.output == "-":
-        sys.stdout.buffer.write(page(_record(options)).encode("utf-8"))
+        terminal.write(page(_record(options)).encode("utf-8"))
         return ExitCode.OK
     output = Path(options.output)
     refuse_existing(output, force=options.force)

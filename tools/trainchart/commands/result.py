@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from trainchart.commands.connection import add_connection_options, add_run_name, again, connected
 from trainchart.commands.output import add_format_option, complain, show
 from trainchart.errors import ExitCode
+from trainchart.terminal import tell
 
 if TYPE_CHECKING:
     from trainchart.report.record import Record
@@ -38,10 +39,9 @@ def add_result_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 def run_result(options: argparse.Namespace) -> ExitCode:
     import json
 
-    from trainchart.run.patience import tell_on_stderr
     from trainchart.run.record import load
 
-    record = load(connected(options), options.name, tell_on_stderr, whole=options.whole)
+    record = load(connected(options), options.name, tell, whole=options.whole)
     as_json = options.format == "json"
     if record.result is None:
         complain(_none(record, options), ExitCode.NOT_FOUND, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trainchart.commands.connection import add_connection_options, add_run_name, connected
 from trainchart.commands.output import add_format_option, is_coloured, show
 from trainchart.errors import ExitCode
+from trainchart.terminal import has_reader, printable, put, tell
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -47,8 +48,10 @@ def run_status(options: argparse.Namespace) -> ExitCode:
 
     api = connected(options)
     status = look(api, options.name)
-    if not options.watch:
-        show(_json(status, indent=2) if options.format == "json" else _text(status))
+    if not options.watch and options.format == "json":
+        show(_json(status, indent=2))
+    elif not options.watch:
+        show(_text(status), styled=True)
     elif options.format == "text" and sys.stdout.isatty():
         _watch_in_place(api, status)
     else:
@@ -116,30 +119,27 @@ def _watch_in_place(api: Api, status: Status) -> None:
     from trainchart.run.screen import Picture, lines
 
     looker, picture = _Looker(api, status), Picture()
-    sys.stdout.write("\033[?25l")  # no cursor
+    put("", before="\033[?25l", end="")  # no cursor
     try:
         while True:
             size = shutil.get_terminal_size()
             now = datetime.now(timezone.utc)
             rows = lines(looker.status, now, width=size.columns - 1, colour=is_coloured())
             if looker.trouble:
-                rows.append(looker.trouble)
-            sys.stdout.write(picture.next(rows, size.columns, size.lines))
-            sys.stdout.flush()
+                rows.append(printable(looker.trouble))
+            put("", before=picture.next(rows, size.columns, size.lines), end="")
             if looker.status.is_over:
                 return
             time.sleep(DRAW_SECONDS)
             looker.look(LOOK_SECONDS)
     finally:
-        sys.stdout.write("\033[?25h")
-        sys.stdout.flush()
+        put("", before="\033[?25h", end="")
 
 
 def _watch_changes(api: Api, status: Status, *, as_json: bool) -> None:
     import time
     from datetime import datetime
 
-    from trainchart.run.patience import tell_on_stderr
     from trainchart.run.screen import change
 
     looker, said, trouble = _Looker(api, status), "", ""
@@ -150,8 +150,8 @@ def _watch_changes(api: Api, status: Status, *, as_json: bool) -> None:
             show(_json(looker.status) if as_json else f"{datetime.now().astimezone():%H:%M:%S} {words}")
         if looker.trouble != trouble:
             trouble = looker.trouble
-            tell_on_stderr(trouble or "the API server answers again")
-        if looker.status.is_over:
+            tell(trouble or "the API server answers again")
+        if looker.status.is_over or not has_reader():
             return
         time.sleep(LOOK_SECONDS)
         looker.look(0)

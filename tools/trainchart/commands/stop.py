@@ -10,6 +10,7 @@ from trainchart.commands.connection import add_connection_options, add_run_name,
 from trainchart.commands.duration import seconds_of
 from trainchart.commands.output import show
 from trainchart.errors import ExitCode, FileError
+from trainchart.terminal import tell
 
 
 def add_stop_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,7 +39,6 @@ def add_stop_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
 def run_stop(options: argparse.Namespace) -> ExitCode:
     from trainchart.commands.logs import Printer
     from trainchart.run import state
-    from trainchart.run.patience import tell_on_stderr
     from trainchart.run.stop import keeps_logs, stop
 
     api = connected(options)
@@ -58,12 +58,12 @@ def run_stop(options: argparse.Namespace) -> ExitCode:
             ended = stop(
                 api,
                 snapshot,
-                tell_on_stderr,
+                tell,
                 show=printer.show if printer else None,
                 seconds=options.timeout,
             )
         except KeyboardInterrupt:
-            tell_on_stderr(f"{options.name} ends nevertheless; `{again(options, 'stop {}')}` waits for it again")
+            tell(f"{options.name} ends nevertheless; `{again(options, 'stop {}')}` waits for it again")
             return ExitCode.INTERRUPTED
     name, state_now = options.name, ended.snapshot.state.value
     if ended.had_ended:

@@ -12,6 +12,7 @@ from trainchart.commands.connection import add_connection_options, connected
 from trainchart.commands.duration import seconds_of
 from trainchart.commands.output import show
 from trainchart.errors import ExitCode, UsageError
+from trainchart.terminal import put, tell
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -94,7 +95,7 @@ def run_submit(options: argparse.Namespace) -> int:
     if options.no_wait:
         show(notes.rstrip())
         return ExitCode.OK
-    print(f"trainchart: {options.name} is installed in {api.namespace}", file=sys.stderr)
+    tell(f"{options.name} is installed in {api.namespace}")
     return _follow(options)
 
 
@@ -111,10 +112,10 @@ def _is_well(api: Api, ask: Ask, *, quick: bool) -> bool:
             found.append(check)
             if check.verdict in told:
                 progress.clear()
-                print(line(check), file=sys.stderr)
+                put(line(check), sys.stderr, styled=True)
     if any(check.verdict is Verdict.PROBLEM for check in found):
         anyway = "; --no-doctor installs it anyway" if quick else ""
-        print(f"trainchart: {ask.name} is not installed: {summary(found)}{anyway}", file=sys.stderr)
+        tell(f"{ask.name} is not installed: {summary(found)}{anyway}")
         return False
     return True
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.commands.output import add_format_option, coloured, show
 from trainchart.errors import ExitCode, UsageError
+from trainchart.terminal import printable
 
 if TYPE_CHECKING:
     from trainchart.validate import Finding, Report
@@ -36,7 +37,10 @@ def run_validate(options: argparse.Namespace) -> ExitCode:
     if options.files.count("-") > 1:
         raise UsageError("validate: the standard input (-) can be read once")
     report = validate(options.files, name=options.name, namespace=options.namespace)
-    show(_json(report) if options.format == "json" else as_text(report))
+    if options.format == "json":
+        show(_json(report))
+    else:
+        show(as_text(report), styled=True)
     return ExitCode.OK if report.valid else ExitCode.REFUSED
 
 
@@ -49,14 +53,15 @@ def as_text(report: Report) -> str:
         if (count := sum(finding.severity == severity for finding in report.findings))
     ]
     if report.valid:
-        counts.insert(0, f"valid: {report.summary}")
+        counts.insert(0, printable(f"valid: {report.summary}"))
     return "\n".join([*lines, ", ".join(counts)])
 
 
 def _line(finding: Finding) -> str:
     places = (finding.file or "--name", finding.line, finding.column)
     place = ":".join(str(part) for part in places if part is not None)
-    return ": ".join([place, coloured(finding.severity), *([finding.key] if finding.key else []), finding.message])
+    words = [*([finding.key] if finding.key else []), finding.message]
+    return f"{printable(place)}: {coloured(finding.severity)}: {printable(': '.join(words))}"
 
 
 def _json(report: Report) -> str:

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 
 from trainchart.commands.connection import add_connection_options, add_run_name, again, connected
 from trainchart.commands.duration import seconds_of
-from trainchart.commands.output import show as put
 from trainchart.errors import ExitCode
+from trainchart.terminal import CLEAR, put, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trainchart.run.logs import Line
     from trainchart.run.state import Snapshot
-
-_CLEAR = "\r\033[K"
 
 
 def add_wait_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,14 +43,13 @@ def add_wait_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
 def run_wait(options: argparse.Namespace) -> int:
     """Also the last part of `submit`."""
-    from trainchart.run.patience import tell_on_stderr
 
     teller = Teller(quiet=options.quiet)
     try:
         return _follow(options, teller)
     except KeyboardInterrupt:
         teller.live("")
-        tell_on_stderr(f"stopped following; the run goes on: {again(options, 'wait {}')}")
+        tell(f"stopped following; the run goes on: {again(options, 'wait {}')}")
         return ExitCode.INTERRUPTED
 
 
@@ -86,7 +83,7 @@ class Teller:
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        self.clear = _CLEAR if self._is_terminal else ""
+        self.clear = CLEAR if self._is_terminal else ""
         self.lock = threading.RLock()
         self._drawn = ""
         self._drawn_at = 0.0
@@ -95,7 +92,7 @@ class Teller:
         if self._quiet:
             return
         with self.lock:
-            put(self.clear + words)
+            put(words, before=self.clear)
             self._drawn = ""
 
     def live(self, words: str) -> None:
@@ -106,6 +103,5 @@ class Teller:
             if words == self._drawn or (words and time.monotonic() - self._drawn_at < 0.2):
                 return
             width = shutil.get_terminal_size().columns - 1
-            sys.stdout.write(_CLEAR + words[:width])
-            sys.stdout.flush()
+            put(words[:width], before=CLEAR, end="")
             self._drawn, self._drawn_at = words, time.monotonic()

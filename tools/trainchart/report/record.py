@@ -11,6 +11,10 @@ from typing import Any
 
 from trainchart.errors import FileError
 from trainchart.events import Progress
+from trainchart.files import read_bytes
+
+MAX_BYTES = 256 << 20
+"""More than any node keeps of a log, or the runner of one."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,9 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        raise FileError(f"there is no file {path}") from None
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        content = read_bytes(str(path), MAX_BYTES + 1)
+    except FileError as error:
+        raise FileError(f"{path}: {error}") from None
+    if len(content) > MAX_BYTES:
+        raise FileError(f"{path} is larger than {MAX_BYTES >> 20} MiB; is it the right file?")
+    return content.decode("utf-8", "replace")

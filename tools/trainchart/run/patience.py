@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from trainchart.cluster.errors import UnreachableError
+from trainchart.terminal import tell
 
 LIMIT_SECONDS = 600.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 5.0
@@ -16,15 +16,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 5.0
 T = TypeVar("T")
 
 
-def tell_on_stderr(words: str) -> None:
-    """Beside what the command prints, for a person."""
-    print(f"trainchart: {words}", file=sys.stderr, flush=True)
-
-
 class Patience:
     """One for all threads of a command: each outage is told once when it begins and once when it is over."""
 
-    def __init__(self, say: Callable[[str], None] = tell_on_stderr, limit: float = LIMIT_SECONDS) -> None:
+    def __init__(self, say: Callable[[str], None] = tell, limit: float = LIMIT_SECONDS) -> None:
         self._say = say
         self.limit = limit
         self._lock = threading.Lock()

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from typing import NamedTuple
 
 from trainchart.measures import headline, number
 from trainchart.run.causes.cause import Cause
 from trainchart.run.state import Pod, Snapshot, State
 from trainchart.run.status import Status, asked, metrics, place, pod_words, published
+from trainchart.terminal import printable
 from trainchart.units import between, clock
 
 # What is longer is said by `kubectl describe`.
@@ -33,27 +35,36 @@ _COLOURS = {
 }
 
 
+class Row(NamedTuple):
+    title: str
+    words: str
+    colour: str = ""
+    """The word whose colour the beginning of the words has,"""
+    painted: int = 0
+    """so many characters of them."""
+
+
 def lines(status: Status, now: datetime, *, width: int = 0, colour: bool = False) -> list[str]:
     """One screen; what is long is folded where there is a width."""
     run = status.run
-    rows = [("run", f"{run.name} in namespace {run.namespace}" + (f", family {run.family}" if run.family else ""))]
-    rows.append(("state", _state(run, now, colour=colour)))
+    rows = [Row("run", f"{run.name} in namespace {run.namespace}" + (f", family {run.family}" if run.family else ""))]
+    rows.append(Row("state", _state(run, now), run.state.value, len(run.state.value)))
     if where := place(status):
-        rows.append(("stage", where))
+        rows.append(Row("stage", where))
     if run.state is State.COMPLETED:
         rows += _outcome(run)
     if run.max_retry > 1 or run.attempt:
-        rows.append(("attempt", f"{run.attempt + 1} of {run.max_retry}"))
+        rows.append(Row("attempt", f"{run.attempt + 1} of {run.max_retry}"))
     if run.job is not None:
-        rows.append(("asks for", f"{asked(run)}, queue {run.queue}"))
-    rows += [("pods" if not place_ else "", words) for place_, words in enumerate(_pods(run, now))]
+        rows.append(Row("asks for", f"{asked(run)}, queue {run.queue}"))
+    rows += [Row("pods" if not place_ else "", words) for place_, words in enumerate(_pods(run, now))]
     for cause in status.causes:
-        rows += _cause(cause, colour=colour)
-    return list(_folded(rows, width))
+        rows += _cause(cause)
+    return list(_folded(rows, width, colour=colour))
 
 
-def _state(run: Snapshot, now: datetime, *, colour: bool) -> str:
-    words = painted(run.state.value, colour=colour)
+def _state(run: Snapshot, now: datetime) -> str:
+    words = run.state.value
     if run.has_ended:
         at, took = clock(run.ended_at), between(run.running_since or run.created, run.ended_at)
         return words + (f" at {at}" if at else "") + (f", after {took}" if took else "")
@@ -61,12 +72,12 @@ def _state(run: Snapshot, now: datetime, *, colour: bool) -> str:
     return words + (f" since {since}" if since else "")
 
 
-def _outcome(run: Snapshot) -> Iterator[tuple[str, str]]:
+def _outcome(run: Snapshot) -> Iterator[Row]:
     known = metrics(run)
     if name := headline(known):
-        yield "metric", f"{name} {number(known[name])}"
+        yield Row("metric", f"{name} {number(known[name])}")
     if branch := published(run):
-        yield "result", branch
+        yield Row("result", branch)
 
 
 def _pods(run: Snapshot, now: datetime) -> Iterator[str]:
@@ -87,25 +98,25 @@ def _age(pod: Pod, now: datetime) -> str:
     return between(pod.started, pod.ended or now)
 
 
-def _cause(cause: Cause, *, colour: bool) -> Iterator[tuple[str, str]]:
-    yield cause.severity, painted(cause.severity, cause.text, colour=colour)
+def _cause(cause: Cause) -> Iterator[Row]:
+    yield Row(cause.severity, cause.text, cause.severity, len(cause.text))
     if cause.fix:
-        yield "", f"to do: {cause.fix}"
+        yield Row("", f"to do: {cause.fix}")
     words = " ".join(cause.words.split())
     if words and words not in cause.text:
-        yield "", "said: " + (words if len(words) <= WORDS else words[: WORDS - 1] + "…")
+        yield Row("", "said: " + (words if len(words) <= WORDS else words[: WORDS - 1] + "…"))
 
 
-def _folded(rows: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
-    margin = " " * 10
-    for title, words in rows:
-        head = f"{title:<9} "
-        if not width:
-            yield head + words
-            continue
-        yield from textwrap.wrap(
-            words, max(width, 30), initial_indent=head, subsequent_indent=margin, break_on_hyphens=False
-        ) or [head.rstrip()]
+def _folded(rows: Iterable[Row], width: int, *, colour: bool) -> Iterator[str]:
+    """Escaped before it is folded, and painted after: a terminal sequence has no width, and colours are ours alone."""
+    for row in rows:
+        words, painted_left = printable(row.words), len(printable(row.words[: row.painted])) if colour else 0
+        margin = f"{row.title:<9} "
+        folded = textwrap.wrap(words, max(width, 30) - len(margin), break_on_hyphens=False) if width else [words]
+        for line in folded or [""]:
+            lead, rest = line[: max(painted_left, 0)], line[max(painted_left, 0) :]
+            yield (margin + (painted(row.colour, lead, colour=True) if lead else "") + rest).rstrip()
+            margin, painted_left = " " * len(margin), painted_left - len(line) - 1
 
 
 def painted(word: str, words: str = "", *, colour: bool) -> str:
