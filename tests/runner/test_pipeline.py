@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -61,6 +62,15 @@ EXPORT = """
 import sys
 from pathlib import Path
 (Path(sys.argv[1]) / "model.pt").write_text("exported " * 100)
+"""
+
+
+READS = """
+import hashlib, os
+from pathlib import Path
+token = Path("{secret}", "GIT_TOKEN").read_text().strip()
+own = [*os.environ.values(), Path("/proc/self/cmdline").read_text()]
+print("it reads", hashlib.sha256(token.encode()).hexdigest(), "and was given it:", any(token in word for word in own))
 """
 
 
@@ -403,3 +413,12 @@ def test_the_token_is_nowhere(
     config = tmp_path / "workspace" / "run-42" / "publish" / ".git" / "config"
     config.write_text(config.read_text() + f"# {TOKEN}\n")
     assert leaks() == [str(config)]
+
+
+def test_the_trainer_can_read_what_is_mounted_as_security_md_says_and_is_given_none_of_it(
+    tiny: Callable[..., Path], run: Callable[..., Ended], secret: Path
+) -> None:
+    ended = run(tiny({}, TRAIN + READS.format(secret=secret)))
+    assert f"it reads {hashlib.sha256(TOKEN.encode()).hexdigest()} and was given it: False" in ended.log
+    page = (Path(__file__).parents[2] / "docs/security.md").read_text(encoding="utf-8")
+    assert "**can read every Secret that is mounted**" in page

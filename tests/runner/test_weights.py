@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
 import os
 import pickle
@@ -201,6 +202,20 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -
         archive.writestr("archive/data/0", bytes(1 << 24))
     with pytest.raises(weights.WeightsError, match="is compressed"):
         weights.read_torch(tmp_path / "last.pt")
+
+
+def test_an_archive_whose_parts_overlap_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"epoch": 1}))
+        archive.writestr("archive/data/0", bytes(4096))
+        for number in range(1, 20):
+            entry = copy.copy(archive.getinfo("archive/data/0"))
+            entry.filename = entry.orig_filename = f"archive/data/{number}"
+            archive.filelist.append(entry)
+            archive.NameToInfo[entry.filename] = entry
+    with pytest.raises(weights.WeightsError, match="overlap"):
+        weights.read_torch(path)
 
 
 @pytest.mark.parametrize(

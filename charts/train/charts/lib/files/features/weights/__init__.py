@@ -154,7 +154,7 @@ def read_torch(path: Path, contents: bool = True) -> Any:
     """
     try:
         with zipfile.ZipFile(str(path)) as archive:
-            return _read_archive(archive, contents)
+            return _read_archive(archive, path.stat().st_size, contents)
     except WeightsError:
         raise
     except zipfile.BadZipFile as error:
@@ -187,7 +187,7 @@ def foreign(path: Path) -> str:
     return next((name for name in unpickler.named if name not in ARRAY), "")
 
 
-def _read_archive(archive: zipfile.ZipFile, contents: bool) -> Any:
+def _read_archive(archive: zipfile.ZipFile, size: int, contents: bool) -> Any:
     entries = {entry.filename: entry for entry in archive.infolist()}
     program = next((name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1), None)
     if program is None:
@@ -195,15 +195,17 @@ def _read_archive(archive: zipfile.ZipFile, contents: bool) -> Any:
     packed = [name for name, entry in entries.items() if entry.compress_type != zipfile.ZIP_STORED]
     if packed:  # which torch never does, and which could be a few bytes that unpack to any number
         raise WeightsError(f"it is no archive of torch.save: {packed[0]} is compressed")
+    if sum(entry.file_size for entry in entries.values()) > size:  # the same bytes over and over
+        raise WeightsError("it is no archive of torch.save: its parts overlap")
     with archive.open(program) as stream:
         unpickler = _Unpickler(stream)
         found = unpickler.load()
         while stream.read(1 << 20):  # the checksum is compared at the end of an entry
             pass
     folder = program.rpartition("/")[0]
-    for key, size in unpickler.storages.items():
+    for key, length in unpickler.storages.items():
         entry = entries.get(f"{folder}/data/{key}")
-        if entry is None or (size is not None and entry.file_size != size):
+        if entry is None or (length is not None and entry.file_size != length):
             raise WeightsError(f"its storage {key} is missing or has the wrong length")
     damaged = archive.testzip() if contents else None
     if damaged is not None:
