@@ -1,0 +1,123 @@
+"""Whether the chart has become slower than at another revision: what `helm template` takes, and the start of a run in the cluster.
+
+    .venv/bin/python -m bench.revision d94aa84            # renders every family's values file with both charts, in turns
+    .venv/bin/python -m bench.revision d94aa84 --runs 8   # and starts so many runs of both, in turns (needs `make setup`)
+
+The start of a run is the time from the container's start to the trainer's: verify and prepare, with two repositories and LFS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+
+from e2e import scenario
+from e2e.cases import Values, custom
+from e2e.node import in_node
+from e2e.runs import uninstall, value_files
+from e2e.scenario import ROOT, World
+from trainchart.families import family_names
+
+ROUNDS = 20
+HELMS = ("helm", "helm3")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("revision")
+    parser.add_argument("--runs", type=int, default=0, metavar="N")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(folder, "before")
+        archive = subprocess.run(
+            ["git", "archive", arguments.revision, "charts", "values"], cwd=ROOT, stdout=subprocess.PIPE, check=True
+        )
+        with tarfile.open(fileobj=BytesIO(archive.stdout)) as tar:
+            tar.extractall(before, filter="data")
+        print(f"milliseconds, median of {ROUNDS} renders in turns   {arguments.revision:>10}      today   ratio")
+        for helm in HELMS:
+            for family in sorted(family_names()):
+                works = [template(helm, tree, family) for tree in (before, ROOT)]
+                tell(f"{helm} template, {family}", in_turns(works, ROUNDS), 1000)
+        if arguments.runs:
+            world = scenario.ensure([custom.CASE])
+            print(
+                f"\nseconds, median of {arguments.runs} starts in turns        {arguments.revision:>10}      today   ratio"
+            )
+            starts: list[list[float]] = [[], []]
+            for number in range(arguments.runs):
+                for which, tree in enumerate((before, ROOT)):
+                    starts[which].append(start(world, tree / "charts/train", f"start-{which}-{number}-e2ebench"))
+            tell("container to trainer", starts, 1)
+    return 0
+
+
+def template(helm: str, tree: Path, family: str) -> Callable[[], None]:
+    command = [helm, "template", "run-42", str(tree / "charts/train"), "-f", str(tree / f"values/{family}.yaml")]
+
+    def work() -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    return work
+
+
+def in_turns(works: Sequence[Callable[[], None]], rounds: int) -> list[list[float]]:
+    """Seconds of each, so that whatever else the machine does falls on all."""
+    taken: list[list[float]] = [[] for _ in works]
+    for _ in range(rounds):
+        for times, work in zip(taken, works, strict=True):
+            begin = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - begin)
+    return taken
+
+
+def tell(what: str, taken: Sequence[Sequence[float]], scale: float) -> None:
+    before, today = (statistics.median(times) * scale for times in taken)
+    print(f"{what:46} {before:12.2f} {today:10.2f} {today / before:7.2f}", flush=True)
+
+
+def start(world: World, chart: Path, name: str) -> float:
+    """Seconds from the start of the container of a run to the first line of its trainer."""
+    kube, values = world.submitter, {"publish": {"type": "none"}, "workspace": {"type": "newClaim", "size": "64Mi"}}
+    overlay: Values = dict(values)
+    files = [word for file in value_files("custom") for word in ("-f", str(ROOT / file))]
+    kube.helm("install", name, str(chart), *files, "-f", "-", text=json.dumps(overlay))
+    try:
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            code, log = kube.call("kubectl", "-n", kube.namespace, "logs", "--timestamps", f"{name}-train-0")
+            lines = [line for line in log.splitlines() if " descend: rank" in line]
+            if code == 0 and lines:
+                return moment(lines[0].split()[0]) - started(kube.pods(name)[0]["status"])
+            time.sleep(0.3)
+        raise TimeoutError(f"{name} did not come to train")
+    finally:
+        uninstall(kube, [name])
+
+
+def started(status: Values) -> float:
+    """When the container runtime started the container, more finely than the API tells."""
+    container = status["containerStatuses"][0]["containerID"].partition("://")[2]
+    inspected = json.loads(in_node("crictl", "inspect", container))
+    return moment(inspected["status"]["startedAt"])
+
+
+def moment(text: str) -> float:
+    """Seconds of a timestamp with nanoseconds."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
