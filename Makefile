@@ -56,6 +56,11 @@ e2e-all: setup ## End-to-end tests of every family, to its published result; FAM
 	$(if $(filter-out servers,$(FAMILY)),,python3 -m e2e.cluster servers)
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e $(or $(FAMILY:%=--family=%),--all)
 
+.PHONY: kills
+kills: setup ## Kill 70 runs in the cluster at random moments of all stages; SEED=n: another series
+	python3 -m e2e.cluster images custom-minimal
+	$(PYTHON) -m e2e.kills --seed $(or $(SEED),1)
+
 .PHONY: fuzz
 fuzz: tools ## Hold the validator against both Helm programs, on 10,000 made-up values
 	FUZZ_CASES=10000 $(PYTHON) -m pytest tests/fuzz -n 2 --durations=3
