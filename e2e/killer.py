@@ -63,19 +63,26 @@ print "nothing appeared\n";
 """
 )
 
-# Argument: the pod's name.
+# Arguments: the pod's name, how long the container must have been there, and how long to wait for it.
 _NOW = (
     _PROCESSES
     + r"""
-my $first = first(processes()) or die "there is no process of $pod\n";
+my ($seconds, $until) = ($ARGV[1], time + $ARGV[2]);
+my $first = first(processes());
+while (!$first and time < $until) { select(undef, undef, undef, 0.01); $first = first(processes()) }
+select(undef, undef, undef, $seconds);
+$first or die "there is no process of $pod\n";
 kill 'KILL', $first or die "process $first of $pod: $!\n";
 """
 )
 
 
-def kill_first_process(pod: str) -> None:
-    """Ends everything in the pod's container at once: the kernel kills all processes of a namespace whose first one is gone."""
-    in_node("perl", "-e", _NOW, pod)
+def kill_first_process(pod: str, after: float = 0, wait: int = 0) -> None:
+    """Ends everything in the pod's container at once: the kernel kills all processes of a namespace whose first one is gone.
+
+    With `wait` for a container that is yet to start, so many seconds at most; and `after` so many seconds of its being there.
+    """
+    in_node("perl", "-e", _NOW, pod, str(after), str(wait))
 
 
 class Killer:

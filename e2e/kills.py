@@ -34,20 +34,21 @@ from trainchart.paths import CHART
 
 RESULTS = "killed-at-random"
 STAGES = ("verify", "prepare", "train", "export", "publish")
-SECONDS = {"verify": 0.5, "prepare": 2.5, "train": 7.0, "export": 1.0, "publish": 2.5}
-"""About how long each stage of these runs takes here: a kill comes at a random moment within it, or a little after."""
+SECONDS = {"verify": 0.7, "prepare": 2.5, "train": 6.0, "export": 2.0, "publish": 2.5}
+"""About how long each stage of these runs takes here: a kill comes at a random moment within it, or a little after. The first
+begins with the container."""
 MOST_KILLS = 3
 LIMIT_SECONDS = 600
 VALUES: Values = {
     "retries": MOST_KILLS + 2,
-    "env": {"EPOCH_SECONDS": "1"},
+    "env": {"EPOCH_SECONDS": "1", "REPORT_SECONDS": "2"},
     "publish": {"repository": f"https://gitea.git.svc:3000/team/{RESULTS}.git"},
 }
 
 
 @dataclass(frozen=True)
 class Moment:
-    """So many seconds after the first line of a stage."""
+    """So many seconds after a stage has begun."""
 
     stage: str
     seconds: float
@@ -63,37 +64,41 @@ class Outcome:
 
 
 class Log:
-    """The log of a pod while it is written."""
+    """The log of a pod while it is written; it is asked for until the container has one."""
 
     def __init__(self, kube: Kube, pod: str) -> None:
-        self.stage = ""
-        self.attempt = -1
+        self.stage = STAGES[0]
         self.ended = False
-        command = ["kubectl", "-n", kube.namespace, "logs", "-f", pod]
-        self._process = subprocess.Popen(
-            command,
-            env=kube.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-        )
+        self._closed = False
+        self._command = ["kubectl", "-n", kube.namespace, "logs", "-f", pod]
+        self._environment = kube.environment()
+        self._process: subprocess.Popen[str] | None = None
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        assert self._process.stdout
-        for line in self._process.stdout:
-            event = parse(line)
-            if event and event.name == "run":
-                self.attempt = int(event.fields["attempt"])
-            elif event and event.name == "start":
-                self.stage = event.fields["stage"]
+        lines = 0
+        while not lines and not self._closed:
+            with subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                errors="replace",
+            ) as self._process:
+                assert self._process.stdout
+                for line in self._process.stdout:
+                    lines += 1
+                    event = parse(line)
+                    if event and event.name == "start":
+                        self.stage = event.fields["stage"]
         self.ended = True
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._closed = True
+        if self._process:
+            self._process.kill()
 
 
 def plan(seed: int, kind: str, number: int) -> list[Moment]:
@@ -138,31 +143,31 @@ def train_and_kill(world: World, outcome: Outcome) -> None:
 
 def kill(world: World, name: str, attempt: int, moment: Moment) -> str:
     """Kills an attempt at the moment; the stage that it was in, or "" where it had ended before."""
-    kube = world.submitter
+    kube, pod = world.submitter, f"{name}-train-0"
 
-    def log_of_attempt() -> Log | str:
-        if has_ended(kube.get("vcjob", name)):
-            return "ended"
-        log = Log(kube, f"{name}-train-0")
-        poll_quietly(lambda: log.ended or log.attempt >= 0, 30)
-        if log.attempt >= attempt:
-            return log
-        log.close()
-        return ""
+    def is_due() -> bool:
+        """Whether the attempt's pod is there; or the run has ended before."""
+        found = kube.get("pod", pod)
+        annotations = found["metadata"]["annotations"] if found else {}
+        return annotations.get("volcano.sh/job-retry-count") == str(attempt) or has_ended(kube.get("vcjob", name))
 
-    log = poll(log_of_attempt, LIMIT_SECONDS, f"{name}: attempt {attempt} starts", every=0.3)
-    if isinstance(log, str):
+    poll(is_due, LIMIT_SECONDS, f"{name}: the pod of attempt {attempt}", every=0.2)
+    if has_ended(kube.get("vcjob", name)):
         return ""
+    log = Log(kube, pod)
     try:
-        poll_quietly(lambda: log.ended or STAGES.index(moment.stage) <= STAGES.index(log.stage or STAGES[0]), 120)
-        time.sleep(moment.seconds)
-        try:
-            kill_first_process(f"{name}-train-0")
-        except CommandError:  # no process: the run was faster
-            return ""
-        return log.stage or STAGES[0]
+        if moment.stage == STAGES[0]:  # over before anybody has read of it
+            kill_first_process(pod, after=moment.seconds, wait=60)
+        else:
+            poll_quietly(lambda: log.ended or STAGES.index(moment.stage) <= STAGES.index(log.stage), LIMIT_SECONDS)
+            time.sleep(moment.seconds)
+            kill_first_process(pod)
+        poll_quietly(lambda: log.ended, 10)
+    except CommandError:  # no process: the run was faster
+        return ""
     finally:
         log.close()
+    return log.stage
 
 
 def poll_quietly(check: Callable[[], object], seconds: float) -> None:

@@ -98,6 +98,22 @@ def test_a_user_s_error_ends_the_job_and_anything_else_restarts_it() -> None:
     assert policies[-1] == {"events": ["PodFailed", "PodEvicted"], "action": "RestartJob"}
 
 
+@pytest.mark.parametrize(
+    ("values", "guarded"), [({"retries": 2}, True), ({"retries": 0}, False), ({"retries": 2, "replicas": 2}, False)]
+)
+def test_a_run_of_one_pod_that_may_be_tried_again_has_a_pod_that_is_never_made(values: Tree, guarded: bool) -> None:
+    spec = one(overlay(HAMI, values), "Job")["spec"]
+    train, *others = spec["tasks"]
+    assert [task["name"] for task in others] == ["guard"] * guarded
+    assert ("readinessProbe" in train["template"]["spec"]["containers"][0]) == guarded
+    assert train.get("policies", []) == [{"event": "TaskCompleted", "action": "CompleteJob"}] * guarded
+    for guard in others:
+        # Volcano counts it among the pods of the Job, and not among those that the gang waits for.
+        assert (guard["replicas"], guard["minAvailable"]) == (1, 0)
+        assert guard["dependsOn"] == {"name": ["train"]}
+    assert spec["minAvailable"] == train["minAvailable"] == train["replicas"]
+
+
 @pytest.mark.parametrize(("retries", "tries"), [(0, 1), (2, 3)])
 def test_retries_are_counted_as_volcano_counts_tries(retries: int, tries: int) -> None:
     spec = one(overlay(HAMI, {"retries": retries}), "Job")["spec"]

@@ -292,7 +292,7 @@ def of(job: Object, pods: Iterable[Object]) -> Snapshot:
         state=state,
         attempt=attempt,
         max_retry=max_retry,
-        replicas=sum(number(task, "replicas") for task in items(job, "spec", "tasks")) or 1,
+        replicas=number(job, "spec", "tasks", 0, "replicas") or 1,
         queue=text(job, "spec", "queue"),
         created=moment(job, "metadata", "creationTimestamp"),
         since=since or moment(job, "metadata", "creationTimestamp"),

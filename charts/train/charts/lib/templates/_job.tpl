@@ -5,6 +5,12 @@
 {{- $replicas := int $values.replicas -}}
 {{- /* Volcano counts tries, not retries, and makes 3 of a 0. */ -}}
 {{- $tries := add1 (int $values.retries) -}}
+{{- /*
+Volcano ends a Job as Failed, whatever its policies say, when it looks at the Job after its last pod has failed and before it has
+come to that pod's event (docs/decisions/0022). So a run of one pod that may be tried again has a second task whose pod is never
+made: it waits for the first one's to be ready, which it never says it is.
+*/ -}}
+{{- $guarded := and (eq $replicas 1) (gt (int $values.retries) 0) -}}
 {{- /* Every field that Volcano's webhook would fill in is written out: an identical upgrade then changes nothing. */}}
 apiVersion: batch.volcano.sh/v1alpha1
 kind: Job
@@ -50,6 +56,12 @@ spec:
       replicas: {{ $replicas }}
       minAvailable: {{ $replicas }}
       maxRetry: {{ $tries }}
+      {{- if $guarded }}
+      policies:
+        {{- /* All pods of the Job are more than there will ever be: its end is this task's. */}}
+        - event: TaskCompleted
+          action: CompleteJob
+      {{- end }}
       template:
         metadata:
           labels:
@@ -98,10 +110,41 @@ spec:
                 limits:
                   {{- toYaml . | nindent 18 }}
                 {{- end }}
+              {{- if $guarded }}
+              {{- /* Never asked, so the container never counts as ready. */}}
+              readinessProbe:
+                tcpSocket:
+                  port: rendezvous
+                initialDelaySeconds: 2147483647
+              {{- end }}
               securityContext:
                 {{- include "train.pod.securityContext" . | nindent 16 }}
               volumeMounts:
                 {{- include "train.pod.mounts" . | nindent 16 }}
           volumes:
             {{- include "train.pod.volumes" . | nindent 12 }}
+    {{- if $guarded }}
+    - name: guard
+      replicas: 1
+      minAvailable: 0
+      maxRetry: {{ $tries }}
+      dependsOn:
+        name: [train]
+      template:
+        spec:
+          restartPolicy: Never
+          automountServiceAccountToken: false
+          securityContext:
+            runAsNonRoot: true
+            runAsUser: {{ int64 $values.securityContext.runAsUser }}
+            seccompProfile:
+              type: RuntimeDefault
+          containers:
+            - name: guard
+              image: {{ $values.image | quote }}
+              imagePullPolicy: {{ $values.imagePullPolicy }}
+              command: ["true"]
+              securityContext:
+                {{- include "train.pod.securityContext" . | nindent 16 }}
+    {{- end }}
 {{- end -}}

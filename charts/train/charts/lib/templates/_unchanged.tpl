@@ -189,7 +189,7 @@ Usage: {{ include "train.unchanged.name" "job.queue" | fromJson }}
   (dict "path" (print $pod "volumes\\.([a-z0-9]+)\\.persistentVolumeClaim\\.claimName") "key" "${1}.claimName")
   (dict "path" (print $pod "volumes\\.([a-z0-9]+)\\.secret\\.secretName") "key" "${1}.secretName")
   (dict "path" (print $pod "containers\\.train\\.volumeMounts\\.(model|dataset)\\.subPath") "key" "${1}.subPath")
-  (dict "path" (print $pod "(volumes|containers\\.train\\.volumeMounts|containers\\.train\\.command|terminationGracePeriodSeconds)\\b.*|job\\.(policies|plugins)\\b.*") "echo" true)
+  (dict "path" (print $pod "(volumes|containers\\.train\\.(volumeMounts|command|readinessProbe)|terminationGracePeriodSeconds)\\b.*|job\\.(policies|plugins|tasks\\.guard|tasks\\.train\\.policies)\\b.*") "echo" true)
   (dict "path" (print $pod "(?:containers\\.train\\.)?(.+)") "key" "${1}")
   (dict "path" "job\\.tasks\\.train\\.template\\.metadata\\.(.+)|job\\.(.+)" "key" "${1}${2}")
   (dict "path" "settings\\.family\\.name" "key" "family")
