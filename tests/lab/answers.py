@@ -58,9 +58,10 @@ class Fault:
     answer: Answer | Callable[[Answer], Answer]
     times: int = 1 << 30
     authorized: bool = False  # only requests that carry credentials
+    body: bytes = b""  # only requests with this in their body
 
-    def hits(self, line: str, authorization: str | None) -> bool:
-        if self.times <= 0 or self.on not in line or (self.authorized and not authorization):
+    def hits(self, line: str, authorization: str | None, body: bytes) -> bool:
+        if self.times <= 0 or self.on not in line or (self.authorized and not authorization) or self.body not in body:
             return False
         self.times -= 1
         return True
@@ -69,10 +70,12 @@ class Fault:
         return self.answer if isinstance(self.answer, Answer) else self.answer(honest())
 
 
-def answered(faults: Iterable[Fault], line: str, authorization: str | None, honest: Honest) -> Answer:
+def answered(
+    faults: Iterable[Fault], line: str, authorization: str | None, honest: Honest, body: bytes = b""
+) -> Answer:
     """The answer of the first fault that is hit, else the honest one."""
     for fault in faults:
-        if fault.hits(line, authorization):
+        if fault.hits(line, authorization, body):
             return fault.answers(honest)
     return honest()
 
@@ -80,9 +83,9 @@ def answered(faults: Iterable[Fault], line: str, authorization: str | None, hone
 # The usual ones
 
 
-def login_page(status: int = 200) -> Answer:
+def login_page(type_: str = "text/html; charset=utf-8") -> Answer:
     """What a company's gateway answers where it wants a person to log in."""
-    return Answer(status, {"Content-Type": "text/html; charset=utf-8"}, b"<!DOCTYPE html><html>please log in</html>")
+    return Answer(200, {"Content-Type": type_}, b"<!DOCTYPE html><html>please log in</html>")
 
 
 def redirect(url: str, status: int = 302) -> Answer:

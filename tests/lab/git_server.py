@@ -133,7 +133,9 @@ def make_handler(server: Server, upstream: str) -> type:
             line = f"{self.command} {self.path}"
             server.requests.append(line)
             body = self.body()
-            answer = answered(server.faults, line, self.headers.get("Authorization"), lambda: self.honest(line, body))
+            answer = answered(
+                server.faults, line, self.headers.get("Authorization"), lambda: self.honest(line, body), body
+            )
             server.sent["lfs" if self.is_lfs() else "git"] += len(answer.content)
             answer.send(self)
 

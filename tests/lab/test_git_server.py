@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import copy
+import http.server
+import re
+import ssl
+import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,21 +15,96 @@ from typing import Any
 
 import pytest
 
-from runner import prepare
-from runner.context import Context
+from runner import checkout, prepare
+from runner import git as runner_git
+from runner.context import Context, Pinned
+from runner.errors import RunnerError
+from runner.git import Git
 from runner.publish import Publisher
+from runner.remote import Remote
 
-from .answers import Answer, Fault, half, slow
+from .answers import Answer, Fault, corrupted, half, login_page, redirect, reset, slow, stalled, truncated
 from .conftest import Case, table
-from .git_server import Server, push
+from .git_server import Server, git, push
+from .test_repositories import POINTER
+
+JSON = {"Content-Type": "application/vnd.git-lfs+json"}
+
+
+def refs(answer: Answer | Callable[[Answer], Answer], times: int = 1 << 30) -> Fault:
+    """Of the dataset's repository, the first that is asked for it."""
+    return Fault("data.git/info/refs", answer, times)
+
+
+def pack(answer: Answer | Callable[[Answer], Answer], times: int = 1 << 30) -> Fault:
+    return Fault("data.git/git-upload-pack", answer, times, authorized=True, body=b"command=fetch")
+
+
+def batch(answer: Answer | Callable[[Answer], Answer], times: int = 1 << 30) -> Fault:
+    return Fault("data.git/info/lfs/objects/batch", answer, times)
+
+
+def object_(answer: Answer | Callable[[Answer], Answer], times: int = 1 << 30) -> Fault:
+    return Fault("GET /storage/", answer, times)
+
+
+ELSEWHERE = "http://127.0.0.1:9/other"
 
 CASES = [
     Case("an honest server", Fault("nothing", Answer(500)), 0),
-    Case("503 once", Fault("data.git/info/refs", Answer(503), times=1), 0, retried=True),
-    Case("500 always", Fault("data.git/info/refs", Answer(500)), 31, "error: 500", retried=True),
-    Case("a pack that is cut, once", Fault("data.git/git-upload-pack", half, 1, authorized=True), 0, retried=True),
-    Case("an LFS object that is cut, once", Fault("GET /storage/", half, times=1), 0),
-    Case("an LFS server that is slow", Fault("GET /storage/", slow(0.2)), 0, slow=True),
+    # The refs of the dataset
+    Case("503 once", refs(Answer(503), 1), 0, retried=True),
+    Case("500 always", refs(Answer(500)), 31, ("cannot be reached", "error: 500"), retried=True),
+    Case("429 once", refs(Answer(429, {"Retry-After": "1"}), 1), 0, retried=True),
+    Case("429 always", refs(Answer(429)), 31, "asks for fewer requests", retried=True),
+    Case("400", refs(Answer(400)), 30, ("does not take the request", "scheme, port and path of dataset.repository")),
+    Case("403", refs(Answer(403)), 30, ("access denied", "git.secretName git-credentials read this repository")),
+    Case("404", refs(Answer(404)), 30, "there is no such repository"),
+    Case("407", refs(Answer(407)), 30, ("the proxy asks for credentials", "NO_PROXY")),
+    Case("413", refs(Answer(413)), 30, "takes no request of this size"),
+    Case("a login page", refs(login_page()), 30, ("a web page came", "check that dataset.repository")),
+    Case("a login page of git's type", refs(login_page(type_="application/x-git-upload-pack-advertisement")), 30, "a web page"),
+    Case("nothing at all", refs(Answer(200, {"Content-Type": "application/x-git-upload-pack-advertisement"})), 31, "hung up", retried=True),
+    Case("a redirect to a login page", refs(redirect("/login")), 30, ("sends the run to another address", "/login", "set dataset.repository")),
+    Case("a redirect in a circle", refs(redirect("/data.git/info/refs?service=git-upload-pack")), 30, "another address"),
+    Case("a redirect to a host that is down", refs(redirect(f"{ELSEWHERE}/info/refs?service=git-upload-pack")), 31, "127.0.0.1 port 9", retried=True),
+    # The commit
+    Case("a pack that is cut, once", pack(half, 1), 0, retried=True),
+    Case("a pack that is cut, always", pack(half), 31, retried=True),
+    Case("a pack that is too short", pack(truncated), 31, retried=True),
+    Case("a pack with other bytes", pack(corrupted), 31, retried=True),
+    Case("a reset in the middle of a pack, once", pack(reset, 1), 0, retried=True),
+    Case("a login page instead of a pack", pack(login_page()), 30, "a web page came"),
+    # LFS
+    Case("LFS 500 once", batch(Answer(500), 1), 0, retried=True),
+    Case("LFS 403", batch(Answer(403)), 30, "access denied"),
+    Case("LFS 413", batch(Answer(413)), 30, "takes no request of this size"),
+    Case("LFS 429 once, with the time to wait", batch(Answer(429, {"Retry-After": "1"}), 1), 0),
+    Case("LFS 429 always", batch(Answer(429, {"Retry-After": "1"})), 31, "asks for fewer requests", retried=True, slow=True),
+    Case("LFS 429 with a day to wait", batch(Answer(429, {"Retry-After": "86400"})), 31, "no progress", retried=True, slow=True),
+    Case("LFS 507", batch(Answer(507)), 31, "the server has no space left", retried=True),
+    Case("LFS with a login page", batch(login_page()), 30, "a web page came"),
+    Case("LFS with an empty answer", batch(Answer(200, JSON, b"{}")), 31, "no progress", retried=True, slow=True),
+    Case("LFS with objects that are null", batch(Answer(200, JSON, b'{"objects": [null]}')), 31, retried=True),
+    Case("LFS with other bytes than JSON", batch(Answer(200, JSON, b"\xff\xfe")), 31, "Unable to parse", retried=True),
+    Case("LFS that leads to a host that is down", batch(redirect(ELSEWHERE, 307)), 31, "127.0.0.1:9, where a redirect", retried=True),
+    Case("an object that is cut, once", object_(half, 1), 0),
+    Case("an object with other bytes, once", object_(corrupted, 1), 0),
+    Case("an object with other bytes, always", object_(corrupted), 31, ("cut or damaged", "expected OID", "git lfs push"), retried=True),
+    Case("an object that is too short", object_(truncated), 31, "cut or damaged", retried=True),
+    Case("a login page instead of an object", object_(login_page()), 31, "cut or damaged", retried=True),
+    Case("an object that may not be read", object_(Answer(403)), 30, "access denied"),
+    Case("an object that is gone", object_(Answer(404)), 30, "has not all LFS objects"),
+    Case("an object that fails", object_(Answer(500)), 31, "cannot be reached", retried=True),
+    Case("an object that comes slowly", object_(slow(0.2)), 0, slow=True),
+    Case("an object that stops coming", object_(stalled(30)), 31, "no progress", retried=True, slow=True),
+    # The result
+    Case("a login page where the result is to go", Fault("out.git", login_page()), 60, "a web page came"),
+    Case("413 for the result", Fault("POST /", Answer(413), body=b"PACK"), 60, ("takes no request", "client_max_body_size")),
+    Case("400 for the result", Fault("POST /", Answer(400), body=b"PACK"), 60, "does not take the request"),
+    Case("LFS 413 for the result", Fault("PUT /storage/", Answer(413)), 60, "takes no request of this size"),
+    Case("LFS 507 for the result", Fault("PUT /storage/", Answer(507)), 61, "the server has no space left", retried=True),
+    Case("LFS cut off for the result, once", Fault("PUT /storage/", reset, 1), 0),
 ]  # fmt: skip
 
 
@@ -35,7 +115,9 @@ def test_a_server_that_misbehaves(
     tmp_path: Path,
     make_context: Callable[..., Context],
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(runner_git, "STALL_SECONDS", 5.0)
     context = whole_run(server, tmp_path, make_context)
     server.faults += copy.deepcopy(case.faults)
     case.check(lambda: attempt(context), capsys)
@@ -65,3 +147,104 @@ def attempt(context: Context) -> None:
     context.artifacts.mkdir(exist_ok=True)
     (context.artifacts / "model.pt").write_text("weights " * 1000)
     publisher.publish(family)
+
+
+def test_a_server_that_gives_no_commit_by_its_hash_is_asked_for_its_branches(
+    server: Server, tmp_path: Path, make_context: Callable[..., Context]
+) -> None:
+    """As JGit does (Gerrit, and others), once a branch has moved on from what the run has pinned."""
+    context = whole_run(server, tmp_path, make_context)
+    url = context.settings.sources["model"].repository
+    pinned = git("-C", str(server.folder / f"{tmp_path.name}-model.git"), "rev-parse", "main")
+    for number in range(3):
+        push(server, f"{tmp_path.name}-model.git", {"train.py": f"{number}"})
+    said = f"ERR want {pinned} not valid"
+    refusal = Answer(
+        200, {"Content-Type": "application/x-git-upload-pack-result"}, f"{len(said) + 4:04x}{said}".encode()
+    )
+    server.faults.append(Fault("git-upload-pack", refusal, body=f"want {pinned}".encode()))
+    checkout.fetch(Git(context), "model", Pinned(url, "main", pinned), context.model, context.workspace.room)
+    assert (context.model / "train.py").read_text() == "pass"
+
+
+def test_an_lfs_server_that_the_repository_names_is_named_when_it_fails(
+    server: Server, tmp_path: Path, make_context: Callable[..., Context]
+) -> None:
+    context = whole_run(server, tmp_path, make_context)
+    name = f"{tmp_path.name}-model.git"
+    files = {".lfsconfig": "[lfs]\n\turl = http://localhost:9/elsewhere\n", "a.pt": POINTER}
+    commit = push(server, name, files)
+    with pytest.raises(RunnerError) as caught:
+        checkout.fetch(
+            Git(context), "model", Pinned(f"{server.url}/{name}", "main", commit), context.model, context.workspace.room
+        )
+    assert caught.value.exit.name == "prepare-unreachable"
+    assert "localhost:9, where a redirect, a proxy or the repository's .lfsconfig leads" in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("names", "days", "words"),
+    [
+        ("127.0.0.1", 2, "let git.caBundle name the CA"),  # signed by itself
+        ("127.0.0.2", 2, "the name that stands in the certificate"),
+        ("127.0.0.1", -1, "has expired|valid now"),  # GnuTLS says no more than that it is not valid
+    ],
+)
+def test_a_certificate_says_what_is_wrong_with_it(
+    names: str, days: int, words: str, tmp_path: Path, make_context: Callable[..., Context]
+) -> None:
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "key"]
+    (tmp_path / "names").write_text(f"subjectAltName=IP:{names}")
+    for command in (
+        ["req", "-new", *new_key, "-subj", "/CN=x", "-out", "csr"],
+        ["x509", "-req", "-in", "csr", "-signkey", "key", "-days", str(days), "-extfile", "names", "-out", "crt"],
+    ):
+        subprocess.run(["openssl", *command], cwd=tmp_path, capture_output=True, check=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    httpd.handle_error = lambda *_: None  # type: ignore[method-assign]
+    httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    trusted = words != "let git.caBundle name the CA"
+    context = make_context({"git.caBundle": str(tmp_path / "crt") if trusted else ""})
+    with pytest.raises(RunnerError) as caught:
+        Git(context).refs(Remote("model", f"https://127.0.0.1:{httpd.server_port}/x.git"), tmp_path)
+    httpd.shutdown()
+    assert caught.value.exit.name == "prepare-failed"
+    assert re.search(words, f"{caught.value.reason} {caught.value.fix}")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [(407, "prepare-failed", "asks for credentials"), (403, "prepare-failed", "through to this host"), (502, "prepare-unreachable", "HTTPS_PROXY")],
+)  # fmt: skip
+def test_a_proxy_is_told_from_the_server(
+    status: int, code: str, words: str, tmp_path: Path, make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def do_CONNECT(self) -> None:
+            Answer(status).send(self)
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{httpd.server_port}")
+    with pytest.raises(RunnerError) as caught:
+        Git(make_context({})).refs(Remote("model", "https://git.example.invalid/x.git"), tmp_path)
+    httpd.shutdown()
+    assert caught.value.exit.name == code
+    assert words in f"{caught.value.reason} {caught.value.fix}"
+
+
+def test_a_server_without_credentials_configured_says_so(
+    server: Server, tmp_path: Path, make_context: Callable[..., Context]
+) -> None:
+    """The Secret of the run is for the server of its own repositories, which is another."""
+    context = make_context({})
+    remote = Remote("model", f"{server.url}/x.git")
+    with pytest.raises(RunnerError) as caught:
+        Git(context).refs(remote, tmp_path)
+    assert "the server asks for credentials, and none are configured for it" in caught.value.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -48,9 +49,9 @@ def _fetch_commit(git: Git, remote: Remote, tree: Path, pinned: Pinned) -> None:
     try:
         git.run(remote, tree, "fetch", "--progress", "--depth=1", "--no-tags", "origin", pinned.commit)
     except RunnerError as error:
-        if "not our ref" not in error.reason and "unadvertised object" not in error.reason:
+        # A server may refuse to give a commit by its hash, in git's words or JGit's: look whether a branch or tag leads to it.
+        if not re.search(r"not our ref|unadvertised object|want \S+ not valid", error.reason):
             raise
-        # A server may refuse to give a commit by its hash: look whether a branch or tag leads to it.
         git.run(
             remote,
             tree,

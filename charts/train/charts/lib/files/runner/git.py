@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -61,6 +62,7 @@ class Git:
         refs, head = self.refs(remote, cwd)
         key = f"{remote.key}.revision"
         if not refs:
+            self._check_that_it_is_git(remote)
             raise RunnerError("prepare-failed", f"{remote.key}.repository {remote.url} is empty", "push to it first")
         if revision in ("", "HEAD"):
             if "HEAD" not in refs:
@@ -90,6 +92,14 @@ class Git:
             else:
                 refs[name] = value
         return refs, head
+
+    def _check_that_it_is_git(self, remote: Remote) -> None:
+        """Git takes a web page for a repository without refs, served as plain files; only a shallow fetch needs a git server."""
+        with tempfile.TemporaryDirectory(prefix="trainchart-") as name:
+            self.run(remote, Path(name), "init", "--quiet", "--bare")
+            code, _, text = self.attempt(remote, Path(name), "fetch", "--depth=1", remote.url, "1" * 40)
+            if code != 0 and classify(text).name == "page":
+                raise remote.failure(text, self._settings.git.credentials[remote.key])
 
     def _missing_revision(self, remote: Remote, revision: str, refs: Dict[str, str]) -> RunnerError:
         names = sorted(

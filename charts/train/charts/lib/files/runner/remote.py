@@ -100,23 +100,23 @@ KINDS = (
         "certificate",
         r"SSL certificate|certificate verif|self.signed certificate|x509:|issuer certificate",
         "the server's TLS certificate is not trusted",
-        "let git.caBundle name the CA that signed it",
+        "let git.caBundle name the CA that signed it, and see whether it is valid now and for this host",
     ),
     _kind(
         "proxy-login",
-        r"error: 407|HTTP 407|HTTP code 407 from proxy|Proxy Authentication Required",
+        r"error: 407|HTTP 407|HTTP code 407 from proxy|tunnel failed, response 407|Proxy Authentication Required",
         "the proxy asks for credentials",
         "let the pod use a proxy that asks for none, or add the host of {key} to its NO_PROXY",
     ),
     _kind(
         "proxy-refused",
-        r"HTTP code 4\d\d from proxy|(proxy|CONNECT).*response 4\d\d|proxyconnect.*Forbidden",
+        r"HTTP code 4\d\d from proxy|tunnel failed, response 4\d\d|proxyconnect.*Forbidden",
         "the proxy does not let the run through to this host",
         "allow the host of {key} in the proxy, or add it to the pod's NO_PROXY",
     ),
     _moment(
         "proxy",
-        r"Could not resolve proxy|proxyconnect|from proxy after CONNECT|Proxy CONNECT aborted|connect to proxy",
+        r"Could not resolve proxy|proxyconnect|from proxy after CONNECT|Proxy CONNECT aborted|CONNECT tunnel failed|connect to proxy",
         "the proxy cannot be reached, or failed",
         "check the proxy that the pod's HTTPS_PROXY names, or add the host of {key} to its NO_PROXY",
     ),
@@ -171,7 +171,7 @@ KINDS = (
     _kind(
         "page",
         r"not valid: is this a git repository|bad line length character: ?<|dumb http transport"
-        r"|invalid server response|Expected JSON type|invalid character '<'",
+        r"|git-http-push failed|Cannot access URL|invalid server response|Expected JSON type|invalid character '<'",
         "a web page came where git was asked for, such as a login page",
         "check that {key} is what `git clone` takes, and that no gateway stands before the server",
     ),

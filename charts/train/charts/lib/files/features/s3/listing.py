@@ -6,12 +6,16 @@ import hashlib
 import http.client
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Set
 from urllib.parse import unquote_plus
 
 from runner.errors import RunnerError
 
 from .store import BrokenError, Client, RefusedError, Store
+
+MAX_OBJECTS = 5_000_000
+MAX_PAGE_BYTES = 16 << 20  # a page of 1000 keys has at most about 4 MiB
+_MAX_IDLE_PAGES = 100  # in a row, without a key that is new
 
 
 @dataclass(frozen=True)
@@ -26,17 +30,30 @@ class Item:
 def listing(store: Store) -> List[Item]:
     """All objects below the prefix, by key. Objects that only stand for a folder are left out."""
     client = Client(store)
-    items: List[Item] = []
+    items: Dict[str, Item] = {}
+    tokens: Set[str] = set()
+    idle = 0
     try:
         query = {"list-type": "2", "encoding-type": "url", "prefix": store.folder}
         while True:
             page = _page(client, query)
-            items += _items(store, page)
+            before = len(items)
+            items.update((item.key, item) for item in _items(store, page))
+            if len(items) > MAX_OBJECTS:
+                raise RunnerError(
+                    "prepare-failed",
+                    f"{store.key}.prefix {store.prefix!r}: more than {MAX_OBJECTS} objects lie in {store.location}",
+                    "pack them into archives, or choose a prefix with fewer",
+                )
             if page.findtext("{*}IsTruncated") != "true":
                 break
             token = page.findtext("{*}NextContinuationToken")
             if not token:
                 raise _foreign(store, "a cut listing has no NextContinuationToken")
+            idle = 0 if len(items) > before else idle + 1
+            if token in tokens or idle > _MAX_IDLE_PAGES:
+                raise _foreign(store, "the listing has no end: it comes back to where it was")
+            tokens.add(token)
             query = {**query, "continuation-token": token}
     finally:
         client.close()
@@ -45,7 +62,7 @@ def listing(store: Store) -> List[Item]:
         raise RunnerError(
             "prepare-failed", f"{store.key}.prefix {store.prefix!r}: nothing lies in {store.location}", fix
         )
-    return sorted(items, key=lambda item: item.key)
+    return sorted(items.values(), key=lambda item: item.key)
 
 
 def digest(items: List[Item]) -> str:
@@ -59,13 +76,20 @@ def _page(client: Client, query: Dict[str, str]) -> ElementTree.Element:
     while True:
         try:
             try:
-                body = client.get("", query, {}).read()
+                answer = client.get("", query, {})
+                body = answer.read(MAX_PAGE_BYTES + 1)
             except (OSError, http.client.HTTPException) as error:  # within the body
                 client.close()
                 raise BrokenError(str(error) or type(error).__name__) from error
+            if len(body) > MAX_PAGE_BYTES:
+                client.close()
+                raise _foreign(client.store, f"one page of the listing has more than {MAX_PAGE_BYTES} bytes")
+            if answer.length or _is_cut(body):  # `length`: what is left of the Content-Length
+                client.close()
+                raise BrokenError("the listing is cut short")
             break
         except BrokenError as broken:
-            if not client.again(attempt, str(broken)):
+            if not client.again(attempt, str(broken), broken.seconds):
                 raise client.unreachable(str(broken)) from broken
             attempt += 1
         except RefusedError as refused:
@@ -77,6 +101,11 @@ def _page(client: Client, query: Dict[str, str]) -> ElementTree.Element:
     if page.tag.rpartition("}")[2] != "ListBucketResult":
         raise _foreign(client.store, f"a listing was asked for, and <{page.tag.rpartition('}')[2]}> came")
     return page
+
+
+def _is_cut(body: bytes) -> bool:
+    """A listing that begins and does not end, though it has the length that the server told."""
+    return b"<ListBucketResult" in body[:1000] and b"</ListBucketResult" not in body[-100:] and b"/>" not in body[-10:]
 
 
 def _items(store: Store, page: ElementTree.Element) -> List[Item]:

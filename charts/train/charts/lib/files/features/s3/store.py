@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 import threading
 import time
@@ -20,6 +21,7 @@ from . import signature
 from .signature import Credentials
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
+RETRY_AFTER_SECONDS = 60.0
 TIMEOUT_SECONDS = 30  # of a connection that says nothing
 _REGION = "us-east-1"  # what servers that have no regions call theirs
 
@@ -79,7 +81,14 @@ class RefusedError(Exception):
 
 
 class BrokenError(Exception):
-    """What may go better another time: the network, or a server that is down or too busy."""
+    """What may go better another time: the network, or a server that is down or too busy.
+
+    `seconds`: how long the server asks to be left alone, at most RETRY_AFTER_SECONDS.
+    """
+
+    def __init__(self, message: str, seconds: float = 0) -> None:
+        super().__init__(message)
+        self.seconds = min(seconds, RETRY_AFTER_SECONDS)
 
 
 class Client:
@@ -113,18 +122,18 @@ class Client:
             self.close()
             raise BrokenError(_words(error)) from error
         self.close()
-        raise _refusal(answer.status, answer.reason, body)
+        raise _refusal(answer, body)
 
     def close(self) -> None:
         if self._connection:
             self._connection.close()
         self._connection = None
 
-    def again(self, attempt: int, reason: str) -> bool:
-        """Waits before the next attempt (counted from 0); False where there is to be none."""
+    def again(self, attempt: int, reason: str, at_least: float = 0) -> bool:
+        """Waits before the next attempt (counted from 0), `at_least` so many seconds; False where there is to be none."""
         if attempt >= len(RETRY_SECONDS) or self._stop.is_set():
             return False
-        seconds = RETRY_SECONDS[attempt]
+        seconds = max(RETRY_SECONDS[attempt], at_least)
         log.event("retry", source=self.store.key, seconds=seconds, reason=f"{self.store.endpoint}: {reason}")
         return not self._stop.wait(seconds)
 
@@ -144,6 +153,16 @@ class Client:
             name = store.access_key_name if refused.code == "InvalidAccessKeyId" else store.secret_key_name
             what = f"{key}.secretName {store.secret_name}"
             fix = f"correct {name} in that secret, which is what {store.endpoint} has to know"
+        elif refused.status == 407:
+            what, fix = (
+                f"{key}.endpoint {store.endpoint}",
+                "let the pod use a proxy that asks for no credentials, or add the host to its NO_PROXY",
+            )
+        elif 300 <= refused.status < 400 and not refused.region:
+            what, fix = (
+                f"{key}.endpoint {store.endpoint}",
+                f"set {key}.endpoint to the address that it sends the run to",
+            )
         elif refused.code == "RequestTimeTooSkewed":
             fix = "set the clock of the node or of the object store"
         elif refused.code in (
@@ -216,10 +235,13 @@ def _proxy(endpoint: SplitResult) -> Optional[SplitResult]:
     return urlsplit(url if "//" in url else f"//{url}")
 
 
-def _refusal(status: int, reason: str, body: bytes) -> Exception:
+def _refusal(answer: http.client.HTTPResponse, body: bytes) -> Exception:
+    status, reason = answer.status, answer.reason
     code, message, region = _error(body)
     if status >= 500 or status in (408, 429) or code in ("RequestTimeout", "SlowDown"):
-        return BrokenError(f"{status} {code or reason}: {message}".rstrip(": "))
+        after = answer.getheader("Retry-After") or ""  # seconds; the form with a date is not for this
+        seconds = float(after) if re.fullmatch(r"\d{1,9}", after) else 0.0
+        return BrokenError(f"{status} {code or reason}: {message}".rstrip(": "), seconds)
     return RefusedError(status, code or reason, message, region)
 
 

@@ -199,7 +199,7 @@ class _Transfer:
                 client.close()
                 # What came is kept; a server that sends something each time is given all the time it needs.
                 attempt = 0 if part.exists() and part.stat().st_size > before else attempt
-                if not client.again(attempt, f"{item.key}: {broken}"):
+                if not client.again(attempt, f"{item.key}: {broken}", broken.seconds):
                     raise client.unreachable(f"{item.key}: {broken}") from broken
                 attempt += 1
         target = self.folder / item.key
