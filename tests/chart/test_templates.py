@@ -21,6 +21,7 @@ from trainchart.values.families import FAMILIES as MODELS
 
 CASES = load_cases()
 HAMI = load_values(ROOT / "values/yolov5.yaml")
+ON_A_CLAIM = overlay(HAMI, {"workspace": {"type": "newClaim"}})
 CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.yaml")
 
 
@@ -266,7 +267,7 @@ ANSWERS: dict[str, tuple[Tree, dict[str, str]]] = {
 @pytest.mark.parametrize(("change", "expected"), ANSWERS.values(), ids=ANSWERS)
 def test_a_secret_answers_for_the_scheme_host_and_port_of_its_own_url(change: Tree, expected: dict[str, str]) -> None:
     """What asks without is told by its key, and in a warning."""
-    values = overlay(HAMI, change)
+    values = overlay(ON_A_CLAIM, change)
     found = settings(values)["git"]["credentials"]
     assert {name: one["key"] if one["folder"] else "" for name, one in found.items()} == expected
     assert all(bool(one["folder"]) == bool(one["secret"]) for one in found.values())
@@ -312,10 +313,11 @@ def test_notes_say_how_to_follow_this_run() -> None:
         ({"image": "registry.example.com/yolov5:latest"}, "image"),
         ({"image": "yolov5"}, "image"),
         ({"accelerator": {"count": 2}}, "sharedMemory"),
+        ({"workspace": {"type": "emptyDir"}}, "workspace.type"),
     ],
 )
 def test_what_may_surprise_is_a_warning(change: Tree, key: str) -> None:
-    assert [line.partition(":")[0] for line in warnings(overlay(HAMI, change))] == [key]
+    assert [line.partition(":")[0] for line in warnings(overlay(ON_A_CLAIM, change))] == [key]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,13 @@ def test_what_may_surprise_is_a_warning(change: Tree, key: str) -> None:
     ],
 )
 def test_what_is_usual_is_no_warning(change: Tree) -> None:
-    assert warnings(overlay(HAMI, change)) == []
+    assert warnings(overlay(ON_A_CLAIM, change)) == []
+
+
+def test_how_long_publish_is_patient_is_said_where_an_empty_dir_would_lose_the_result() -> None:
+    (warning,) = warnings(overlay(HAMI, {"publish": {"patience": "12h"}}))
+    assert "publish.patience (12h)" in warning
+    assert settings(overlay(HAMI, {"publish": {"patience": "12h"}}))["publish"]["patienceSeconds"] == 43200
 
 
 @pytest.mark.parametrize("name", ["on", "null", "y", "e1"])

@@ -59,7 +59,9 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
     }
     for index, (key, value) in enumerate(config.items()):
         environment.update({f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value})
-    done = subprocess.run(["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, errors="replace"
+    )
     assert done.returncode == 0, f"git {arguments}: {done.stderr}"
     return done.stdout.strip()
 

@@ -74,6 +74,7 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
         settings["git"].update(caBundle="", allowPlainHttp=True)
         for credentials in settings["git"]["credentials"].values():
             credentials["folder"] = str(secret)
+        settings["publish"].update(patienceSeconds=0)
         settings["sharedMemoryBytes"] = 0
         settings["family"].update(features=[], libraries=[])  # the tests' families train without a framework
         for key, value in changes.items():

@@ -410,7 +410,7 @@ def test_the_token_is_nowhere(
     assert "GIT_CONFIG_COUNT" in record.read_text()
     assert TOKEN not in ended.log
     assert leaks() == []
-    config = tmp_path / "workspace" / "run-42" / "publish" / ".git" / "config"
+    config = tmp_path / "workspace" / "run-42" / "publish" / "config"
     config.write_text(config.read_text() + f"# {TOKEN}\n")
     assert leaks() == [str(config)]
 

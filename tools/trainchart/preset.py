@@ -296,7 +296,8 @@ def _judge(text: str) -> list[str]:
     }
     if words["error"]:
         raise RenderError("\n".join(words["error"]))
-    return words["warning"]
+    # The default workspace has a risk, of which `validate` and Helm warn: a preset that nobody filled in yet is not refused for it.
+    return [warning for warning in words["warning"] if not warning.startswith("workspace.type:")]
 
 
 def _memory(request: Request, values: Tree) -> tuple[list[str], list[str]]:

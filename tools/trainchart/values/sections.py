@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trainchart.values.base import Count, Empty, KeyName, ObjectName, Open, Quantity, Section, Text
+from trainchart.values.base import Count, Duration, Empty, KeyName, ObjectName, Open, Quantity, Section, Text
 
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 
@@ -165,6 +165,11 @@ class Publish(Section):
         None, description="Name in the model's configuration; empty: the last part of the repository."
     )
     maxBatchSize: int = Field(8, ge=1, description="The largest batch that the exported model is served with.")
+    patience: Duration = Field(
+        "2h",
+        description="How long to go on trying when the git server is away at the end; timeLimit ends it earlier.",
+        examples=["30m", "12h"],
+    )
 
 
 class SecurityContext(Section):

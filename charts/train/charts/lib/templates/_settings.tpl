@@ -23,7 +23,7 @@ Usage: {{ include "train.settings" . }}
 {{- end -}}
 {{- $publish := dict "type" $values.publish.type -}}
 {{- if eq $values.publish.type "git" -}}
-{{- $publish = dict "type" "git" "repository" $values.publish.repository "branch" ($values.publish.branch | default "") -}}
+{{- $publish = dict "type" "git" "repository" $values.publish.repository "branch" ($values.publish.branch | default "") "patienceSeconds" (include "train.seconds" $values.publish.patience | int64) -}}
 {{- end -}}
 {{- $model := $values.publish.modelName | default (trimSuffix ".git" (base (trimSuffix "/" ($values.publish.repository | default .Release.Name)))) -}}
 {{- $_ := set $publish "modelName" $model -}}

@@ -179,6 +179,7 @@ Usage: {{ include "train.unchanged.name" "job.queue" | fromJson }}
   (dict "path" "job\\.ttlSecondsAfterFinished" "key" "ttlAfterFinished" "unit" "s")
   (dict "path" (print $pod "activeDeadlineSeconds") "key" "timeLimit" "unit" "s" "less" 300)
   (dict "path" "settings\\.run\\.timeLimitSeconds" "key" "timeLimit" "unit" "s")
+  (dict "path" "settings\\.publish\\.patienceSeconds" "key" "publish.patience" "unit" "s")
   (dict "path" (print $pod "serviceAccountName") "key" "serviceAccount.name")
   (dict "path" "claim\\.resources\\.requests\\.storage" "key" "workspace.size")
   (dict "path" (print $pod "volumes\\.workspace\\.emptyDir\\.sizeLimit|settings\\.workspace\\.sizeBytes") "key" "workspace.size" "echo" true)

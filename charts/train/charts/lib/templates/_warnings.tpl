@@ -23,5 +23,8 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- if and $values.git.secretName (not $used) -}}
 {{- $warnings = append $warnings (printf "git.secretName: is %q, and no repository of this run needs it, so it is not mounted; leave it empty" $values.git.secretName) -}}
 {{- end -}}
+{{- if and (eq $values.workspace.type "emptyDir") (eq $values.publish.type "git") -}}
+{{- $warnings = append $warnings (printf "workspace.type: emptyDir loses the result when it cannot be pushed within publish.patience (%s); on a claim it stays" $values.publish.patience) -}}
+{{- end -}}
 {{- $warnings | toJson -}}
 {{- end -}}

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from . import check, interrupts, lease, lfs, log, result, settings
 from .context import Context
@@ -24,7 +24,7 @@ from .errors import Interrupted, RunnerError
 from .export import export
 from .family import Family
 from .prepare import prepare
-from .publish import Publisher
+from .publish import Published, Publisher
 from .train import last_metrics, train
 from .verify import verify
 from .workspace import is_temporary
@@ -65,7 +65,7 @@ class Run:
             published = publisher.earlier()
             if published:
                 log.event("already-published", branch=published.branch, commit=published.commit)
-                return result.completed(context, published, {}, [])
+                return self._published(publisher, published, {}, [])
         with self._stage("prepare") as outcome:
             context.lease.acquire()
             outcome["bytes"] = prepare(context, family, partial(self._may_push, publisher))
@@ -98,7 +98,20 @@ class Run:
             context.lease.check()
             published = publisher.publish(family)
             outcome.update(asdict(published))
-        return result.completed(context, published, metrics, files)
+        return self._published(publisher, published, metrics, files)
+
+    def _published(
+        self, publisher: Publisher, published: Published, metrics: Dict[str, Any], files: List[Dict[str, Any]]
+    ) -> Dict[str, Any]:
+        """A result that is not where it was asked for is told whole, and the run has failed nevertheless: nobody takes what the
+        branch holds for it.
+        """
+        assert self.context is not None  # noqa: S101 (made first)
+        elsewhere = publisher.elsewhere(published)
+        if elsewhere:
+            elsewhere.result = {**result.place(self.context, published), "metrics": metrics, "files": files}
+            raise elsewhere
+        return result.completed(self.context, published, metrics, files)
 
     def _may_push(self, publisher: Optional[Publisher]) -> None:
         """Looked at early, and a failure of publish nevertheless."""
@@ -161,6 +174,7 @@ def give_up(run: Run, error: RunnerError) -> int:
         name=error.exit.name,
         reason=error.reason,
         fix=error.fix,
+        **{key: error.result[key] for key in ("repository", "branch", "commit") if key in error.result},
     )
     return error.exit.code
 

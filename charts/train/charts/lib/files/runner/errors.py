@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, NamedTuple
+from typing import Any, Dict, NamedTuple
 
 
 class ExitCode(NamedTuple):
@@ -24,7 +24,7 @@ EXIT_CODES = _table()
 
 
 class RunnerError(Exception):
-    """A failure with an exit code. `reason` says what happened, `fix` what the user can do."""
+    """A failure with an exit code. `reason` says what happened, `fix` what the user can do, `result` what there is nevertheless."""
 
     at_once = False  # whether what runs is killed without time to end in order
 
@@ -33,6 +33,7 @@ class RunnerError(Exception):
         self.exit = EXIT_CODES[name]
         self.reason = reason
         self.fix = fix
+        self.result: Dict[str, Any] = {}
 
 
 class FamilyError(Exception):

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Callable, Dict, List, Optional, Pattern, Tuple
 
 from . import kills, log, process
 from .context import COMMIT, Context, Pinned
@@ -25,15 +25,28 @@ LFS_RETRIES = 8  # git-lfs's own, for each object
 
 
 class Git:
-    def __init__(self, context: Context) -> None:
+    """`tick` is called about once a second while git works."""
+
+    def __init__(self, context: Context, tick: Optional[Callable[[], None]] = None) -> None:
+        self._tick = tick
         self._settings = context.settings
         self._home = context.home
 
-    def run(self, remote: Remote, cwd: Path, *arguments: str, capture: bool = False) -> str:
-        """`git arguments` in `cwd`; what fails only for the moment is tried again. Returns its stdout where captured."""
+    def run(
+        self,
+        remote: Remote,
+        cwd: Path,
+        *arguments: str,
+        capture: bool = False,
+        given: bytes = b"",
+        unless: Optional[Pattern[str]] = None,
+    ) -> str:
+        """`git arguments` in `cwd`, with `given` as its stdin; what fails only for the moment is tried again. Returns its stdout
+        where captured. A failure that `unless` is found in is none.
+        """
         for delay in (*RETRY_SECONDS, None):
-            code, output, text = self.attempt(remote, cwd, *arguments, capture=capture)
-            if code == 0:
+            code, output, text = self.attempt(remote, cwd, *arguments, capture=capture, given=given)
+            if code == 0 or (unless and unless.search(text)):
                 return output
             if delay is None or not classify(text).temporary:
                 break
@@ -41,18 +54,16 @@ class Git:
             time.sleep(delay)
         raise remote.failure(text, self._settings.git.credentials[remote.key])
 
-    def attempt(self, remote: Remote, cwd: Path, *arguments: str, capture: bool = False) -> Tuple[int, str, str]:
+    def attempt(
+        self, remote: Remote, cwd: Path, *arguments: str, capture: bool = False, given: bytes = b""
+    ) -> Tuple[int, str, str]:
         """Once, without judging: exit code, stdout where captured, and the text that tells why."""
+        argv, environment = ["git", *arguments], self._environment(remote.key)
         done = process.run(
-            ["git", *arguments], cwd, self._environment(remote.key), capture=capture, stall_seconds=STALL_SECONDS
+            argv, cwd, environment, capture=capture, tick=self._tick, given=given, stall_seconds=STALL_SECONDS
         )
-        return (
-            done.code,
-            done.output,
-            "\n".join(
-                [*done.tail, *_told_by_us(f"git {arguments[0]}", done, cwd, Path(self._settings.workspace.path))]
-            ),
-        )
+        told = _told_by_us(f"git {arguments[0]}", done, cwd, Path(self._settings.workspace.path))
+        return done.code, done.output, "\n".join([*done.tail, *told])
 
     def resolve(self, remote: Remote, revision: str, cwd: Path) -> Pinned:
         """The commit that a branch, a tag, the remote's HEAD (revision "") or a full hash names now."""
@@ -141,6 +152,8 @@ class Git:
             ("credential.helper", ""),
             ("credential.helper", "!" + " ".join(map(shlex.quote, helper))),
             ("credential.useHttpPath", "false"),
+            ("core.attributesFile", os.devnull),
+            ("core.excludesFile", os.devnull),
             ("safe.directory", "*"),
             ("protocol.version", "2"),
             ("http.lowSpeedLimit", "1000"),
@@ -162,6 +175,7 @@ class Git:
             LC_ALL="C",
             GIT_CONFIG_NOSYSTEM="1",
             GIT_CONFIG_GLOBAL=os.devnull,
+            GIT_ATTR_NOSYSTEM="1",
             GIT_TERMINAL_PROMPT="0",
             GIT_LFS_SKIP_SMUDGE="1",
             GIT_LFS_FORCE_PROGRESS="1",

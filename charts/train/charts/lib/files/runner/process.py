@@ -8,6 +8,7 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +42,12 @@ def run(
     capture: bool = False,
     tick: Optional[Callable[[], None]] = None,
     stall_seconds: float = float("inf"),
+    given: bytes = b"",
 ) -> Finished:
     """Run to the end, in a process group of its own. With `capture` only stderr goes to the log. `tick` is called about once a second.
 
-    The group is ended when for `stall_seconds` it neither says anything nor reads or writes a byte.
+    `given` is what it reads from its standard input. The group is ended when for `stall_seconds` it neither says anything nor
+    reads or writes a byte.
     """
     captured = bytearray()
     killed_before = kills.oom_kills()
@@ -52,14 +55,16 @@ def run(
     lines = _Lines()
     grace = GRACE_SECONDS
     child: Optional[subprocess.Popen[bytes]] = None
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, tempfile.TemporaryFile() as stdin:
+        stdin.write(given)
+        stdin.seek(0)
         try:
             with interrupts.held():
                 child = subprocess.Popen(
                     list(argv),
                     cwd=str(cwd),
                     env=environment,
-                    stdin=subprocess.DEVNULL,
+                    stdin=stdin if given else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE if capture else subprocess.STDOUT,
                     start_new_session=True,

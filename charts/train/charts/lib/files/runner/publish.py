@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from . import lfs, log
+from . import artifacts, log
+from .commit import Builder
 from .context import Context
 from .errors import RunnerError
 from .family import Family
 from .git import Git, trailers
+from .patience import Patience
 from .remote import Remote, classify
 
 GENERATED = "sft-"
 LFS_PATTERNS = ("*.pt", "*.pth", "*.onnx", "*.safetensors", "*.bin", "*.pdparams", "*.pdiparams", "*.engine")
+# What git-lfs says when the server would take an object that is not on this machine.
+_WOULD_TAKE = re.compile(r"missing or corrupt local objects|Unable to find source for object|\(missing\)")
 
 
 @dataclass(frozen=True)
@@ -30,61 +34,147 @@ class Published:
 class Publisher:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._git = Git(context)
-        self._remote = Remote("publish", context.settings.publish.repository)
+        publish = context.settings.publish
+        self._asked = publish.branch  # "" for a generated one
+        self._patience = Patience(publish.patience_seconds, _where(context))
+        self._git = Git(context, self._patience.tick)
+        self._remote = Remote("publish", publish.repository)
+        self._refusal = "an attempt before this one was refused"
 
     def earlier(self) -> Optional[Published]:
         """What an attempt before this one has published; every rank looks, before it does anything that takes long."""
-        branch = self._context.settings.publish.branch or self._context.workspace.read(self._record)
-        if branch:
-            return self._look_at(branch)
-        if self._context.attempt == 0:
-            return None
+        found = self._found()
+        if found or self._context.attempt == 0:
+            return found
         tips = self._tips(
             f"refs/heads/{GENERATED}*"
         )  # the workspace was lost with its pod, and the branch's name with it
         return next((tip for tip, run in tips.items() if run == self._context.uid), None)
 
+    def elsewhere(self, published: Published) -> Optional[RunnerError]:
+        """The failure of a run whose result is on another branch than it was asked for; None where all is well."""
+        if not self._asked or published.branch == self._asked:
+            return None
+        return RunnerError(
+            "published-elsewhere",
+            f"the result is on branch {published.branch} of {self._remote.url}, commit {published.commit}: the server did "
+            f"not take it on publish.branch {self._asked}: {self._refusal}",
+            f"take it from {published.branch}; for the next run choose another publish.branch, or let the user of the "
+            "credentials push to this one",
+        )
+
     def publish(self, family: Family) -> Published:
-        branch = self._choose_branch()
-        remote = Remote("publish", self._remote.url, branch)
-        found = self._look_at(branch)
+        """Push the artifacts, to another branch where the server refuses the one that was asked for (`elsewhere`). While the
+        server is away this goes on for publish.patience.
+        """
+        repository = self._context.workspace.root / "publish"
+        commit = self._commit(repository, family)
+        published = None
+        while published is None:
+            published = self._try(repository, commit)
+        return published
+
+    def _try(self, repository: Path, commit: str) -> Optional[Published]:
+        """None after a pause, where it is worth another try."""
+        self._context.lease.check()
+        try:
+            return self._deliver(repository, commit)
+        except RunnerError as error:
+            if error.exit.name not in ("publish-unreachable", "process-killed"):
+                raise
+            self._patience.wait(error)
+            return None
+
+    def may_push(self) -> None:
+        """Asks the server before hours of training whether it would take a push from this user, to a branch of this name, and
+        objects for LFS; nothing is sent, and nothing stays.
+
+        A protected branch, a hook and a quota of the repository are not seen by this: servers decide when the commit arrives.
+        """
+        branch = self._asked or f"trainchart-{self._context.uid}"
+        if self._asked:
+            self._refuse_conflict(branch)
+        with tempfile.TemporaryDirectory(prefix="trainchart-") as name:
+            scratch = Path(name)
+            self._git.run(self._remote, scratch, "init", "--quiet", "--bare", "--template=")
+            self._git.run(self._remote, scratch, "config", "remote.origin.url", self._remote.url)
+            nobody_has = hashlib.sha256(self._context.uid.encode()).hexdigest()
+            pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{nobody_has}\nsize 1\n".encode()
+            blob = self._made(scratch, "hash-object", "-w", "--stdin", given=pointer)
+            tree = self._made(scratch, "mktree", given=f"100644 blob {blob}\tx.pt\n".encode())
+            commit = self._made(scratch, "commit-tree", tree, "-m", "may this user push?")
+            self._git.run(self._remote, scratch, "update-ref", f"refs/heads/{branch}", commit)
+            self._git.run(
+                self._remote, scratch, "push", "--quiet", "--dry-run", "origin", f"{commit}:refs/heads/{branch}"
+            )
+            self._git.run(self._remote, scratch, "lfs", "push", "origin", branch, unless=_WOULD_TAKE)
+
+    def _made(self, repository: Path, *arguments: str, given: bytes = b"") -> str:
+        return self._git.run(self._remote, repository, *arguments, capture=True, given=given).strip()
+
+    def _refuse_conflict(self, branch: str) -> None:
+        """Git keeps branches as files: where there is a branch `a`, there cannot be a branch `a/b`."""
+        with tempfile.TemporaryDirectory(prefix="trainchart-") as name:
+            refs, _ = self._git.refs(self._remote, Path(name), "refs/heads/*")
+        for ref in refs:
+            there = ref[len("refs/heads/") :]
+            if there.startswith(branch + "/") or branch.startswith(there + "/"):
+                raise RunnerError(
+                    "publish-refused",
+                    f"publish.branch {branch}: git cannot make it beside branch {there} of {self._remote.url}, for one name "
+                    "is a folder of the other",
+                    "choose another publish.branch",
+                )
+        self._look_at(branch)
+
+    def _deliver(self, repository: Path, commit: str) -> Published:
+        """One try, from the look whether the try before has succeeded after all."""
+        found = self._found()
         if found:
             log.event("already-published", branch=found.branch, commit=found.commit)
             return found
-        repository = self._context.workspace.root / "publish"
-        mine = Published(branch, self._commit(repository, branch, family))
+        branch = self._choose_branch()
+        try:
+            return self._push(repository, commit, branch)
+        except _BranchRefusedError as refused:
+            if branch != self._asked:
+                raise refused.error from None
+            self._refusal = refused.error.reason
+            branch = self._generate_branch()
+            log.event("warning", reason=f"{self._refusal}; the result goes to branch {branch}")
+            try:
+                return self._push(repository, commit, branch)
+            except _BranchRefusedError as again:
+                raise again.error from None
+
+    def _push(self, repository: Path, commit: str, branch: str) -> Published:
+        remote, ref = Remote("publish", self._remote.url, branch), f"refs/heads/{branch}"
+        self._git.run(remote, repository, "update-ref", ref, commit)
         self._git.run(remote, repository, "lfs", "push", "origin", branch)
-        code, _, text = self._git.attempt(remote, repository, *self._push(branch))
-        if code != 0 and classify(text).name == "moved":
+        code, _, text = self._git.attempt(remote, repository, "push", "--progress", "origin", f"{commit}:{ref}")
+        if code != 0:
             found = self._look_at(branch)  # raises when the branch is another's
             if found:
                 return found
-        if code != 0:
-            self._git.run(remote, repository, *self._push(branch))
-        refs, _ = self._git.refs(remote, repository, f"refs/heads/{branch}")
-        if refs.get(f"refs/heads/{branch}") != mine.commit:
+            error = remote.failure(text, self._context.settings.git.credentials["publish"])
+            raise _BranchRefusedError(error) if classify(text).name == "rejected" else error
+        refs, _ = self._git.refs(remote, repository, ref)
+        if refs.get(ref) != commit:
             raise RunnerError(
                 "publish-unreachable",
-                f"the push ended well, but {branch} of {self._remote.url} is not at {mine.commit}",
+                f"the push ended well, but {branch} of {self._remote.url} is not at {commit}",
                 "see the log of the git server",
             )
-        return mine
+        return Published(branch, commit)
 
-    def may_push(self) -> None:
-        """Asks the server before hours of training whether it takes a push from this user at all; nothing is sent.
-
-        A protected branch is not seen by this: servers decide about branches when the commit arrives.
-        """
-        with tempfile.TemporaryDirectory(prefix="trainchart-") as name:
-            scratch = Path(name)
-            self._git.run(self._remote, scratch, "init", "--quiet", "--bare")
-            tree = self._git.run(self._remote, scratch, "mktree", capture=True).strip()
-            commit = self._git.run(
-                self._remote, scratch, "commit-tree", tree, "-m", "may this user push?", capture=True
-            )
-            refspec = f"{commit.strip()}:refs/heads/trainchart-{self._context.uid}"
-            self._git.run(self._remote, scratch, "push", "--quiet", "--dry-run", self._remote.url, refspec)
+    def _found(self) -> Optional[Published]:
+        """This run's commit on the branch that it was to go to, or on the one that it went to instead."""
+        generated = self._context.workspace.read(self._record)
+        for branch in filter(None, (generated, self._asked)):
+            found = self._look_at(branch)
+            if found:
+                return found
+        return None
 
     @property
     def _record(self) -> str:
@@ -92,17 +182,17 @@ class Publisher:
         return f"branch-{self._context.uid}"
 
     def _choose_branch(self) -> str:
-        """Given, or chosen once for the run and written down before anything is pushed."""
-        workspace = self._context.workspace
-        branch = self._context.settings.publish.branch or workspace.read(self._record)
-        while not branch:
+        """The one that was chosen before (the one asked for was refused, or none was), the one asked for, or a new one."""
+        return self._context.workspace.read(self._record) or self._asked or self._generate_branch()
+
+    def _generate_branch(self) -> str:
+        """Chosen once for the run, and written down before anything is pushed."""
+        while True:
             name = time.strftime(GENERATED + "%Y%m%d-%H%M%S", time.gmtime())
-            if self._tips(f"refs/heads/{name}"):
-                time.sleep(1)  # another run ended in this very second
-                continue
-            workspace.write(self._record, name)
-            branch = name
-        return branch
+            if not self._tips(f"refs/heads/{name}"):
+                self._context.workspace.write(self._record, name)
+                return name
+            time.sleep(1)  # another run ended in this very second
 
     def _look_at(self, branch: str) -> Optional[Published]:
         """This run's commit on the branch, None where there is no such branch; another's commit is an error."""
@@ -124,7 +214,7 @@ class Publisher:
             refs, _ = self._git.refs(self._remote, scratch, pattern)
             if not refs:
                 return {}
-            self._git.run(self._remote, scratch, "init", "--quiet", "--bare")
+            self._git.run(self._remote, scratch, "init", "--quiet", "--bare", "--template=")
             self._git.run(self._remote, scratch, "config", "remote.origin.url", self._remote.url)
             self._git.run(
                 self._remote,
@@ -144,28 +234,12 @@ class Publisher:
                 for ref, commit in refs.items()
             }
 
-    def _commit(self, repository: Path, branch: str, family: Family) -> str:
-        """A fresh repository beside the artifacts, which are its work tree: nothing is copied but what LFS stores."""
-        context, artifacts = self._context, self._context.artifacts
-        shutil.rmtree(repository, ignore_errors=True)
-        repository.mkdir(parents=True)
+    def _commit(self, repository: Path, family: Family) -> str:
         patterns = family.call("lfs_patterns", "publish-refused") if family.has("lfs_patterns") else LFS_PATTERNS
-        (artifacts / ".gitattributes").write_text(
-            "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in patterns), encoding="utf-8"
-        )
-        for arguments in (
-            ["init", "--quiet"],
-            ["config", "core.worktree", str(artifacts)],
-            ["config", "remote.origin.url", self._remote.url],
-            ["config", "filter.lfs.clean", "git-lfs clean -- %f"],
-            ["config", "filter.lfs.required", "true"],
-            ["symbolic-ref", "HEAD", f"refs/heads/{branch}"],
-            ["add", "--all"],
-            ["commit", "--quiet", "--no-verify", "--message", self._message()],
-        ):
-            self._git.run(self._remote, repository, *arguments)
-        log.event("commit", branch=branch, files=len(list(lfs.files(artifacts))), attempt=context.attempt)
-        return self._git.run(self._remote, repository, "rev-parse", "HEAD", capture=True).strip()
+        entries = artifacts.entries(self._context.artifacts)
+        commit = Builder(self._git, self._remote, repository).commit(entries, patterns, self._message())
+        log.event("commit", commit=commit, files=len(entries), attempt=self._context.attempt)
+        return commit
 
     def _message(self) -> str:
         context = self._context
@@ -177,5 +251,17 @@ class Publisher:
         ]
         return "\n".join([subject, "", *lines]) + "\n"
 
-    def _push(self, branch: str) -> List[str]:
-        return ["push", "--progress", "origin", f"refs/heads/{branch}:refs/heads/{branch}"]
+
+class _BranchRefusedError(Exception):
+    """The server takes pushes, and not this one: a protected branch, a hook, a rule for names."""
+
+    def __init__(self, error: RunnerError) -> None:
+        super().__init__(error.reason)
+        self.error = error
+
+
+def _where(context: Context) -> str:
+    """Where the artifacts of a run are that could not push them."""
+    if context.settings.workspace.shared:
+        return f"the artifacts stay in {context.settings.workspace.directory}/artifacts of the workspace's claim"
+    return "the artifacts are lost with this pod, whose workspace is an emptyDir"

@@ -132,17 +132,42 @@ KINDS = (
         "the server refused the credentials of {secret}",
         "check user and token in that secret, and that the token has not expired",
     ),
+    _moment(
+        "server-failed",
+        r"\[remote rejected\].*(Internal Server Error|commit_refs|unpacker error|temporar|try again|timed? ?out)",
+        "the server failed when it had the push",
+        "see the log of the git server",
+    ),
     _kind(
         "rejected",
         r"\[remote rejected\]|hook declined|protected branch",
         "the server refused the push",
-        "choose another publish.branch, or allow the user of {secret} to push to it",
+        "see what it said; choose another publish.branch, or allow the user of {secret} to push to it",
     ),
     _kind(
         "moved",
         r"\[rejected\]|non-fast-forward|fetch first|reference already exists",
         "somebody else pushed to the branch",
         "choose another publish.branch",
+    ),
+    # What git-lfs says of its server's answers; "Fatal error" is one of its own, of the moment.
+    _kind(
+        "lfs-absent",
+        r"batch response: .*(Repository or object not found|Not Implemented|HTTP (404|501)|disabled|not enabled|not supported)",
+        "Git LFS is switched off for it, or the credentials may not see it",
+        "switch on Git LFS for this repository; check {key} and the rights of {secret}",
+    ),
+    _kind(
+        "lfs-full",
+        r"batch response: .*(Unprocessable entity|HTTP 422|quota|storage)",
+        "its LFS storage takes nothing more",
+        "make room in the LFS storage of this repository, or let its quota be raised",
+    ),
+    _kind(
+        "lfs-forbidden",
+        r"batch response: .*Authorization error",
+        "its LFS storage denies access",
+        "let the user of {secret} {right} this repository and its LFS storage, and switch on Git LFS for it",
     ),
     _kind(
         "too-large",
@@ -211,6 +236,13 @@ KINDS = (
         "the server cannot be reached, or failed",
         "check the host in {key}, the server, and the cluster's network",
     ),
+    _kind(
+        "lfs-refused",
+        r"batch response: ",
+        "its LFS server refused",
+        "see what it said; check that Git LFS is switched on for this repository, its quota, and the rights of "
+        "{secret}",
+    ),
     _kind("other", r"", "git failed", "see git's words in the log above"),
 )
 
@@ -243,6 +275,8 @@ class Remote:
         if elsewhere:
             reason += f" ({elsewhere[0]}, where a redirect, a proxy or the repository's .lfsconfig leads)"
         branch = f", branch {self.branch}" if self.branch else ""
+        if kind.name == "rejected":
+            said = "; ".join(filter(None, (said, _own_words(text))))
         return RunnerError(code, f"{key} {self.url}{branch}: {reason}: {said}", fix)
 
 
@@ -259,3 +293,9 @@ def cause(text: str) -> str:
     if said.endswith(":"):  # the rest is below
         said = " ".join([said, *lines[lines.index(said) + 1 :]])
     return _URL.sub(lambda url: _QUERY.sub("", url.group()), said)[:500]
+
+
+def _own_words(text: str) -> str:
+    """What a server or its hooks say of a push, which git marks with `remote:`."""
+    lines = (line.strip()[len("remote:") :].strip(" =*-") for line in text.splitlines() if line.startswith("remote:"))
+    return " ".join(filter(None, lines))[-500:]

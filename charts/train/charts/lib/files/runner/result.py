@@ -21,10 +21,9 @@ MAX_BYTES = 4096  # of a termination message; Kubernetes cuts what is longer, an
 def completed(
     context: Context, published: Optional[Published], metrics: Dict[str, Any], files: List[Dict[str, Any]]
 ) -> Dict[str, Any]:
-    branch = {"repository": context.settings.publish.repository, **asdict(published)} if published else {}
     return {
         **_head("completed", context),
-        **branch,
+        **place(context, published),
         "sources": _sources(context),
         **({"resumed": context.resumed} if context.resumed else {}),
         **({"search": context.search} if context.search else {}),
@@ -32,6 +31,11 @@ def completed(
         "files": files,
         "stages": context.stages,
     }
+
+
+def place(context: Context, published: Optional[Published]) -> Dict[str, Any]:
+    """Where the result is."""
+    return {"repository": context.settings.publish.repository, **asdict(published)} if published else {}
 
 
 def failed(context: Optional[Context], stage: str, error: RunnerError) -> Dict[str, Any]:
@@ -44,7 +48,13 @@ def failed(context: Optional[Context], stage: str, error: RunnerError) -> Dict[s
     }
     if context is None:
         return {"version": 1, "status": "failed", "failure": failure}
-    return {**_head("failed", context), "failure": failure, "sources": _sources(context), "stages": context.stages}
+    return {
+        **_head("failed", context),
+        "failure": failure,
+        **error.result,
+        "sources": _sources(context),
+        "stages": context.stages,
+    }
 
 
 def write(context: Optional[Context], result: Dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from .errors import RunnerError
 VERSION = 1
 # What the runner itself writes in the run's folder; the chart's rules read the same list.
 OWN_FOLDERS = frozenset(json.loads((Path(__file__).parent / "folders.json").read_text(encoding="utf-8"))["own"])
-_BRANCH_ILLEGAL = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$")
+_BRANCH_ILLEGAL = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$|^HEAD$")
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,7 @@ class Publish:
     max_batch_size: int
     repository: str = ""
     branch: str = ""
+    patience_seconds: int = 0  # how long publish goes on trying while the server is away
 
 
 @dataclass(frozen=True)
@@ -261,6 +262,9 @@ def _validate(settings: Settings) -> None:
         _check_url("mlflow.trackingUri", mlflow.tracking_uri, plain, "mlflow.allowPlainHttp")
     branch = settings.publish.branch
     _expect(not branch or not _BRANCH_ILLEGAL.search(branch), "publish.branch", "is not a branch name that git accepts")
+    # The server keeps each part as a file name, and beside it a lock with `.lock` behind.
+    longest = max(len(part.encode("utf-8", "replace")) for part in branch.split("/"))
+    _expect(longest <= 250, "publish.branch", "has a part of more than 250 bytes, which no git server can keep")
 
 
 def _check_url(key: str, url: str, allow_plain_http: bool, allowed_by: str) -> None:

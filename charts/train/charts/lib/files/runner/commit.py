@@ -1,0 +1,190 @@
+"""The artifacts as one commit whose clone, with git-lfs, has the same bytes. Made with git's plumbing, which obeys no ignore file,
+attribute, filter or line ending setting of the image or of the artifacts, and compared with the artifacts before it is pushed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Set, Tuple
+
+from . import trees
+from .artifacts import FILE, LINK, Entry
+from .errors import RunnerError
+from .git import Git
+from .remote import Remote
+
+# Whatever its name is, a file of this size goes to LFS: the Hugging Face hub takes no more than 10 MB into git itself, GitHub
+# warns from 50 MB on, and every clone would carry it for ever.
+LARGE_BYTES = 5 * 2**20
+ATTRIBUTES = b".gitattributes"
+_PLAIN = re.compile(rb"[-A-Za-z0-9._/*?]+")
+_GLOB = re.compile(rb"([\\*?\[])")
+# What git converts a file by when it checks it out, and what each must say so that it does not.
+_CONVERSIONS = {
+    "text": "unset",
+    "ident": "unspecified",
+    "working-tree-encoding": "unspecified",
+    "filter": "unspecified",
+}
+
+
+class Builder:
+    """Makes commits in `repository`, a bare one beside the artifacts; nothing is copied but small files."""
+
+    def __init__(self, git: Git, remote: Remote, repository: Path) -> None:
+        self._git, self._remote, self._repository = git, remote, repository
+
+    def commit(self, entries: List[Entry], patterns: Iterable[str], message: str) -> str:
+        """The hash of an orphan commit of these entries.
+
+        Raises:
+            RunnerError: publish-refused where a clone would differ from the artifacts.
+        """
+        trees.empty(self._repository, self._repository.parent)
+        (self._repository / "texts").mkdir()
+        # No template: an image's may have hooks and attributes of its own.
+        self._run("init", "--quiet", "--bare", "--template=")
+        self._run("config", "remote.origin.url", self._remote.url)
+        attributes = self._attributes(entries, patterns)
+        self._index([(FILE, next(self._hashed([attributes.source])), ATTRIBUTES)])
+        stored = self._to_lfs(entries)
+        texts = {entry: self._text(entry, stored) for entry in entries if entry in stored or entry.mode == LINK}
+        blobs = self._hashed([texts.get(entry, entry.source) for entry in entries])
+        self._index([(entry.mode, next(blobs), entry.path) for entry in entries])
+        commit = self._run("commit-tree", self._run("write-tree"), "-m", message)
+        self._compare(commit, sorted([attributes, *entries], key=lambda entry: entry.path), texts, stored)
+        return commit
+
+    def _attributes(self, entries: List[Entry], patterns: Iterable[str]) -> Entry:
+        """The attributes of the commit, in the order in which they override each other: no line ending is ever converted; LFS
+        for names that match the patterns, and for other files one by one.
+        """
+        lines = [b"* -text"]
+        lines += [_lfs_line(pattern.encode()) for pattern in patterns]
+        lines += [_lfs_line(b"/" + _GLOB.sub(rb"\\\1", entry.path)) for entry in entries if _belongs_to_lfs(entry)]
+        file = self._repository / "texts" / "attributes"
+        file.write_bytes(b"".join(line + b"\n" for line in lines))
+        return Entry(ATTRIBUTES, FILE, file, file.stat().st_size)
+
+    def _to_lfs(self, entries: List[Entry]) -> Set[Entry]:
+        """The entries that these attributes lead to LFS, by git's own reading of them. An empty file has no object."""
+        files = [entry for entry in entries if entry.mode != LINK and entry.size]
+        return {entry for entry, seen in self._seen(files, "filter").items() if seen["filter"] == "lfs"}
+
+    def _seen(self, entries: List[Entry], *attributes: str) -> Dict[Entry, Dict[str, str]]:
+        """What git reads in the index about each entry."""
+        given = b"".join(entry.path + b"\0" for entry in entries)
+        words = self._run("check-attr", "--cached", "-z", "--stdin", *attributes, given=given).split("\0")
+        values = iter(words[2::3])  # of path, attribute, value
+        return {entry: {attribute: next(values) for attribute in attributes} for entry in entries}
+
+    def _text(self, entry: Entry, stored: Set[Entry]) -> Path:
+        """A file with what git holds in place of the entry's content: the pointer to its LFS object, or the target of a link."""
+        content = self._store(entry) if entry in stored else os.fsencode(os.readlink(entry.source))  # noqa: PTH115
+        file = self._repository / "texts" / hashlib.sha256(content).hexdigest()
+        file.write_bytes(content)
+        return file
+
+    def _store(self, entry: Entry) -> bytes:
+        """The pointer. The object is the artifact itself, by a hard link where the file system has them: one copy on the disk."""
+        oid, size = _sha256(entry.source)
+        target = self._repository / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(entry.source, target)
+            except OSError:
+                scratch = target.with_name(f"{oid}.part")
+                shutil.copyfile(entry.source, scratch)
+                scratch.replace(target)
+        return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode()
+
+    def _hashed(self, files: List[Path]) -> Iterator[str]:
+        """The blobs of these files, written as they are."""
+        given = b"".join(_quoted(os.fsencode(path)) + b"\n" for path in files)
+        return iter(self._run("hash-object", "-w", "--no-filters", "--stdin-paths", given=given).split())
+
+    def _index(self, rows: List[Tuple[str, str, bytes]]) -> None:
+        given = b"".join(f"{mode} {blob}\t".encode() + path + b"\0" for mode, blob, path in rows)
+        self._run("update-index", "-z", "--index-info", given=given)
+
+    def _compare(self, commit: str, entries: List[Entry], texts: Dict[Entry, Path], stored: Set[Entry]) -> None:
+        """What a fresh clone with git-lfs gets, without making one: the blobs of the commit are those of the artifacts (hashed
+        here once more) or the pointers to their objects, and no attribute makes git change them on the way out.
+        """
+        self._run("read-tree", commit)
+        there = self._run("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")[:-1]
+        if len(there) != len(entries):
+            raise _differs(entries[-1], f"git has {len(there)} files of {len(entries)}", _DEFECT)
+        for row, entry in enumerate(entries):
+            name = entry.path.decode("utf-8", "replace")
+            if there[row] != f"{entry.mode} blob {_blob(texts.get(entry, entry.source))}\t{name}":
+                raise _differs(entry, "it has changed since it was exported", "let no process write to the artifacts")
+        for entry, seen in self._seen([entry for entry in entries if entry.mode != LINK], *_CONVERSIONS).items():
+            through_lfs = entry in stored or (not entry.size and seen["filter"] == "lfs")
+            wanted = {**_CONVERSIONS, "filter": "lfs"} if through_lfs else _CONVERSIONS
+            for attribute, value in wanted.items():
+                if seen[attribute] != value:
+                    raise _differs(entry, f"git would check it out with {attribute} {seen[attribute]}", _DEFECT)
+
+    def _run(self, *arguments: str, given: bytes = b"") -> str:
+        return self._git.run(self._remote, self._repository, *arguments, capture=True, given=given).strip("\n")
+
+
+_DEFECT = "rename the file; and report this as a defect of trainchart"
+
+
+def _differs(entry: Entry, reason: str, fix: str) -> RunnerError:
+    return RunnerError(
+        "publish-refused", f"artifacts: {entry.name} would not be the same in a clone of the result: {reason}", fix
+    )
+
+
+def _belongs_to_lfs(entry: Entry) -> bool:
+    """Large files; and two kinds that would not come out of git as they are. Git obeys a .gitattributes in any folder, and what
+    it reads while it checks out is what the commit holds: a pointer says nothing to it. A text that is a pointer already (left
+    in the artifacts) would be taken for an object that nobody has.
+    """
+    if entry.mode == LINK:
+        return False
+    if entry.size >= LARGE_BYTES or entry.path.rpartition(b"/")[2].lower() == ATTRIBUTES:
+        return True
+    if entry.size > 1024:
+        return False
+    content = entry.source.read_bytes()
+    return content.startswith(b"version ") and b"oid sha256:" in content
+
+
+def _lfs_line(pattern: bytes) -> bytes:
+    quoted = pattern if _PLAIN.fullmatch(pattern) else _quoted(pattern)
+    return quoted + b" filter=lfs diff=lfs merge=lfs -text"
+
+
+def _quoted(path: bytes) -> bytes:
+    """As a C string, which git reads wherever it reads a path from a line."""
+    return b'"' + b"".join(
+        b"\\" + bytes([byte]) if byte in b'"\\' else bytes([byte]) if 32 <= byte < 127 else b"\\%03o" % byte
+        for byte in path
+    ) + b'"'  # fmt: skip
+
+
+def _sha256(source: Path) -> Tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as file:
+        for block in iter(lambda: file.read(2**20), b""):
+            digest.update(block)
+            size += len(block)
+    return digest.hexdigest(), size
+
+
+def _blob(source: Path) -> str:
+    """The hash that git has for a file's content."""
+    with source.open("rb") as file:
+        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)  # noqa: S324 (git's)
+        for block in iter(lambda: file.read(2**20), b""):
+            digest.update(block)
+    return digest.hexdigest()
