@@ -53,6 +53,14 @@ def test_empty_values_are_taken_out_at_any_depth(tmp_path: Path) -> None:
     assert kept == {"c": 0, "d": False, "e": {"g": "x"}, "h": []}
 
 
+def test_no_helper_is_defined_twice() -> None:
+    """Helm would take the last, whichever file it is in."""
+    sources = [path.read_text(encoding="utf-8") for path in LIB.glob("templates/**/*.tpl")]
+    names = re.findall(r'define "([^"]+)"', "".join(sources))
+    assert len(names) > 50
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_the_family_s_defaults_lie_under_the_user_s_values() -> None:
     train = settings(overlay(HAMI, {"train": {"epochs": None, "batchSize": 8, "imageSize": ""}}))["train"]
     assert (train["epochs"], train["batchSize"], train["imageSize"]) == (3, 8, 640)

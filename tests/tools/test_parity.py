@@ -96,7 +96,7 @@ def paths(schema: Tree, node: Tree, above: tuple[str, ...] = ()) -> Iterator[tup
     for key, below in node.get("properties", {}).items():
         yield (*above, key)
         yield from paths(schema, below, (*above, key))
-    for branch in (*node.get("anyOf", ()), *(part["then"] for part in node.get("allOf", ()))):
+    for branch in (*node.get("anyOf", ()), *(part["then"] for part in node.get("allOf", ()) if "then" in part)):
         yield from paths(schema, branch, above)
 
 

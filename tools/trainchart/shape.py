@@ -18,6 +18,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from trainchart.characters import CONTROL, LINE, LINES
 from trainchart.files import Tree
 from trainchart.locate import Path
 from trainchart.paths import CHART, EDITOR_SCHEMA
@@ -36,6 +37,7 @@ _WORDS = {
 }
 _USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
 _QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^?#\s]*)[?#]\S*", re.IGNORECASE)
+_CONTROL = re.compile(f"[{CONTROL}]")
 _LONGEST = 60
 MOST = 100
 """So many misfits are told: who has more has given the wrong file."""
@@ -110,7 +112,12 @@ class _Explainer:
             allowed = self._at(error.schema_path[:-1]).get("properties", {})
             for key in kind.unexpected:
                 found = value[key] if isinstance(value, dict) else None
-                yield Misfit((*path, key), found, self._unknown(key, allowed, path))
+                if _unprintable(key, LINE) is None:  # else it is told by the name, not by what it was meant to be
+                    yield Misfit((*path, key), found, self._unknown(key, allowed, path))
+        elif isinstance(kind, _Kind.PropertyNames):
+            for key, found in value.items() if isinstance(value, dict) else ():
+                if fault := _unprintable(key, LINE):
+                    yield Misfit((*path, key), found, f"the key {fault}")
         else:
             yield Misfit(path, value, self._message(error, value))
 
@@ -141,6 +148,8 @@ class _Explainer:
             return f"{found} is less than {_number(kind.limit)}"
         if isinstance(kind, _Kind.Maximum):
             return f"{found} is more than {_number(kind.limit)}"
+        if isinstance(kind, _Kind.Pattern) and (fault := _unprintable(str(value), kind.pattern)):
+            return f"{found} {fault}"
         if isinstance(kind, _Kind.Pattern):
             examples = self._examples(tuple(error.instance_path))
             like = " or ".join(map(str, examples)) if examples else "what is expected"
@@ -224,6 +233,19 @@ class _Explainer:
         return node
 
 
+def _unprintable(text: str, pattern: str) -> str | None:
+    """What a text or key holds that the pattern of all texts, or of those on one line, forbids; None where it is another pattern."""
+    if pattern not in (LINE, LINES):
+        return None
+    if found := dict.fromkeys(_CONTROL.findall(text)):
+        codes = ", ".join(f"U+{ord(character):04X}" for character in found)
+        return f"holds the control character{'s' if len(found) > 1 else ''} {codes}; take {'them' if len(found) > 1 else 'it'} out"
+    for character, name in {"\n": "line break", "\t": "tab"}.items():
+        if pattern == LINE and character in text:
+            return f"holds a {name}; write it on one line" if character == "\n" else f"holds a {name}; write a space"
+    return None
+
+
 def _entries(schema: Schema, key: str | int) -> Iterator[Schema]:
     """The schemas of an entry of a map or list."""
     if isinstance(key, int):
@@ -260,7 +282,7 @@ def _described(schema: Schema, examples: list[Any]) -> str:
         return f"{words} of at least {_number(low)}"
     if high is not None:
         return f"{words} of at most {_number(high)}"
-    if kind == "string" and "pattern" in schema and examples:
+    if kind == "string" and schema.get("pattern", LINE) != LINE and examples:
         return f"{words} such as {' or '.join(map(str, examples))}"
     return words
 

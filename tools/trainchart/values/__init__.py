@@ -10,9 +10,11 @@ from pydantic import Field, StringConstraints, TypeAdapter
 
 from trainchart.values.accelerator import Accelerator
 from trainchart.values.base import (
+    PLAIN,
     Count,
     Duration,
     KeyName,
+    Line,
     ObjectName,
     Open,
     OptionalDuration,
@@ -52,7 +54,7 @@ def _without_those_of_the_run(schema: dict[str, Any]) -> None:
 
 class Values(Section):
     family: str = Field("", description="What to train: a folder of files/families/.")
-    image: str = Field("", description="The training image: it has python3, git, git-lfs and the trainer.")
+    image: Line = Field("", description="The training image: it has python3, git, git-lfs and the trainer.")
     imagePullPolicy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="When to pull it.")
     imagePullSecrets: list[ObjectName] = Field(
         default_factory=list, description="Names of Secrets of type kubernetes.io/dockerconfigjson."
@@ -117,7 +119,8 @@ def schema(families: dict[str, type[Section]] | None = None, *, drop: Sequence[s
             }
         )
     document["properties"]["family"]["enum"] = ["", *sorted(families)]
-    document["allOf"] = branches
+    document["allOf"] = [{"$ref": "#/$defs/plain"}, *branches]
+    definitions["plain"] = PLAIN
     # Helm puts these into the values of every chart that has a parent or a library.
     shared = {"description": "Values of a parent chart; not used.", "type": "object"}
     document["properties"]["global"] = shared
@@ -131,6 +134,7 @@ def schema(families: dict[str, type[Section]] | None = None, *, drop: Sequence[s
 
 
 _KINDS: dict[str, Any] = {
+    "line": Line,
     "text": Text,
     "count": Count,
     "percent": Percent,
@@ -184,7 +188,7 @@ def _with_kinds(document: dict[str, Any]) -> dict[str, Any]:
 
 def _text(node: Any, indent: str = "") -> str:
     """JSON with everything short on one line."""
-    line = json.dumps(node, ensure_ascii=False)
+    line = json.dumps(node)
     if len(indent) + len(line) <= LINE or not isinstance(node, (dict, list)) or not node:
         return line
     inner = indent + " "

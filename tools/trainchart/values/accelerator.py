@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trainchart.values.base import Count, ObjectName, Percent, Quantity, ResourceName, Section, Text
+from trainchart.values.base import Count, Line, ObjectName, Percent, Quantity, ResourceName, Section, Text
 
 ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9]*$", max_length=63)]
 VariantName = Annotated[str, StringConstraints(pattern=r"^[-A-Za-z0-9._]*$", max_length=63)]
@@ -36,9 +36,9 @@ class ProfileResources(Section):
 
 
 class Profile(Section):
-    title: str = Field(..., description="What it is, in a few words.")
+    title: Line = Field(..., description="What it is, in a few words.")
     requires: Text = Field(None, description="What the cluster must have for it.")
-    backend: str = Field(..., description="What frameworks call the device.", examples=["cpu", "cuda", "npu"])
+    backend: Line = Field(..., description="What frameworks call the device.", examples=["cpu", "cuda", "npu"])
     resources: ProfileResources = Field(
         ..., description="Resources by what they ask for; those left out cannot be set."
     )

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from trainchart.characters import LINE, LINES
+
 
 class Section(BaseModel):
     """A closed map of values. Every key may be left out: the chart and the family have the defaults."""
@@ -16,7 +18,16 @@ class Section(BaseModel):
 Empty = Literal[""] | None
 """`--set key=` and `key:` both mean "not configured"."""
 
-Text = str | None
+PLAIN: dict[str, Any] = {
+    "pattern": LINES,
+    "propertyNames": {"$ref": "#/$defs/line"},
+    "additionalProperties": {"$ref": "#/$defs/plain"},
+    "items": {"$ref": "#/$defs/plain"},
+}
+"""Schema of any value, at every depth: no control characters in texts and keys. Each keyword is about its own kind of value."""
+
+Line = Annotated[str, StringConstraints(pattern=LINE)]
+Text = Line | None
 
 Count = Annotated[int, Field(ge=1)] | Empty
 Percent = Annotated[int, Field(ge=1, le=100)] | Empty

@@ -9,7 +9,8 @@ from pydantic import Field, StringConstraints
 from trainchart.families import Family
 from trainchart.values.base import Section
 
-_INSIDE = r"([.]?[^./][^/]*(/[.]?[^./][^/]*)*)?$"
+_PART = r"[.]?[^./\t\n][^/\t\n]*"
+_INSIDE = rf"({_PART}(/{_PART})*)?$"
 Pattern = Annotated[str, StringConstraints(pattern=f"^{_INSIDE}")]
 """A path or glob that stays below its folder: relative, and no part of it begins with `..`."""
 

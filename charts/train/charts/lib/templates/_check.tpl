@@ -7,7 +7,7 @@
 apiVersion: v1
 kind: Pod
 metadata:
-  name: {{ include "train.name" . }}-check
+  name: {{ printf "%s-check" (include "train.name" .) | quote }}
   labels:
     {{- include "train.labels" . | nindent 4 }}
   annotations:
@@ -20,7 +20,7 @@ spec:
   containers:
     - name: check
       image: {{ .Run.values.image | quote }}
-      imagePullPolicy: {{ .Run.values.imagePullPolicy }}
+      imagePullPolicy: {{ .Run.values.imagePullPolicy | quote }}
       command: [python3, -m, runner, --check]
       workingDir: /trainchart
       env:

@@ -67,8 +67,7 @@ spec:
           labels:
             {{- include "train.labels.selector" . | nindent 12 }}
           {{- with $profile.annotations }}
-          annotations:
-            {{- toYaml . | nindent 12 }}
+          annotations: {{ include "train.json" . }}
           {{- end }}
         spec:
           {{- include "train.pod.spec" . | nindent 10 }}
@@ -87,7 +86,7 @@ spec:
           containers:
             - name: train
               image: {{ $values.image | quote }}
-              imagePullPolicy: {{ $values.imagePullPolicy }}
+              imagePullPolicy: {{ $values.imagePullPolicy | quote }}
               command: [python3, -m, runner]
               workingDir: /trainchart
               env:
@@ -96,20 +95,9 @@ spec:
                 - name: rendezvous
                   containerPort: 23456
                   protocol: TCP
-              resources:
-                {{- with $values.resources.requests }}
-                requests:
-                  {{- toYaml . | nindent 18 }}
-                {{- end }}
-                {{- $accelerator := include "train.accelerator.limits" . | fromJson }}
-                {{- if $profile.deviceClass }}
-                claims:
-                  - name: devices
-                {{- end }}
-                {{- with merge $accelerator ($values.resources.limits | default dict) }}
-                limits:
-                  {{- toYaml . | nindent 18 }}
-                {{- end }}
+              {{- with include "train.resources" . | fromJson }}
+              resources: {{ include "train.json" . }}
+              {{- end }}
               {{- if $guarded }}
               {{- /* Never asked, so the container never counts as ready. */}}
               readinessProbe:

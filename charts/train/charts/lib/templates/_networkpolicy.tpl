@@ -9,7 +9,7 @@ apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   {{- /* Not the Job's own name: a NetworkPolicy of that name is Volcano's to delete. */}}
-  name: {{ include "train.name" . }}-run
+  name: {{ include "train.name.run" . | quote }}
   labels:
     {{- include "train.labels" . | nindent 4 }}
 spec:
@@ -32,7 +32,9 @@ spec:
         - podSelector:
             matchLabels:
               {{- include "train.labels.selector" $ | nindent 14 }}
-    {{- toYaml . | nindent 4 }}
+    {{- range . }}
+    - {{ include "train.json" . }}
+    {{- end }}
   {{- end }}
 {{- end }}
 {{- end -}}

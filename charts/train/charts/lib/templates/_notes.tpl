@@ -3,7 +3,8 @@
 {{- $values := .Run.values -}}
 {{- $namespace := .Release.Namespace -}}
 {{- $name := include "train.name" . -}}
-Run {{ $name }}: {{ .Run.family.title }} on {{ .Run.profile.title }}, {{ int $values.replicas }} pod(s) in queue {{ $values.queue }}.
+{{- $directory := include "train.workspace.directory" . | include "train.printable" -}}
+Run {{ $name }}: {{ .Run.family.title }} on {{ include "train.printable" .Run.profile.title }}, {{ int $values.replicas }} pod(s) in queue {{ include "train.printable" $values.queue }}.
 
 With the tools of this chart (their exit codes tell how the run ended):
 {{- range list "wait" "status" "logs" "result" "stop" }}
@@ -19,7 +20,7 @@ All of its pods (when one of them ends the run by an error of its own, only that
 {{- end }}
 
 Wait for its end ("helm --wait" does not know a Volcano Job's end). Completed is success; Failed, Terminated and Aborted are not:
-  kubectl -n {{ $namespace }} wait vcjob/{{ $name }} --for=jsonpath='{.status.state.phase}'=Completed --timeout={{ $values.timeLimit }}
+  kubectl -n {{ $namespace }} wait vcjob/{{ $name }} --for=jsonpath='{.status.state.phase}'=Completed --timeout={{ include "train.printable" $values.timeLimit }}
 
 Its result, or why it failed, as JSON. (Not JSON, but `exec: "python3": executable file not found`? The image has no python3.)
   kubectl -n {{ $namespace }} get pod {{ $name }}-train-0 -o jsonpath='{.status.containerStatuses[0].state.terminated.message}'
@@ -30,27 +31,27 @@ No pod after a minute? Volcano says why on the run's PodGroup:
 Check repositories, revisions and the Secret:
   helm test {{ $name }} -n {{ $namespace }} --logs
 {{ if eq $values.publish.type "git" }}
-The result goes to {{ $values.publish.repository }}, branch {{ $values.publish.branch | default "sft-<date>-<time>" }}.
+The result goes to {{ include "train.printable" $values.publish.repository }}, branch {{ $values.publish.branch | default "sft-<date>-<time>" | include "train.printable" }}.
 {{- else }}
-The result stays in the workspace, in {{ include "train.workspace.directory" . }}/artifacts.
+The result stays in the workspace, in {{ $directory }}/artifacts.
 {{- end }}
 {{- if eq $values.workspace.type "emptyDir" }}
 Logs of earlier attempts are lost with their pods. The workspace is an emptyDir: {{ if gt (int $values.replicas) 1 }}every pod clones for itself, and {{ end }}a restarted run begins anew.
 {{- else }}
-All pods share one clone, and a restarted run goes on from its last checkpoint. So does a new release on the same claim with workspace.directory: {{ include "train.workspace.directory" . }} and the same settings.
-The logs of every attempt are kept there, in {{ include "train.workspace.directory" . }}/logs.
+All pods share one clone, and a restarted run goes on from its last checkpoint. So does a new release on the same claim with workspace.directory: {{ $directory }} and the same settings.
+The logs of every attempt are kept there, in {{ $directory }}/logs.
 {{- end }}
 {{- if eq $values.workspace.type "newClaim" }}
 "helm uninstall {{ $name }}" {{ if $values.workspace.keep }}keeps{{ else }}deletes{{ end }} the workspace, claim {{ $name }}-workspace.
 {{- else if eq $values.workspace.type "existingClaim" }}
-The workspace is claim {{ $values.workspace.claimName }}; "helm uninstall {{ $name }}" keeps it.
+The workspace is claim {{ include "train.printable" $values.workspace.claimName }}; "helm uninstall {{ $name }}" keeps it.
 {{- end }}
 "helm upgrade" does not change a run: with other values it is refused. Another run is another release.
 {{- with $values.ttlAfterFinished }}
-{{ . }} after its end the Job is removed with its pods and their logs; the release stays, and does not start it again.
+{{ include "train.printable" . }} after its end the Job is removed with its pods and their logs; the release stays, and does not start it again.
 {{- end }}
 {{- range include "train.warnings" . | fromJsonArray }}
 
-Warning: {{ . }}
+Warning: {{ include "train.printable" . }}
 {{- end }}
 {{- end -}}

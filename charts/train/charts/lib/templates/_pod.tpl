@@ -28,16 +28,13 @@ securityContext:
   seccompProfile:
     type: RuntimeDefault
 {{- with .Run.values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
+nodeSelector: {{ include "train.json" . }}
 {{- end }}
 {{- with .Run.values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
+tolerations: {{ include "train.json" . }}
 {{- end }}
 {{- with .Run.values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
+affinity: {{ include "train.json" . }}
 {{- end }}
 {{- end -}}
 
@@ -164,7 +161,7 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 - name: workspace
 {{- if eq $values.workspace.type "emptyDir" }}
   emptyDir:
-    sizeLimit: {{ $values.workspace.size | quote }}
+    sizeLimit: {{ include "train.amount" $values.workspace.size | quote }}
 {{- else }}
   persistentVolumeClaim:
     claimName: {{ include "train.name.claim" . | quote }}
@@ -174,7 +171,7 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 - name: shm
   emptyDir:
     medium: Memory
-    sizeLimit: {{ $values.sharedMemory | quote }}
+    sizeLimit: {{ include "train.amount" $values.sharedMemory | quote }}
 {{- range $name, $mounted := include "train.secrets" . | fromJson }}
 {{ include "train.pod.secret" (dict "name" $name "secret" $mounted.secret "keys" $mounted.keys) }}
 {{- end }}

@@ -75,5 +75,5 @@ Usage: {{ include "train.settings" . }}
     "seed" (int $values.tune.seed)
     "space" $values.tune.space)
   "publish" $publish
-  | toPrettyJson -}}
+  | toPrettyJson | include "train.json.escaped" -}}
 {{- end -}}

@@ -83,9 +83,9 @@ Usage: {{ include "train.profile" . | fromYaml }}
 {{- if hasKey $own $name -}}
 {{- $profile := deepCopy (get $own $name) -}}
 {{- include "train.prune" $profile -}}
-{{- merge (dict "name" $name) $profile | toJson -}}
+{{- merge (dict "name" $name) $profile | include "train.json" -}}
 {{- else if $text -}}
-name: {{ $name }}
+name: {{ quote $name }}
 {{ $text }}
 {{- else -}}
 {{- $known := include "train.known" (dict "root" . "pattern" "files/accelerators/*.yaml") -}}
@@ -109,13 +109,18 @@ Usage: {{ include "train.prune" $map }}
 {{- end -}}
 
 {{- /*
+A Kubernetes quantity as text. A number is none to the API server, and Go would print a large one as 2e+10.
+Usage: {{ include "train.amount" .Run.values.sharedMemory | quote }}
+*/ -}}
+{{- define "train.amount" -}}{{ kindIs "string" . | ternary (toString .) (toJson .) }}{{- end -}}
+
+{{- /*
 A Kubernetes quantity in thousandths of its base unit (bytes, cores), to compare quantities without losing the "m" ones.
 Usage: {{ include "train.thousandths" "500m" }} -> 500
 */ -}}
 {{- define "train.thousandths" -}}
 {{- $units := dict "m" 1 "" 1e3 "k" 1e6 "M" 1e9 "G" 1e12 "T" 1e15 "P" 1e18 "Ki" 1024e3 "Mi" 1048576e3 "Gi" 1073741824e3 "Ti" 1099511627776e3 "Pi" 1125899906842624e3 -}}
-{{- /* A number may come as a float, which Go would print as 2e+10. */ -}}
-{{- $text := kindIs "string" . | ternary (toString .) (toJson .) -}}
+{{- $text := include "train.amount" . -}}
 {{- $number := regexFind "^[0-9]+([.][0-9]+)?" $text -}}
 {{- $unit := trimPrefix $number $text -}}
 {{- if or (not $number) (not (hasKey $units $unit)) -}}

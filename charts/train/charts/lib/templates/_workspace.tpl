@@ -16,12 +16,12 @@ metadata:
   {{- end }}
 spec:
   accessModes:
-    - {{ .Run.values.workspace.accessMode }}
+    - {{ .Run.values.workspace.accessMode | quote }}
   {{- with .Run.values.workspace.storageClassName }}
   storageClassName: {{ quote . }}
   {{- end }}
   resources:
     requests:
-      storage: {{ .Run.values.workspace.size | quote }}
+      storage: {{ include "train.amount" .Run.values.workspace.size | quote }}
 {{- end }}
 {{- end -}}

@@ -1,0 +1,21 @@
+{{- /*
+Resources of the training container, as JSON: what is requested, what it is limited to, with its devices, and the claim of those that
+no resource counts. Empty where nothing is configured.
+Usage: {{ include "train.resources" . | fromJson }}
+*/ -}}
+{{- define "train.resources" -}}
+{{- $resources := dict -}}
+{{- $amounts := dict "requests" dict "limits" (include "train.accelerator.limits" . | fromJson) -}}
+{{- range $section, $all := $amounts -}}
+{{- range $name, $amount := get $.Run.values.resources $section -}}
+{{- $_ := set $all $name (include "train.amount" $amount) -}}
+{{- end -}}
+{{- with $all -}}
+{{- $_ := set $resources $section . -}}
+{{- end -}}
+{{- end -}}
+{{- if .Run.profile.deviceClass -}}
+{{- $_ := set $resources "claims" (list (dict "name" "devices")) -}}
+{{- end -}}
+{{- toJson $resources -}}
+{{- end -}}
