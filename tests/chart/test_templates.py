@@ -283,6 +283,13 @@ def test_a_secret_answers_for_the_scheme_host_and_port_of_its_own_url(change: Tr
     assert [line[: len(words)] for line, words in zip(warnings(values), without, strict=True)] == without
 
 
+def test_a_password_in_the_environment_is_told_and_not_shown() -> None:
+    proxies = {"https_proxy": "http://me:sesame@proxy.example.com:3128", "http_proxy": "http://proxy.example.com/a@b"}
+    assert warnings(overlay(ON_A_CLAIM, {"env": proxies})) == [
+        "env.https_proxy: holds a user or password, and is shown to everybody who may read the release; use one without"
+    ]
+
+
 def test_a_secret_for_git_that_nothing_needs_is_told() -> None:
     values = overlay(HAMI, {**UNPUBLISHED, "model": STORED, "dataset": STORED})
     assert warnings(values) == [

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from features import s3
 from runner import checkout
 from runner.context import Context
 from runner.errors import RunnerError
@@ -23,6 +24,7 @@ from tests.runner.conftest import Ended
 
 from .answers import Answer, Fault, redirect
 from .git_server import TOKEN, USER, Server, push
+from .s3_server import ACCESS, SECRET, Bucket
 from .test_repositories import POINTER
 
 
@@ -149,6 +151,17 @@ def test_a_source_on_another_server_does_not_get_the_token_of_the_first(
     fetch(context, "dataset", urls["dataset"])
     assert (any(thief.seen), shown) == (False, [])
     assert any(" /m.git/info/refs" in request for request in server.requests)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_an_object_store_s_redirect_is_not_followed(status: int, bucket: Bucket, thief: Thief, tmp_path: Path) -> None:
+    for name, content in (("ID", ACCESS), ("KEY", SECRET)):
+        (tmp_path / name).write_text(content)
+    bucket.faults.append(Fault("/datasets", redirect(f"{thief.url}/datasets", status)))
+    store = s3.Store("dataset", bucket.url, "datasets", "shapes", "", str(tmp_path), "ID", "KEY", "keys", "")
+    with pytest.raises(RunnerError):
+        s3.listing(store)
+    assert (len(bucket.requests) > 0, thief.seen) == (True, [])
 
 
 def run_of(urls: dict[str, str]) -> dict[str, Any]:

@@ -197,6 +197,22 @@ def test_the_credential_helper_knows_sources_that_are_not_git(make_home: Callabl
         assert not ask_helper(home, "dataset", f"https://{host}")
 
 
+def test_each_repository_has_its_own_secret_even_on_the_same_server(
+    make_home: Callable[..., Path], tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "GIT_TOKEN").write_text("another")
+    answers = "username=oauth2\npassword=another\n", f"username={USER}\npassword={TOKEN}\n"
+    mine = {"key": "dataset.secretName", "secret": "own", "folder": str(own)}
+    for url in ("https://git.example.com/team/d.git", "https://hub.example.org/d.git"):
+        home = make_home({"git.credentials.dataset": mine, "sources.dataset.repository": url})
+        server = url.rpartition("/d.git")[0].removesuffix("/team")
+        assert (ask_helper(home, "dataset", server), ask_helper(home, "model", "https://git.example.com")) == answers
+    assert ask_helper(home, "dataset", "https://git.example.com") == ""
+    assert ask_helper(home, "model", "https://hub.example.org") == ""
+
+
 # verify
 
 

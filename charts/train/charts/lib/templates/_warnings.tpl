@@ -26,5 +26,10 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- if and (eq $values.workspace.type "emptyDir") (eq $values.publish.type "git") -}}
 {{- $warnings = append $warnings (printf "workspace.type: emptyDir loses the result when it cannot be pushed within publish.patience (%s); on a claim it stays" $values.publish.patience) -}}
 {{- end -}}
+{{- range $name, $value := $values.env -}}
+{{- if regexMatch "://[^/ ]*@" $value -}}
+{{- $warnings = append $warnings (printf "env.%s: holds a user or password, and is shown to everybody who may read the release; use one without" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- $warnings | toJson -}}
 {{- end -}}
