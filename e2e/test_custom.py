@@ -121,7 +121,7 @@ def test_orphans_of_a_program_do_not_pile_up_as_zombies_and_its_daemons_end_with
     release = session.release("custom-orphans")
     release.wait_for_log(f"left {ORPHANS} orphans and a daemon")
     pod = release.pod()["metadata"]["name"]
-    zombies, processes = map(int, release.kube.kubectl("exec", pod, "--", "python3", "-c", STATES).split())
+    zombies, processes = map(int, session.world.admin.kubectl("exec", pod, "--", "python3", "-c", STATES).split())
     assert zombies == 0
     assert processes < 10
     assert release.end() == "Completed", release.log()

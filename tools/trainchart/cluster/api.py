@@ -26,7 +26,7 @@ from trainchart.cluster.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from trainchart.cluster.fields import Object, text
+from trainchart.cluster.fields import Object, dig, items, number, parsed, text
 from trainchart.cluster.kinds import Kind
 from trainchart.errors import TrainchartError
 
@@ -41,6 +41,8 @@ READ_SECONDS = 30.0
 SILENT_SECONDS = 60.0
 _META = "g=meta.k8s.io;v=v1"  # how metadata alone is asked for
 PAGE = 500  # objects per call of a list, as kubectl has it
+MAX_PAGES = 2_000
+LONGEST_LINE = 4 << 20  # of a stream; an object of a watch has 1.5 MiB at most
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -92,16 +94,17 @@ class Api:
         query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(PAGE)}
         path = self._path(kind, everywhere=everywhere)
         headers = {"Accept": f"application/json;as=PartialObjectMetadataList;{_META}"} if metadata_only else {}
-        items: list[Object] = []
-        while True:
+        found: list[Object] = []
+        for _ in range(MAX_PAGES):
             try:
                 page = self._json("GET", path, query, headers=headers, what=f"list {kind}")
             except NotFoundError:
                 return [], ""
-            items += page.get("items") or []
-            query["continue"] = page["metadata"].get("continue") or ""
+            found += items(page, "items")
+            query["continue"] = text(page, "metadata", "continue")
             if not query["continue"]:
-                return items, page["metadata"].get("resourceVersion", "")
+                return found, text(page, "metadata", "resourceVersion")
+        raise UnreachableError(f"{self.server} lists {kind} without end; is it an API server?")
 
     def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
         """Raises: ForbiddenError, UnreachableError, RefusedError (it exists, or a webhook says no)"""
@@ -143,7 +146,7 @@ class Api:
                 "spec": {"resourceAttributes": attributes},
             },
         )
-        return bool(review["status"]["allowed"])
+        return dig(review, "status", "allowed") is True
 
     def raw(self, path: str) -> Object:
         """Any other JSON of the server, such as /version."""
@@ -166,11 +169,13 @@ class Api:
             "timeoutSeconds": str(seconds),
         }
         for line in self._lines(self._path(kind), query, f"watch {kind}"):
-            change = json.loads(line)
-            if change["type"] == "ERROR":
-                if change["object"].get("code") == 410:
+            change = parsed(line)
+            if text(change, "type") == "ERROR":
+                if number(change, "object", "code") == 410:
                     raise ExpiredError("the watch is too old")
-                raise UnreachableError(f"the API server ended a watch: {change['object'].get('message', '')}")
+                raise UnreachableError(f"the API server ended a watch: {text(change, 'object', 'message')}")
+            if not isinstance(change.get("object"), dict):
+                raise UnreachableError(f"{self.server} answers a watch with what is no change of an object")
             yield change
 
     def log(
@@ -219,12 +224,14 @@ class Api:
         if response.status >= 400:
             raise _error(response.status, data, what)
         try:
-            result: Object = json.loads(data)
-        except ValueError:
+            found: Object = json.loads(data)
+        except (ValueError, RecursionError):
             raise UnreachableError(
                 f"{self.server} answers with no JSON; is it an API server, or a page to log in?"
             ) from None
-        return result
+        if not isinstance(found, dict):
+            raise UnreachableError(f"{self.server} answers with what is no object of Kubernetes; is it an API server?")
+        return found
 
     def _lines(self, path: str, query: Mapping[str, str], what: str) -> Iterator[bytes]:
         with _reaching(self.server):
@@ -236,6 +243,9 @@ class Api:
                 for chunk in response.stream(65536):
                     *lines, rest = (rest + chunk).split(b"\n")
                     yield from lines
+                    if len(rest) > LONGEST_LINE:
+                        yield rest
+                        rest = b""
                 if rest:
                     yield rest
             finally:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from trainchart.cluster import helm, kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
-from trainchart.cluster.fields import Object
+from trainchart.cluster.fields import Object, items, mapping, text
 from trainchart.cluster.kinds import Kind
 from trainchart.doctor.check import Check, not_checked, ok, problem
 
@@ -66,14 +66,22 @@ class Look:
         return self.api.namespace
 
     def get(self, kind: Kind, name: str) -> Object | NoRight | None:
-        return self._once((kind, name), lambda: self.api.get(kind, name), NoRight("get", kind))
+        def found() -> Object | None:
+            one = self.api.get(kind, name)
+            return None if one is None else _whole(one)
+
+        return self._once((kind, name), found, NoRight("get", kind))
 
     def objects(
         self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False
     ) -> list[Object] | NoRight:
+        def found() -> list[Object]:
+            listed, _ = self.api.objects(kind, selector=selector, fields=fields, everywhere=everywhere)
+            return [_whole(one) for one in listed]
+
         return self._once(
             (kind, selector, fields, everywhere),
-            lambda: self.api.objects(kind, selector=selector, fields=fields, everywhere=everywhere)[0],
+            found,
             NoRight("list", kind, " of all namespaces" if everywhere else ""),
         )
 
@@ -116,7 +124,7 @@ class Look:
     def kinds_of(self, path: str) -> list[str] | NoRight | None:
         """The resources of an API group's version, which nearly every account may see; None where there is no such group."""
         try:
-            return [resource["name"] for resource in self.api.raw(path).get("resources") or []]
+            return [text(resource, "name") for resource in items(self.api.raw(path), "resources")]
         except NotFoundError:
             return None
         except UnauthorizedError:
@@ -141,7 +149,7 @@ class Look:
             "spec": {"namespace": self.namespace},
         }
         no_right = NoRight("create", kinds.RULES_REVIEWS)
-        return self._once("rules", lambda: self.api.create(kinds.RULES_REVIEWS, body)["status"], no_right)
+        return self._once("rules", lambda: mapping(self.api.create(kinds.RULES_REVIEWS, body), "status"), no_right)
 
     def may(self, verb: str, kind: Kind, subresource: str) -> bool:
         return self.api.may(verb, kind, subresource=subresource)
@@ -155,6 +163,12 @@ class Look:
             except ForbiddenError:
                 self._answers[key] = no_right
         return self._answers[key]  # type: ignore[return-value]
+
+
+def _whole(one: Object) -> Object:
+    """With the parts that every object of an honest API server has; what the checks read of them may still be missing."""
+    metadata = {**mapping(one, "metadata"), "name": text(one, "metadata", "name")}
+    return {**one, "metadata": metadata, "spec": mapping(one, "spec"), "status": mapping(one, "status")}
 
 
 def existence(look: Look, kind: Kind, topic: str, name: str, fix: str) -> Check:
