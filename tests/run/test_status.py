@@ -58,6 +58,24 @@ def test_a_cause_is_shown_with_what_to_do_and_the_cluster_s_own_words() -> None:
     ]
 
 
+AWAY = b"""trainchart time=2026-11-24T18:13:40Z event=start stage=publish
+trainchart time=2026-11-24T18:13:50Z event=waiting stage=publish seconds=125 left=7075 reason="publish.repository: away: error: 503"
+"""
+
+
+def test_a_git_server_that_is_away_at_the_end_is_waited_for_and_that_is_shown() -> None:
+    api = cluster("hog1")
+    api.logs["hog1-train-0"] = LOG + AWAY
+    shown = lines(status.look(api, "hog1"), NOW)  # type: ignore[arg-type]
+    assert shown[-3:] == [
+        "waiting   the git server does not take the result yet; trying for 2 min 5 s so far, and for 1 h 57 min more (publish.patience)",
+        "          to do: see the git server; the run goes on by itself when it is back, and on a claim its artifacts stay",
+        "          said: publish.repository: away: error: 503",
+    ]
+    api.logs["hog1-train-0"] += b"trainchart time=2026-11-24T18:14:00Z event=end stage=publish seconds=20\n"
+    assert not [line for line in lines(status.look(api, "hog1"), NOW) if "waiting" in line]  # type: ignore[arg-type]
+
+
 def test_a_stage_that_began_above_the_tail_is_known_by_its_epochs() -> None:
     api = cluster("hog1")
     api.logs["hog1-train-0"] = LOG.splitlines()[-1]

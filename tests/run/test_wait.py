@@ -161,6 +161,34 @@ def test_the_exit_code_is_that_of_the_rank_with_the_cause(
         assert any("what to do     mend " in told for told in ended.lines)
 
 
+def test_a_server_that_is_away_at_the_end_is_told_as_often_as_the_runner_tells_it() -> None:
+    cluster = Cluster()
+    waiting = Waiting(cluster)
+    cluster.phase("Running")
+    cluster.pod(
+        0,
+        0,
+        line(1, "event=start stage=publish"),
+        line(2, 'event=waiting stage=publish seconds=60 left=7140 reason="error: 503"'),
+    )
+    waiting.has_said("publish  the git server does not take the result yet; trying for 1 min so far")
+    cluster.end(0, 0, COMPLETED)
+    cluster.phase("Completed")
+    assert waiting.end().code == 0
+
+
+def test_a_result_on_another_branch_than_asked_for_ends_with_63_and_names_it() -> None:
+    cluster = Cluster()
+    cluster.pod()
+    place = {"repository": "https://git.example.com/o.git", "branch": "sft-20261124-180000", "commit": "c" * 40}
+    cluster.end(0, 63, {**failure("published-elsewhere", 63, "publish"), **place})
+    cluster.phase("Terminated")
+    ended = Waiting(cluster).end()
+    assert ended.code == 63
+    assert "  branch         sft-20261124-180000" in ended.lines
+    assert f"  commit         {'c' * 40}" in ended.lines
+
+
 def test_a_stopped_run_ends_with_143_and_a_terminated_one_is_a_failure() -> None:
     cluster = Cluster()
     cluster.phase("Aborted")

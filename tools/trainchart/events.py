@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainchart.measures import headline, number
-from trainchart.units import size
+from trainchart.units import duration, size
 
 # As `kubectl logs` puts them before a line: --prefix and --timestamps.
 _HEAD = re.compile(r"(?:\[pod/[^\]\s]+\] )?(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?trainchart time=(\S*) event=([\w-]+)(?= |$)")
@@ -110,6 +110,9 @@ class Progress:
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
     warnings: list[str] = field(default_factory=list)
+    waiting: dict[str, str] = field(
+        default_factory=dict
+    )  # stage publish, while the git server is away: seconds, left, reason
     _begins: bool = False  # the trainer starts, and nothing has said that it goes on with anything
 
     def feed(self, line: str) -> Event | None:
@@ -168,12 +171,14 @@ class Progress:
         self.replicas = _int(fields.get("replicas")) or 1
         self.stage, self.stages, self.skipped, self.fetched = "", {}, [], None
         self.resumed, self.failed, self.completed, self.published = {}, None, False, {}
+        self.waiting = {}
 
     def _start_event(self, fields: Mapping[str, str]) -> None:
         self.stage = fields.get("stage", "")
         self._begins = self.stage == "train"
 
     def _end_event(self, fields: Mapping[str, str]) -> None:
+        self.waiting = {}
         stage, seconds = fields.get("stage"), _float(fields.get("seconds"))
         if stage and seconds is not None:
             self.stages[stage] = seconds
@@ -239,6 +244,10 @@ class Progress:
     def _warning_event(self, fields: Mapping[str, str]) -> None:
         self.warnings.append(fields.get("reason", ""))
 
+    def _waiting_event(self, fields: Mapping[str, str]) -> None:
+        if fields.get("stage") == "publish":
+            self.waiting = dict(fields)
+
     def _already_published_event(self, fields: Mapping[str, str]) -> None:
         self.published = {**self.published, **fields}
 
@@ -248,7 +257,19 @@ class Progress:
 
     def _failed_event(self, fields: Mapping[str, str]) -> None:
         texts = {name: fields.get(name, "") for name in ("stage", "name", "reason", "fix")}
-        self.failed = Failure(code=_int(fields.get("code")), **texts)
+        self.failed, self.waiting = Failure(code=_int(fields.get("code")), **texts), {}
+        # A result that is on another branch than it was asked for.
+        places = ("repository", "branch", "commit")
+        self.published = {**self.published, **{name: fields[name] for name in places if name in fields}}
+
+
+def patience(waiting: Mapping[str, str]) -> str:
+    """How long publish has been trying, and how long it will go on: the fields of its event, in words."""
+    passed, left = _float(waiting.get("seconds")), _float(waiting.get("left"))
+    words = "the git server does not take the result yet"
+    if passed is None or left is None:
+        return words
+    return f"{words}; trying for {duration(passed)} so far, and for {duration(left)} more (publish.patience)"
 
 
 def _int(value: str | None) -> int | None:

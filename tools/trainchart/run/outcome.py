@@ -145,6 +145,10 @@ def _failed(snapshot: Snapshot, took: str, causes: Iterable[Cause]) -> Iterator[
         yield f"{snapshot.name} failed{stage}{took}{attempts}: {failure.name} ({failure.code}){rank}"
         yield f"  what happened  {failure.reason}"
         yield f"  what to do     {failure.fix}"
+        result = result_of(snapshot)
+        for key in ("repository", "branch", "commit"):
+            if value := text(result, key):
+                yield f"  {key:<14} {value}"
     else:
         yield f"{snapshot.name} failed{took}{attempts}{rank}: its runner could not say why"
         for cause in causes:

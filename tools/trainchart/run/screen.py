@@ -51,7 +51,7 @@ def lines(status: Status, now: datetime, *, width: int = 0, colour: bool = False
     rows.append(Row("state", _state(run, now), run.state.value, len(run.state.value)))
     if where := place(status):
         rows.append(Row("stage", where))
-    if run.state is State.COMPLETED:
+    if run.state is State.COMPLETED or published(run):
         rows += _outcome(run)
     if run.max_retry > 1 or run.attempt:
         rows.append(Row("attempt", f"{run.attempt + 1} of {run.max_retry}"))

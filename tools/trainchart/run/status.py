@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
 from trainchart.cluster.fields import Object, mapping, moment, text
 from trainchart.cluster.quantities import pod_requests, told, written
-from trainchart.events import Event, Progress
+from trainchart.events import Event, Progress, patience
 from trainchart.run.causes.cause import Cause, info, waiting
 from trainchart.run.diagnosis import diagnose
 from trainchart.run.outcome import result_of
@@ -75,6 +75,10 @@ def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Cause, ..
         return None, ()
     try:
         progress, last = _tail(api, pod, TAIL_LINES)
+        if progress and progress.waiting:
+            said = progress.waiting.get("reason", "")
+            fix = "see the git server; the run goes on by itself when it is back, and on a claim its artifacts stay"
+            return progress, (waiting("git-server-away", patience(progress.waiting), fix, said),)
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
             return progress, tuple(_stragglers(api, run, last))
     except ForbiddenError:
@@ -202,10 +206,10 @@ def _pod_object(pod: Pod) -> Object:
 
 
 def published(run: Snapshot) -> str:
-    """`branch of repository`, where a completed run has pushed."""
+    """`branch of repository`, where a run has pushed: a completed one, or one that the server refused the branch it asked for."""
     result = result_of(run)
     branch, repository = text(result, "branch"), text(result, "repository")
-    if run.state is not State.COMPLETED or not branch:
+    if not run.has_ended or not branch:
         return ""
     commit = text(result, "commit")[:12]
     return f"{branch}" + (f" ({commit})" if commit else "") + f" of {repository}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.cluster.fields import text
 from trainchart.errors import ExitCode, TrainchartError
-from trainchart.events import Event, Progress
+from trainchart.events import Event, Progress, patience
 from trainchart.measures import headline, number
 from trainchart.run import outcome, state, tracking
 from trainchart.run.logs import Line, Logs
@@ -294,6 +294,8 @@ class _Wait:
                 self._tell_epoch()
         elif event.name == "resume":
             self._teller.line(f"  goes on from a checkpoint, after epoch {fields.get('epoch', '?')}")
+        elif event.name == "waiting" and fields.get("stage") == "publish":
+            self._teller.line(f"{stage} {patience(fields)}: {fields.get('reason', '')}")
         elif event.name == "warning":
             self._teller.line(f"  warning: {fields.get('reason', '')}")
 

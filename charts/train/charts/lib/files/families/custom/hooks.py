@@ -148,7 +148,7 @@ def layout(context: Context, _shapes: Dict[str, Any]) -> None:
     for name, path in sorted(chosen.items()):
         target = context.artifacts / TAKEN.get(name, name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(str(path), str(target))
+        shutil.copy(str(path), str(target))  # a program stays one
     if context.train["metricsFile"] and not metrics(context):
         reason = f"train.metricsFile: the program left no numbers in {context.train['metricsFile']}"
         log.event("warning", reason=reason)
