@@ -81,7 +81,7 @@ CASES = [
     Case("LFS 413", batch(Answer(413)), 30, "takes no request of this size"),
     Case("LFS 429 once, with the time to wait", batch(Answer(429, {"Retry-After": "1"}), 1), 0),
     Case("LFS 429 always", batch(Answer(429, {"Retry-After": "1"})), 31, "asks for fewer requests", retried=True, slow=True),
-    Case("LFS 429 with a day to wait", batch(Answer(429, {"Retry-After": "86400"})), 31, "no progress", retried=True, slow=True),
+    Case("LFS 429 with a day to wait", batch(Answer(429, {"Retry-After": "86400"})), 31, "asks for fewer requests", retried=True, slow=True),
     Case("LFS 507", batch(Answer(507)), 31, "the server has no space left", retried=True),
     Case("LFS with a login page", batch(login_page()), 30, "a web page came"),
     Case("LFS with an empty answer", batch(Answer(200, JSON, b"{}")), 31, "no progress", retried=True, slow=True),
