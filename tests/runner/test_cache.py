@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from features import cache
 from runner import prepare
 from runner.context import Context
 from runner.errors import RunnerError
@@ -81,7 +82,7 @@ def test_what_a_killed_run_left_half_done_is_done_again(
     one = context_of("one")
     prepare.prepare(one, FAMILY, lambda: None)
     entry = one.model.resolve().parent
-    (entry / "complete").unlink()
+    (entry / "manifest").unlink()
     (entry / "content" / ".git" / "HEAD").unlink()
     two = context_of("two")
     prepare.prepare(two, FAMILY, lambda: None)
@@ -125,7 +126,8 @@ def test_a_cache_that_git_finds_full_is_told_and_filled_by_a_later_run(
     assert error.exit.name == "prepare-no-space"
     assert error.reason.startswith("model.cached: the cache volume is full: ")
     assert "larger" in error.fix
-    assert not list((tmp_path / "cache").glob("**/complete"))
+    (record,) = (tmp_path / "cache").glob("*/*/manifest")
+    assert '"whole": false' in record.read_text()
     prepare.prepare(context_of("two"), FAMILY, lambda: None)
 
 
@@ -170,3 +172,40 @@ def test_a_folder_of_an_earlier_run_is_not_replaced_by_a_link(
     context = make_context(claim(tmp_path))
     (context.folder / "datasets/coco").mkdir(parents=True)
     assert "is a folder in the workspace" in failure(context).reason
+
+
+def test_an_entry_is_read_only_and_compared_before_it_is_used(
+    server: Server, repository: str, context_of: Callable[..., Context], capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(server, repository, {"a.pt": "a" * 2000, "data.txt": "clean"}, lfs="*.pt")
+    one = context_of("one")
+    prepare.prepare(one, FAMILY, lambda: None)
+    entry = one.model.resolve()
+    assert not [path for path in [entry, *entry.rglob("*")] if path.lstat().st_mode & 0o222 and not path.is_symlink()]
+    (entry / "data.txt").chmod(0o644)
+    (entry / "data.txt").write_text("poisoned")
+    error = failure(context_of("two", **{"cache.readOnly": True}))
+    assert "a broken entry" in error.reason
+    assert "1 changed (such as data.txt)" in error.reason
+    capsys.readouterr()
+    two = context_of("three")
+    prepare.prepare(two, FAMILY, lambda: None)
+    assert "event=changed source=model" in capsys.readouterr().out
+    assert (two.model / "data.txt").read_text() == "clean"
+    assert not (entry / "data.txt").stat().st_mode & 0o222
+    assert not cache.verify(entry.parent)
+
+
+def test_an_entry_from_before_there_were_manifests_is_used(
+    server: Server, repository: str, context_of: Callable[..., Context], capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(server, repository, {"a.pt": "a" * 2000}, lfs="*.pt")
+    one = context_of("one")
+    prepare.prepare(one, FAMILY, lambda: None)
+    place = one.model.resolve().parent
+    (place / "manifest").rename(place / "complete")
+    prepare.prepare(context_of("two", **{"cache.readOnly": True}), FAMILY, lambda: None)
+    assert "cannot be checked" in capsys.readouterr().out
+    prepare.prepare(context_of("three"), FAMILY, lambda: None)
+    assert (place / "manifest").exists()
+    assert not (place / "complete").exists()

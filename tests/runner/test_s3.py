@@ -377,6 +377,8 @@ def test_a_source_is_pinned_by_what_the_store_has(
     assert content(context.dataset) == {"a.txt": b"alpha", "deep/b.bin": b"b" * 3000}
     assert re.fullmatch("[0-9a-f]{40}", context.sources["dataset"].commit)
     bucket.objects["shapes/new"] = b"new"
+    assert placed(context) == 3005  # what the run has pinned is here
+    (context.dataset / "a.txt").unlink()
     assert "they have changed since" in refused(lambda: placed(context)).reason
 
 

@@ -53,7 +53,7 @@ def remote(server: Server, name: str) -> Remote:
 def fetch(context: Context, commit: str) -> int:
     url = context.settings.sources["model"].repository
     tree = context.source_path("model")
-    return checkout.fetch(Git(context), "model", Pinned(url, "main", commit), tree, context.workspace.room)
+    return checkout.fetch(Git(context), "model", Pinned(url, "main", commit), tree, context.workspace.room)[0]
 
 
 def refused(call: Callable[[], Any]) -> RunnerError:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
+from typing import Dict, Mapping, Tuple
 
-from . import lfs, log
+from . import lfs, log, trees
 from .context import Pinned
 from .errors import RunnerError
 from .git import Git
@@ -14,13 +14,19 @@ from .remote import Remote
 from .workspace import Room
 
 
-def fetch(git: Git, name: str, pinned: Pinned, tree: Path, room: Room) -> int:
-    """Check out one commit at `tree`, and nothing but it, then its LFS objects. Goes on where a killed attempt stopped."""
+def fetch(git: Git, name: str, pinned: Pinned, tree: Path, room: Room) -> Tuple[int, Mapping[str, str]]:
+    """Check out one commit at `tree`, and nothing but it, then its LFS objects. Goes on where a killed attempt stopped.
+
+    Returns the bytes of the files, and their digests by path, as a manifest has them.
+    """
     remote = Remote(name, pinned.repository)
     log.event("fetch", source=name, repository=pinned.repository, revision=pinned.revision, commit=pinned.commit)
-    if not _is_checked_out(git, remote, tree, pinned.commit):
-        shutil.rmtree(tree, ignore_errors=True)
-        tree.mkdir(parents=True)
+    resumed = _is_checked_out(git, remote, tree, pinned.commit)
+    if resumed:
+        _restore(git, remote, tree)
+    else:
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        trees.empty(tree, tree.parent)
         git.run(remote, tree, "init", "--quiet")
         git.run(remote, tree, "config", "remote.origin.url", pinned.repository)
         _fetch_commit(git, remote, tree, pinned)
@@ -33,8 +39,9 @@ def fetch(git: Git, name: str, pinned: Pinned, tree: Path, room: Room) -> int:
         )
     if (tree / ".gitmodules").exists():
         log.event("warning", source=name, reason="the repository has submodules; they are not fetched")
-    lfs.download(git, remote, tree, pinned.commit, room)
-    return sum(path.stat().st_size for path in lfs.files(tree))
+    placed = lfs.download(git, remote, tree, pinned.commit, room, resumed)
+    found = _digests(git, remote, tree, {str(pointer.path.relative_to(tree)): pointer.oid for pointer in placed})
+    return sum(path.stat().st_size for path in lfs.files(tree)), found
 
 
 def _is_checked_out(git: Git, remote: Remote, tree: Path, commit: str) -> bool:
@@ -43,6 +50,36 @@ def _is_checked_out(git: Git, remote: Remote, tree: Path, commit: str) -> bool:
         return False
     code, output, _ = git.attempt(remote, tree, "rev-parse", "--verify", "--quiet", "HEAD", capture=True)
     return code == 0 and output.strip() == commit
+
+
+def _restore(git: Git, remote: Remote, tree: Path) -> None:
+    """Check out again what is missing, and nothing else: files of LFS are not what the index has, and stay."""
+    missing = git.run(remote, tree, "ls-files", "--deleted", capture=True)  # quoted as --pathspec-from-file reads it
+    if missing.strip():
+        listed = tree / ".git" / "missing"
+        trees.write(listed, missing, tree)
+        git.run(remote, tree, "--literal-pathspecs", "checkout", "--quiet", "--force", f"--pathspec-from-file={listed}")
+
+
+def _digests(git: Git, remote: Remote, tree: Path, objects: Dict[str, str]) -> Dict[str, str]:
+    """The blob of every file, or the LFS object where it is one (`objects`: those known already)."""
+    found = {path: f"sha256:{oid}" for path, oid in objects.items()}
+    unknown = False
+    for line in git.run(remote, tree, "ls-tree", "-r", "-l", "-z", "--full-tree", "HEAD", capture=True).split("\0"):
+        about, _, path = line.partition("\t")
+        mode, _, oid, size = (about.split() + [""] * 4)[:4]
+        if path in found or not mode.startswith("100"):
+            continue
+        try:
+            same = (tree / path).lstat().st_size == int(size)
+        except (OSError, ValueError):
+            continue
+        if same:
+            found[path] = f"git:{oid}"
+        unknown = unknown or not same
+    if unknown:  # of an attempt before, or what .gitattributes converts
+        found.update((path, f"sha256:{oid}") for path, oid in lfs.objects(git, remote, tree).items())
+    return found
 
 
 def _fetch_commit(git: Git, remote: Remote, tree: Path, pinned: Pinned) -> None:

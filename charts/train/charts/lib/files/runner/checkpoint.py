@@ -146,9 +146,11 @@ def candidates(family: Family) -> List[Path]:
 def remove_stale(context: Context, family: Family) -> None:
     """What the family no longer needs; only ever called when a newer checkpoint is whole."""
     context.lease.check()
-    for path in family.call("stale", "train-failed") if family.has("stale") else []:
-        with contextlib.suppress(OSError):
+    try:
+        for path in family.call("stale", "train-failed") if family.has("stale") else []:
             trees.remove(path, context.folder)
+    except OSError as error:  # it takes its room, and no training ends over that
+        log.event("warning", reason=f"a checkpoint that nobody needs any more cannot be removed: {error}")
 
 
 def size(path: Path) -> int:

@@ -21,8 +21,8 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
     if context.workspace.is_marked("export", depends_on(context)):
         return False
     context.lease.check()
-    shutil.rmtree(context.artifacts, ignore_errors=True)
-    context.artifacts.mkdir(parents=True)
+    context.workspace.unmark("export")
+    context.workspace.clear(context.artifacts, "export-failed")
     argv = command(family)
     if argv:
         cwd = context.model if context.model.is_dir() else context.folder

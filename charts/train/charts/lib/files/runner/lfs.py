@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List
+from typing import Dict, Iterator, List, Optional
 
 from . import log
 from .errors import RunnerError
@@ -16,9 +18,18 @@ from .git import Git
 from .remote import Remote
 from .workspace import Room
 
-_SPEC = b"version https://git-lfs.github.com/spec/v1\n"
-_POINTER = re.compile(rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]+)\n")
-_MAX_POINTER_BYTES = 1024
+# A pointer, in all the forms that git-lfs reads (or has ever written), however its lines end: with extensions it has more of them.
+_VERSION = re.compile(
+    rb"version https?://(git-lfs\.github\.com/spec/v1|hawser\.github\.com/spec/v1|git-media\.io/v/2)\s"
+)
+_OID = re.compile(rb"^oid sha256:([0-9a-f]{64})\s*$", re.MULTILINE)
+_SIZE = re.compile(rb"^size ([0-9]+)\s*$", re.MULTILINE)
+_EXTENSION = re.compile(rb"^ext-[0-9]+-(\S+) ", re.MULTILINE)
+_POINTER_BYTES = range(
+    100, 8193
+)  # git-lfs writes 1024 at most; whatever is larger was made by hand, and is no data either
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+_THREADS = 16  # on a network's file system the time goes into waiting
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,7 @@ class Pointer:
     path: Path
     oid: str
     size: int
+    extension: str = ""  # the first of those that the data went through
 
     def stored_in(self, tree: Path) -> Path:
         return tree / ".git" / "lfs" / "objects" / self.oid[:2] / self.oid[2:4] / self.oid
@@ -40,22 +52,62 @@ def files(tree: Path) -> Iterator[Path]:
 
 
 def pointers(tree: Path) -> List[Pointer]:
-    """The files of a checkout that are still pointers."""
-    found = []
-    for path in files(tree):
-        if path.stat().st_size <= _MAX_POINTER_BYTES:
-            content = path.read_bytes()
-            match = _POINTER.search(content) if content.startswith(_SPEC) else None
-            if match:
-                found.append(Pointer(path, match.group(1).decode("ascii"), int(match.group(2))))
-    return found
+    """The files of a tree that are still pointers."""
+    small = [path for path in files(tree) if path.stat().st_size in _POINTER_BYTES]
+    if len(small) < 10 * _THREADS:
+        return [pointer for pointer in map(_read_pointer, small) if pointer]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [pointer for pointer in pool.map(_read_pointer, small) if pointer]
 
 
-def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room) -> int:
-    """Replace every pointer by its object; what an attempt before has already done stays done. Returns the bytes of data."""
+def _read_pointer(path: Path) -> Optional[Pointer]:
+    with path.open("rb") as stream:
+        content = stream.read(100)
+        if not _VERSION.match(content.lstrip(_BLANK)):
+            return None
+        content = (content + stream.read()).lstrip(_BLANK)
+    oid, size, extension = _OID.search(content), _SIZE.search(content), _EXTENSION.search(content)
+    if not oid or not size:
+        return None
+    through = extension.group(1).decode("utf-8", "replace") if extension else ""
+    return Pointer(path, oid.group(1).decode("ascii"), int(size.group(1)), through)
+
+
+def refuse_pointers(name: str, tree: Path) -> None:
+    """For data that did not come by git: nobody can replace a pointer there."""
+    left = pointers(tree)
+    if left:
+        raise RunnerError(
+            "prepare-failed",
+            f"{name}: {len(left)} files are LFS pointers without data: {_some(left, tree)}",
+            "put the data itself there (git lfs pull, before it is copied), or leave these files out",
+        )
+
+
+def objects(git: Git, remote: Remote, tree: Path) -> Dict[str, str]:
+    """The LFS object of every file of the checkout that has one, by path."""
+    listed = git.run(remote, tree, "lfs", "ls-files", "--long", capture=True).splitlines()
+    found = (re.fullmatch(r"([0-9a-f]{64}) [*-] (.+)", line) for line in listed)
+    return {match.group(2): match.group(1) for match in found if match}
+
+
+def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room, resumed: bool = False) -> List[Pointer]:
+    """Replace every pointer by its object; what an attempt before has already done (`resumed`) stays done. Returns the pointers."""
     wanted = pointers(tree)
     if not wanted:
-        return 0
+        return []
+    extended = [pointer for pointer in wanted if pointer.extension]
+    if extended:
+        raise RunnerError(
+            "prepare-failed",
+            f"{remote.key}.repository: {len(extended)} files were stored through the LFS extension "
+            f"{extended[0].extension}, which a run cannot undo: {_some(extended, tree)}",
+            "store them without the extension, and push",
+        )
+    for pointer in wanted:  # half an object, which a machine that stopped may have left
+        stored = pointer.stored_in(tree)
+        if stored.exists() and stored.stat().st_size != pointer.size:
+            stored.unlink()
     missing = {pointer.oid: pointer.size for pointer in wanted if not pointer.stored_in(tree).exists()}
     copies = sum(pointer.size for pointer in wanted) - sum({pointer.oid: pointer.size for pointer in wanted}.values())
     needed, free = sum(missing.values()) + copies, room.free_bytes()
@@ -67,20 +119,43 @@ def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room) -> i
         )
     if missing:
         log.event("fetch", source=remote.key, what="lfs", objects=len(missing), bytes=sum(missing.values()))
-        _fetch(git, remote, tree, commit)
+        lent = _lend(git, remote, tree, missing) if resumed else []
+        try:
+            _fetch(git, remote, tree, commit)
+        finally:
+            for path in lent:
+                path.unlink()
     uses = Counter(pointer.oid for pointer in wanted)
     for pointer in wanted:
         uses[pointer.oid] -= 1
         if pointer.stored_in(tree).exists():
             _place(pointer, pointer.stored_in(tree), last=uses[pointer.oid] == 0)
-    left = [str(pointer.path.relative_to(tree)) for pointer in pointers(tree)]
+    left = pointers(tree)
     if left:
         raise RunnerError(
             "prepare-failed",
-            f"{len(left)} files of {remote.key}.repository are LFS pointers without data: {', '.join(left[:3])}",
+            f"{len(left)} files of {remote.key}.repository are LFS pointers without data: {_some(left, tree)}",
             "push the missing objects: git lfs push --all <remote>",
         )
-    return sum(pointer.size for pointer in wanted)
+    return wanted
+
+
+def _some(found: List[Pointer], tree: Path) -> str:
+    return ", ".join(str(pointer.path.relative_to(tree)) for pointer in found[:3])
+
+
+def _lend(git: Git, remote: Remote, tree: Path, missing: Dict[str, int]) -> List[Path]:
+    """git-lfs fetches all objects of a commit that it does not have: show it those that are in their places, by hard links."""
+    lent = []
+    for path, oid in objects(git, remote, tree).items():
+        stored = Pointer(tree / path, oid, 0).stored_in(tree)
+        if oid in missing or stored.exists():
+            continue
+        with contextlib.suppress(OSError):  # a file system without hard links: then they are fetched again
+            stored.parent.mkdir(parents=True, exist_ok=True)
+            os.link(str(tree / path), str(stored))
+            lent.append(stored)
+    return lent
 
 
 def _fetch(git: Git, remote: Remote, tree: Path, commit: str) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from . import checkout, inside, lfs, log
+from . import checkout, inside, lfs, log, manifest, trees
 from .context import Context, Pinned
 from .errors import RunnerError
 from .family import Family
 from .git import Git
 from .remote import Remote
 from .settings import Source
+from .workspace import Room
+
+LOOKED_AT = "looked-at"  # the attempt that compared the sources with their manifests last
 
 
 def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> Optional[int]:
@@ -39,10 +43,15 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
             gang.tell(context, "commits", {name: asdict(pinned) for name, pinned in context.sources.items()})
         if context.rank == 0:
             may_push()
-        there = all(context.source_path(name).exists() for name in settings.sources)  # a link may lead nowhere by now
-        if there and context.workspace.is_marked("prepare", depends_on(context)):
-            return None
+        marked = context.workspace.is_marked("prepare", depends_on(context))
+        if marked and context.rank > 0 and context.workspace.read(LOOKED_AT) == _attempt(context):
+            return None  # another rank of this attempt has just looked
         total = sum(place(context, git, name, source) for name, source in settings.sources.items())
+        if context.settings.workspace.shared:
+            context.lease.check()
+            context.workspace.write(LOOKED_AT, _attempt(context))
+        if marked and context.workspace.is_marked("prepare", depends_on(context)):
+            return None  # and nothing had to be placed again, which takes the mark away
         refuse_strays(context)
         folders = {"model": str(context.model), "dataset": str(context.dataset)}
         family.probe("dataset", {**folders, **checked(context)}, "prepare-failed")
@@ -63,6 +72,16 @@ def refuse_strays(context: Context) -> None:
                 f"{name}: {link.relative_to(tree.resolve())} is a link to {link.resolve()}, outside of the run's sources",
                 "put the file itself in its place, or remove the link",
             )
+
+
+def _attempt(context: Context) -> str:
+    return f"{context.uid}/{context.attempt}"
+
+
+def _changing(context: Context) -> None:
+    """Before anything of a source is changed: what a failure leaves is marked by nobody."""
+    context.lease.check()
+    context.workspace.unmark("prepare")
 
 
 def checked(context: Context) -> Dict[str, Any]:
@@ -115,22 +134,42 @@ def look_up(context: Context, git: Git, name: str, source: Source, cwd: Path) ->
 
 
 def place(context: Context, git: Git, name: str, source: Source) -> int:
-    """Bring a source to its place in the run's folder; what lies elsewhere (claim, cache) is linked there. Returns its bytes."""
+    """Bring a source to its place in the run's folder, unless it is there; what lies elsewhere (claim, cache) is linked there.
+
+    Returns its bytes.
+    """
     context.lease.check()
     target, pinned = context.source_path(name), context.sources[name]
+    before = partial(_changing, context)
     if source.type == "claim":
-        return _link(target, _mounted(name, source))
-    fill = partial(_fetch, context, git, name, source)
+        return _link(context, name, _mounted(name, source))
     if source.cached and context.settings.cache.path:
         from features import cache
 
-        return _link(target, cache.entry(context.settings.cache, f"{name}.cached", pinned, fill))
-    if target.is_symlink():
-        target.unlink()
-    return fill(target, context.workspace.room)
+        fill = partial(_fetch, context, git, name, source)
+        return _link(
+            context, name, cache.entry(context.settings.cache, f"{name}.cached", _identity(source, pinned), fill)
+        )
+    state = context.workspace.state
+    return manifest.ensure(
+        name,
+        target,
+        state / f"{name}.manifest",
+        context.folder,
+        _identity(source, pinned),
+        partial(_fetch, context, git, name, source, target, state / f"{name}.s3", context.workspace.room),
+        before,
+    )
 
 
-def _fetch(context: Context, git: Git, name: str, source: Source, tree: Path, room: Any) -> int:
+def _identity(source: Source, pinned: Pinned) -> manifest.Source:
+    return {"type": source.type, "location": pinned.repository, "commit": pinned.commit}
+
+
+def _fetch(
+    context: Context, git: Git, name: str, source: Source, tree: Path, state: Path, room: Room
+) -> Tuple[int, Mapping[str, str]]:
+    """What is missing in `tree`, which is there. `state` is a file beside it, for what outlives an attempt. Returns bytes and digests."""
     pinned = context.sources[name]
     if source.type == "git":
         return checkout.fetch(git, name, pinned, tree, room)
@@ -144,9 +183,9 @@ def _fetch(context: Context, git: Git, name: str, source: Source, tree: Path, ro
             f"{name}: the objects below {source.location} are not those that the run has pinned; they have changed since",
             "let them be while a run starts, and start a new run",
         )
-    tree.mkdir(parents=True, exist_ok=True)
-    s3.fetch(store, items, tree, tree.with_name(f".{tree.name}.s3.json"), room)
-    return sum(item.size for item in items)
+    s3.fetch(store, items, tree, state, room)
+    lfs.refuse_pointers(name, tree)
+    return sum(item.size for item in items), {item.key: s3.content_digest(item) for item in items}
 
 
 def _store(context: Context, name: str, source: Source) -> Any:
@@ -178,17 +217,21 @@ def _mounted(name: str, source: Source) -> Path:
     return mount
 
 
-def _link(target: Path, where: Path) -> int:
-    """A link that replaces whatever an earlier run left there. Returns the bytes behind it."""
-    if target.is_dir() and not target.is_symlink():
-        raise RunnerError(
-            "prepare-failed",
-            f"{target} is a folder in the workspace, and this run would put a link there",
-            "use another workspace.directory, or remove the folder",
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.link")
-    scratch.unlink(missing_ok=True)
-    scratch.symlink_to(where)
-    scratch.replace(target)
+def _link(context: Context, name: str, where: Path) -> int:
+    """A link at the source's place to where it lies. Returns the bytes behind it."""
+    target, record = context.source_path(name), context.workspace.state / f"{name}.manifest"
+    linked = target.is_symlink() and os.readlink(str(target)) == str(where)  # noqa: PTH115 (Path's is newer than 3.8)
+    if not linked or not context.workspace.is_marked("prepare", depends_on(context)):
+        _changing(context)
+        if target.is_dir() and not target.is_symlink() and not record.exists():
+            raise RunnerError(
+                "prepare-failed",
+                f"{target} is a folder in the workspace, and this run would put a link there",
+                "use another workspace.directory, or remove the folder",
+            )
+        trees.remove(target, context.folder)
+        trees.remove(record, context.folder)
+        trees.make(target.parent, context.folder)
+        target.symlink_to(where)
+        lfs.refuse_pointers(name, where)
     return sum(path.stat().st_size for path in lfs.files(where))

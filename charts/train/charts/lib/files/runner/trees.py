@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Tuple, Union
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 64  # folders within each other that are opened at once
@@ -85,7 +85,7 @@ def discard(path: Path, below: Path, aside: Path) -> bool:
             raise error from None
 
 
-def write(path: Path, content: Union[str, bytes], below: Path) -> None:
+def write(path: Path, content: Union[str, bytes, Iterable[str]], below: Path) -> None:
     """A file with this content, whole or not at all, also after the machine has stopped. A link of this name is replaced."""
     make(path.parent, below)
     scratch = f".{path.name}.{os.getpid()}"
@@ -96,7 +96,8 @@ def write(path: Path, content: Union[str, bytes], below: Path) -> None:
         handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=parent)
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(content.encode("utf-8") if isinstance(content, str) else content)
+                for part in [content] if isinstance(content, (str, bytes)) else content:
+                    stream.write(part.encode("utf-8") if isinstance(part, str) else part)
                 stream.flush()
                 os.fsync(handle)
             os.rename(scratch, path.name, src_dir_fd=parent, dst_dir_fd=parent)

@@ -103,6 +103,29 @@ class Workspace:
             trees.move_aside(path, self.root, place / path.name)
         return place
 
+    def discard(self, path: Path, failure: str) -> None:
+        """Remove it. What cannot be removed (another user's files) is moved to previous/ whole, and never counts as this run's.
+
+        Raises:
+            RunnerError: neither can be done; `failure` is its name.
+        """
+        try:
+            if trees.discard(path, self.root, self.previous / "not-removable" / path.name):
+                where = path.relative_to(self.root)
+                reason = "some of it cannot be removed; it is in previous/not-removable now"
+                log.event("moved-aside", path=where, reason=reason)
+        except OSError as error:
+            raise RunnerError(
+                failure,
+                f"{path} holds what another attempt or run has left, and can be neither removed nor moved: {error}",
+                "remove it as the user who owns the files, or use another workspace.directory",
+            ) from error
+
+    def clear(self, folder: Path, failure: str) -> None:
+        """`discard`, and an empty folder in its place."""
+        self.discard(folder, failure)
+        trees.make(folder, self.root)
+
     def lock(self) -> ContextManager[None]:
         """One pod at a time."""
         return locked(self.state / "lock", "another pod of this run prepares the shared workspace")

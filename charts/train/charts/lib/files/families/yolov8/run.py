@@ -121,7 +121,8 @@ def mend(trained: Path, checkpoint: Path) -> None:
 def export(job: Dict[str, Any]) -> None:
     output = Path(job["output"])
     folder = output / "export"
-    shutil.rmtree(str(folder), ignore_errors=True)
+    if folder.is_dir():
+        shutil.rmtree(str(folder))
     folder.mkdir()
     weights = folder / "best.pt"
     trained = [output / "train" / "weights" / name for name in ("best.pt", "last.pt")]

@@ -1,7 +1,7 @@
 """The cache volume: each source once per commit, shared by all runs that mount it.
 
-An entry is a folder that is marked complete when everything is in it, and never changed or removed after that: whoever reads it
-needs no lock. Only what a killed run left half done is touched again, under the entry's lock, by the next run that wants it.
+An entry is a folder with a manifest, which says that everything is in it; from then on it is read-only, and whoever reads it needs
+no lock. Whoever uses it compares it with its manifest first. Only what is half done or differs is touched again, under the entry's lock.
 """
 
 from __future__ import annotations
@@ -10,41 +10,58 @@ import errno
 import hashlib
 import re
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Mapping, Tuple
 
-from runner import log
-from runner.context import Pinned
+from runner import log, manifest, trees
 from runner.errors import RunnerError
 from runner.settings import Cache
 from runner.workspace import Room, locked
 
+Fill = Callable[[Path, Path, Room], Tuple[int, Mapping[str, str]]]
+
+OLD_MARK = "complete"  # of an entry that was filled before there were manifests
 NO_SPACE = "prepare-no-space"
 FULL = "free some of the cache volume, or use a larger one"
 
 
-def entry(cache: Cache, key: str, pinned: Pinned, fill: Callable[[Path, Room], int]) -> Path:
-    """The folder of a source; filled by `fill(folder, room)` where no run has done so before."""
-    root = Path(cache.path)
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", pinned.repository.rstrip("/").rsplit("/", 1)[-1])
-    place = root / f"{name}-{hashlib.sha256(pinned.repository.encode()).hexdigest()[:12]}" / pinned.commit
-    content, complete = place / "content", place / "complete"
-    if complete.exists():
-        log.event("cache", source=key.split(".")[0], hit=True, commit=pinned.commit)
+def entry(cache: Cache, key: str, source: manifest.Source, fill: Fill) -> Path:
+    """The folder of a source; filled by `fill(folder, state, room)` where no run has done so before, or where it is broken."""
+    root, location, commit = Path(cache.path), source["location"], source["commit"]
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", location.rstrip("/").rsplit("/", 1)[-1])
+    place = root / f"{name}-{hashlib.sha256(location.encode()).hexdigest()[:12]}" / commit
+    content, record = place / "content", place / "manifest"
+    told = key.split(".")[0]
+    found = manifest.look(record, content, place, source)
+    if found is None and (place / OLD_MARK).exists() and cache.read_only:
+        log.event("warning", source=told, reason="the entry of the cache has no manifest, and cannot be checked")
+        found = manifest.Difference()
+    if found is not None and not found:
+        log.event("cache", source=told, hit=True, commit=commit)
         return content
     if cache.read_only:
+        has = (
+            f"a broken entry for {location} at {commit} ({found})" if found else f"no entry for {location} at {commit}"
+        )
         raise RunnerError(
             "prepare-failed",
-            f"{key}: the cache has no entry for {pinned.repository} at {pinned.commit}, and cache.readOnly is true",
+            f"{key}: the cache has {has}, and cache.readOnly is true",
             "fill it by a run with cache.readOnly: false, or correct the revision",
         )
+    room = Room(lambda: shutil.disk_usage(root).free, "the cache volume", FULL)
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with locked(place / "lock", f"another run fetches {pinned.repository} into the cache"):
-            if not complete.exists():
-                log.event("cache", source=key.split(".")[0], hit=False, commit=pinned.commit)
-                fill(content, Room(lambda: shutil.disk_usage(root).free, "the cache volume", FULL))
-                complete.touch()
+        trees.make(place, root)
+        with locked(place / "lock", f"another run fetches {location} into the cache"):
+            log.event("cache", source=told, hit=False, commit=commit)
+
+            def change() -> None:
+                trees.remove(place / OLD_MARK, place)
+                if content.is_dir() and not content.is_symlink():
+                    trees.unprotect(content)
+
+            manifest.ensure(told, content, record, place, source, partial(fill, content, place / "state", room), change)
+            trees.protect(content)  # also where the run that filled it was killed before
     except (OSError, RunnerError) as error:
         full = (
             error.errno in (errno.ENOSPC, errno.EDQUOT) if isinstance(error, OSError) else error.exit.name == NO_SPACE
@@ -59,3 +76,8 @@ def entry(cache: Cache, key: str, pinned: Pinned, fill: Callable[[Path, Room], i
             "set cache.readOnly: true for a cache filled beforehand, or let the pod's user or fsGroup write to the claim",
         ) from error
     return content
+
+
+def verify(place: Path) -> manifest.Difference:
+    """How an entry (`<cache>/<name>/<commit>`) differs from its manifest, every file read that has a known digest."""
+    return manifest.verify(place / "manifest", place / "content")

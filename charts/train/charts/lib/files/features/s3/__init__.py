@@ -3,8 +3,8 @@
 `listing` says what there is, `digest` names it (the run's pinned "commit"), `fetch` brings it to a folder.
 """
 
-from .listing import Item, digest, listing
+from .listing import Item, content_digest, digest, listing
 from .store import Store
 from .transfer import fetch
 
-__all__ = ["Item", "Store", "digest", "fetch", "listing"]
+__all__ = ["Item", "Store", "content_digest", "digest", "fetch", "listing"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from typing import Dict, List, Set
@@ -69,6 +70,11 @@ def digest(items: List[Item]) -> str:
     """40 hexadecimal digits that stand for exactly these objects, as a commit does for files."""
     lines = sorted(f"{item.key}\0{item.size}\0{item.etag}\n" for item in items)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:40]
+
+
+def content_digest(item: Item) -> str:
+    """As a manifest has it: the etag, where it is the MD5 of the content (which it is not for an upload in parts)."""
+    return f"md5:{item.etag}" if re.fullmatch(r"[0-9a-f]{32}", item.etag) else ""
 
 
 def _page(client: Client, query: Dict[str, str]) -> ElementTree.Element:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Callable, Dict, List, Optional, Protocol, Tuple
 
-from runner import log
+from runner import log, trees
 from runner.errors import RunnerError
 
 from .listing import Item
@@ -104,7 +104,7 @@ class _Transfer:
         finally:
             self.stop.set()  # also on Interrupted: threads are daemons, and end with their chunk
         self._report()
-        shutil.rmtree(self.parts, ignore_errors=True)
+        trees.remove(self.parts, self.parts.parent)
         return self.fetched
 
     def _missing(self) -> List[Item]:
@@ -112,8 +112,7 @@ class _Transfer:
         noted = self._read_state()
         wanted = {item.key: item for item in self.items}
         for key in set(noted) - set(wanted):
-            with contextlib.suppress(OSError):
-                (self.folder / key).unlink()
+            trees.remove(self.folder / key, self.folder)
         kept = [item for item in self.items if noted.get(item.key) == (item.size, item.etag) and self._is_whole(item)]
         self._write_state(kept)
         self.here = sum(item.size for item in kept)
@@ -121,8 +120,10 @@ class _Transfer:
         missing = [item for item in self.items if item.key not in names]
         part_names = {self._part(item).name: item for item in missing}
         for part in self.parts.iterdir():
-            size = part.stat().st_size
-            if part.name in part_names and size <= part_names[part.name].size:
+            size = part.lstat().st_size
+            if part.is_symlink():
+                part.unlink()
+            elif part.name in part_names and size <= part_names[part.name].size:
                 self.here += size
             else:
                 part.unlink()
@@ -203,7 +204,9 @@ class _Transfer:
                     raise client.unreachable(f"{item.key}: {broken}") from broken
                 attempt += 1
         target = self.folder / item.key
-        target.parent.mkdir(parents=True, exist_ok=True)
+        trees.make(target.parent, self.folder)  # never through a link that an earlier source has left
+        if target.is_dir() and not target.is_symlink():
+            trees.remove(target, self.folder)
         part.replace(target)
         with self.lock, self.state.open("a", encoding="utf-8") as stream:
             stream.write(_line(item))
@@ -260,7 +263,7 @@ class _Transfer:
 
     def _is_whole(self, item: Item) -> bool:
         path = self.folder / item.key
-        return path.is_file() and path.stat().st_size == item.size
+        return path.is_file() and not path.is_symlink() and path.stat().st_size == item.size
 
     def _read_state(self) -> Dict[str, Tuple[int, str]]:
         """One line per object; the last may be torn, and counts for nothing."""
@@ -273,9 +276,7 @@ class _Transfer:
         return found
 
     def _write_state(self, items: List[Item]) -> None:
-        scratch = self.state.with_name(f"{self.state.name}.new")
-        scratch.write_text("".join(map(_line, items)), encoding="utf-8")
-        scratch.replace(self.state)
+        trees.write(self.state, map(_line, items), self.state.parent)
 
 
 def _line(item: Item) -> str:

@@ -6,7 +6,6 @@ try next, and which trial to give up, is Optuna's to say (search.py, a subproces
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import json
@@ -17,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
-from runner import checkpoint, log, process, train, trees
+from runner import checkpoint, log, process, train
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.family import Family
@@ -140,8 +139,7 @@ class Study:
         folder = self._context.output / FOLDER / str(number)
         if folder.exists():
             self._context.lease.check()
-            with contextlib.suppress(OSError):
-                trees.remove(folder, self._context.folder)
+            self._context.workspace.discard(folder, "train-failed")
 
     def _look_at(self, trials: List[Dict[str, Any]], best: Optional[int]) -> None:
         """Whichever pod a trial ran in: its value is tracked, and its folder goes when another is better."""
