@@ -481,6 +481,39 @@ def test_a_branch_of_another_run_is_not_gone_round(
     assert git("-C", str(server.folder / f"{tmp_path.name}.git"), "rev-parse", "main") == other
 
 
+@pytest.mark.parametrize("when", ["before the look", "between the look and the push"])
+def test_two_runs_that_generate_the_same_name_publish_to_two_branches(
+    made: Callable[..., Publisher], server: Server, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = made()
+    name = publisher._choose_branch()
+
+    def pushed_by_another() -> str:
+        return push(server, f"{tmp_path.name}.git", {"x": "y"}, branch=name)
+
+    if when == "before the look":
+        other = pushed_by_another()
+    else:
+        look = publisher._found
+        others: list[str] = []
+
+        def look_first() -> Any:
+            found = look()
+            if not others:
+                others.append(pushed_by_another())
+            return found
+
+        monkeypatch.setattr(publisher, "_found", look_first)
+    published = publisher.publish(FAMILY)
+    if when != "before the look":
+        (other,) = others
+    folder = server.folder / f"{tmp_path.name}.git"
+    assert published.branch != name
+    assert published.branch.startswith("sft-")
+    assert git("-C", str(folder), "rev-parse", published.branch) == published.commit
+    assert git("-C", str(folder), "rev-parse", name) == other
+
+
 def test_a_server_that_fails_while_it_takes_the_push_is_waited_for(
     impatient: None, made: Callable[..., Publisher], server: Server, tmp_path: Path
 ) -> None:

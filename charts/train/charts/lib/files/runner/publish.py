@@ -127,8 +127,8 @@ class Publisher:
                 )
         self._look_at(branch)
 
-    def _deliver(self, repository: Path, commit: str) -> Published:
-        """One try, from the look whether the try before has succeeded after all."""
+    def _deliver(self, repository: Path, commit: str) -> Optional[Published]:
+        """One try, from the look whether the try before has succeeded after all. None where it is to be made again at once."""
         found = self._found()
         if found:
             log.event("already-published", branch=found.branch, commit=found.commit)
@@ -137,7 +137,7 @@ class Publisher:
         try:
             return self._push(repository, commit, branch)
         except _BranchRefusedError as refused:
-            if branch != self._asked:
+            if self._is_generated(branch):
                 raise refused.error from None
             self._refusal = refused.error.reason
             branch = self._generate_branch()
@@ -147,15 +147,18 @@ class Publisher:
             except _BranchRefusedError as again:
                 raise again.error from None
 
-    def _push(self, repository: Path, commit: str, branch: str) -> Published:
+    def _push(self, repository: Path, commit: str, branch: str) -> Optional[Published]:
+        """None where another run was faster to push a branch of the generated name."""
         remote, ref = Remote("publish", self._remote.url, branch), f"refs/heads/{branch}"
         self._git.run(remote, repository, "update-ref", ref, commit)
         self._git.run(remote, repository, "lfs", "push", "origin", branch)
         code, _, text = self._git.attempt(remote, repository, "push", "--progress", "origin", f"{commit}:{ref}")
         if code != 0:
-            found = self._look_at(branch)  # raises when the branch is another's
+            found = self._found() if self._is_generated(branch) else self._look_at(branch)
             if found:
                 return found
+            if self._is_generated(branch) and not self._context.workspace.read(self._record):
+                return None
             error = remote.failure(text, self._context.settings.git.credentials["publish"])
             raise _BranchRefusedError(error) if classify(text).name == "rejected" else error
         refs, _ = self._git.refs(remote, repository, ref)
@@ -169,12 +172,17 @@ class Publisher:
 
     def _found(self) -> Optional[Published]:
         """This run's commit on the branch that it was to go to, or on the one that it went to instead."""
-        generated = self._context.workspace.read(self._record)
-        for branch in filter(None, (generated, self._asked)):
-            found = self._look_at(branch)
-            if found:
-                return found
-        return None
+        workspace = self._context.workspace
+        generated = workspace.read(self._record)
+        if generated:
+            for tip, run in self._tips(f"refs/heads/{generated}").items():
+                if run == self._context.uid:
+                    return tip
+                workspace.remove(self._record)  # another run chose the name in the same second, and pushed first
+        return self._look_at(self._asked) if self._asked else None
+
+    def _is_generated(self, branch: str) -> bool:
+        return branch != self._asked
 
     @property
     def _record(self) -> str:
