@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from types import FrameType
 
 _INTERRUPTED = 130  # ExitCode.INTERRUPTED, which is not imported yet
 
@@ -37,16 +38,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _take_signals(*, raising: bool) -> None:
     """Ctrl-C, SIGTERM and a terminal that is closed: an exception where there may be something to undo, else the end at once."""
 
-    def interrupt(*_: object) -> None:
-        if raising:
-            raise KeyboardInterrupt
-        os._exit(_INTERRUPTED)
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        if not raising:
+            os._exit(_INTERRUPTED)
+        if _is_importing(frame):  # libraries in C and Rust take no exception there: some end with words of their own
+            signal.setitimer(signal.ITIMER_REAL, 0.01)  # and then it is here again
+            return
+        raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         if (
             signal.getsignal(number) is not signal.SIG_IGN
         ):  # as nohup, and a shell for what runs in the background, have it
             signal.signal(number, interrupt)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
