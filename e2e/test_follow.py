@@ -92,7 +92,7 @@ def test_the_result_is_printed_as_it_is_and_with_its_curve(session: Session) -> 
         ("follow-prepare", 30, "no-such-branch"),
         ("follow-train", 40, "exit"),
         ("follow-export", 50, ""),
-        ("follow-publish", 60, ""),
+        ("follow-publish", 63, ""),
     ],
 )
 def test_a_run_that_fails_ends_with_the_code_of_its_stage(session: Session, run: str, code: int, words: str) -> None:
