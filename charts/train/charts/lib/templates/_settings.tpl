@@ -31,7 +31,7 @@ Usage: {{ include "train.settings" . }}
 {{- dict
   "version" 1
   "run" (dict "name" .Release.Name "timeLimitSeconds" (include "train.seconds" $values.timeLimit | int64))
-  "family" (dict "name" $values.family "framework" $family.framework "task" $family.task "launcher" $family.launcher "features" ($family.features | default list) "libraries" ($family.libraries | default list))
+  "family" (dict "name" $values.family "framework" $family.framework "task" $family.task "launcher" $family.launcher "features" ($family.features | default list) "libraries" ($family.libraries | default list) "writesBeside" ($family.writesBeside | default dict))
   "workspace" (dict
     "path" "/workspace"
     "directory" (include "train.workspace.directory" .)

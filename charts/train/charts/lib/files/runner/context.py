@@ -93,6 +93,16 @@ class Context:
         """The run's own, in the workspace."""
         return self.workspace.root
 
+    @property
+    def views_lead_to(self) -> List[Path]:
+        """Where the files are that views of sources have links to."""
+        beside = [
+            self.settings.sources[name] for name in self.settings.family.writes_beside if name in self.settings.sources
+        ]
+        mounts = [source.mount for source in beside if source.type == "claim"]
+        cached = [self.settings.cache.path for source in beside if source.cached and self.settings.cache.path]
+        return [Path(folder) for folder in {*mounts, *cached}]
+
     def check_folder(self) -> None:
         """Before anything is written in it; see Workspace."""
         self.workspace.check_place(Path(self.settings.workspace.path))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import importlib
 import json
+import os
 import sys
 from typing import Any, Dict
 
-from . import process
+from . import inside, process
 from .context import Context
 from .errors import FamilyError, RunnerError
 
@@ -38,7 +39,8 @@ class Family:
     def environment(self) -> Dict[str, str]:
         """Of the trainer, its export and the probes: the pod's, the values' own `env`, and over both what the family sets."""
         own = self._hooks.train_environment(self._context)
-        return {**self._context.environment, "PYTHONUNBUFFERED": "1", **own}
+        roots = os.pathsep.join(sorted(map(str, self._context.views_lead_to)))
+        return {**self._context.environment, "PYTHONUNBUFFERED": "1", inside.ROOTS: roots, **own}
 
     def probe(self, name: str, argument: Dict[str, Any], failure: str) -> Dict[str, Any]:
         """Ask `probe_<name>.py` of the family, or of a feature that it uses; it may import the image's libraries.

@@ -13,6 +13,10 @@ from typing import Any, Iterable, Iterator, Optional
 FIX = "put the file into the source, and name it by a path inside it"
 
 
+# Where the runner tells its probes and the trainer what else is the sources': what a view in the run's folder has links to.
+ROOTS = "TRAINCHART_SOURCES"
+
+
 class OutsideError(ValueError):
     """A path that leads out of the sources; the text names it, and not what is there."""
 
@@ -24,7 +28,8 @@ class Sources:
     """The folders of the run's model and dataset, wherever they really are."""
 
     def __init__(self, *folders: Path) -> None:
-        self._roots = [os.path.realpath(folder) for folder in folders]
+        more = filter(None, os.environ.get(ROOTS, "").split(os.pathsep))
+        self._roots = [os.path.realpath(folder) for folder in [*folders, *map(Path, more)]]
 
     def have(self, path: Path) -> bool:
         """Whether a path lies in them, once every link on the way is followed. It need not exist."""

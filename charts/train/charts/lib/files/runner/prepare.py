@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from . import checkout, inside, lfs, log, manifest, trees
+from . import checkout, inside, lfs, log, manifest, trees, view
 from .context import Context, Pinned
 from .errors import RunnerError
 from .family import Family
@@ -46,7 +46,7 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
         marked = context.workspace.is_marked("prepare", depends_on(context))
         if marked and context.rank > 0 and context.workspace.read(LOOKED_AT) == _attempt(context):
             return None  # another rank of this attempt has just looked
-        total = sum(place(context, git, name, source) for name, source in settings.sources.items())
+        total = sum(place(context, git, name, source, family) for name, source in settings.sources.items())
         if context.settings.workspace.shared:
             context.lease.check()
             context.workspace.write(LOOKED_AT, _attempt(context))
@@ -62,9 +62,9 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
 
 def refuse_strays(context: Context) -> None:
     """A link of a source to a file outside would be read as data, and perhaps shown: the Secrets are mounted here too."""
-    trees = {name: context.source_path(name) for name in context.settings.sources}
-    sources = inside.Sources(*trees.values())
-    for name, tree in trees.items():
+    places = {name: context.source_path(name) for name in context.settings.sources}
+    sources = inside.Sources(*places.values(), *context.views_lead_to)
+    for name, tree in places.items():
         link = next(sources.strays(tree), None)
         if link is not None:
             raise RunnerError(
@@ -133,7 +133,7 @@ def look_up(context: Context, git: Git, name: str, source: Source, cwd: Path) ->
     return Pinned(source.location, "", "")
 
 
-def place(context: Context, git: Git, name: str, source: Source) -> int:
+def place(context: Context, git: Git, name: str, source: Source, family: Optional[Family] = None) -> int:
     """Bring a source to its place in the run's folder, unless it is there; what lies elsewhere (claim, cache) is linked there.
 
     Returns its bytes.
@@ -142,14 +142,13 @@ def place(context: Context, git: Git, name: str, source: Source) -> int:
     target, pinned = context.source_path(name), context.sources[name]
     before = partial(_changing, context)
     if source.type == "claim":
-        return _link(context, name, _mounted(name, source))
+        return _lead_to(context, family, name, _mounted(name, source))
     if source.cached and context.settings.cache.path:
         from features import cache
 
         fill = partial(_fetch, context, git, name, source)
-        return _link(
-            context, name, cache.entry(context.settings.cache, f"{name}.cached", _identity(source, pinned), fill)
-        )
+        kept = cache.entry(context.settings.cache, f"{name}.cached", _identity(source, pinned), fill)
+        return _lead_to(context, family, name, kept)
     state = context.workspace.state
     return manifest.ensure(
         name,
@@ -215,6 +214,28 @@ def _mounted(name: str, source: Source) -> Path:
             f"correct {name}.claimName or {name}.subPath, or fill the volume",
         )
     return mount
+
+
+def _lead_to(context: Context, family: Optional[Family], name: str, where: Path) -> int:
+    """A link to what lies elsewhere, or a view of it. Returns its bytes."""
+    copied = context.settings.family.writes_beside.get(name)
+    if copied is None:
+        return _link(context, name, where)
+
+    def rewrites(path: Path) -> bool:
+        return bool(family and family.has("rewrites") and family.call("rewrites", "prepare-failed", path))
+
+    def fill() -> Tuple[int, Mapping[str, str]]:
+        lfs.refuse_pointers(name, where)
+        view.fill(context.source_path(name), where, copied or [], rewrites)
+        return sum(path.stat().st_size for path in lfs.files(where)), {}
+
+    # Nothing pins what is on a claim: each attempt looks anew.
+    of = {"type": "view", "location": str(where), "commit": context.sources[name].commit or _attempt(context)}
+    record = context.workspace.state / f"{name}.manifest"
+    return manifest.ensure(
+        name, context.source_path(name), record, context.folder, of, fill, partial(_changing, context)
+    )
 
 
 def _link(context: Context, name: str, where: Path) -> int:

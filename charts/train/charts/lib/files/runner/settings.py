@@ -33,6 +33,8 @@ class Family:
     launcher: str  # "torchrun" or "python"
     features: List[str] = field(default_factory=list)  # folders of features/ whose probes are the family's too
     libraries: List[str] = field(default_factory=list)  # what the image's Python must have
+    # Sources that its trainer writes beside, with patterns of the files in them that it must have as copies.
+    writes_beside: Dict[str, List[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict, List
 
+from runner import view
 from runner.context import Context
 from runner.errors import FamilyError
 
@@ -66,6 +67,11 @@ def number(value: Any) -> str:
 def base_hyperparameters(context: Context) -> str:
     arguments = list(context.train["arguments"])
     return str(arguments[arguments.index("--hyp") + 1]) if "--hyp" in arguments[:-1] else DEFAULT_HYPERPARAMETERS
+
+
+def rewrites(_: Context, path: Path) -> bool:
+    """Files of the dataset that the trainer writes to."""
+    return path.suffix.lower() not in (".txt", ".cache") and view.is_cut_jpeg(path)
 
 
 def train_environment(context: Context) -> Dict[str, str]:

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, List
 
+from runner import view
 from runner.context import Context
 from runner.errors import FamilyError
 
@@ -50,6 +51,11 @@ def train_arguments(context: Context) -> List[str]:
         },
     }
     return [script(context), "train", json.dumps(job)]
+
+
+def rewrites(_: Context, path: Path) -> bool:
+    """Files of the dataset that the trainer writes to."""
+    return path.suffix.lower() not in (".txt", ".cache") and view.is_cut_jpeg(path)
 
 
 def train_environment(context: Context) -> Dict[str, str]:
