@@ -5,10 +5,9 @@ from there on Ctrl-C shows no traceback.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as typing has it, which takes its time too
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -24,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is not None:
         return _run(arguments)
-    _take_signals(raising=False)
     try:
         try:
+            _take_signals(raising=False)
             return _program()
         except KeyboardInterrupt:
             _take_signals(raising=False)
@@ -37,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _take_signals(*, raising: bool) -> None:
     """Ctrl-C, SIGTERM and a terminal that is closed: an exception where there may be something to undo, else the end at once."""
+    import signal
 
     def interrupt(_: int, frame: FrameType | None) -> None:
         if not raising:
