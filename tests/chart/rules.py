@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.chart.matrix import ROOT
-from trainchart.files import Tree, load_values
+from trainchart.files import Tree, load_values, overlay
 
 NVIDIA = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/nvidia.yaml")
 HAMI = load_values(ROOT / "values/yolov5.yaml")
@@ -36,7 +36,158 @@ class Rule:
         return self.message.partition(":")[0]
 
 
+OURS: Tree = {
+    "title": "our cards",
+    "backend": "cuda",
+    "resources": {
+        "count": {"name": "example.com/card"},
+        "memory": {"name": "example.com/memory", "unit": "1Mi"},
+        "corePercent": {"name": "example.com/cores"},
+    },
+    "processes": "perDevice",
+}
+OWN = overlay(NVIDIA, {"accelerator": {"profile": "ours", "profiles": {"ours": OURS}}})
+
+
+def own(**change: object) -> Tree:
+    """Over OWN: another resource of its profile."""
+    return {"accelerator": {"profiles": {"ours": {"resources": change}}}}
+
+
+def near(term: Tree) -> Tree:
+    return {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+
+
+def on_nodes(requirement: Tree) -> Tree:
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}
+    return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}}
+
+
+NODES = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0]"
+
+
+def egress(rule: Tree) -> Tree:
+    return {"networkPolicy": {"enabled": True, "egress": [rule]}}
+
+
 RULES: dict[str, Rule] = {
+    "a resource without a name": Rule(
+        OWN,
+        broken=own(count={"name": ""}),
+        kept={
+            "accelerator": {
+                "profiles": {"ours": {"resources": {"count": {"name": None}}}},
+                "resourceNames": {"count": "a.b/c"},
+            }
+        },
+        message="accelerator.profiles.ours.resources.count.name: is empty, and without a name nothing asks for it; name the resource of the device plugin, such as vendor.example.com/gpu",
+    ),
+    "a resource that is no device plugin's": Rule(
+        OWN,
+        broken=own(count={"name": "cpu"}),
+        kept=own(count={"name": "cpu.example.com/cpu"}),
+        message='accelerator.profiles.ours.resources.count.name: is "cpu", and the resource of a device plugin has a domain and a name, such as vendor.example.com/gpu; correct it',
+    ),
+    "a resource of Kubernetes": Rule(
+        OWN,
+        broken=own(memory={"name": "kubernetes.io/batch"}),
+        kept=own(memory={"name": "notkubernetes.io/batch"}),
+        message='accelerator.profiles.ours.resources.memory.name: is "kubernetes.io/batch", a name that Kubernetes keeps for itself; name the resource of the device plugin, such as vendor.example.com/gpu',
+    ),
+    "two resources of one name": Rule(
+        OWN,
+        broken=own(memory={"name": "example.com/card"}),
+        kept=own(memory={"name": "example.com/card-memory"}),
+        message='accelerator.profiles.ours.resources.memory.name: is "example.com/card", as the resource of count is, and one would replace the other; give each its own',
+    ),
+    "memory in units of nothing": Rule(
+        OWN,
+        broken=overlay(own(memory={"unit": "0"}), {"accelerator": {"memory": "4Gi"}}),
+        kept=overlay(own(memory={"unit": 1}), {"accelerator": {"memory": "4Gi"}}),
+        message="accelerator.profiles.ours.resources.memory.unit: is 0, and memory cannot be counted in less than a byte; give the memory of one unit, such as 1Mi",
+    ),
+    "a claim of no number of devices": Rule(
+        OWN,
+        broken={
+            "accelerator": {
+                "count": "",
+                "profiles": {"ours": {"deviceClass": "gpu.example.com", "resources": {"count": None}}},
+            }
+        },
+        kept={
+            "accelerator": {
+                "count": 1,
+                "profiles": {"ours": {"deviceClass": "gpu.example.com", "resources": {"count": {}}}},
+            }
+        },
+        message="accelerator.profiles.ours.resources.count: is not there, and a claim of class gpu.example.com asks for a number of devices; add count: {}",
+    ),
+    "the queue above all others": Rule(
+        HAMI,
+        broken={"queue": "root"},
+        kept={"queue": "roots"},
+        message="queue: is root, under which Volcano has all other queues, and which takes no Job; name one of those, such as default",
+    ),
+    "a time limit of more seconds than Kubernetes counts": Rule(
+        HAMI,
+        broken={"timeLimit": "24856d"},
+        kept={"timeLimit": "24855d"},
+        message="timeLimit: 24856d is more seconds than Kubernetes counts; give at most 24855d",
+    ),
+    "a toleration of nothing": Rule(
+        HAMI,
+        broken={"tolerations": [{"effect": "NoSchedule"}]},
+        kept={"tolerations": [{"effect": "NoSchedule", "operator": "Exists"}, {"key": "gpu", "operator": ""}]},
+        message="tolerations[0].operator: is Equal, and without a key it would be compared with nothing; set operator: Exists for all taints, or name a key",
+    ),
+    "a value that any value meets": Rule(
+        HAMI,
+        broken={"tolerations": [{"operator": "Exists"}, {"key": "gpu", "operator": "Exists", "value": "a100"}]},
+        kept={"tolerations": [{"key": "gpu", "operator": "Equal", "value": "a100"}]},
+        message='tolerations[1].value: is "a100", and operator Exists asks for none; leave it out, or set operator: Equal',
+    ),
+    "seconds before an eviction that never comes": Rule(
+        HAMI,
+        broken={"tolerations": [{"key": "gpu", "effect": "NoSchedule", "tolerationSeconds": 0}]},
+        kept={"tolerations": [{"key": "gpu", "effect": "NoExecute", "tolerationSeconds": 0}]},
+        message="tolerations[0].tolerationSeconds: is 0, and only pods with effect NoExecute are evicted; set that effect, or leave it out",
+    ),
+    "one of no values": Rule(
+        HAMI,
+        broken=on_nodes({"key": "gpu", "operator": "In"}),
+        kept=on_nodes({"key": "gpu", "operator": "In", "values": [""]}),
+        message=f"{NODES}.values: is empty, and operator In needs at least one; name it",
+    ),
+    "values of what is not there": Rule(
+        HAMI,
+        broken=on_nodes({"key": "gpu", "operator": "DoesNotExist", "values": ["a", "b"]}),
+        kept=on_nodes({"key": "gpu", "operator": "DoesNotExist", "values": []}),
+        message=f"{NODES}.values: has 2, and operator DoesNotExist takes none; leave it out",
+    ),
+    "more than two numbers": Rule(
+        HAMI,
+        broken=on_nodes({"key": "gpus", "operator": "Gt", "values": ["4", "8"]}),
+        kept=on_nodes({"key": "gpus", "operator": "Gt", "values": ["4"]}),
+        message=f"{NODES}.values: is [4, 8], and operator Gt compares with one whole number; give it as text, such as '8'",
+    ),
+    "labels that add to no selector": Rule(
+        HAMI,
+        broken=near({"topologyKey": "zone", "matchLabelKeys": ["app"]}),
+        kept=near({"topologyKey": "zone", "matchLabelKeys": ["app"], "labelSelector": {"matchLabels": {"a": "b"}}}),
+        message="affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector: is empty, and matchLabelKeys and mismatchLabelKeys add to one; add it",
+    ),
+    "addresses of pods": Rule(
+        HAMI,
+        broken=egress({"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}),
+        kept=egress({"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}, {"podSelector": {}}]}),
+        message="networkPolicy.egress[0].to[0].ipBlock: is beside a selector of pods or namespaces, and a target is one or the other; make two of them",
+    ),
+    "ports from the last to the first": Rule(
+        HAMI,
+        broken=egress({"ports": [{"port": 443, "endPort": 80}]}),
+        kept=egress({"ports": [{"port": 443, "endPort": 443}]}),
+        message="networkPolicy.egress[0].ports[0].endPort: is 80, and a range begins with a number in port that is not greater; correct port, or leave endPort out",
+    ),
     "targets of a policy that is not made": Rule(
         HAMI,
         broken={"networkPolicy": {"enabled": False, "egress": [{"ports": [{"port": 443}]}]}},

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 import yaml
 
-from tests.chart.matrix import CHART, ROOT
+from tests.chart.matrix import CHART, FAMILIES, ROOT
+from tests.tools.test_parity import paths as schema_paths
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay
-from trainchart.render import render_by_helm, render_text
+from trainchart.render import render_by_helm, render_text, with_defaults
+from trainchart.shape import misfits
 
+SCHEMA: Tree = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+THEIRS = ("global", "lib")
 HAMI = load_values(ROOT / "values/yolov5.yaml")
 DEFAULTS: Tree = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
@@ -43,6 +48,31 @@ def rendered() -> dict[str, str]:
 @pytest.mark.parametrize("path", UNSET, ids=".".join)
 def test_a_null_gives_the_default_back(path: tuple[str, ...], rendered: dict[str, str]) -> None:
     assert render_text(overlay(HAMI, at(path, None))) == rendered
+
+
+@pytest.mark.parametrize("path", UNSET, ids=".".join)
+def test_an_empty_text_gives_the_default_back(path: tuple[str, ...], rendered: dict[str, str]) -> None:
+    values = overlay(HAMI, at(path, ""))
+    assert misfits(with_defaults(values), CHART / "values.schema.json") == []
+    assert render_text(values) == rendered
+
+
+def test_every_key_of_ours_may_be_empty_in_either_way() -> None:
+    """As the schema has it, the families' settings and what is required of a profile included."""
+    seen = 0
+    for family in FAMILIES:
+        for path in sorted(set(schema_paths(SCHEMA, {**SCHEMA, "allOf": [], "properties": ours(family)}))):
+            if path[0] in THEIRS or path == ("family",) or (path[0] == "affinity" and len(path) > 2):
+                continue
+            for empty in (None, ""):
+                values = {"family": family, **at(path, empty)}
+                assert misfits(values, CHART / "values.schema.json") == [], path
+                seen += 1
+    assert seen > 1000
+
+
+def ours(family: str) -> Tree:
+    return {**SCHEMA["properties"], "train": {"$ref": f"#/$defs/train.{family}"}}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=".".join)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 
 from e2e.cases import load as load_cases
 from tests.chart.matrix import CHART, FAMILIES, LIB, PROFILES, ROOT
+from tests.chart.rules import NVIDIA, OURS
 from trainchart.errors import RenderError
 from trainchart.families import family_data
 from trainchart.files import Tree, load_values, overlay
@@ -47,10 +49,74 @@ def test_a_duration_is_its_seconds(tmp_path: Path, duration: str, seconds: int) 
     assert helper(tmp_path, f'{{{{ include "train.seconds" "{duration}" }}}}') == seconds
 
 
-def test_empty_values_are_taken_out_at_any_depth(tmp_path: Path) -> None:
-    given = '(dict "a" "" "b" nil "c" 0 "d" false "e" (dict "f" "" "g" "x") "h" (list))'
-    kept = helper(tmp_path, f'{{{{ $map := {given} }}}}{{{{ include "train.prune" $map }}}}{{{{ $map | toJson }}}}')
-    assert kept == {"c": 0, "d": False, "e": {"g": "x"}, "h": []}
+def test_empty_values_are_taken_out_of_our_own_maps_at_any_depth_and_of_no_other(tmp_path: Path) -> None:
+    ours = '(dict "f" "" "g" "x")'
+    given = f'(dict "a" "" "b" nil "c" 0 "d" false "e" {ours} "named" (dict "n" {ours}) "theirs" {ours} "h" (list))'
+    sections = '(dict "e" dict "named" (dict "*" dict))'
+    pruned = f'{{{{ include "train.prune" (dict "map" $map "sections" {sections}) }}}}'
+    kept = helper(tmp_path, f"{{{{ $map := {given} }}}}{pruned}{{{{ $map | toJson }}}}")
+    assert kept == {
+        "c": 0, "d": False, "e": {"g": "x"}, "named": {"n": {"g": "x"}}, "theirs": {"f": "", "g": "x"}, "h": [],
+    }  # fmt: skip
+
+
+def test_a_user_s_maps_are_passed_on_whole() -> None:
+    theirs = {"a": "", "b": "c"}
+    deep = {"x": "", "y": None, "z": {"": None, "w": ""}}
+    profile = {**OURS, "annotations": theirs, "runtimeClassName": ""}
+    values = {
+        "nodeSelector": {"node-role.kubernetes.io/gpu": ""},
+        "env": theirs,
+        "accelerator": {"profile": "ours", "profiles": {"ours": profile, "other": None}},
+    }
+    manifests = {manifest["kind"]: manifest for manifest in render(overlay(NVIDIA, values))}
+    template = manifests["Job"]["spec"]["tasks"][0]["template"]
+    assert template["spec"]["nodeSelector"] == {"node-role.kubernetes.io/gpu": ""}
+    assert "runtimeClassName" not in template["spec"]
+    assert template["metadata"]["annotations"] == theirs
+    assert settings(overlay(NVIDIA, values))["env"] == theirs
+    detection = load_values(ROOT / "values/ppyoloe.yaml")
+    assert settings(overlay(detection, {"train": {"options": deep}}))["train"]["options"] == deep
+    language = load_values(ROOT / "values/llm-sft.yaml")
+    assert settings(overlay(language, {"train": {"arguments": deep}}))["train"]["arguments"] == deep
+
+
+def test_a_quantity_is_text_wherever_it_is_rendered_and_no_object_holds_a_null() -> None:
+    numbers = {
+        "resources": {"requests": {"cpu": 0.5, "memory": 2_000_000_000}, "limits": {"cpu": 8, "memory": 2e10}},
+        "sharedMemory": 5e9,
+        "workspace": {"type": "emptyDir", "size": 20_000_000_000},
+    }
+    spec = one(overlay(HAMI, numbers), "Job")["spec"]["tasks"][0]["template"]["spec"]
+    resources = spec["containers"][0]["resources"]
+    assert resources["requests"] == {"cpu": "0.5", "memory": "2000000000"}
+    assert resources["limits"].items() >= {"cpu": "8", "memory": "20000000000"}.items()
+    sizes = {volume["name"]: volume["emptyDir"].get("sizeLimit") for volume in spec["volumes"] if "emptyDir" in volume}
+    assert sizes == {"workspace": "20000000000", "tmp": None, "shm": "5000000000"}
+    claim = one(overlay(HAMI, {**numbers, "workspace": {"type": "newClaim", "size": 5e9}}), "PersistentVolumeClaim")
+    assert claim["spec"]["resources"] == {"requests": {"storage": "5000000000"}}
+
+
+def test_without_resources_there_is_no_bare_key_of_them() -> None:
+    """Helm 4 refuses a null."""
+    bare: Tree = {
+        "family": "custom",
+        "image": "x/y:1",
+        "publish": {"type": "none"},
+        "workspace": {"type": "existingClaim", "claimName": "c"},
+        "train": {"command": ["a"]},
+    }
+    for manifest in render(bare):
+        assert not list(nulls(manifest)), manifest["kind"]
+    (container,) = one(bare, "Job")["spec"]["tasks"][0]["template"]["spec"]["containers"]
+    assert "resources" not in container
+
+
+def nulls(tree: object) -> Iterator[object]:
+    if tree is None:
+        yield tree
+    for item in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from nulls(item)
 
 
 def test_no_helper_is_defined_twice() -> None:

@@ -6,19 +6,49 @@ back, so that null and "" mean the same: not configured.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from trainchart.paths import CHART
+from trainchart.preset import is_map, section_of
+
+if TYPE_CHECKING:
+    from trainchart.values.base import Section
 
 HEADER = "# Generated from values.yaml, without what is empty there. Made by: make generate\n"
+
+
+SECTIONS_HEADER = """\
+# Generated from the typed values: the maps whose keys are the values' own, so that an empty one is not configured. All others are
+# the user's, and are passed on whole. Made by: make generate
+"""
 
 
 def defaults_text() -> str:
     """`files/defaults.yaml`, as it is committed."""
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     return HEADER + yaml.safe_dump(_configured(values), sort_keys=False)
+
+
+def sections_text() -> str:
+    """`files/sections.yaml`, as it is committed."""
+    from trainchart.values import Values
+
+    return SECTIONS_HEADER + yaml.safe_dump(_sections(Values), sort_keys=False)
+
+
+def _sections(model: type[Section]) -> dict[str, Any]:
+    """The maps of a section whose keys are the values' own, at every depth; "*" is any name of the user's."""
+    found: dict[str, Any] = {}
+    for key, info in model.model_fields.items():
+        # A family's settings are its own to know, and are all of one depth.
+        if key == "train":
+            found[key] = {}
+        elif section := section_of(info.annotation):
+            below = _sections(section)
+            found[key] = {"*": below} if is_map(info.annotation) else below
+    return found
 
 
 def _configured(tree: dict[str, Any]) -> dict[str, Any]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import yaml
 from pydantic import TypeAdapter
 
-from trainchart.defaults import defaults_text
+from trainchart.defaults import defaults_text, sections_text
 from trainchart.errors import UsageError
 from trainchart.families import family_data, family_names, profile_data, profile_names
 from trainchart.paths import CHART, EDITOR_SCHEMA, IS_INSTALLED, LIB, ROOT
-from trainchart.preset import accelerator_text, family_text, schema_path, section_of
+from trainchart.preset import accelerator_text, family_text, is_map, schema_path, section_of
 from trainchart.values import Values, editor_schema_text, schema_text
 from trainchart.values.accelerator import Profile
-from trainchart.values.base import Duration, KeyName, ObjectName, Quantity, ResourceName, Section
+from trainchart.values.base import MOST, Duration, KeyName, ObjectName, Quantity, ResourceName, Section
 from trainchart.values.families import FAMILIES
 
 Schema = dict[str, Any]
@@ -54,6 +54,7 @@ def generated() -> dict[Path, str]:
         CHART / "values.schema.json": schema_text(),
         EDITOR_SCHEMA: editor_schema_text(),
         LIB / "files/defaults.yaml": defaults_text(),
+        LIB / "files/sections.yaml": sections_text(),
         ROOT / "docs/values.md": reference_text(),
         **{
             values / f"{name}.yaml": family_text(name, schema=schema_path(values))
@@ -171,7 +172,7 @@ def _rows(
             continue
         path = f"{above}{key}"
         below = section_of(info.annotation)
-        if below and not _is_map(info.annotation):
+        if below and not is_map(info.annotation):
             inner = {**below.model_json_schema(), "$defs": definitions}
             yield from _rows(below, inner, defaults and (defaults.get(key) or {}), above=f"{path}.")
             continue
@@ -183,10 +184,6 @@ def _rows(
         examples = [_code(example) for example in info.examples or [] if _code(example) != default]
         like = f" Such as {' or '.join(examples)}." if examples else ""
         yield [f"`{path}`", kind, default, f"{info.description}{like}"]
-
-
-def _is_map(annotation: Any) -> bool:
-    return get_origin(annotation) is dict or any(_is_map(part) for part in get_args(annotation))
 
 
 def _code(value: Any) -> str:
@@ -227,6 +224,7 @@ def _kind(schema: Schema) -> str:
         return _PATTERNS.get(schema.get("pattern"), "text")
     if kind in ("integer", "number"):
         low, high = schema.get("minimum"), schema.get("maximum")
+        high = None if high == MOST else high
         least = f" from {low:g}" if low is not None else ""
         most = f" to {high:g}" if high is not None else ""
         return f"{'whole number' if kind == 'integer' else 'number'}{least}{most}"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from trainchart.errors import RenderError, UsageError
 
@@ -438,6 +438,11 @@ def section_of(annotation: Any) -> type[Section] | None:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next((found for part in get_args(annotation) if (found := section_of(part))), None)
+
+
+def is_map(annotation: Any) -> bool:
+    """Whether an annotation is of a map with names of the user's."""
+    return get_origin(annotation) is dict or any(is_map(part) for part in get_args(annotation))
 
 
 def _schema_line(schema: str) -> str:

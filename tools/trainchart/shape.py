@@ -39,6 +39,8 @@ _USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
 _QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^?#\s]*)[?#]\S*", re.IGNORECASE)
 _CONTROL = re.compile(f"[{CONTROL}]")
 _LONGEST = 60
+NO_LIMIT = 2**31 - 1
+"""A maximum that says no more than that a number is a number."""
 MOST = 100
 """So many misfits are told: who has more has given the wrong file."""
 
@@ -115,9 +117,14 @@ class _Explainer:
                 if _unprintable(key, LINE) is None:  # else it is told by the name, not by what it was meant to be
                     yield Misfit((*path, key), found, self._unknown(key, allowed, path))
         elif isinstance(kind, _Kind.PropertyNames):
+            names = self._resolved(self._at(error.schema_path[:-1]))
             for key, found in value.items() if isinstance(value, dict) else ():
                 if fault := _unprintable(key, LINE):
                     yield Misfit((*path, key), found, f"the key {fault}")
+                elif not jsonschema_rs.is_valid(names, key):
+                    yield Misfit((*path, key), found, f"no key here can be called so (pattern {names['pattern']})")
+        elif isinstance(kind, _Kind.Required):
+            yield Misfit(path, value, f"lacks the key {kind.property}, which it needs")
         else:
             yield Misfit(path, value, self._message(error, value))
 
@@ -128,7 +135,8 @@ class _Explainer:
         path, value = tuple(error.instance_path), error.instance
         for branch in branches:
             other_kind = any(
-                tuple(inner.instance_path) == path and isinstance(inner.kind, (_Kind.Type, _Kind.Constant))
+                tuple(inner.instance_path) == path
+                and (isinstance(inner.kind, _Kind.Type) or _asks_for_empty(inner.kind))
                 for inner in branch
             )
             if not other_kind:
@@ -142,7 +150,7 @@ class _Explainer:
         kind = error.kind
         where = error.schema_path
         found = shown(value)
-        if isinstance(kind, _Kind.Type):
+        if isinstance(kind, _Kind.Type) or _asks_for_empty(kind):
             return _is_not(value, [self._at(where[:-1])], self._examples(tuple(error.instance_path)))
         if isinstance(kind, _Kind.Minimum):
             return f"{found} is less than {_number(kind.limit)}"
@@ -153,11 +161,17 @@ class _Explainer:
         if isinstance(kind, _Kind.Pattern):
             examples = self._examples(tuple(error.instance_path))
             like = " or ".join(map(str, examples)) if examples else "what is expected"
-            return f"{found} does not look like {like} (pattern {kind.pattern})"
+            return f"{found} does not look like {like} (pattern {kind.pattern.removeprefix('^$|')})"
         if isinstance(kind, _Kind.MaxLength):
             return f"{found} has {len(value)} characters, and {kind.limit} is the most"
+        if isinstance(kind, (_Kind.MinItems, _Kind.MinProperties)):
+            return f"is empty, where at least {kind.limit} is due; name one, or leave this out"
+        if isinstance(kind, _Kind.MaxItems):
+            return f"has {len(value)} entries, and {kind.limit} is the most"
+        if isinstance(kind, _Kind.Constant):
+            return f"{found} is not {kind.expected_value}, which alone can stand here"
         if isinstance(kind, _Kind.Enum):
-            choices = [choice for choice in self._at(where) if choice != ""]
+            choices = [choice for choice in self._at(where) if choice not in ("", None)]
             suggestion = _closest(str(value), [str(choice) for choice in choices])
             meant = f"; did you mean '{suggestion}'?" if suggestion else ""
             return f"{found} is not one of {', '.join(map(str, choices))}{meant}"
@@ -259,23 +273,35 @@ def _entries(schema: Schema, key: str | int) -> Iterator[Schema]:
 
 def _is_not(value: Any, schemas: list[Schema], examples: list[Any]) -> str:
     """A value of the wrong type: what would be right, and what a person may have stumbled over."""
-    kinds = [kind for schema in schemas if (kind := _described(schema, examples))]
+    kinds = [_described(kind, schema, examples) for schema in schemas for kind in _kinds(schema)]
     expected = " or ".join(dict.fromkeys(kinds)) or "empty"
-    types = {schema.get("type") for schema in schemas}
+    types = {kind for schema in schemas for kind in _kinds(schema)}
     if value is None:
         return f"is empty, where {expected} is due"
     return f"{shown(value)} is not {expected}{_hint(value, types)}"
 
 
-def _described(schema: Schema, examples: list[Any]) -> str:
-    """A type in words; nothing for those that only mean "not configured"."""
-    kind = schema.get("type")
-    if kind == "null" or schema.get("const") == "":
-        return ""
+def _asks_for_empty(kind: Any) -> bool:
+    """Whether a text was refused because it could only be empty here."""
+    return isinstance(kind, _Kind.MaxLength) and kind.limit == 0
+
+
+def _kinds(schema: Schema) -> list[str]:
+    """The types of a schema, without those that only mean "not configured"."""
+    kinds = schema.get("type", "enum" if "enum" in schema else [])
+    empty = ["null", *(["string"] if schema.get("maxLength") == 0 else [])]
+    return [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind not in empty]
+
+
+def _described(kind: str, schema: Schema, examples: list[Any]) -> str:
+    """One of the types of a schema in words."""
     if "enum" in schema:
-        return "one of " + ", ".join(str(choice) for choice in schema["enum"] if choice != "")
-    words = _WORDS.get(str(kind), "what is expected")
-    low, high = schema.get("minimum"), schema.get("maximum")
+        return "one of " + ", ".join(str(choice) for choice in schema["enum"] if choice not in ("", None))
+    words = _WORDS.get(kind, "what is expected")
+    numeric = kind in ("integer", "number")
+    low, high = (schema.get(limit) if numeric else None for limit in ("minimum", "maximum"))
+    if high == NO_LIMIT:
+        high = None
     if low is not None and high is not None:
         return f"{words} from {_number(low)} to {_number(high)}"
     if low is not None:

@@ -13,8 +13,10 @@ from trainchart.values.base import (
     PLAIN,
     Count,
     Duration,
+    Empty,
     KeyName,
     Line,
+    Name,
     ObjectName,
     Open,
     OptionalDuration,
@@ -25,6 +27,8 @@ from trainchart.values.base import (
     Text,
 )
 from trainchart.values.families import FAMILIES
+from trainchart.values.flat import flat, with_empty
+from trainchart.values.kubernetes import Affinity, LabelKey, LabelValue, Toleration
 from trainchart.values.sections import (
     Cache,
     Dataset,
@@ -56,7 +60,7 @@ class Values(Section):
     family: str = Field("", description="What to train: a folder of files/families/.")
     image: Line = Field("", description="The training image: it has python3, git, git-lfs and the trainer.")
     imagePullPolicy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="When to pull it.")
-    imagePullSecrets: list[ObjectName] = Field(
+    imagePullSecrets: list[Name] = Field(
         default_factory=list, description="Names of Secrets of type kubernetes.io/dockerconfigjson."
     )
     replicas: int = Field(1, ge=1, le=1000, description="Pods of the gang: all of them run, or none.")
@@ -88,9 +92,11 @@ class Values(Section):
         description="Additional environment of the trainer, its export and the checks of its data; not of the runner and git. "
         "Never for secrets.",
     )
-    nodeSelector: dict[str, str] | None = Field(None, description="Labels of the nodes that may run the pods.")
-    tolerations: list[Open] = Field(default_factory=list, description="Taints that the pods tolerate.")
-    affinity: Open | None = Field(None, description="Affinity of the pods.")
+    nodeSelector: dict[LabelKey, LabelValue] | None = Field(
+        None, description="Labels of the nodes that may run the pods."
+    )
+    tolerations: list[Toleration] = Field(default_factory=list, description="Taints that the pods tolerate.")
+    affinity: Affinity | None = Field(None, description="Which nodes, and which pods beside them, the pods want.")
     securityContext: SecurityContext | None = Field(None, description="The user of the training process.")
     serviceAccount: ServiceAccount | None = Field(None, description="The account of the pods.")
     networkPolicy: NetworkPolicy | None = Field(None, description="Network isolation of the run.")
@@ -111,7 +117,7 @@ def schema(families: dict[str, type[Section]] | None = None, *, drop: Sequence[s
         section = families[name].model_json_schema()
         definitions.update(section.pop("$defs", {}))
         definitions[f"train.{name}"] = section
-        train = {"anyOf": [{"$ref": f"#/$defs/train.{name}"}, {"type": "null"}]}
+        train = {"$ref": f"#/$defs/train.{name}"}
         branches.append(
             {
                 "if": {"properties": {"family": {"const": name}}, "required": ["family"]},
@@ -121,16 +127,12 @@ def schema(families: dict[str, type[Section]] | None = None, *, drop: Sequence[s
     document["properties"]["family"]["enum"] = ["", *sorted(families)]
     document["allOf"] = [{"$ref": "#/$defs/plain"}, *branches]
     definitions["plain"] = PLAIN
+    document = _with_kinds(with_empty(flat(document, drop)))
     # Helm puts these into the values of every chart that has a parent or a library.
     shared = {"description": "Values of a parent chart; not used.", "type": "object"}
-    document["properties"]["global"] = shared
-    document["properties"]["lib"] = {
-        "description": "Helm's own; not used.",
-        "type": "object",
-        "properties": {"global": shared},
-        "additionalProperties": False,
-    }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_with_kinds(_tidy(document, drop))}
+    lib = {"type": "object", "properties": {"global": shared}, "additionalProperties": False}
+    document["properties"] |= flat({"global": shared, "lib": {"description": "Helm's own; not used.", **lib}}, drop)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
 
 
 _KINDS: dict[str, Any] = {
@@ -139,36 +141,21 @@ _KINDS: dict[str, Any] = {
     "count": Count,
     "percent": Percent,
     "quantity": Quantity,
-    "duration": Duration,
+    "duration": OptionalDuration,
     "objectName": ObjectName,
+    "name": Name,
+    "labelKey": LabelKey,
+    "labelValue": LabelValue,
     "resourceName": ResourceName,
-    "keyName": KeyName,
+    "keyName": KeyName | Empty,
 }
 """Types that many keys have: the schema describes each once."""
 _WORDS = ("description", "examples")
 
 
-def _tidy(node: Any, drop: Sequence[str]) -> Any:
-    """Without Pydantic's titles, and its defaults, which are values.yaml's; and closed where it only names patterns of keys."""
-    if isinstance(node, list):
-        return [_tidy(item, drop) for item in node]
-    if not isinstance(node, dict):
-        return node
-    tidy = {
-        key: {name: _tidy(item, drop) for name, item in value.items()}
-        if key in ("properties", "$defs")
-        else _tidy(value, drop)
-        for key, value in node.items()
-        if key not in ("title", "default", *drop)
-    }
-    if "patternProperties" in tidy:
-        tidy["additionalProperties"] = False
-    return tidy
-
-
 def _with_kinds(document: dict[str, Any]) -> dict[str, Any]:
     """References to the types of _KINDS, wherever they are written out."""
-    kinds = {name: _tidy(TypeAdapter(kind).json_schema(), ()) for name, kind in _KINDS.items()}
+    kinds = {name: flat(TypeAdapter(kind).json_schema()) for name, kind in _KINDS.items()}
     names = {json.dumps(kind, sort_keys=True): name for name, kind in kinds.items()}
 
     def refer(node: Any) -> Any:

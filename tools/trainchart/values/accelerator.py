@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trainchart.values.base import Count, Line, ObjectName, Percent, Quantity, ResourceName, Section, Text
+from trainchart.values.base import MOST, Empty, Line, ObjectName, Percent, Quantity, ResourceName, Section, Text
+from trainchart.values.kubernetes import LabelKey
 
 ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9]*$", max_length=63)]
 VariantName = Annotated[str, StringConstraints(pattern=r"^[-A-Za-z0-9._]*$", max_length=63)]
@@ -14,12 +15,12 @@ VariantName = Annotated[str, StringConstraints(pattern=r"^[-A-Za-z0-9._]*$", max
 
 class DeviceCount(Section):
     name: Text = Field(None, description="Resource that counts devices; {variant} stands for accelerator.variant.")
-    max: int | None = Field(None, ge=1, description="Most devices that a pod can have.")
+    max: int | None = Field(None, ge=1, le=MOST, description="Most devices that a pod can have.")
 
 
 class DeviceShare(Section):
     name: Text = Field(None, description="Resource that asks for it; {variant} stands for accelerator.variant.")
-    max: int | None = Field(None, ge=1, description="Most that can be asked for.")
+    max: int | None = Field(None, ge=1, le=MOST, description="Most that can be asked for.")
     oneDevice: bool = Field(False, description="Honoured for one device only; of several each is whole.")
 
 
@@ -47,7 +48,7 @@ class Profile(Section):
     deviceClass: ObjectName = Field(
         None, description="DeviceClass of dynamic resource allocation, instead of resources."
     )
-    annotations: dict[str, str] | None = Field(None, description="Annotations of the pods.")
+    annotations: dict[LabelKey, str] | None = Field(None, description="Annotations of the pods.")
     runtimeClassName: ObjectName = Field(None, description="RuntimeClass of the pods.")
     refused: Text = Field(None, description="Why Volcano cannot place it; shown instead of a run.")
     verified: Text = Field(None, description="Whether it has run on hardware.")
@@ -64,7 +65,7 @@ class Accelerator(Section):
         "cpu", description="A file of files/accelerators/, or one of profiles.", examples=["cpu"]
     )
     variant: VariantName | None = Field(None, description="Which of the profile's variants.", examples=["1g.10gb"])
-    count: Count = Field(None, description="Devices per pod.", examples=[1])
+    count: Annotated[int, Field(ge=1, le=1000)] | Empty = Field(None, description="Devices per pod.", examples=[1])
     corePercent: Percent = Field(None, description="Share of each device's compute, in percent.", examples=[50])
     memory: Quantity = Field(None, description="Memory of each device, as a quantity.", examples=["4096Mi"])
     resourceNames: ResourceNames | None = Field(

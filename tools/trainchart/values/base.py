@@ -29,11 +29,14 @@ PLAIN: dict[str, Any] = {
 Line = Annotated[str, StringConstraints(pattern=LINE)]
 Text = Line | None
 
-Count = Annotated[int, Field(ge=1)] | Empty
+MOST = 2**31 - 1
+"""The largest number that every reader of settings and objects takes."""
+
+Count = Annotated[int, Field(ge=1, le=MOST)] | Empty
 Percent = Annotated[int, Field(ge=1, le=100)] | Empty
 
 Quantity = (
-    Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
+    Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
     # A number of a size that is never written with an exponent, which is no quantity.
     | Annotated[float, Field(ge=0.001, le=1e15)]
     | Empty
@@ -44,13 +47,16 @@ Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")]
 
 OptionalDuration = Duration | Empty
 
-ResourceName = Annotated[str, StringConstraints(pattern=r"^$|^[a-z0-9][-a-z0-9.]*/[-a-zA-Z0-9_.]+$")] | None
+ResourceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*/[-a-zA-Z0-9_.]+$")] | Empty
 
-ObjectName = Annotated[str, StringConstraints(pattern=r"^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] | None
-"""The name of an object in the cluster, or nothing."""
+_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*$", max_length=253)]
+"""The name of an object in the cluster."""
 
-KeyName = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
-"""A key of a Secret or ConfigMap."""
+ObjectName = Name | Empty
+
+KeyName = Annotated[str, StringConstraints(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$", max_length=253)]
+"""A key of a Secret or ConfigMap, which is a file's name in the pod: it begins with no more than one dot."""
 
 Open = dict[str, Any]
-"""A part of a Kubernetes object that is handed on as it is and checked by the API server."""
+"""A map of the user's own, handed on as it is."""

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trainchart.values.base import Count, Duration, Empty, KeyName, ObjectName, Open, Quantity, Section, Text
+from trainchart.values.base import MOST, Count, Duration, Empty, KeyName, ObjectName, Quantity, Section, Text
+from trainchart.values.kubernetes import Egress
 
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 
@@ -142,8 +143,8 @@ class Tune(Section):
         description="Epochs that every trial gets before it may be given up; empty: none is given up.",
         examples=[5],
     )
-    failureLimit: int = Field(0, ge=0, description="Trials that may fail before the run does.")
-    seed: int = Field(0, ge=0, description="Makes the search of one pod repeatable; 0: it is not.")
+    failureLimit: int = Field(0, ge=0, le=MOST, description="Trials that may fail before the run does.")
+    seed: int = Field(0, ge=0, le=MOST, description="Makes the search of one pod repeatable; 0: it is not.")
     space: dict[ParameterName, Parameter] | None = Field(
         None,
         description="What is tried: settings of the family (such as batchSize), or hyper-parameters of its trainer (such as lr0).",
@@ -164,7 +165,7 @@ class Publish(Section):
     modelName: Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z0-9]*$")] | None = Field(
         None, description="Name in the model's configuration; empty: the last part of the repository."
     )
-    maxBatchSize: int = Field(8, ge=1, description="The largest batch that the exported model is served with.")
+    maxBatchSize: int = Field(8, ge=1, le=MOST, description="The largest batch that the exported model is served with.")
     patience: Duration = Field(
         "2h",
         description="How long to go on trying when the git server is away at the end; timeLimit ends it earlier.",
@@ -173,9 +174,9 @@ class Publish(Section):
 
 
 class SecurityContext(Section):
-    runAsUser: int = Field(1000, ge=1, description="User id of the training process; not root.")
-    runAsGroup: int = Field(1000, ge=0, description="Group id of the training process.")
-    fsGroup: int = Field(1000, ge=0, description="Group that owns the volumes.")
+    runAsUser: int = Field(1000, ge=1, le=MOST, description="User id of the training process; not root.")
+    runAsGroup: int = Field(1000, ge=0, le=MOST, description="Group id of the training process.")
+    fsGroup: int = Field(1000, ge=0, le=MOST, description="Group that owns the volumes.")
 
 
 class ServiceAccount(Section):
@@ -187,6 +188,6 @@ class NetworkPolicy(Section):
         True,
         description="Only pods of this run may connect to its pods, and so to its rendezvous; false: no policy is made.",
     )
-    egress: list[Open] = Field(
+    egress: list[Egress] = Field(
         default_factory=list, description="Allowed targets, as NetworkPolicy egress rules; empty: all."
     )

@@ -11,6 +11,7 @@ Every template begins with it. It works out, once per render, what all templates
   .Run.values   the effective values; every section is there, a key that nobody configured is missing
   .Run.family   the chosen family's data
   .Run.profile  the chosen accelerator profile's data
+  .Run.sections the maps whose keys are the values' own, see train.prune
   .Run.files    path below /trainchart in the pod -> file of the chart
 Usage: {{ include "train.load" . }}
 */ -}}
@@ -18,10 +19,11 @@ Usage: {{ include "train.load" . }}
 {{- if not (hasKey . "Run") -}}
 {{- $run := dict -}}
 {{- $_ := set . "Run" $run -}}
+{{- $_ := set $run "sections" (.Subcharts.lib.Files.Get "files/sections.yaml" | fromYaml) -}}
 {{- $_ := set $run "family" (include "train.family" . | fromYaml) -}}
 {{- $_ := set $run "profile" (include "train.profile" . | fromYaml) -}}
 {{- $configured := deepCopy .Values -}}
-{{- include "train.prune" $configured -}}
+{{- include "train.prune" (dict "map" $configured "sections" $run.sections) -}}
 {{- $_ := set $run "values" (mergeOverwrite (.Subcharts.lib.Files.Get "files/defaults.yaml" | fromYaml) (deepCopy $run.family.defaults) $configured) -}}
 {{- $_ := set $run "files" (include "train.files" . | fromJson) -}}
 {{- end -}}
@@ -80,9 +82,9 @@ Usage: {{ include "train.profile" . | fromYaml }}
 {{- $name := $accelerator.profile | default "cpu" -}}
 {{- $own := $accelerator.profiles | default dict -}}
 {{- $text := .Subcharts.lib.Files.Get (printf "files/accelerators/%s.yaml" $name) -}}
-{{- if hasKey $own $name -}}
+{{- if get $own $name -}}
 {{- $profile := deepCopy (get $own $name) -}}
-{{- include "train.prune" $profile -}}
+{{- include "train.prune" (dict "map" $profile "sections" (index .Run.sections.accelerator.profiles "*")) -}}
 {{- merge (dict "name" $name) $profile | include "train.json" -}}
 {{- else if $text -}}
 name: {{ quote $name }}
@@ -94,16 +96,19 @@ name: {{ quote $name }}
 {{- end -}}
 
 {{- /*
-Takes the empty (null or "") entries out of a map, at every depth: empty means not configured. Changes the map, returns nothing.
-Usage: {{ include "train.prune" $map }}
+Takes the empty (null or "") entries out of a map of ours, and out of the maps in it that `sections` names ("*": of any name):
+there, empty means not configured. All other maps are the user's, and stay as they are. Changes the map, returns nothing.
+Usage: {{ include "train.prune" (dict "map" $map "sections" .Run.sections) }}
 */ -}}
 {{- define "train.prune" -}}
-{{- $map := . -}}
-{{- range $key, $value := $map -}}
-{{- if kindIs "map" $value -}}
-{{- include "train.prune" $value -}}
-{{- else if or (kindIs "invalid" $value) (and (kindIs "string" $value) (not $value)) -}}
-{{- $_ := unset $map $key -}}
+{{- range $key, $value := .map -}}
+{{- if or (kindIs "invalid" $value) (and (kindIs "string" $value) (not $value)) -}}
+{{- $_ := unset $.map $key -}}
+{{- else if kindIs "map" $value -}}
+{{- $name := ternary $key "*" (hasKey $.sections $key) -}}
+{{- if hasKey $.sections $name -}}
+{{- include "train.prune" (dict "map" $value "sections" (get $.sections $name)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -134,7 +139,8 @@ A Kubernetes quantity in its base unit (bytes, for memory), rounded down.
 Usage: {{ include "train.quantity" "1.5Gi" }} -> 1610612736
 */ -}}
 {{- define "train.quantity" -}}
-{{- divf (include "train.thousandths" .) 1000 | floor | int64 -}}
+{{- /* Kubernetes, too, takes those that are larger than it can count for the largest. */ -}}
+{{- minf (divf (include "train.thousandths" .) 1000 | floor) 9223372036854774784.0 | int64 -}}
 {{- end -}}
 
 {{- /*

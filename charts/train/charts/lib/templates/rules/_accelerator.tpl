@@ -15,6 +15,31 @@
 {{- else if and $accelerator.variant (not $profile.variants) -}}
 {{- $broken = append $broken (printf "accelerator.variant: is %q, but profile %s has no variants; leave it empty" $accelerator.variant $profile.name) -}}
 {{- end -}}
+{{- /* A profile of the user's own, or other names for its resources, may say anything. */ -}}
+{{- $path := printf "accelerator.profiles.%s.resources" $profile.name -}}
+{{- $names := dict -}}
+{{- range $key, $resource := $profile.resources -}}
+{{- $name := include "train.accelerator.resource" (dict "root" $ "key" $key) -}}
+{{- $where := ternary (printf "accelerator.resourceNames.%s" $key) (printf "%s.%s.name" $path $key) (not (empty (get $accelerator.resourceNames $key))) -}}
+{{- if not $profile.deviceClass -}}
+{{- if not $name -}}
+{{- $broken = append $broken (printf "%s: is empty, and without a name nothing asks for it; name the resource of the device plugin, such as vendor.example.com/gpu" $where) -}}
+{{- else if not (regexMatch "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $name) -}}
+{{- $broken = append $broken (printf "%s: is %q, and the resource of a device plugin has a domain and a name, such as vendor.example.com/gpu; correct it" $where $name) -}}
+{{- else if regexMatch "^requests[.]|(^|[.])kubernetes[.]io/" $name -}}
+{{- $broken = append $broken (printf "%s: is %q, a name that Kubernetes keeps for itself; name the resource of the device plugin, such as vendor.example.com/gpu" $where $name) -}}
+{{- else if hasKey $names $name -}}
+{{- $broken = append $broken (printf "%s: is %q, as the resource of %s is, and one would replace the other; give each its own" $where $name (get $names $name)) -}}
+{{- end -}}
+{{- $_ := set $names $name $key -}}
+{{- end -}}
+{{- if and (hasKey $resource "unit") (lt (include "train.quantity" $resource.unit | int64) 1) -}}
+{{- $broken = append $broken (printf "%s.%s.unit: is %v, and memory cannot be counted in less than a byte; give the memory of one unit, such as 1Mi" $path $key $resource.unit) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $profile.deviceClass (not (hasKey $profile.resources "count")) -}}
+{{- $broken = append $broken (printf "%s.count: is not there, and a claim of class %s asks for a number of devices; add count: {}" $path $profile.deviceClass) -}}
+{{- end -}}
 {{- range $key := list "count" "corePercent" "memory" -}}
 {{- $asked := get $accelerator $key -}}
 {{- $known := hasKey $profile.resources $key -}}
@@ -27,7 +52,8 @@
 {{- else if and $asked $resource.unit -}}
 {{- $bytes := include "train.quantity" $asked | int64 -}}
 {{- $unit := include "train.quantity" $resource.unit | int64 -}}
-{{- if or (lt $bytes $unit) (mod $bytes $unit) -}}
+{{- if lt $unit 1 -}}
+{{- else if or (lt $bytes $unit) (mod $bytes $unit) -}}
 {{- $broken = append $broken (printf "accelerator.%s: %v is not a whole multiple of %s, the unit of profile %s; round it" $key $asked $resource.unit $profile.name) -}}
 {{- end -}}
 {{- else if and $asked $resource.max (gt (int64 $asked) (int64 $resource.max)) -}}

@@ -6,7 +6,7 @@ Usage: {{ include "train.rules" . }}
 */ -}}
 {{- define "train.rules" -}}
 {{- $broken := list -}}
-{{- range list "names" "sources" "folders" "accelerator" "topology" "resources" "workspace" "train" "tune" "network" -}}
+{{- range list "names" "sources" "folders" "accelerator" "topology" "resources" "workspace" "train" "tune" "network" "placement" -}}
 {{- $broken = concat $broken (include (printf "train.rules.%s" .) $ | fromJsonArray) -}}
 {{- end -}}
 {{- if $broken -}}

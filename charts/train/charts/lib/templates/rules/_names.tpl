@@ -1,4 +1,4 @@
-{{- /* Names derived from the release's fit Kubernetes and Volcano: a Service's name begins with a letter, a pod's has 63 characters. */ -}}
+{{- /* Names fit Kubernetes and Volcano, those derived from the release's too: a Service's name begins with a letter, a pod's has 63 characters. */ -}}
 {{- define "train.rules.names" -}}
 {{- $broken := list -}}
 {{- $name := .Release.Name -}}
@@ -7,6 +7,9 @@
 {{- end -}}
 {{- if gt (len $name) 50 -}}
 {{- $broken = append $broken (printf "release name: %q has %d characters, and names derived from it need room: at most 50; install under a shorter name" $name (len $name)) -}}
+{{- end -}}
+{{- if eq .Run.values.queue "root" -}}
+{{- $broken = append $broken "queue: is root, under which Volcano has all other queues, and which takes no Job; name one of those, such as default" -}}
 {{- end -}}
 {{- $broken | toJson -}}
 {{- end -}}

@@ -13,6 +13,9 @@
 {{- $broken = append $broken (printf "workspace.accessMode: %s cannot be mounted by %d pods on different nodes; use ReadWriteMany, workspace.type: emptyDir, or pin the pods with nodeSelector kubernetes.io/hostname" $workspace.accessMode (int .Run.values.replicas)) -}}
 {{- end -}}
 {{- $values := .Run.values -}}
+{{- if gt (add (include "train.seconds" $values.timeLimit) 300) 2147483647 -}}
+{{- $broken = append $broken (printf "timeLimit: %s is more seconds than Kubernetes counts; give at most 24855d" $values.timeLimit) -}}
+{{- end -}}
 {{- with $values.ttlAfterFinished -}}
 {{- if gt (include "train.seconds" . | int64) 2147483647 -}}
 {{- $broken = append $broken (printf "ttlAfterFinished: %s is more seconds than Volcano counts; give at most 24855d, or leave it empty" .) -}}
