@@ -55,13 +55,18 @@ def pointers(tree: Path) -> List[Pointer]:
     """The files of a tree that are still pointers."""
     small = [path for path in files(tree) if path.stat().st_size in _POINTER_BYTES]
     if len(small) < 10 * _THREADS:
-        return [pointer for pointer in map(_read_pointer, small) if pointer]
+        return _read_pointers(small)
     with ThreadPoolExecutor(_THREADS) as pool:
-        return [pointer for pointer in pool.map(_read_pointer, small) if pointer]
+        shares = pool.map(_read_pointers, (small[first::_THREADS] for first in range(_THREADS)))
+        return sorted((pointer for share in shares for pointer in share), key=lambda pointer: pointer.path)
+
+
+def _read_pointers(paths: List[Path]) -> List[Pointer]:
+    return [pointer for pointer in map(_read_pointer, paths) if pointer]
 
 
 def _read_pointer(path: Path) -> Optional[Pointer]:
-    with path.open("rb") as stream:
+    with path.open("rb", buffering=0) as stream:
         content = stream.read(100)
         if not _VERSION.match(content.lstrip(_BLANK)):
             return None
