@@ -77,7 +77,7 @@ CASES = [
     Case("a login page instead of a pack", pack(login_page()), 30, "a web page came"),
     # LFS
     Case("LFS 500 once", batch(Answer(500), 1), 0, retried=True),
-    Case("LFS 403", batch(Answer(403)), 30, "access denied"),
+    Case("LFS 403", batch(Answer(403)), 30, "denies access"),
     Case("LFS 413", batch(Answer(413)), 30, "takes no request of this size"),
     Case("LFS 429 once, with the time to wait", batch(Answer(429, {"Retry-After": "1"}), 1), 0),
     Case("LFS 429 always", batch(Answer(429, {"Retry-After": "1"})), 31, "asks for fewer requests", retried=True, slow=True),

@@ -7,7 +7,6 @@ The repository has a history and large files; both are measured in the same test
 from __future__ import annotations
 
 import random
-import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -121,14 +120,14 @@ def test_a_second_run_on_the_workspace_fetches_no_data(
         lambda: prepare.prepare(make_context({"sources": sources(server, repository)}), FAMILY, lambda: None),
     )
     assert (again.lfs, again.git) == (0, 0)
-    shutil.rmtree(context.workspace.state)
-    context.workspace.create()
+    context.workspace.unmark("prepare")
+    context.workspace.remove("sources.json")
     another = watched(
         server,
         context.folder,
         lambda: prepare.prepare(make_context({"sources": sources(server, repository)}), FAMILY, lambda: None),
     )
-    assert another.lfs == 0, "not even a run that knows nothing of the first"
+    assert another.lfs == 0, "not even a run that looks all of it up again"
 
 
 def test_four_replicas_on_a_shared_workspace_fetch_one_copy(

@@ -42,10 +42,17 @@ for _ in range(50):
     subprocess.run(["sh", "-c", "(setsid true &)"], check=True)
 daemon = "sh -c 'echo $$ > output/left; exec setsid sleep 600' > /dev/null 2>&1 &"
 subprocess.run(["sh", "-c", daemon], cwd=os.environ["RUN_FOLDER"], check=True)
+def state_and_parent(number):
+    try:
+        state, parent = Path("/proc", str(number), "stat").read_text().rpartition(") ")[2].split()[:2]
+    except OSError:  # it has just ended
+        return "", 0
+    return state, int(parent)
+_, init = state_and_parent(os.getppid())
 until = time.monotonic() + 10
 while time.monotonic() < until:
-    stats = [path.read_text().rpartition(") ")[2].split() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
-    zombies = sum(state == "Z" for state, *_ in stats)
+    seen = [state_and_parent(path.name) for path in Path("/proc").glob("[0-9]*")]
+    zombies = sum(each == ("Z", init) for each in seen)
     if zombies < 10 and Path(os.environ["RUN_FOLDER"], "output", "left").exists():
         break
     time.sleep(0.05)

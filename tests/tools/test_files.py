@@ -136,7 +136,7 @@ def test_a_refusal_to_open_a_file_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_standard_input_is_a_file_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\nreplicas: 0")))
-    (finding,) = validate([str(YOLOV5), "-"]).findings
+    (finding,) = [each for each in validate([str(YOLOV5), "-"]).findings if each.severity == "error"]
     assert (finding.file, finding.line, finding.column, finding.key) == ("<stdin>", 2, 1, "replicas")
 
 

@@ -135,7 +135,9 @@ def test_the_installed_tools_work_in_an_empty_folder(built: Path, tmp_path: Path
     schema = (work / "run.yaml").read_text().splitlines()[0].partition("$schema=file://")[2]
     assert Path(schema) == site / "trainchart/bundle/values/schema.json"
     assert Path(schema).is_file()
-    assert run("validate", "run.yaml").stdout == "valid: run-42, family yolov5, accelerator nvidia, replicas 1\n"
+    *warnings, last = run("validate", "run.yaml").stdout.splitlines()
+    assert last == "valid: run-42, family yolov5, accelerator nvidia, replicas 1, 1 warning"
+    assert "workspace.type: emptyDir loses the result" in warnings[0]
     chart = run("chart").stdout.strip()
     assert Path(chart) == site / "trainchart/bundle/charts/train"
     command = [helm, "template", "run-42", chart, "-f", "run.yaml"]
