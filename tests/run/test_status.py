@@ -69,7 +69,7 @@ def test_a_git_server_that_is_away_at_the_end_is_waited_for_and_that_is_shown() 
     shown = lines(status.look(api, "hog1"), NOW)  # type: ignore[arg-type]
     assert shown[-3:] == [
         "waiting   the git server does not take the result yet; trying for 2 min 5 s so far, and for 1 h 57 min more (publish.patience)",
-        "          to do: see the git server; the run goes on by itself when it is back, and on a claim its artifacts stay",
+        "          to do: see the git server; the run goes on by itself then, and on a claim its artifacts stay",
         "          said: publish.repository: away: error: 503",
     ]
     api.logs["hog1-train-0"] += b"trainchart time=2026-11-24T18:14:00Z event=end stage=publish seconds=20\n"

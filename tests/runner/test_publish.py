@@ -32,12 +32,14 @@ BIG = commit.LARGE_BYTES
 def made(server: Server, tmp_path: Path, make_context: Callable[..., Context]) -> Callable[..., Publisher]:
     """A publisher with these artifacts, and an empty repository to publish to."""
 
-    def make(files: dict[str, bytes] | None = None, **changes: Any) -> Publisher:
+    def make(files: dict[str, bytes] | None = None, shared: bool = False, **changes: Any) -> Publisher:
         name = f"{tmp_path.name}.git"
         if not (server.folder / name).exists():
             server.repository(name)
         keys = {f"publish.{key}": value for key, value in changes.items()}
-        context = make_context({"sources": {}, "publish.repository": f"{server.url}/{name}", **keys})
+        context = make_context(
+            {"sources": {}, "workspace.shared": shared, "publish.repository": f"{server.url}/{name}", **keys}
+        )
         for path, content in {"model.pt": b"weights", **(files or {})}.items():
             place(context, path, content)
         return Publisher(context)
@@ -353,8 +355,21 @@ def test_when_patience_is_over_it_says_where_the_artifacts_are(
     assert "503" in caught.value.reason
 
 
-def test_what_is_refused_is_not_waited_for(impatient: None, made: Callable[..., Publisher], server: Server) -> None:
-    publisher = made(patienceSeconds=3600)
+@pytest.mark.parametrize("status", [401, 403, 413])
+def test_what_would_lose_the_model_with_its_pod_is_waited_for_until_somebody_mends_it(
+    impatient: None, made: Callable[..., Publisher], server: Server, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publisher = made(patienceSeconds=60)
+    server.faults.append(Fault("git-receive-pack", Answer(status), times=4))
+    assert publisher.publish(FAMILY).branch.startswith("sft-")
+    (waiting,) = told(capsys, "waiting")[:1]
+    assert "fix=" in waiting
+
+
+def test_what_is_refused_is_not_waited_for_where_the_artifacts_stay(
+    impatient: None, made: Callable[..., Publisher], server: Server
+) -> None:
+    publisher = made(shared=True, patienceSeconds=3600)
     server.faults.append(Fault("git-receive-pack", Answer(403)))
     with pytest.raises(RunnerError) as caught:
         publisher.publish(FAMILY)
@@ -460,7 +475,7 @@ def test_the_result_of_a_refused_branch_is_on_another_and_the_run_ends_with_63(
 def test_a_hook_that_refuses_every_branch_is_quoted(
     made: Callable[..., Publisher], server: Server, tmp_path: Path
 ) -> None:
-    publisher = made(branch="main", patienceSeconds=3600)
+    publisher = made(shared=True, branch="main", patienceSeconds=3600)
     hook(server, tmp_path, "the quota of this project is used up", "*")
     with pytest.raises(RunnerError) as caught:
         publisher.publish(FAMILY)

@@ -77,7 +77,8 @@ def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Cause, ..
         progress, last = _tail(api, pod, TAIL_LINES)
         if progress and progress.waiting:
             said = progress.waiting.get("reason", "")
-            fix = "see the git server; the run goes on by itself when it is back, and on a claim its artifacts stay"
+            mend = progress.waiting.get("fix") or "see the git server"
+            fix = f"{mend}; the run goes on by itself then, and on a claim its artifacts stay"
             return progress, (waiting("git-server-away", patience(progress.waiting), fix, said),)
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
             return progress, tuple(_stragglers(api, run, last))

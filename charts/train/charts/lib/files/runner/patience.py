@@ -1,4 +1,4 @@
-"""How long the stage publish goes on trying while the server is away: hours of training wait for it."""
+"""How long the stage publish goes on trying while the server does not take the result: hours of training wait for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Patience:
         self._since: Optional[float] = None
         self._failures = 0
         self._told = 0.0
-        self._reason = ""
+        self._reason, self._fix = "", ""
 
     def wait(self, error: RunnerError) -> None:
         """The pause after a failure.
@@ -32,7 +32,7 @@ class Patience:
         now = time.monotonic()
         if self._since is None:
             self._since = now
-        self._reason = error.reason
+        self._reason, self._fix = error.reason, error.fix
         end = self._since + self._seconds
         until = min(now + PAUSES[min(self._failures, len(PAUSES) - 1)], end)
         self._failures += 1
@@ -52,4 +52,6 @@ class Patience:
         self._told = now
         passed = now - self._since
         left = max(0.0, self._seconds - passed)
-        log.event("waiting", stage="publish", seconds=round(passed), left=round(left), reason=self._reason)
+        log.event(
+            "waiting", stage="publish", seconds=round(passed), left=round(left), reason=self._reason, fix=self._fix
+        )

@@ -80,10 +80,18 @@ class Publisher:
         try:
             return self._deliver(repository, commit)
         except RunnerError as error:
-            if error.exit.name not in ("publish-unreachable", "process-killed"):
+            if not self._is_waited_for(error):
                 raise
             self._patience.wait(error)
             return None
+
+    def _is_waited_for(self, error: RunnerError) -> bool:
+        """What passes by itself; and where the model would be lost with the pod, also what somebody can mend meanwhile: a token
+        that has expired (a Secret is read anew at each try), a quota that is used up, a rule for branches.
+        """
+        if error.exit.name == "publish-refused":
+            return not self._context.settings.workspace.shared
+        return error.exit.name in ("publish-unreachable", "process-killed")
 
     def may_push(self) -> None:
         """Asks the server before hours of training whether it would take a push from this user, to a branch of this name, and
