@@ -42,12 +42,10 @@ class GoModule:
     ldflags: str = "-s -w"
     tags: str = ""
     cgo: bool = False
-    workspace: str = (
-        ""  # a folder of go/ whose go.mod serves where the module's own does not (it replaces local folders)
-    )
-    patches: Mapping[str, str] = field(
-        default_factory=dict
-    )  # with a workspace: module@version -> go/FILE added to a copy
+    # A folder of go/ whose go.mod serves where the module's own does not (it replaces local folders).
+    workspace: str = ""
+    # With a workspace: module@version -> go/FILE added to a copy.
+    patches: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, program: str) -> str:
         files = sorted((HERE / "go" / self.workspace).glob("go.*")) if self.workspace else []

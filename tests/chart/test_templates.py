@@ -261,7 +261,6 @@ def test_the_environment_of_the_values_is_the_trainer_s_and_not_the_runner_s() -
     assert not {"LD_PRELOAD", "PATH"} & {one["name"] for one in pod_of(values)["containers"][0]["env"]}
 
 
-GIT = "https://git.example.com"
 ELSEWHERE = {"dataset": {"repository": "https://data.example.org/coco.git"}}
 STORED = {"type": "s3", "repository": "", "endpoint": "https://s3.example.com", "bucket": "b", "secretName": "s3"}
 TRACKED = {"trackingUri": "https://ml.example.com", "secretName": "ml"}

@@ -76,9 +76,8 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
             credentials["folder"] = str(secret)
         settings["publish"].update(patienceSeconds=0)
         settings["sharedMemoryBytes"] = 0
-        settings["family"].update(
-            features=[], libraries=[], writesBeside={}
-        )  # the tests' families train without a framework
+        # The tests' families train without a framework.
+        settings["family"].update(features=[], libraries=[], writesBeside={})
         for key, value in changes.items():
             *path, last = key.split(".")
             target = settings

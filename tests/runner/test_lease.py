@@ -343,7 +343,7 @@ def test_a_heartbeat_that_cannot_be_written_is_a_warning_and_later_the_end(
 ) -> None:
     _, ended = held
 
-    def full(self: lease.SharedLease, number_of_beat: int) -> None:
+    def full(_: lease.SharedLease, _beats: int) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(lease.SharedLease, "_count", full)

@@ -47,9 +47,8 @@ def _take_signals(*, raising: bool) -> None:
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
-        if (
-            signal.getsignal(number) is not signal.SIG_IGN
-        ):  # as nohup, and a shell for what runs in the background, have it
+        # Ignored ones stay so: nohup, and a shell for what runs in the background, start a program like that.
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
 
 
@@ -100,9 +99,8 @@ def _run(arguments: Sequence[str], parser: argparse.ArgumentParser | None = None
         return int(options.run(options))
     except TrainchartError as error:
         words = str(error)
-        if (
-            error.exit_code == ExitCode.FORBIDDEN and " is forbidden: User " in words
-        ):  # the API server's own, without a fix
+        # The API server's own words, without a fix.
+        if error.exit_code == ExitCode.FORBIDDEN and " is forbidden: User " in words:
             words += "; name another namespace by -n, or ask for a right of docs/rights.md"
         complain(words, error.exit_code, as_json=as_json)
         return error.exit_code

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 HEADER = "# Generated from values.yaml, without what is empty there. Made by: make generate\n"
 
-
 SECTIONS_HEADER = """\
 # Generated from the typed values: the maps whose keys are the values' own, so that an empty one is not configured. All others are
 # the user's, and are passed on whole. Made by: make generate

@@ -110,9 +110,8 @@ class Progress:
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
     warnings: list[str] = field(default_factory=list)
-    waiting: dict[str, str] = field(
-        default_factory=dict
-    )  # stage publish, while the git server is away: seconds, left, reason
+    # Stage publish, while the git server is away: seconds, left, reason.
+    waiting: dict[str, str] = field(default_factory=dict)
     _begins: bool = False  # the trainer starts, and nothing has said that it goes on with anything
 
     def feed(self, line: str) -> Event | None:

@@ -43,7 +43,6 @@ def add_wait_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
 
 def run_wait(options: argparse.Namespace) -> int:
     """Also the last part of `submit`."""
-
     teller = Teller(quiet=options.quiet)
     try:
         return _follow(options, teller)

@@ -52,13 +52,13 @@ def judge_folder(folder: Folder, name: str, jobs: Iterable[Object]) -> Check:
         there, run = folder_of(job), of(job, [])
         if there is None or run.name == name or run.state.is_final or not folder.overlaps(there):
             continue
-        text_ = f"run {run.name}, which is {run.state.value}, works in {there}; two runs cannot share a folder"
+        found = f"run {run.name}, which is {run.state.value}, works in {there}; two runs cannot share a folder"
         stop = (
             "wait for its end"
             if run.state is State.ENDING
             else f"wait for its end, or stop it (`{run.command('stop {}')}`)"
         )
-        return problem(topic, text_, f"name another workspace.directory; or {stop}")
+        return problem(topic, found, f"name another workspace.directory; or {stop}")
     return ok(topic, "no other run works in it")
 
 

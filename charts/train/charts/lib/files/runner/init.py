@@ -15,9 +15,8 @@ from typing import Dict, List, NoReturn, Tuple
 # Whichever of them the image or the pod names as its stop signal; Kubernetes' own is SIGTERM.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
-STRAYS_SECONDS = (
-    2.0  # a process that the kernel cannot end (hanging in a driver or a file system) is not waited for any longer
-)
+# A process that the kernel cannot end (hanging in a driver or a file system) is not waited for any longer.
+STRAYS_SECONDS = 2.0
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 

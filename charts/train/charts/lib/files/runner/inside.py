@@ -12,7 +12,6 @@ from typing import Any, Iterable, Iterator, Optional
 
 FIX = "put the file into the source, and name it by a path inside it"
 
-
 # Where the runner tells its probes and the trainer what else is the sources': what a view in the run's folder has links to.
 ROOTS = "TRAINCHART_SOURCES"
 

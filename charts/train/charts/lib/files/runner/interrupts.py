@@ -93,9 +93,8 @@ def ignore() -> None:
 
 def _interrupt(error: RunnerError) -> None:
     global _pending
-    if (
-        _pending is None and not _ignored
-    ):  # the first one decides; the kubelet's and Volcano's further signals change nothing
+    # The first one decides; the kubelet's and Volcano's further signals change nothing.
+    if _pending is None and not _ignored:
         _pending = error
         if not _held:
             raise Interrupted(error)

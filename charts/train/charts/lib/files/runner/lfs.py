@@ -25,9 +25,8 @@ _VERSION = re.compile(
 _OID = re.compile(rb"^oid sha256:([0-9a-f]{64})\s*$", re.MULTILINE)
 _SIZE = re.compile(rb"^size ([0-9]+)\s*$", re.MULTILINE)
 _EXTENSION = re.compile(rb"^ext-[0-9]+-(\S+) ", re.MULTILINE)
-_POINTER_BYTES = range(
-    100, 8193
-)  # git-lfs writes 1024 at most; whatever is larger was made by hand, and is no data either
+# git-lfs writes 1024 at most; whatever is larger was made by hand, and is no data either.
+_POINTER_BYTES = range(100, 8193)
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _THREADS = 16  # on a network's file system the time goes into waiting
 

@@ -46,9 +46,8 @@ class Publisher:
         found = self._found()
         if found or self._context.attempt == 0:
             return found
-        tips = self._tips(
-            f"refs/heads/{GENERATED}*"
-        )  # the workspace was lost with its pod, and the branch's name with it
+        # The workspace may have been lost with its pod, and the branch's name with it.
+        tips = self._tips(f"refs/heads/{GENERATED}*")
         return next((tip for tip, run in tips.items() if run == self._context.uid), None)
 
     def elsewhere(self, published: Published) -> Optional[RunnerError]:
