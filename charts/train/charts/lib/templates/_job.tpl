@@ -130,7 +130,7 @@ spec:
           containers:
             - name: guard
               image: {{ $values.image | quote }}
-              imagePullPolicy: {{ $values.imagePullPolicy }}
+              imagePullPolicy: {{ $values.imagePullPolicy | quote }}
               command: ["true"]
               securityContext:
                 {{- include "train.pod.securityContext" . | nindent 16 }}
