@@ -1,20 +1,18 @@
 """The chart's defaults as data for its own templates, which cannot read values.yaml.
 
 A null in the user's values takes the default of values.yaml away before any template runs. `files/defaults.yaml` gives it
-back, so that null and "" mean the same: not configured.
+back, so that null and "" mean the same: not configured. `files/sections.yaml` says in which maps that holds.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from trainchart.paths import CHART
-from trainchart.preset import is_map, section_of
-
-if TYPE_CHECKING:
-    from trainchart.values.base import Section
+from trainchart.values import Values
+from trainchart.values.base import Section, is_map, section_of
 
 HEADER = "# Generated from values.yaml, without what is empty there. Made by: make generate\n"
 
@@ -32,8 +30,6 @@ def defaults_text() -> str:
 
 def sections_text() -> str:
     """`files/sections.yaml`, as it is committed."""
-    from trainchart.values import Values
-
     return SECTIONS_HEADER + yaml.safe_dump(_sections(Values), sort_keys=False)
 
 

@@ -14,10 +14,20 @@ from trainchart.defaults import defaults_text, sections_text
 from trainchart.errors import UsageError
 from trainchart.families import family_data, family_names, profile_data, profile_names
 from trainchart.paths import CHART, EDITOR_SCHEMA, IS_INSTALLED, LIB, ROOT
-from trainchart.preset import accelerator_text, family_text, is_map, schema_path, section_of
+from trainchart.preset import accelerator_text, family_text, schema_path
 from trainchart.values import Values, editor_schema_text, schema_text
 from trainchart.values.accelerator import Profile
-from trainchart.values.base import MOST, Duration, KeyName, ObjectName, Quantity, ResourceName, Section
+from trainchart.values.base import (
+    MOST,
+    Duration,
+    KeyName,
+    ObjectName,
+    Quantity,
+    ResourceName,
+    Section,
+    is_map,
+    section_of,
+)
 from trainchart.values.families import FAMILIES
 
 Schema = dict[str, Any]
@@ -232,12 +242,9 @@ def _kind(schema: Schema) -> str:
         return "`true` or `false`"
     if kind == "array":
         return f"list of {_plural(_kind(schema.get('items', {})))}"
-    if isinstance(
-        values := schema.get("additionalProperties", next(iter(schema.get("patternProperties", {}).values()), None)),
-        dict,
-    ):
-        return f"map of {_plural(_kind(values))}"
-    return "map"
+    maps = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
+    values = next((one for one in maps if isinstance(one, dict) and "not" not in one), None)
+    return "map" if values is None else f"map of {_plural(_kind(values))}"
 
 
 def _plural(kind: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from trainchart.errors import RenderError, UsageError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from trainchart.families import Family
     from trainchart.files import Tree
-    from trainchart.values.base import Section
 
 SHARED = ("corePercent", "memory")
 WIDTH = 120
@@ -429,20 +428,6 @@ def _accelerator_notes(section: Tree) -> dict[str, str]:
     if unit := data["resources"].get("memory", {}).get("unit"):
         notes["accelerator.memory"] = f"Memory of each device, a whole multiple of {unit}."
     return notes
-
-
-def section_of(annotation: Any) -> type[Section] | None:
-    """The section in an annotation such as `Git | None`."""
-    from trainchart.values.base import Section
-
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := section_of(part))), None)
-
-
-def is_map(annotation: Any) -> bool:
-    """Whether an annotation is of a map with names of the user's."""
-    return get_origin(annotation) is dict or any(is_map(part) for part in get_args(annotation))
 
 
 def _schema_line(schema: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -60,3 +60,15 @@ KeyName = Annotated[str, StringConstraints(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z
 
 Open = dict[str, Any]
 """A map of the user's own, handed on as it is."""
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section in an annotation such as `Git | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := section_of(part))), None)
+
+
+def is_map(annotation: Any) -> bool:
+    """Whether an annotation is of a map with names of the user's."""
+    return get_origin(annotation) is dict or any(is_map(part) for part in get_args(annotation))
