@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from features import cache
-from runner import prepare
+from runner import manifest, prepare
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.git import Git
@@ -193,7 +192,7 @@ def test_an_entry_is_read_only_and_compared_before_it_is_used(
     assert "event=changed source=model" in capsys.readouterr().out
     assert (two.model / "data.txt").read_text() == "clean"
     assert not (entry / "data.txt").stat().st_mode & 0o222
-    assert not cache.verify(entry.parent)
+    assert not manifest.compare(entry.parent / "manifest", entry)
 
 
 def test_an_entry_from_before_there_were_manifests_is_used(

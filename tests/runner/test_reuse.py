@@ -216,20 +216,6 @@ class RoomOf:
         return 1 << 30
 
 
-def test_a_manifest_finds_by_reading_what_a_stat_does_not_show(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    (tree / "file").write_text("one")
-    known = {"file": "sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"}
-    manifest.write(tmp_path / "manifest", tree, tmp_path, {"type": "git"}, known)
-    before = (tree / "file").stat()
-    with (tree / "file").open("r+") as stream:
-        stream.write("two")
-    os.utime(tree / "file", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert not manifest.compare(tmp_path / "manifest", tree)
-    assert manifest.verify(tmp_path / "manifest", tree).changed == ["file"]
-
-
 @pytest.mark.parametrize(
     "torn", ["", "{", '{"version": 1}\n', "[]\n", '{"version": 1, "source": {"type": "git"}, "whole": true}\n[1]\n']
 )

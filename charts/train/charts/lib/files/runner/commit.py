@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
-from . import trees
+from . import manifest, trees
 from .artifacts import FILE, LINK, Entry
 from .errors import RunnerError
 from .git import Git
@@ -91,7 +91,7 @@ class Builder:
 
     def _store(self, entry: Entry) -> bytes:
         """The pointer. The object is the artifact itself, by a hard link where the file system has them: one copy on the disk."""
-        oid, size = _sha256(entry.source)
+        oid, size = manifest.file_digest(entry.source, "sha256"), entry.source.stat().st_size
         target = self._repository / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,8 @@ class Builder:
             raise _differs(entries[-1], f"git has {len(there)} files of {len(entries)}", _DEFECT)
         for row, entry in enumerate(entries):
             name = entry.path.decode("utf-8", "replace")
-            if there[row] != f"{entry.mode} blob {_blob(texts.get(entry, entry.source))}\t{name}":
+            blob = manifest.file_digest(texts.get(entry, entry.source), "git")
+            if there[row] != f"{entry.mode} blob {blob}\t{name}":
                 raise _differs(entry, "it has changed since it was exported", "let no process write to the artifacts")
         for entry, seen in self._seen([entry for entry in entries if entry.mode != LINK], *_CONVERSIONS).items():
             through_lfs = entry in stored or (not entry.size and seen["filter"] == "lfs")
@@ -170,21 +171,3 @@ def _quoted(path: bytes) -> bytes:
         b"\\" + bytes([byte]) if byte in b'"\\' else bytes([byte]) if 32 <= byte < 127 else b"\\%03o" % byte
         for byte in path
     ) + b'"'  # fmt: skip
-
-
-def _sha256(source: Path) -> Tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with source.open("rb") as file:
-        for block in iter(lambda: file.read(2**20), b""):
-            digest.update(block)
-            size += len(block)
-    return digest.hexdigest(), size
-
-
-def _blob(source: Path) -> str:
-    """The hash that git has for a file's content."""
-    with source.open("rb") as file:
-        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size)  # noqa: S324 (git's)
-        for block in iter(lambda: file.read(2**20), b""):
-            digest.update(block)
-    return digest.hexdigest()

@@ -139,16 +139,6 @@ def compare(record: Path, tree: Path) -> Difference:
     return found
 
 
-def verify(record: Path, tree: Path) -> Difference:
-    """As `compare`, and every file whose digest is known is read."""
-    found = compare(record, tree)
-    differing = {*found.changed, *found.missing}
-    for entry in _entries(record):
-        if entry.path not in differing and not _has_digest(tree / entry.path, entry):
-            found.changed.append(entry.path)
-    return found
-
-
 def digests(record: Path) -> Dict[str, str]:
     """Those of a manifest, by path."""
     return {entry.path: entry.digest for entry in _entries(record)}
@@ -169,6 +159,17 @@ def walk(tree: Path) -> Iterator[Entry]:
             yield Entry(prefix, mode.st_size, mode.st_mtime_ns, mode.st_ino, link)
 
 
+def file_digest(path: Path, kind: str) -> str:
+    """`kind` is sha256, md5, or git: the hash that git has for the file's content."""
+    digest = hashlib.new("sha1" if kind == "git" else kind)
+    with path.open("rb") as stream:
+        if kind == "git":
+            digest.update(b"blob %d\0" % os.fstat(stream.fileno()).st_size)
+        for chunk in iter(lambda: stream.read(_CHUNK), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def _compare(noted: Entry, there: Entry, tree: Path, found: Difference) -> None:
     if noted.digest.startswith("link:") or there.digest:
         if noted.digest != there.digest:
@@ -184,20 +185,11 @@ def _compare(noted: Entry, there: Entry, tree: Path, found: Difference) -> None:
 
 
 def _has_digest(path: Path, noted: Entry) -> bool:
-    """True also where none is known."""
     kind, _, wanted = noted.digest.partition(":")
-    if kind == "link" or not wanted:
-        return True
-    digest = hashlib.new("sha1" if kind == "git" else kind)
-    if kind == "git":
-        digest.update(f"blob {noted.size}\0".encode("ascii"))
     try:
-        with path.open("rb") as stream:
-            for chunk in iter(lambda: stream.read(_CHUNK), b""):
-                digest.update(chunk)
+        return file_digest(path, kind) == wanted
     except OSError:
         return False
-    return digest.hexdigest() == wanted
 
 
 def _begin(record: Path, below: Path, source: Source) -> None:

@@ -76,8 +76,3 @@ def entry(cache: Cache, key: str, source: manifest.Source, fill: Fill) -> Path:
             "set cache.readOnly: true for a cache filled beforehand, or let the pod's user or fsGroup write to the claim",
         ) from error
     return content
-
-
-def verify(place: Path) -> manifest.Difference:
-    """How an entry (`<cache>/<name>/<commit>`) differs from its manifest, every file read that has a known digest."""
-    return manifest.verify(place / "manifest", place / "content")
