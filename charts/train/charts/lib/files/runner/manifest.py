@@ -2,7 +2,7 @@
 
 A file of lines of JSON: first what the tree is of and whether it is whole, then `[path, size, mtime_ns, inode, digest]` for every file and
 link, in the order of the walk. A file whose stat differs is read, and counts as unchanged where it has its digest. The manifest is
-written before anything is changed (not whole) and after everything is there (whole): a tree that a killed run left is never taken for one.
+written before anything is fetched (not whole) and after everything is there (whole): a tree that a killed run left is never taken for one.
 """
 
 from __future__ import annotations
@@ -79,9 +79,11 @@ def ensure(
             "changed", source=name, reason=f"files are not those that were fetched: {found}; they are fetched again"
         )
         before()
-        _begin(record, below, source)
+        # While the manifest still tells what differs: an attempt that dies here, or cannot remove a file, leaves the rest of them,
+        # and in a tree that is not whole the next one would take them for what was fetched.
         for path in [*found.changed, *found.missing, *found.extra]:
             trees.remove(tree / path, below)
+        _begin(record, below, source)
     else:
         before()
         if noted and _place_of(noted) == _place_of(source):
