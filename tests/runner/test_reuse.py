@@ -14,6 +14,7 @@ from features import s3
 from runner import lfs, manifest, prepare, trees
 from runner.context import Context
 from runner.errors import RunnerError
+from runner.git import Git
 from tests.lab.s3_server import Bucket, serving
 
 from .conftest import FILES, Ended, Server, push
@@ -364,3 +365,81 @@ def test_the_mark_of_an_export_is_gone_before_its_artifacts_are(
     with pytest.raises(RunnerError, match="killed"):
         export.export(other, Broken(), {})  # type: ignore[arg-type]
     assert not context.workspace.is_marked("export", export.depends_on(context))
+
+
+OTHER_RUN = "run-43-0a1b2c3d-9999-2222-3333-444455556666"
+
+
+@pytest.mark.parametrize("change", ["another claim", "another folder", "a new file", "another environment"])
+def test_what_a_run_trained_is_not_another_s_whose_claim_or_environment_differs(
+    change: str, make_home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Neither has a commit, and all other settings are the same."""
+    mount, claim, rate = tmp_path / "mount", "one", "1"
+    mount.mkdir()
+    (mount / "data.txt").write_text("old\n")
+    program = ["bash", "-c", "cat $DATASET_DIR/data.txt > $ARTIFACTS_DIR/a; echo $RATE >> $ARTIFACTS_DIR/a"]
+
+    def go(**environment: str) -> str:
+        source = {"type": "claim", "claim": claim, "mount": str(mount), "path": "dataset"}
+        changes = {"sources": {"dataset": source}, "publish": NOT_PUBLISHED, "workspace.shared": True}
+        train = {"train": {**CUSTOM, "command": program}, "family.name": "custom", "env": {"RATE": rate}}
+        ended = run(make_home({**changes, **train}, FILES / "families" / "custom"), **environment)
+        assert ended.code == 0, ended.log
+        return (tmp_path / "workspace" / "run-42" / "artifacts" / "a").read_text()
+
+    assert go() == "old\n1\n"
+    assert go(JOB_GROUP=OTHER_RUN) == "old\n1\n"
+    assert not (tmp_path / "workspace" / "run-42" / "previous").exists()  # all the same: nothing is trained again
+    if change == "another environment":
+        rate = "2"
+    elif change == "a new file":
+        (mount / "data.txt").write_text("new\n")
+    else:  # the pod has a subPath's folder at the same place as the whole claim
+        claim = "other" if change == "another claim" else claim
+        mount.rename(tmp_path / "moved")
+        mount.mkdir()
+        (mount / "data.txt").write_text("other\n")
+    wanted = {"another environment": "old\n2\n", "a new file": "new\n1\n"}.get(change, "other\n1\n")
+    assert go(JOB_GROUP="run-44-0a1b2c3d-8888-2222-3333-444455556666") == wanted
+    (kept,) = (tmp_path / "workspace" / "run-42" / "previous").glob("*/artifacts/a")
+    assert kept.read_text() == "old\n1\n"
+
+
+def test_a_run_goes_on_with_its_own_training_where_its_claim_grows_meanwhile(
+    make_context: Callable[..., Context], tmp_path: Path
+) -> None:
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    (mount / "data.txt").write_text("old\n")
+    source = {"type": "claim", "claim": "one", "mount": str(mount), "path": "dataset"}
+    context = make_context({"sources": {"dataset": source}, "publish": NOT_PUBLISHED, "workspace.shared": True})
+    pinned = prepare.pin(context, Git(context))
+    (mount / "more.txt").write_text("more\n")
+    assert prepare.pin(context, Git(context)) == pinned
+    context.uid = "another"
+    assert prepare.pin(context, Git(context)) != pinned
+
+
+@pytest.mark.parametrize("context", ["git", "s3"], indirect=True)
+def test_what_differs_and_cannot_be_removed_still_differs_for_the_next_attempt(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a trainer has written over data is never taken for the data, wherever the attempt that removes it ends."""
+    prepared(context)
+    (context.dataset / "data.txt").write_text("not the data 1\n")
+    (context.dataset / "big.bin").write_bytes(b"c" * 3000)
+    (context.dataset / "extra.txt").write_text("x")
+    before = trees.remove
+
+    def remove(path: Path, below: Path) -> None:
+        if path.name in ("data.txt", "extra.txt"):
+            raise PermissionError(f"{path} cannot be removed")
+        before(path, below)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trees, "remove", remove)
+        with pytest.raises(PermissionError):
+            prepared(context)
+    prepared(context)
+    assert content(context.dataset) == CONTENT

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
@@ -103,22 +105,46 @@ def depends_on(context: Context) -> Any:
 
 
 def pin(context: Context, git: Git) -> Dict[str, Pinned]:
-    """What each source is now. Once recorded it stays, whatever happens to the branch, until the settings name other sources."""
+    """What each source is now. Once recorded it stays, whatever happens to the branch, until the settings name other sources; what
+    is on a claim, for this run.
+    """
     asked = asdict(context.settings)["sources"]
+    pins: Dict[str, Pinned] = {}
     try:
         recorded = json.loads(context.workspace.read("sources.json") or "{}")
         if recorded.get("asked") == asked:
-            return {name: Pinned(**recorded["pinned"][name]) for name in asked}
+            pins = {name: Pinned(**recorded["pinned"][name]) for name in asked}
+            if recorded.get("uid") != context.uid:  # another run saw another claim: no setting names what lies on it
+                pins = {name: pinned for name, pinned in pins.items() if asked[name]["type"] != "claim"}
     except (ValueError, KeyError, TypeError):
         log.event("warning", reason="state/sources.json is not whole; the revisions are looked up again")
-    folder = context.folder
-    pins = {name: look_up(context, git, name, source, folder) for name, source in context.settings.sources.items()}
-    context.workspace.write(
-        "sources.json",
-        json.dumps({"asked": asked, "pinned": {name: asdict(pinned) for name, pinned in pins.items()}}, indent=1)
-        + "\n",
-    )
+    if set(pins) == set(asked):
+        return pins
+    for name, source in context.settings.sources.items():
+        if name not in pins:
+            pins[name] = look_up(context, git, name, source, context.folder)
+            if source.type == "claim":
+                pins[name] = replace(pins[name], commit=_digest(Path(source.mount)))
+    recorded = {"uid": context.uid, "asked": asked, "pinned": {name: asdict(pinned) for name, pinned in pins.items()}}
+    context.workspace.write("sources.json", json.dumps(recorded, indent=1) + "\n")
     return pins
+
+
+def _digest(folder: Path) -> str:
+    """40 hexadecimal digits that stand for what lies in a claim's folder, by name, size and time: nothing is read. What may not be
+    looked at, such as `lost+found`, is no data either.
+    """
+    digest = hashlib.sha256()
+    for top, folders, names in os.walk(str(folder)):
+        folders.sort()
+        for name in sorted([*names, *(inner for inner in folders if Path(top, inner).is_symlink())]):
+            path = Path(top, name)
+            with contextlib.suppress(OSError):
+                found = path.lstat()
+                to = os.readlink(str(path)) if path.is_symlink() else ""  # noqa: PTH115 (Path's is newer than 3.8)
+                row = [str(path.relative_to(folder)), found.st_size, found.st_mtime_ns, to]
+                digest.update(f"{json.dumps(row)}\n".encode("ascii"))
+    return digest.hexdigest()[:40]
 
 
 def look_up(context: Context, git: Git, name: str, source: Source, cwd: Path) -> Pinned:
@@ -230,8 +256,9 @@ def _lead_to(context: Context, family: Optional[Family], name: str, where: Path)
         view.fill(context.source_path(name), where, copied or [], rewrites)
         return sum(path.stat().st_size for path in lfs.files(where)), {}
 
-    # Nothing pins what is on a claim: each attempt looks anew.
-    of = {"type": "view", "location": str(where), "commit": context.sources[name].commit or _attempt(context)}
+    # Nothing holds what is on a claim: each attempt looks anew.
+    commit = _attempt(context) if context.settings.sources[name].type == "claim" else context.sources[name].commit
+    of = {"type": "view", "location": str(where), "commit": commit}
     record = context.workspace.state / f"{name}.manifest"
     return manifest.ensure(
         name, context.source_path(name), record, context.folder, of, fill, partial(_changing, context)

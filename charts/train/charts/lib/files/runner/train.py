@@ -145,12 +145,13 @@ def last_metrics(family: Family) -> Dict[str, Any]:
 
 
 def depends_on(context: Context) -> Any:
-    topology = context.settings.topology
+    topology, env = context.settings.topology, context.settings.env
     return {
         "train": context.train,
         "family": asdict(context.settings.family),
         "topology": [topology.replicas, topology.processes],
         "commits": {name: pinned.commit for name, pinned in context.sources.items()},
+        **({"env": env} if env else {}),  # a program may take all its settings from there
     }
 
 
