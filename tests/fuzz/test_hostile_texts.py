@@ -32,7 +32,8 @@ Place = tuple[str | int, ...]
 
 CHARACTERS = [*map(chr, range(1, 0x20)), *map(chr, range(0x7F, 0xA0)), *"\u2028\u2029\ufeff\ufffe\uffff"]
 """C0 (YAML has no text with NUL), DEL, C1, and what else some reader takes for a line break or the mark of a file's beginning."""
-BREAKS = "\n\r\x85\u2028\u2029"
+BREAKS = "\n\x85\u2028"
+"""One of each kind: escaped by JSON, by YAML's writer, and by Go's JSON alone."""
 IN_TEXT = "\t\n"
 """What a program's argument may well hold."""
 
@@ -297,7 +298,7 @@ def test_without_the_schema_no_text_leaves_its_place(base: str) -> None:
     stay_in_place(with_texts, places)
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", ["everything", "open maps of detection", "open maps of language models"])
 def test_without_the_schema_no_key_leaves_its_place(base: str) -> None:
     places = sorted(maps(BASES[base]), key=len, reverse=True)
 
@@ -313,17 +314,31 @@ def stay_in_place(put_in: Callable[[str, Iterable[Place]], Tree], places: list[P
         allowed, harmless = list(places), None
         for payload in PAYLOADS.values():
             text = payload.format(character)
-            while (hostile := outcome(put_in(text, allowed))) is None:
-                allowed, harmless = [place for place in allowed if not refused(put_in(text, [place]))], None
+            while isinstance(hostile := outcome(put_in(text, allowed)), RenderError):
+                allowed, harmless = (
+                    without_refused(allowed, hostile, lambda place, text=text: put_in(text, [place])),
+                    None,
+                )
             harmless = harmless or outcome(put_in(HARMLESS, allowed))
             assert replaced(hostile, text, HARMLESS) == harmless, text
         assert len(allowed) > len(places) / 3, set(places) - set(allowed)
 
 
+def without_refused(places: list[Place], refusal: RenderError, alone: Callable[[Place], Tree]) -> list[Place]:
+    """The places that no rule names; where the refusal names none of them, those that are not refused alone."""
+    keys = re.findall(r"^  - ([\w.\[\]-]+):", str(refusal), re.MULTILINE)
+    rest = [place for place in places if written(place) not in keys]
+    if len(rest) < len(places):
+        return rest
+    return [place for place in places if not isinstance(outcome(alone(place)), RenderError)]
+
+
 def test_without_the_schema_every_character_arrives_as_it_was_written() -> None:
     text = "".join(f"x{character}y" for character in CHARACTERS)
     values = overlay(EVERYTHING, {"train": {"command": [text]}, "env": {"A": text}, "nodeSelector": {"a": text}})
-    objects = dict(outcome(values) or [])
+    found = outcome(values)
+    assert not isinstance(found, RenderError)
+    objects = dict(found)
     settings = objects["ConfigMap"]["data"]["settings.json"]
     assert settings["train"]["command"] == [text]
     assert settings["env"] == {"A": text}
@@ -373,20 +388,12 @@ def thin_chart() -> Path:
     return chart
 
 
-def refused(values: Tree) -> bool:
-    try:
-        render_text(values, chart=thin_chart())
-    except RenderError:
-        return True
-    return False
-
-
-def outcome(values: Tree) -> list[tuple[str, Any]] | None:
-    """The objects as Helm's own reader has them, the settings read too; and the lines of NOTES. None where a rule refuses."""
+def outcome(values: Tree) -> list[tuple[str, Any]] | RenderError:
+    """The objects as Helm's own reader has them, the settings read too; and the lines of NOTES. Or a rule's refusal."""
     try:
         rendered = render_text(values, chart=thin_chart())
-    except RenderError:
-        return None
+    except RenderError as error:
+        return error
     found: list[tuple[str, Any]] = []
     for path, text in sorted(rendered.items()):
         if path == "NOTES.txt":

@@ -69,10 +69,16 @@ WRONG = {
         "1:32 networkPolicy.egress[0].to[0]: is empty, where at least 1 is due; name one, or leave this out"
     ),
     "networkPolicy: {egress: [{to: [{ipBlock: {cidr: 10.0.0.0}}]}]}": (
-        "1:43 networkPolicy.egress[0].to[0].ipBlock.cidr: '10.0.0.0' does not look like 10.0.0.0/8 (pattern "
+        "1:43 networkPolicy.egress[0].to[0].ipBlock.cidr: '10.0.0.0' does not look like 10.0.0.0/8"
     ),
-    "nodeSelector: {a b: c}": "1:16 nodeSelector[\"a b\"]: no key here can be called so (pattern ",
+    "nodeSelector: {a b: c}": "1:16 nodeSelector[\"a b\"]: no key here can be called so",
     "accelerator: {count: 1e20}": "1:15 accelerator.count: 100000000000000000000 is more than 1000",
+    "image: https://registry/x": (
+        "1:1 image: 'https://registry/x' does not look like registry.example.com/training/yolo:7.0"
+    ),
+    "image: ' x:1'": "1:1 image: ' x:1' does not look like registry.example.com/training/yolo:7.0",
+    "image: a/B:1": "1:1 image: 'a/B:1' does not look like registry.example.com/training/yolo:7.0",
+    "image: a:1:2": "1:1 image: 'a:1:2' does not look like registry.example.com/training/yolo:7.0",
     "securityContext: {runAsUser: 2147483648}": "1:19 securityContext.runAsUser: 2147483648 is more than 2147483647",
     "git: {tokenKey: ..}": "1:7 git.tokenKey: '..' does not look like what is expected (pattern ",
     f"queue: {'q' * 254}": f"1:1 queue: '{'q' * 57}...' has 254 characters, and 253 is the most",

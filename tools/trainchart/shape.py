@@ -39,6 +39,7 @@ _USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
 _QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^?#\s]*)[?#]\S*", re.IGNORECASE)
 _CONTROL = re.compile(f"[{CONTROL}]")
 _LONGEST = 60
+_READABLE = 80
 NO_LIMIT = 2**31 - 1
 """A maximum that says no more than that a number is a number."""
 MOST = 100
@@ -122,7 +123,7 @@ class _Explainer:
                 if fault := _unprintable(key, LINE):
                     yield Misfit((*path, key), found, f"the key {fault}")
                 elif not jsonschema_rs.is_valid(names, key):
-                    yield Misfit((*path, key), found, f"no key here can be called so (pattern {names['pattern']})")
+                    yield Misfit((*path, key), found, f"no key here can be called so{_pattern(names['pattern'])}")
         elif isinstance(kind, _Kind.Required):
             yield Misfit(path, value, f"lacks the key {kind.property}, which it needs")
         else:
@@ -161,7 +162,7 @@ class _Explainer:
         if isinstance(kind, _Kind.Pattern):
             examples = self._examples(tuple(error.instance_path))
             like = " or ".join(map(str, examples)) if examples else "what is expected"
-            return f"{found} does not look like {like} (pattern {kind.pattern.removeprefix('^$|')})"
+            return f"{found} does not look like {like}{_pattern(kind.pattern)}"
         if isinstance(kind, _Kind.MaxLength):
             return f"{found} has {len(value)} characters, and {kind.limit} is the most"
         if isinstance(kind, (_Kind.MinItems, _Kind.MinProperties)):
@@ -258,6 +259,12 @@ def _unprintable(text: str, pattern: str) -> str | None:
         if pattern == LINE and character in text:
             return f"holds a {name}; write it on one line" if character == "\n" else f"holds a {name}; write a space"
     return None
+
+
+def _pattern(pattern: str) -> str:
+    """A pattern in a message, where a person can read it."""
+    pattern = pattern.removeprefix("^$|")
+    return f" (pattern {pattern})" if len(pattern) <= _READABLE else ""
 
 
 def _entries(schema: Schema, key: str | int) -> Iterator[Schema]:

@@ -14,7 +14,10 @@ from trainchart.values.base import (
     Count,
     Duration,
     Empty,
+    Image,
     KeyName,
+    LabelKey,
+    LabelValue,
     Line,
     Name,
     ObjectName,
@@ -28,7 +31,7 @@ from trainchart.values.base import (
 )
 from trainchart.values.families import FAMILIES
 from trainchart.values.flat import flat, with_empty
-from trainchart.values.kubernetes import Affinity, LabelKey, LabelValue, Toleration
+from trainchart.values.kubernetes import Affinity, Toleration
 from trainchart.values.sections import (
     Cache,
     Dataset,
@@ -58,7 +61,11 @@ def _without_those_of_the_run(schema: dict[str, Any]) -> None:
 
 class Values(Section):
     family: str = Field("", description="What to train: a folder of files/families/.")
-    image: Line = Field("", description="The training image: it has python3, git, git-lfs and the trainer.")
+    image: Image = Field(
+        "",
+        description="The training image: it has python3, git, git-lfs and the trainer.",
+        examples=["registry.example.com/training/yolo:7.0"],
+    )
     imagePullPolicy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="When to pull it.")
     imagePullSecrets: list[Name] = Field(
         default_factory=list, description="Names of Secrets of type kubernetes.io/dockerconfigjson."

@@ -6,8 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trainchart.values.base import MOST, Empty, Line, ObjectName, Percent, Quantity, ResourceName, Section, Text
-from trainchart.values.kubernetes import LabelKey
+from trainchart.values.base import (
+    MOST,
+    Empty,
+    LabelKey,
+    Line,
+    ObjectName,
+    Percent,
+    Quantity,
+    ResourceName,
+    Section,
+    Text,
+)
 
 ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9]*$", max_length=63)]
 VariantName = Annotated[str, StringConstraints(pattern=r"^[-A-Za-z0-9._]*$", max_length=63)]

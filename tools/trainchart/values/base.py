@@ -47,13 +47,27 @@ Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")]
 
 OptionalDuration = Duration | Empty
 
-ResourceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]*/[-a-zA-Z0-9_.]+$")] | Empty
-
 _NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*$", max_length=253)]
 """The name of an object in the cluster."""
 
 ObjectName = Name | Empty
+
+_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[str, StringConstraints(pattern=rf"^({_NAME}(\.{_NAME})*/)?{_LABEL}$", max_length=317)]
+LabelValue = Annotated[str, StringConstraints(pattern=f"^({_LABEL})?$")]
+
+ResourceName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*/{_LABEL}$", max_length=253)] | Empty
+
+_HOST = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(:[0-9]+)?/"
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+Image = Annotated[
+    str,
+    StringConstraints(
+        pattern=rf"^({_HOST})?{_PART}(/{_PART})*(:[A-Za-z0-9_][-A-Za-z0-9_.]{{0,127}})?(@[a-z0-9]+:[0-9a-f]{{32,128}})?$"
+    ),
+]
+"""An image as container runtimes read it: host, path in lower case, tag, digest."""
 
 KeyName = Annotated[str, StringConstraints(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$", max_length=253)]
 """A key of a Secret or ConfigMap, which is a file's name in the pod: it begins with no more than one dot."""

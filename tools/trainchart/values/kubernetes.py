@@ -10,16 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from trainchart.values.base import Name, Section
+from trainchart.values.base import LabelKey, LabelValue, Name, Section
 
 KUBERNETES = "x-kubernetes"
 """Marks the definitions whose fields are not the values' own: in them, nothing stands for "not configured"."""
 
-_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_DOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-
-LabelKey = Annotated[str, StringConstraints(pattern=f"^({_DOMAIN}/)?{_LABEL}$", max_length=317)]
-LabelValue = Annotated[str, StringConstraints(pattern=f"^({_LABEL})?$")]
 NamespaceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 PortName = Annotated[str, StringConstraints(pattern=r"^([0-9]+-)*[0-9]*[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
