@@ -521,7 +521,7 @@ RULES: dict[str, Rule] = {
         HAMI,
         broken={"dataset": {"path": "yolov5/data"}},
         kept={"dataset": {"path": "yolov5-data"}},
-        message='dataset.path: "yolov5/data" and the model\'s folder yolov5 lie in each other; give another, such as datasets/coco128',
+        message='dataset.path: "yolov5/data" and the model\'s folder yolov5 overlap; give another, such as datasets/coco128',
     ),
     "a workspace folder that is the workspace": Rule(
         HAMI,
@@ -533,7 +533,7 @@ RULES: dict[str, Rule] = {
         HAMI,
         broken={"dataset": ON_A_CLAIM, "workspace": {**SHARED, "directory": "Team/run-1"}},
         kept={"dataset": {**ON_A_CLAIM, "subPath": "team/run-0"}, "workspace": {**SHARED, "directory": "team/run-1"}},
-        message='dataset.subPath: "team" and workspace.directory "Team/run-1" of the same claim data lie in each other; give dataset.subPath a folder beside it',
+        message='dataset.subPath: "team" and workspace.directory "Team/run-1" of the same claim data overlap; give dataset.subPath a folder beside it',
     ),
     "a workspace folder outside the workspace": Rule(
         HAMI,

@@ -186,7 +186,7 @@ def test_an_lfs_server_that_the_repository_names_is_named_when_it_fails(
     ("names", "days", "words"),
     [
         ("127.0.0.1", 2, "let git.caBundle name the CA"),  # signed by itself
-        ("127.0.0.2", 2, "the name that stands in the certificate"),
+        ("127.0.0.2", 2, "use the name in the certificate"),
         ("127.0.0.1", -1, "has expired|valid now"),  # GnuTLS says no more than that it is not valid
     ],
 )

@@ -381,7 +381,8 @@ def test_weights_are_loaded_before_they_are_trained(pod: Pod) -> None:
     pod.model.mkdir()
     (pod.model / "yolov8n.pt").write_text("version https://git-lfs.github.com/spec/v1")
     assert (
-        "train.model: yolov8n.pt cannot be loaded: it is no whole archive" in pod.inputs(model="yolov8n.pt")["reason"]
+        "train.model: yolov8n.pt cannot be loaded: it is not a complete archive"
+        in pod.inputs(model="yolov8n.pt")["reason"]
     )
     segments = Call(Name("ultralytics.nn.tasks", "SegmentationModel"), (), {"nc": 2})
     torchfile.save(pod.model / "yolov8n.pt", {"model": segments})

@@ -52,8 +52,8 @@ WRONG = {
     "affinity: {nodeAffinity: {preferred: []}}": "1:27 affinity.nodeAffinity.preferred: unknown key; affinity.nodeAffinity has ",
     "affinity: {nodeAffinity: x}": "1:12 affinity.nodeAffinity: 'x' is not a map",
     "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: []}}}": (
-        "1:76 affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: is empty, where at "
-        "least 1 is due; name one, or leave this out"
+        "1:76 affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: is empty, and needs at "
+        "least 1; name one, or leave this out"
     ),
     "affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{}]}}": (
         "1:75 affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]: lacks the key topologyKey, which it needs"
@@ -66,12 +66,12 @@ WRONG = {
     ),
     "networkPolicy: {egress: [{too: []}]}": "1:27 networkPolicy.egress[0].too: unknown key, did you mean 'to'?",
     "networkPolicy: {egress: [{to: [{}]}]}": (
-        "1:32 networkPolicy.egress[0].to[0]: is empty, where at least 1 is due; name one, or leave this out"
+        "1:32 networkPolicy.egress[0].to[0]: is empty, and needs at least 1; name one, or leave this out"
     ),
     "networkPolicy: {egress: [{to: [{ipBlock: {cidr: 10.0.0.0}}]}]}": (
         "1:43 networkPolicy.egress[0].to[0].ipBlock.cidr: '10.0.0.0' does not look like 10.0.0.0/8"
     ),
-    "nodeSelector: {a b: c}": "1:16 nodeSelector[\"a b\"]: no key here can be called so",
+    "nodeSelector: {a b: c}": "1:16 nodeSelector[\"a b\"]: is not a key that is allowed here",
     "accelerator: {count: 1e20}": "1:15 accelerator.count: 100000000000000000000 is more than 1000",
     "image: https://registry/x": (
         "1:1 image: 'https://registry/x' does not look like registry.example.com/training/yolo:7.0"

@@ -18,7 +18,7 @@ STDIN = "-"
 MAX_BYTES = 1 << 20
 """Helm keeps the values in the release's Secret, which holds 1 MiB; nobody writes as much by hand."""
 FIFO_SECONDS = 10.0
-"""So long a FIFO may stay without a word, such as the shell's `<(command)`."""
+"""How long to wait for the first byte of a FIFO, such as the shell's `<(command)`."""
 
 
 def load_values(*paths: Path) -> Tree:

@@ -123,7 +123,7 @@ class _Explainer:
                 if fault := _unprintable(key, LINE):
                     yield Misfit((*path, key), found, f"the key {fault}")
                 elif not jsonschema_rs.is_valid(names, key):
-                    yield Misfit((*path, key), found, f"no key here can be called so{_pattern(names['pattern'])}")
+                    yield Misfit((*path, key), found, f"is not a key that is allowed here{_pattern(names['pattern'])}")
         elif isinstance(kind, _Kind.Required):
             yield Misfit(path, value, f"lacks the key {kind.property}, which it needs")
         else:
@@ -166,11 +166,11 @@ class _Explainer:
         if isinstance(kind, _Kind.MaxLength):
             return f"{found} has {len(value)} characters, and {kind.limit} is the most"
         if isinstance(kind, (_Kind.MinItems, _Kind.MinProperties)):
-            return f"is empty, where at least {kind.limit} is due; name one, or leave this out"
+            return f"is empty, and needs at least {kind.limit}; name one, or leave this out"
         if isinstance(kind, _Kind.MaxItems):
             return f"has {len(value)} entries, and {kind.limit} is the most"
         if isinstance(kind, _Kind.Constant):
-            return f"{found} is not {kind.expected_value}, which alone can stand here"
+            return f"{found} is not {kind.expected_value}, the only value that is allowed here"
         if isinstance(kind, _Kind.Enum):
             choices = [choice for choice in self._at(where) if choice not in ("", None)]
             suggestion = _closest(str(value), [str(choice) for choice in choices])

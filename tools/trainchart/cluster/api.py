@@ -175,7 +175,9 @@ class Api:
                     raise ExpiredError("the watch is too old")
                 raise UnreachableError(f"the API server ended a watch: {text(change, 'object', 'message')}")
             if not isinstance(change.get("object"), dict):
-                raise UnreachableError(f"{self.server} answers a watch with what is no change of an object")
+                raise UnreachableError(
+                    f"{self.server} answers a watch with something that is not a change of an object"
+                )
             yield change
 
     def log(
@@ -230,7 +232,9 @@ class Api:
                 f"{self.server} answers with no JSON; is it an API server, or a page to log in?"
             ) from None
         if not isinstance(found, dict):
-            raise UnreachableError(f"{self.server} answers with what is no object of Kubernetes; is it an API server?")
+            raise UnreachableError(
+                f"{self.server} answers with something that is not a Kubernetes object; is it an API server?"
+            )
         return found
 
     def _lines(self, path: str, query: Mapping[str, str], what: str) -> Iterator[bytes]:
@@ -374,7 +378,7 @@ def _no_kubeconfig(kubeconfig: str, files: str, context: str, error: Exception) 
         where = "--kubeconfig" if kubeconfig else "the kubeconfig"
         return f"{where}: {files} does not exist; name one by --kubeconfig or in $KUBECONFIG"
     if isinstance(error, (AttributeError, TypeError)):
-        return f"the kubeconfig {files} cannot be used: it has not the form of one; name another by --kubeconfig"
+        return f"the kubeconfig {files} cannot be used: it does not have the form of one; name another by --kubeconfig"
     words = " ".join(str(error).split())
     if context and "context" in words:
         return f"--context: {files} has no context {context!r}; `kubectl config get-contexts` lists them"

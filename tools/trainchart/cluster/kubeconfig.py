@@ -69,7 +69,7 @@ def _one(path: Path) -> Object:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise _refused(path, " ".join(str(error).split())) from None
     if not _is_kubeconfig(found):
-        raise _refused(path, "it has not the form of one")
+        raise _refused(path, "it does not have the form of one")
     return found
 
 

@@ -42,7 +42,7 @@ class Git:
         unless: Optional[Pattern[str]] = None,
     ) -> str:
         """`git arguments` in `cwd`, with `given` as its stdin; what fails only for the moment is tried again. Returns its stdout
-        where captured. A failure that `unless` is found in is none.
+        where captured. A failure whose text `unless` is found in counts as success.
         """
         for delay in (*RETRY_SECONDS, None):
             code, output, text = self.attempt(remote, cwd, *arguments, capture=capture, given=given)

@@ -161,7 +161,7 @@ class SharedLease(Lease):
                     log.event(
                         "takeover",
                         holder=holder,
-                        reason=f"it has given no sign of life for {now - since:.0f} seconds; this run takes its folder over",
+                        reason=f"it has given no sign of life for {now - since:.0f} seconds; this run takes over its folder",
                     )
                     return self._become_holder()
             if seen != watched:
@@ -260,7 +260,7 @@ class SharedLease(Lease):
             raise self._lost(holder)
 
     def _holder(self) -> Optional[Holder]:
-        """None where there is no lease; one that cannot be understood is somebody's whom nobody knows."""
+        """None where there is no lease; one that cannot be understood belongs to a holder without a name."""
         text = self._read(_FILE)
         if text is None:
             return None

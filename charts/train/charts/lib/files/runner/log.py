@@ -93,7 +93,8 @@ class _Copy:
         else:
             if self._left_out and self._is_new("cut"):
                 event(
-                    "warning", reason=f"the log is longer than {KEPT}: of its middle no more is kept in the workspace"
+                    "warning",
+                    reason=f"the log is longer than {KEPT}: from here on its middle is not kept in the workspace",
                 )
 
     def _is_new(self, what: str) -> bool:
@@ -109,7 +110,7 @@ class _Copy:
         begin = _next_line(self._file, self._size - TAIL_BYTES)
         self._left_out += begin - self._gap
         note = _note(
-            f"some {self._left_out} bytes are left out here: of a longer log than {KEPT} its beginning and its end are kept"
+            f"some {self._left_out} bytes are left out here: only the beginning and the end of a log longer than {KEPT} are kept"
         )
         target = self._gap = self._head + _write(self._file, note, self._head)
         while begin < self._size:

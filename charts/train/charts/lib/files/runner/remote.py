@@ -88,7 +88,7 @@ KINDS = (
         "certificate-name",
         r"subject name .*(does not match|matches)|x509: certificate is (not )?valid for|owner does not match hostname",
         "the server's TLS certificate is for another host",
-        "let {key} have the name that stands in the certificate",
+        "use the name in the certificate in {key}",
     ),
     _kind(
         "certificate-file",

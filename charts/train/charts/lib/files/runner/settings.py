@@ -301,7 +301,7 @@ def _check_folders(settings: Settings) -> None:
         for other, there in taken.items():
             shorter = min(len(parts), len(there))
             apart = parts[:shorter] != there[:shorter]
-            _expect(apart, f"{name}.path", f"{path!r} and {other}.path {places[other]!r} lie in each other")
+            _expect(apart, f"{name}.path", f"{path!r} and {other}.path {places[other]!r} overlap")
         taken[name] = parts
 
 

@@ -166,7 +166,7 @@ def locked(file: Path, reason: str, seconds: float = float("inf")) -> Iterator[N
     """One holder at a time; `reason` tells the others' logs why they wait. The kernel drops the lock when its holder dies.
 
     Raises:
-        TimeoutError: it was not to be had within `seconds`.
+        TimeoutError: it could not be taken within `seconds`.
     """
     with file.open("w") as handle:
         told, until = 0.0, time.monotonic() + seconds

@@ -19,7 +19,7 @@ claim that is mounted twice. The runner looks again, at its settings. Paths are 
 {{- else if has ".git" (splitList "/" $clean) -}}
 {{- $broken = append $broken (printf "dataset.path: %q has a part .git, which git would take for a repository; %s" $path $another) -}}
 {{- else if include "train.folders.overlap" (list $clean (lower $model)) -}}
-{{- $broken = append $broken (printf "dataset.path: %q and the model's folder %s lie in each other; %s" $path $model $another) -}}
+{{- $broken = append $broken (printf "dataset.path: %q and the model's folder %s overlap; %s" $path $model $another) -}}
 {{- end -}}
 {{- $directory := $values.workspace.directory | default .Release.Name -}}
 {{- if regexMatch "(^/)|(^|/)[.][.](/|$)" $directory -}}
@@ -32,7 +32,7 @@ claim that is mounted twice. The runner looks again, at its settings. Paths are 
 {{- $source := get $values $name -}}
 {{- $folder := $source.subPath | default "." -}}
 {{- if and $claim (eq $source.type "claim") (eq ($source.claimName | default "") $claim) (include "train.folders.overlap" (list (clean $folder | lower) (clean $directory | lower))) -}}
-{{- $broken = append $broken (printf "%s.subPath: %q and workspace.directory %q of the same claim %s lie in each other; give %s.subPath a folder beside it" $name $folder $directory $claim $name) -}}
+{{- $broken = append $broken (printf "%s.subPath: %q and workspace.directory %q of the same claim %s overlap; give %s.subPath a folder beside it" $name $folder $directory $claim $name) -}}
 {{- end -}}
 {{- end -}}
 {{- $broken | toJson -}}

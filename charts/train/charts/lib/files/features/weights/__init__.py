@@ -158,7 +158,7 @@ def read_torch(path: Path, contents: bool = True) -> Any:
     except WeightsError:
         raise
     except zipfile.BadZipFile as error:
-        raise WeightsError(f"it is no whole archive of torch.save: {error}") from error
+        raise WeightsError(f"it is not a complete archive of torch.save: {error}") from error
     except Exception as error:  # a torn or hostile pickle can raise anything
         raise WeightsError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
 
@@ -191,12 +191,12 @@ def _read_archive(archive: zipfile.ZipFile, size: int, contents: bool) -> Any:
     entries = {entry.filename: entry for entry in archive.infolist()}
     program = next((name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1), None)
     if program is None:
-        raise WeightsError("it is no archive of torch.save: it has no data.pkl")
+        raise WeightsError("it is not an archive of torch.save: it has no data.pkl")
     packed = [name for name, entry in entries.items() if entry.compress_type != zipfile.ZIP_STORED]
     if packed:  # which torch never does, and which could be a few bytes that unpack to any number
-        raise WeightsError(f"it is no archive of torch.save: {packed[0]} is compressed")
+        raise WeightsError(f"it is not an archive of torch.save: {packed[0]} is compressed")
     if sum(entry.file_size for entry in entries.values()) > size:  # the same bytes over and over
-        raise WeightsError("it is no archive of torch.save: its parts overlap")
+        raise WeightsError("it is not an archive of torch.save: its parts overlap")
     with archive.open(program) as stream:
         unpickler = _Unpickler(stream)
         found = unpickler.load()
