@@ -168,7 +168,8 @@ class Publish(Section):
     maxBatchSize: int = Field(8, ge=1, le=MOST, description="The largest batch that the exported model is served with.")
     patience: Duration = Field(
         "2h",
-        description="How long to go on trying when the git server is away at the end; timeLimit ends it earlier.",
+        description="How long to go on trying when the git server is away at the end, or on an emptyDir refuses; "
+        "timeLimit ends it earlier.",
         examples=["30m", "12h"],
     )
 

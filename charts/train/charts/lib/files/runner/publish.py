@@ -63,8 +63,8 @@ class Publisher:
         )
 
     def publish(self, family: Family) -> Published:
-        """Push the artifacts, to another branch where the server refuses the one that was asked for (`elsewhere`). While the
-        server is away this goes on for publish.patience.
+        """Push the artifacts, to another branch where the server refuses the one that was asked for (`elsewhere`). What is
+        waited for is tried again for publish.patience.
         """
         repository = self._context.workspace.root / "publish"
         commit = self._commit(repository, family)

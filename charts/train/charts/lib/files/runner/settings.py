@@ -151,7 +151,7 @@ class Publish:
     max_batch_size: int
     repository: str = ""
     branch: str = ""
-    patience_seconds: int = 0  # how long publish goes on trying while the server is away
+    patience_seconds: int = 0  # how long publish goes on trying
 
 
 @dataclass(frozen=True)
