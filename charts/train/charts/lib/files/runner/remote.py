@@ -47,6 +47,21 @@ KINDS = (
         "process-killed",
     ),
     _moment(
+        "machine",
+        r"^(?!remote:|batch response:).*(Cannot allocate memory|Out of memory, \w+ failed|Resource temporarily unavailable"
+        r"|Too many open files)",
+        "the machine gave git no memory, process or file",
+        "raise resources.limits.memory, or see the node's limits of processes and open files",
+        "process-killed",
+    ),
+    _moment(
+        "disk",
+        r"^(?!remote:|batch response:).*(Input/output error|Stale (NFS )?file handle|Transport endpoint is not connected)",
+        "the disk of the run failed git",
+        "see whether the file system of the workspace answers",
+        "workspace-lost",
+    ),
+    _moment(
         "stalled",
         r"^error: git .* made no progress",
         "the transfer stood still",
@@ -54,7 +69,7 @@ KINDS = (
     ),
     _moment(
         "server-full",
-        r"^remote:.*(No space left|Disk quota exceeded)|Insufficient (server )?storage|error: 507|HTTP 507",
+        r"^(remote|batch response):.*(No space left|Disk quota exceeded)|Insufficient (server )?storage|error: 507|HTTP 507",
         "the server has no space left",
         "make room on the server of {key}",
     ),
@@ -67,7 +82,7 @@ KINDS = (
     ),
     _kind(
         "space",
-        r"^(?!remote:).*(No space left on device|Disk quota exceeded)",
+        r"^(?!remote:|batch response:).*(No space left on device|Disk quota exceeded)",
         "no space is left",
         "raise workspace.size",
         "prepare-no-space",
@@ -205,6 +220,12 @@ KINDS = (
         r"error: 429|HTTP 429|Rate limit|Too many requests",
         "the server asks for fewer requests",
         "start fewer runs at once, or raise the limit on the server of {key}",
+    ),
+    _moment(
+        "too-slow",
+        r"(error:|HTTP) (408|425)\b",
+        "the server did not wait for the whole request",
+        "raise the time limit for requests of the server of {key}, or of the proxies before it",
     ),
     _kind(
         "bad-request",
