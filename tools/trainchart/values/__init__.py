@@ -145,6 +145,7 @@ def schema(families: dict[str, type[Section]] | None = None, *, drop: Sequence[s
 _KINDS: dict[str, Any] = {
     "line": Line,
     "text": Text,
+    "flag": bool | Empty,
     "count": Count,
     "percent": Percent,
     "quantity": Quantity,

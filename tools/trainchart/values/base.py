@@ -55,7 +55,7 @@ ObjectName = Name | Empty
 
 _LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LabelKey = Annotated[str, StringConstraints(pattern=rf"^({_NAME}(\.{_NAME})*/)?{_LABEL}$", max_length=317)]
-LabelValue = Annotated[str, StringConstraints(pattern=f"^({_LABEL})?$")]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
 
 ResourceName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*/{_LABEL}$", max_length=253)] | Empty
 
@@ -64,7 +64,8 @@ _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 Image = Annotated[
     str,
     StringConstraints(
-        pattern=rf"^({_HOST})?{_PART}(/{_PART})*(:[A-Za-z0-9_][-A-Za-z0-9_.]{{0,127}})?(@[a-z0-9]+:[0-9a-f]{{32,128}})?$"
+        pattern=rf"^({_HOST})?{_PART}(/{_PART})*(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?(@[a-z0-9]+:[0-9a-f]+)?$",
+        max_length=1000,
     ),
 ]
 """An image as container runtimes read it: host, path in lower case, tag, digest."""

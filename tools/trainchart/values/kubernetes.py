@@ -15,7 +15,7 @@ from trainchart.values.base import LabelKey, LabelValue, Name, Section
 KUBERNETES = "x-kubernetes"
 """Marks the definitions whose fields are not the values' own: in them, nothing stands for "not configured"."""
 
-NamespaceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+NamespaceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 PortName = Annotated[str, StringConstraints(pattern=r"^([0-9]+-)*[0-9]*[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Weight = Annotated[int, Field(ge=1, le=100)]
