@@ -174,13 +174,32 @@ RULES: dict[str, Rule] = {
         HAMI,
         broken=near({"topologyKey": "zone", "matchLabelKeys": ["app"]}),
         kept=near({"topologyKey": "zone", "matchLabelKeys": ["app"], "labelSelector": {"matchLabels": {"a": "b"}}}),
-        message="affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector: is empty, and matchLabelKeys and mismatchLabelKeys add to one; add it",
+        message="affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector: is not there, and matchLabelKeys and mismatchLabelKeys add to one; add it",
     ),
     "addresses of pods": Rule(
         HAMI,
         broken=egress({"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}),
         kept=egress({"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}, {"podSelector": {}}]}),
         message="networkPolicy.egress[0].to[0].ipBlock: is beside a selector of pods or namespaces, and a target is one or the other; make two of them",
+    ),
+    "an exception of other addresses": Rule(
+        HAMI,
+        broken=egress({"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16", "11.0.0.0/16"]}}]}),
+        kept=egress({"to": [{"ipBlock": {"cidr": "fd00::/8", "except": ["FD00:1::/32"]}}]}),
+        message="networkPolicy.egress[0].to[0].ipBlock.except[1]: 11.0.0.0/16 is not a part of 10.0.0.0/8, which it is taken out of; correct it, or leave it out",
+    ),
+    "a label that is and is not as this pod's": Rule(
+        HAMI,
+        broken=near({"topologyKey": "zone", "labelSelector": {}, "matchLabelKeys": ["a"], "mismatchLabelKeys": ["a"]}),
+        kept=near(
+            {
+                "topologyKey": "zone",
+                "labelSelector": {"matchLabels": {"operator": "In", "ipBlock": "a", "endPort": "1", "except": "b"}},
+                "matchLabelKeys": ["a"],
+                "mismatchLabelKeys": ["b"],
+            }
+        ),
+        message="affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].mismatchLabelKeys: has a, as matchLabelKeys has, and a label cannot be both as this pod's and not; take it out of one of them",
     ),
     "ports from the last to the first": Rule(
         HAMI,
@@ -463,6 +482,36 @@ RULES: dict[str, Rule] = {
         kept={"model": {"repository": "https://git.example.com/a@b/m.git"}},
         message="model.repository: holds a user or password; take it out of the URL and set git.secretName",
     ),
+    "a token in a mistyped URL": Rule(
+        HAMI,
+        broken={"model": {"repository": "https:///me:sesame@git.example.com/m.git"}},
+        kept={"model": {"repository": "https://git.example.com:8443/m.git"}},
+        message="model.repository: holds a user or password; take it out of the URL and set git.secretName",
+    ),
+    "a URL without a host": Rule(
+        HAMI,
+        broken={"dataset": {"repository": "https:///d.git"}},
+        kept={"dataset": {"repository": "https://[2001:db8::1]:8443/d.git"}},
+        message="dataset.repository: must name a host, with a port or without, and a repository, without blanks, such as https://git.example.com/team/model.git; correct it (it is not shown, for it may hold a token)",
+    ),
+    "an image that cannot be pulled": Rule(
+        HAMI,
+        broken={"image": "https://registry.example.com/yolov5:7.0"},
+        kept={"image": "localhost:5000/a/yolov5_x--1:7.0@sha256:" + "0" * 64},
+        message='image: "https://registry.example.com/yolov5:7.0" is no name that an image can have; write it as registry.example.com/team/image:tag, without a scheme and blanks',
+    ),
+    "a revision that is none": Rule(
+        HAMI,
+        broken={"model": {"revision": "main~1"}},
+        kept={"model": {"revision": "refs/tags/v7.0"}},
+        message='model.revision: "main~1" is no name that git gives to a branch or tag, and no commit; write it as main, v7.0 or a full commit',
+    ),
+    "a branch that git does not make": Rule(
+        HAMI,
+        broken={"publish": {"branch": "candidates/first.lock"}},
+        kept={"publish": {"branch": "candidates/first.locked"}},
+        message='publish.branch: "candidates/first.lock" is no name that git gives to a branch; write it as candidates/first',
+    ),
     "an unencrypted URL": Rule(
         HAMI,
         broken={"dataset": {"repository": "http://git.example.com/d.git"}},
@@ -570,6 +619,12 @@ RULES: dict[str, Rule] = {
         broken={"workspace": {"type": "existingClaim"}},
         kept={"workspace": {"type": "existingClaim", "claimName": "data"}},
         message="workspace.claimName: is empty, and workspace.type existingClaim needs it; name a PersistentVolumeClaim of this namespace",
+    ),
+    "a claim of no size": Rule(
+        HAMI,
+        broken={"workspace": {"type": "newClaim", "size": "0Gi"}},
+        kept={"workspace": {"type": "newClaim", "size": "1Gi"}},
+        message="workspace.size: is 0Gi, and a claim asks for at least a byte; give it room, such as 20Gi",
     ),
     "a name for a claim that is made": Rule(
         HAMI,

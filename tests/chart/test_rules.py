@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from tests.chart.rules import HAMI, NVIDIA, RULES, Rule
 from tests.runner.conftest import sample_settings
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
-from trainchart.paths import LIB
+from trainchart.paths import CHART, LIB
 from trainchart.render import render
 
 ALLOWED: dict[str, tuple[Tree, Tree]] = {
@@ -98,6 +100,21 @@ def test_the_chart_and_the_runner_judge_a_path_alike(path: str, allowed: bool, t
         "https://g.example?private_token=sesame",
         "http://g.example/m#sesame",
         "ssh://g.example/m?t=sesame",
+        "https:///me:sesame@g.example/m",
+        "http:///me:sesame@g.example/m",
+        "https://https://me:sesame@g.example/m",
+        "https://me:ses/sesame@g.example/m",
+        "https://g.example/https://me:sesame@g.example/m",
+        "https:/me:sesame@g.example/m",
+        "https//me:sesame@g.example/m",
+        "https;//me:sesame@g.example/m",
+        "//me:sesame@g.example/m",
+        "me/sesame@g.example",
+        "git clone https://me:sesame@g.example/m",
+        "git@g.example:me:sesame@h/m",
+        "https://me:sesame%40g.example/m",
+        "https://me%3Asesame%40g.example/m",
+        "https:/me:sesame%40g.example/m",
     ],
 )
 @pytest.mark.parametrize(
@@ -121,6 +138,112 @@ def test_a_password_or_token_in_a_url_is_refused_wherever_a_url_stands_and_shown
     told = broken_rules(overlay(HAMI, change(url)))
     assert told
     assert "sesame" not in "".join(told)
+
+
+PLACES: dict[str, tuple[Callable[[str], Tree], dict[str, bool]]] = {
+    "a repository": (
+        lambda url: {"dataset": {"repository": url}},
+        {
+            **dict.fromkeys(
+                ("https://h/x", "https://h.:8443//x", "https://[::1]:1/x", "https://münchen.example/x"), True
+            ),
+            **dict.fromkeys(("https://h_x/a@b/c", "https://h/%20/~x;y", "https://H:65535/x"), True),
+            **dict.fromkeys(
+                ("https://", "https:///x", "https://h", "https://h//", "https://h:0x/x", "https://h:65536/x"), False
+            ),
+            **dict.fromkeys(
+                ("https://[::1/x", "https://[z]/x", "https://h h/x", "https://h/x ", "https://a\u2100b/x"), False
+            ),
+        },
+    ),
+    "an object store": (
+        lambda url: {"dataset": {"type": "s3", "repository": "", "bucket": "b", "endpoint": url}},
+        {
+            **dict.fromkeys(("http://h", "https://h:9000/", "https://[::1]"), True),
+            **dict.fromkeys(("https://h:abc", "https://h:99999", "https://[::1", "https:// h"), False),
+        },
+    ),
+    "a tracker": (
+        lambda url: {"mlflow": {"trackingUri": url}},
+        {
+            **dict.fromkeys(("http://h", "https://h:9000/a@b/c", "https://[::1]"), True),
+            **dict.fromkeys(
+                ("https://h:abc", "https://h:99999/x", "https://[::1", "https:// h", "https://h/a b"), False
+            ),
+        },
+    ),
+    "a branch": (
+        lambda name: {"publish": {"branch": name}},
+        {
+            **dict.fromkeys(("main", "a/b.c-d_e", "a.locked", "1"), True),
+            **dict.fromkeys(("a..b", "a//b", "a/", "a.", "a/.b", "a.lock", "a.lock/b", "HEAD"), False),
+        },
+    ),
+    "a revision": (
+        lambda name: {"model": {"revision": name}},
+        {
+            **dict.fromkeys(("main", "refs/tags/v7.0", "HEAD", "0" * 40, "日本", "a@b"), True),
+            **dict.fromkeys(("-main", "a b", " "), False),
+        },
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def without_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chart as it would be without its rules."""
+    copied = tmp_path_factory.mktemp("chart") / "train"
+    shutil.copytree(CHART, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    (copied / "charts/lib/templates/rules/_all.tpl").write_text('{{ define "train.rules" }}{{ end }}', encoding="utf-8")
+    return copied
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "allowed"),
+    [(change, text, allowed) for change, texts in PLACES.values() for text, allowed in texts.items()],
+    ids=[f"{place} {text!a}" for place, (_, texts) in PLACES.items() for text in texts],
+)
+def test_what_the_runner_refuses_is_refused_before_anything_is_installed(
+    without_rules: Path, change: Callable[[str], Tree], text: str, allowed: bool, tmp_path: Path
+) -> None:
+    values = overlay(HAMI, change(text))
+    assert bool(broken_rules(values)) is not allowed
+    (texts,) = [body["data"] for body in render(values, chart=without_rules) if body["kind"] == "ConfigMap"]
+    (tmp_path / "settings.json").write_text(texts["settings.json"], encoding="utf-8")
+    with contextlib.nullcontext() if allowed else pytest.raises(RunnerError, match=r"is not a|must"):
+        settings.load(tmp_path / "settings.json")
+
+
+ADDRESSES = (
+    *(
+        "10.0.0.0/8",
+        "10.1.0.0/16",
+        "10.0.0.0/9",
+        "10.128.0.0/9",
+        "11.0.0.0/16",
+        "0.0.0.0/0",
+        "10.1.2.3/32",
+        "10.1.0.9/16",
+    ),
+    *("::/0", "fd00::/8", "FD00:1::/32", "fe80::/10", "::1/128", "1:2:3:4:5:6:7:8/128", "1:2::7:8/64", "1:2:3::/48"),
+)
+
+
+def test_an_exception_is_judged_as_addresses_are_counted() -> None:
+    """As the API server does it: the first address lies in the block, and the exception is smaller than it."""
+    blocks = {text: ipaddress.ip_interface(text).network for text in ADDRESSES}
+    expected, told = {}, {}
+    for cidr, block in blocks.items():
+        target = {"ipBlock": {"cidr": cidr, "except": list(ADDRESSES)}}
+        found = " ".join(broken_rules(overlay(HAMI, {"networkPolicy": {"egress": [{"to": [target]}]}})))
+        told[cidr] = {text for number, text in enumerate(ADDRESSES) if f"except[{number}]:" not in found}
+        expected[cidr] = {
+            text
+            for text, other in blocks.items()
+            if other.version == block.version and other.prefixlen > block.prefixlen and other.network_address in block
+        }
+    assert told == expected
+    assert sum(map(len, expected.values())) > 20
 
 
 def test_every_rule_of_the_chart_is_among_them() -> None:

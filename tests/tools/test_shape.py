@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.checks import NVIDIA, YOLOV5, check, found, told
+from trainchart.shape import without_password
 from trainchart.validate import validate
 
 # What is written, and what is told of it: all of it.
@@ -200,3 +201,22 @@ def test_a_password_in_a_url_is_never_repeated(tmp_path: Path) -> None:
     assert {finding.key for finding in findings} == {"model.repository", "queue", "train.x"}
     assert "sesame" not in repr(findings)
     assert "https://***@git/m.git" in repr(findings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https:///me:sesame@git/m", "https://https://me:sesame@git/m", "https://me:ses/sesame@git/m"),
+        *("https:/me:sesame@git/m", "https//me:sesame@git/m", "//me:sesame@git/m", "me:sesame@git/m"),
+        *("git clone https://me:sesame@git/m", "https://me:sesame%40git/m", "https://me%3Asesame%40git/m"),
+    ],
+)
+def test_a_password_in_a_mistyped_url_is_not_repeated_either(tmp_path: Path, url: str) -> None:
+    findings = check(tmp_path, f"family: yolov5\nmodel: {{repository: '{url}'}}\nqueue: '{url}'\n").findings
+    assert {finding.key for finding in findings} >= {"queue"}
+    assert "sesame" not in repr(findings)
+
+
+def test_an_image_with_a_digest_is_shown_whole() -> None:
+    image = f"yolov5:7.0@sha256:{'0' * 64}"
+    assert without_password(image) == image

@@ -35,7 +35,8 @@ _WORDS = {
     "array": "a list",
     "object": "a map",
 }
-_USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
+# In every spelling, mistyped ones too; what is behind the @ of an image is its digest.
+_USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*:?/+|//|(?<!\S)(?=[^\s/]*:))[^\s]*(?:@(?!sha256:)|%40)", re.IGNORECASE)
 _QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^?#\s]*)[?#]\S*", re.IGNORECASE)
 _CONTROL = re.compile(f"[{CONTROL}]")
 _LONGEST = 60

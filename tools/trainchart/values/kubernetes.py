@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from trainchart.values.base import LabelKey, LabelValue, Name, Section
+from trainchart.values.base import MOST, LabelKey, LabelValue, Name, Section
 
 KUBERNETES = "x-kubernetes"
 """Marks the definitions whose fields are not the values' own: in them, nothing stands for "not configured"."""
@@ -21,12 +21,17 @@ PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Weight = Annotated[int, Field(ge=1, le=100)]
 
 _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_GROUPS = "[0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4})"
+_GROUP = "[0-9A-Fa-f]{1,4}"
+# Eight groups, or fewer around a "::" that stands for the others.
+_GROUPS = "|".join(
+    [f"{_GROUP}(:{_GROUP}){{7}}", f"::({_GROUP}(:{_GROUP}){{0,6}})?"]
+    + [f"{_GROUP}(:{_GROUP}){{{before}}}::({_GROUP}(:{_GROUP}){{0,{5 - before}}})?" for before in range(6)]
+    + [f"{_GROUP}(:{_GROUP}){{6}}::"]
+)
 Cidr = Annotated[
     str,
     StringConstraints(
-        pattern=f"^({_BYTE}([.]{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])"
-        f"|({_GROUPS}{{7}}|({_GROUPS}{{0,6}})?::({_GROUPS}{{0,6}})?)/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$"
+        pattern=f"^({_BYTE}([.]{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])|({_GROUPS})/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$"
     ),
 ]
 
@@ -46,7 +51,9 @@ class Toleration(Part):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute", ""] = Field(
         "", description="Effect of the taint; empty: all."
     )
-    tolerationSeconds: int = Field(0, description="With NoExecute: how long pods stay on a node that gets the taint.")
+    tolerationSeconds: int = Field(
+        0, ge=-MOST, le=MOST, description="With NoExecute: how long pods stay on a node that gets the taint."
+    )
 
 
 class LabelRequirement(Part):

@@ -13,11 +13,31 @@ Usage: {{ include "train.origin" URL }}
 {{- end -}}
 
 {{- /*
+"true" where a URL begins with a scheme, a host and a port that there can be, or none: where a token cannot be taken for one of them.
+Usage: {{ if include "train.url.host" URL }}
+*/ -}}
+{{- define "train.url.host" -}}
+{{- if regexMatch "^https?://([\\pL\\pN._-]+|\\[[0-9A-Fa-f:.]+\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/|$)" . -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- /*
+"true" where a URL has all that one of a repository has, and no blanks; the runner looks again, at its settings.
+Usage: {{ if include "train.url.whole" URL }}
+*/ -}}
+{{- define "train.url.whole" -}}
+{{- if and (include "train.url.host" .) (regexMatch "//[^/]*/+[^/]" .) (not (regexMatch "[\\s\\pZ]" .)) -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- /*
 A URL for a message: without what may be a password or token.
 Usage: {{ include "train.shown" URL }}
 */ -}}
 {{- define "train.shown" -}}
-{{- regexReplaceAll "[?#].*" (regexReplaceAll "^([A-Za-z0-9+.-]+://)?[^/]*@" . "${1}***@") "?***" -}}
+{{- regexReplaceAll "[?#].*" (regexReplaceAll "(?i)^([a-z0-9+.-]+:/+)?.*(@|%40)" . "${1}***@") "?***" -}}
 {{- end -}}
 
 {{- /*

@@ -24,7 +24,7 @@
 {{- if not $profile.deviceClass -}}
 {{- if not $name -}}
 {{- $broken = append $broken (printf "%s: is empty, and without a name nothing asks for it; name the resource of the device plugin, such as vendor.example.com/gpu" $where) -}}
-{{- else if or (gt (len $name) 253) (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $name)) -}}
+{{- else if or (gt (len (dir $name)) 244) (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $name)) -}}
 {{- $broken = append $broken (printf "%s: is %q, and the resource of a device plugin has a domain and a name, such as vendor.example.com/gpu; correct it" $where $name) -}}
 {{- else if regexMatch "^requests[.]|(^|[.])kubernetes[.]io/" $name -}}
 {{- $broken = append $broken (printf "%s: is %q, a name that Kubernetes keeps for itself; name the resource of the device plugin, such as vendor.example.com/gpu" $where $name) -}}

@@ -8,6 +8,9 @@
 {{- if and (ne $workspace.type "existingClaim") $workspace.claimName -}}
 {{- $broken = append $broken (printf "workspace.claimName: is %q, but workspace.type %s makes its own; leave it empty, or set workspace.type: existingClaim" $workspace.claimName $workspace.type) -}}
 {{- end -}}
+{{- if and (eq $workspace.type "newClaim") (lt (include "train.quantity" $workspace.size | int64) 1) -}}
+{{- $broken = append $broken (printf "workspace.size: is %v, and a claim asks for at least a byte; give it room, such as 20Gi" $workspace.size) -}}
+{{- end -}}
 {{- $pinned := hasKey (.Run.values.nodeSelector | default dict) "kubernetes.io/hostname" -}}
 {{- if and (gt (int .Run.values.replicas) 1) (ne $workspace.type "emptyDir") (ne $workspace.accessMode "ReadWriteMany") (not $pinned) -}}
 {{- $broken = append $broken (printf "workspace.accessMode: %s cannot be mounted by %d pods on different nodes; use ReadWriteMany, workspace.type: emptyDir, or pin the pods with nodeSelector kubernetes.io/hostname" $workspace.accessMode (int .Run.values.replicas)) -}}
