@@ -35,6 +35,15 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         "replicas: 1\n---\nreplicas: 2",
         "2:1 None: a second document begins here; Helm 3 would ignore it: keep one document per file",
     ),
+    "a directive": ("%YAML 1.1\n---\nreplicas: 1", "1:1 None: a directive, which Helm 4 does not read; leave it out"),
+    "a map behind the dashes": (
+        "--- {replicas: 1}",
+        "1:5 None: behind --- on its line, where Helm 4 does not read it; write it below",
+    ),
+    "an anchor behind the dashes": (
+        "--- &a\nreplicas: 1",
+        "1:5 None: behind --- on its line, where Helm 4 does not read it; write it below",
+    ),
     "not a number": ("train: {epochs: .nan}", "1:9 train.epochs: .nan is not a number that values can have; write a finite one"),
     "infinity": ("replicas: -.inf", "1:1 replicas: -.inf is not a number that values can have; write a finite one"),
     "a map as a key": ("env:\n  {a: b}: c", "2:3 env: a map or list cannot be a key"),

@@ -217,6 +217,13 @@ def test_a_password_in_a_mistyped_url_is_not_repeated_either(tmp_path: Path, url
     assert "sesame" not in repr(findings)
 
 
+def test_a_name_that_no_variable_of_the_environment_has_is_told_with_those_that_it_can_have(tmp_path: Path) -> None:
+    told = [
+        found.message for found in check(tmp_path, "family: yolov5\nenv: {A-B: x}\n").findings if found.key == "env.A-B"
+    ]
+    assert told == ["is not a key that is allowed here (pattern ^[A-Za-z_][A-Za-z0-9_]*$)"]
+
+
 def test_an_image_with_a_digest_is_shown_whole() -> None:
     image = f"yolov5:7.0@sha256:{'0' * 64}"
     assert without_password(image) == image

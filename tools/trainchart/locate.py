@@ -136,6 +136,7 @@ class _Reader:
         self._open: list[_Open] = []
         self._anchors: dict[str, Node | None] = {}  # None: open still
         self._documents = 0
+        self._begins = -1  # the line of the "---"
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
@@ -143,6 +144,9 @@ class _Reader:
             if self._documents > 1:
                 message = "a second document begins here; Helm 3 would ignore it: keep one document per file"
                 raise _Stop(message, self._place(event))
+            if event.version or event.tags:
+                raise _Stop("a directive, which Helm 4 does not read; leave it out", self._place(event))
+            self._begins = self._place(event).line if event.explicit else -1
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             self._end()
         elif isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent, yaml.CollectionStartEvent)):
@@ -219,6 +223,8 @@ class _Reader:
         return node
 
     def _check_top(self, event: yaml.NodeEvent) -> None:
+        if self._place(event).line == self._begins and (not isinstance(event, yaml.ScalarEvent) or event.value):
+            raise _Stop("behind --- on its line, where Helm 4 does not read it; write it below", self._place(event))
         if isinstance(event, yaml.MappingStartEvent):
             return
         if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value in _NOTHING:

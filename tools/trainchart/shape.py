@@ -113,18 +113,21 @@ class _Explainer:
         if isinstance(kind, _Kind.AnyOf):
             yield from self._union(error, kind.context)
         elif isinstance(kind, _Kind.AdditionalProperties):
-            allowed = self._at(error.schema_path[:-1]).get("properties", {})
+            node = self._at(error.schema_path[:-1])
+            allowed = node.get("properties", {})
+            patterns = [name for name, below in node.get("patternProperties", {}).items() if "not" not in below]
             for key in kind.unexpected:
                 found = value[key] if isinstance(value, dict) else None
                 if _unprintable(key, LINE) is None:  # else it is told by the name, not by what it was meant to be
-                    yield Misfit((*path, key), found, self._unknown(key, allowed, path))
+                    message = _no_such_name(patterns[0]) if patterns else self._unknown(key, allowed, path)
+                    yield Misfit((*path, key), found, message)
         elif isinstance(kind, _Kind.PropertyNames):
             names = self._resolved(self._at(error.schema_path[:-1]))
             for key, found in value.items() if isinstance(value, dict) else ():
                 if fault := _unprintable(key, LINE):
                     yield Misfit((*path, key), found, f"the key {fault}")
                 elif not jsonschema_rs.is_valid(names, key):
-                    yield Misfit((*path, key), found, f"is not a key that is allowed here{_pattern(names['pattern'])}")
+                    yield Misfit((*path, key), found, _no_such_name(names["pattern"]))
         elif isinstance(kind, _Kind.Required):
             yield Misfit(path, value, f"lacks the key {kind.property}, which it needs")
         else:
@@ -247,6 +250,10 @@ class _Explainer:
         for key in where:
             node = node[key]
         return node
+
+
+def _no_such_name(pattern: str) -> str:
+    return f"is not a key that is allowed here{_pattern(pattern)}"
 
 
 def _unprintable(text: str, pattern: str) -> str | None:
