@@ -413,6 +413,25 @@ def test_of_several_files_the_first_current_context_counts_as_for_kubectl_and_he
     assert connect(kubeconfig=os.pathsep.join([*files, str(tmp_path / "absent")])).context == "c"
 
 
+def test_an_empty_kubeconfig_variable_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(KubeconfigError, match=r"the kubeconfig: ~/\.kube/config does not exist"):
+        connect()
+
+
+def test_the_password_of_a_server_is_in_no_message(tmp_path: Path) -> None:
+    entries = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a"}}],
+        "clusters": [{"name": "a", "cluster": {"server": "https://me:sesame@127.0.0.1:1"}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(entries))
+    with pytest.raises(UnreachableError, match=r"https://\*\*\*@127\.0\.0\.1:1 cannot be reached") as raised:
+        connect(kubeconfig=str(tmp_path / "config")).get(kinds.PODS, "a")
+    assert "sesame" not in str(raised.value)
+
+
 def test_a_kubeconfig_that_is_not_there_is_told_with_how_to_name_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -324,7 +324,7 @@ def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> 
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # what goes wrong is said in our own words
     urllib3.disable_warnings()
     configuration = client.Configuration()
-    files = kubeconfig or config.KUBE_CONFIG_DEFAULT_LOCATION
+    files = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
     try:
         if not kubeconfig and not context and not _any_exists(files):
             return _of_the_pod(configuration, namespace)
@@ -338,7 +338,8 @@ def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> 
     name = context or merged["current-context"]
     chosen = next(entry for entry in merged["contexts"] if entry["name"] == name)
     own = text(chosen, "context", "namespace") or "default"
-    return Api(client.ApiClient(configuration), namespace or own, configuration.host, name)
+    shown = re.sub("//.*@", "//***@", configuration.host)  # it is in messages, and may have a user and a password
+    return Api(client.ApiClient(configuration), namespace or own, shown, name)
 
 
 @contextmanager
