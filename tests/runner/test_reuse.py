@@ -370,12 +370,14 @@ def test_the_mark_of_an_export_is_gone_before_its_artifacts_are(
 OTHER_RUN = "run-43-0a1b2c3d-9999-2222-3333-444455556666"
 
 
-@pytest.mark.parametrize("change", ["another claim", "another folder", "a new file", "another environment"])
-def test_what_a_run_trained_is_not_another_s_whose_claim_or_environment_differs(
+@pytest.mark.parametrize(
+    "change", ["another claim", "another folder", "a new file", "another environment", "another image"]
+)
+def test_what_a_run_trained_is_not_another_s_whose_claim_environment_or_image_differs(
     change: str, make_home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:
-    """Neither has a commit, and all other settings are the same."""
-    mount, claim, rate = tmp_path / "mount", "one", "1"
+    """None has a commit, and all other settings are the same."""
+    mount, claim, rate, image = tmp_path / "mount", "one", "1", "trainer:1"
     mount.mkdir()
     (mount / "data.txt").write_text("old\n")
     program = ["bash", "-c", "cat $DATASET_DIR/data.txt > $ARTIFACTS_DIR/a; echo $RATE >> $ARTIFACTS_DIR/a"]
@@ -383,6 +385,7 @@ def test_what_a_run_trained_is_not_another_s_whose_claim_or_environment_differs(
     def go(**environment: str) -> str:
         source = {"type": "claim", "claim": claim, "mount": str(mount), "path": "dataset"}
         changes = {"sources": {"dataset": source}, "publish": NOT_PUBLISHED, "workspace.shared": True}
+        changes["image"] = image
         train = {"train": {**CUSTOM, "command": program}, "family.name": "custom", "env": {"RATE": rate}}
         ended = run(make_home({**changes, **train}, FILES / "families" / "custom"), **environment)
         assert ended.code == 0, ended.log
@@ -393,6 +396,8 @@ def test_what_a_run_trained_is_not_another_s_whose_claim_or_environment_differs(
     assert not (tmp_path / "workspace" / "run-42" / "previous").exists()  # all the same: nothing is trained again
     if change == "another environment":
         rate = "2"
+    elif change == "another image":
+        image = "trainer:2"
     elif change == "a new file":
         (mount / "data.txt").write_text("new\n")
     else:  # the pod has a subPath's folder at the same place as the whole claim
@@ -400,7 +405,8 @@ def test_what_a_run_trained_is_not_another_s_whose_claim_or_environment_differs(
         mount.rename(tmp_path / "moved")
         mount.mkdir()
         (mount / "data.txt").write_text("other\n")
-    wanted = {"another environment": "old\n2\n", "a new file": "new\n1\n"}.get(change, "other\n1\n")
+    same = {"another environment": "old\n2\n", "a new file": "new\n1\n", "another image": "old\n1\n"}
+    wanted = same.get(change, "other\n1\n")
     assert go(JOB_GROUP="run-44-0a1b2c3d-8888-2222-3333-444455556666") == wanted
     (kept,) = (tmp_path / "workspace" / "run-42" / "previous").glob("*/artifacts/a")
     assert kept.read_text() == "old\n1\n"

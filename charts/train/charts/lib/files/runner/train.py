@@ -152,6 +152,8 @@ def depends_on(context: Context) -> Any:
         "topology": [topology.replicas, topology.processes],
         "commits": {name: pinned.commit for name, pinned in context.sources.items()},
         **({"env": env} if env else {}),  # a program may take all its settings from there
+        # Where no source has the trainer, it is the image's own.
+        **({} if "model" in context.sources else {"image": context.settings.image}),
     }
 
 
