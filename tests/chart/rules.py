@@ -122,6 +122,20 @@ RULES: dict[str, Rule] = {
         },
         message="accelerator.profiles.ours.resources.count: is not there, and a claim of class gpu.example.com asks for a number of devices; add count: {}",
     ),
+    "an annotation that takes the security profile from the pod": Rule(
+        OWN,
+        broken={
+            "accelerator": {
+                "profiles": {
+                    "ours": {
+                        "annotations": {"container.apparmor.security.beta.kubernetes.io/train": "unconfined"},
+                    }
+                }
+            }
+        },
+        kept={"accelerator": {"profiles": {"ours": {"annotations": {"example.com/use-cards": "a,b"}}}}},
+        message="accelerator.profiles.ours.annotations: has container.apparmor.security.beta.kubernetes.io/train, and every run keeps the security profile of Pod Security restricted; leave it out",
+    ),
     "the queue above all others": Rule(
         HAMI,
         broken={"queue": "root"},

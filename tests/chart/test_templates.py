@@ -189,6 +189,14 @@ def test_a_run_of_one_pod_that_may_be_tried_again_has_a_pod_that_is_never_made(v
     assert spec["minAvailable"] == train["minAvailable"] == train["replicas"]
 
 
+def test_a_refused_upgrade_shows_no_token_of_a_url_that_an_older_chart_let_pass(tmp_path: Path) -> None:
+    given = '(dict "from" (dict "url" "https:///me:sesame@git.example.com/x") "path" "url" "name" (dict))'
+    assert (
+        helper(tmp_path, f'{{{{ include "train.unchanged.shown" {given} | toJson }}}}')
+        == "https:///***@git.example.com/x"
+    )
+
+
 @pytest.mark.parametrize(("retries", "tries"), [(0, 1), (2, 3)])
 def test_retries_are_counted_as_volcano_counts_tries(retries: int, tries: int) -> None:
     spec = one(overlay(HAMI, {"retries": retries}), "Job")["spec"]

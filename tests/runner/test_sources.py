@@ -430,18 +430,19 @@ def test_a_run_s_folder_behind_a_link_is_refused(
 
 
 def test_a_run_s_folder_in_another_run_s_is_refused(
-    make_home: Callable[..., Path], make_context: Callable[..., Context], run: Callable[..., Ended]
+    make_home: Callable[..., Path], make_context: Callable[..., Context], run: Callable[..., Ended], server: Server
 ) -> None:
     other = make_context({"workspace.directory": "run-41"})
     with other.workspace.lock():
         pass
     ended = run(make_home({"workspace.directory": "run-41/output"}))
     assert (ended.code, "run-41 is another run's" in ended.last) == (20, True), ended.last
-    assert run(make_home({"workspace.directory": "run-41-b"})).code != 20
+    absent = {"sources.model.repository": f"{server.url}/absent.git"}
+    assert run(make_home({"workspace.directory": "run-41-b", **absent})).code == 30
 
 
 def test_the_log_and_the_result_are_not_written_through_a_link(
-    make_home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+    make_home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path, server: Server
 ) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
@@ -451,6 +452,7 @@ def test_the_log_and_the_result_are_not_written_through_a_link(
     (root / "result.json").symlink_to(precious / "file")
     for name in ("logs", "state"):
         (root / name).symlink_to(precious)
-    assert run(make_home({"workspace.shared": True, "sources.model.repository": "http://127.0.0.1:9/x"})).code == 31
+    absent = {"sources.model.repository": f"{server.url}/absent.git"}
+    assert run(make_home({"workspace.shared": True, **absent})).code == 30
     assert {path.name: path.read_text() for path in precious.iterdir()} == {"file": "kept"}
     assert json.loads((root / "result.json").read_text())["status"] == "failed"

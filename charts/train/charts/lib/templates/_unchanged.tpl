@@ -217,6 +217,10 @@ Usage: {{ include "train.unchanged.name" "job.queue" | fromJson }}
 {{- end -}}
 {{- $text := kindIs "string" $value | ternary (toString $value) (toJson $value) -}}
 {{- $text = get (.name.words | default dict) $text | default $text -}}
+{{- /* An older chart may have let a token in a URL pass. */ -}}
+{{- if hasPrefix "http" $text -}}
+{{- $text = include "train.shown" $text -}}
+{{- end -}}
 {{- print (or $text `""`) (.name.unit | default "") | replace "\n" " " | trunc 100 -}}
 {{- else -}}
 (not set)

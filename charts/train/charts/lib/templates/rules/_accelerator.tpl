@@ -37,6 +37,11 @@
 {{- $broken = append $broken (printf "%s.%s.unit: is %v, and memory cannot be counted in less than a byte; give the memory of one unit, such as 1Mi" $path $key $resource.unit) -}}
 {{- end -}}
 {{- end -}}
+{{- range $key, $_ := $profile.annotations -}}
+{{- if regexMatch "^(container[.])?(seccomp|apparmor)[.]security[.](alpha|beta)[.]kubernetes[.]io/" $key -}}
+{{- $broken = append $broken (printf "accelerator.profiles.%s.annotations: has %s, and every run keeps the security profile of Pod Security restricted; leave it out" $profile.name $key) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $profile.deviceClass (not (hasKey $profile.resources "count")) -}}
 {{- $broken = append $broken (printf "%s.count: is not there, and a claim of class %s asks for a number of devices; add count: {}" $path $profile.deviceClass) -}}
 {{- end -}}
