@@ -3,7 +3,7 @@
     .venv/bin/python -m bench.revision d94aa84            # renders every family's values file with both charts, in turns
     .venv/bin/python -m bench.revision d94aa84 --runs 8   # and starts so many runs of both, in turns (needs `make setup`)
 
-The start of a run is the time from the container's start to the trainer's: verify and prepare, with two repositories and LFS.
+The start of a run is the time from the container's creation to the trainer's start: verify and prepare, with two repositories and LFS.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def tell(what: str, taken: Sequence[Sequence[float]], scale: float) -> None:
 
 
 def start(world: World, chart: Path, name: str) -> float:
-    """Seconds from the start of the container of a run to the first line of its trainer."""
+    """Seconds from the creation of the container of a run to the first line of its trainer."""
     kube, values = world.submitter, {"publish": {"type": "none"}, "workspace": {"type": "newClaim", "size": "64Mi"}}
     overlay: Values = dict(values)
     files = [word for file in value_files("custom") for word in ("-f", str(ROOT / file))]
@@ -107,10 +107,10 @@ def start(world: World, chart: Path, name: str) -> float:
 
 
 def started(status: Values) -> float:
-    """When the container runtime started the container, more finely than the API tells."""
+    """When the container runtime made the container, more finely than the API tells."""
     container = status["containerStatuses"][0]["containerID"].partition("://")[2]
-    inspected = json.loads(in_node("crictl", "inspect", container))
-    return moment(inspected["status"]["startedAt"])
+    created = json.loads(in_node("ctr", "--namespace", "k8s.io", "containers", "info", container))["CreatedAt"]
+    return moment(created)
 
 
 def moment(text: str) -> float:

@@ -640,11 +640,15 @@ def test_an_lfs_server_that_is_away_or_full_before_the_training_may_be_back_at_t
 
 
 @pytest.mark.parametrize("branch", ["", "candidates/first"])
-def test_the_questions_leave_no_trace(
-    branch: str, made: Callable[..., Publisher], server: Server, tmp_path: Path
+def test_the_questions_leave_no_trace_and_say_nothing_of_a_failure(
+    branch: str, made: Callable[..., Publisher], server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     publisher = made(branch=branch)
     publisher.may_push()
+    log = capfd.readouterr().out
+    assert "event=look" in log
+    for words in ("missing", "failed", "Unable to find", "rejected"):
+        assert words not in log
     assert any("/info/lfs/objects/batch" in line for line in server.requests)
     assert not [
         line for line in server.requests if line.startswith("PUT") or ("POST" in line and "receive-pack" in line)

@@ -42,12 +42,16 @@ class Git:
         unless: Optional[Pattern[str]] = None,
     ) -> str:
         """`git arguments` in `cwd`, with `given` as its stdin; what fails only for the moment is tried again. Returns its stdout
-        where captured. A failure whose text `unless` is found in counts as success.
+        where captured. A failure whose text `unless` is found in counts as success, and its words are kept from the log.
         """
         for delay in (*RETRY_SECONDS, None):
-            code, output, text = self.attempt(remote, cwd, *arguments, capture=capture, given=given)
+            code, output, text = self.attempt(
+                remote, cwd, *arguments, capture=capture, given=given, quiet=unless is not None
+            )
             if code == 0 or (unless and unless.search(text)):
                 return output
+            if unless:
+                log.line(text)
             if delay is None or not classify(text).temporary:
                 break
             log.event("retry", what=f"git {arguments[0]}", repository=remote.url, seconds=delay, reason=cause(text))
@@ -55,12 +59,25 @@ class Git:
         raise remote.failure(text, self._settings.git.credentials[remote.key])
 
     def attempt(
-        self, remote: Remote, cwd: Path, *arguments: str, capture: bool = False, given: bytes = b""
+        self,
+        remote: Remote,
+        cwd: Path,
+        *arguments: str,
+        capture: bool = False,
+        given: bytes = b"",
+        quiet: bool = False,
     ) -> Tuple[int, str, str]:
         """Once, without judging: exit code, stdout where captured, and the text that tells why."""
         argv, environment = ["git", *arguments], self._environment(remote.key)
         done = process.run(
-            argv, cwd, environment, capture=capture, tick=self._tick, given=given, stall_seconds=STALL_SECONDS
+            argv,
+            cwd,
+            environment,
+            capture=capture,
+            tick=self._tick,
+            given=given,
+            quiet=quiet,
+            stall_seconds=STALL_SECONDS,
         )
         told = _told_by_us(f"git {arguments[0]}", done, cwd, Path(self._settings.workspace.path))
         return done.code, done.output, "\n".join([*done.tail, *told])

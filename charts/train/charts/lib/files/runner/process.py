@@ -12,7 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Callable, Deque, Dict, List, Optional, Sequence, cast
+from typing import IO, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Union, cast
 
 from . import init, interrupts, kills, log
 from .errors import Interrupted, RunnerError
@@ -43,8 +43,10 @@ def run(
     tick: Optional[Callable[[], None]] = None,
     stall_seconds: float = float("inf"),
     given: bytes = b"",
+    quiet: bool = False,
 ) -> Finished:
-    """Run to the end, in a process group of its own. With `capture` only stderr goes to the log. `tick` is called about once a second.
+    """Run to the end, in a process group of its own. With `capture` only stderr goes to the log, with `quiet` nothing does. `tick` is
+    called about once a second.
 
     `given` is what it reads from its standard input. The group is ended when for `stall_seconds` it neither says anything nor
     reads or writes a byte.
@@ -52,19 +54,17 @@ def run(
     captured = bytearray()
     killed_before = kills.oom_kills()
     stalled = False
-    lines = _Lines()
+    lines = _Lines(quiet)
     grace = GRACE_SECONDS
     child: Optional[subprocess.Popen[bytes]] = None
-    with selectors.DefaultSelector() as selector, tempfile.TemporaryFile() as stdin:
-        stdin.write(given)
-        stdin.seek(0)
+    with selectors.DefaultSelector() as selector, _to_read(given) as stdin:
         try:
             with interrupts.held():
                 child = subprocess.Popen(
                     list(argv),
                     cwd=str(cwd),
                     env=environment,
-                    stdin=stdin if given else subprocess.DEVNULL,
+                    stdin=stdin,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE if capture else subprocess.STDOUT,
                     start_new_session=True,
@@ -89,6 +89,18 @@ def run(
         kills.oom_kills() > killed_before,
         stalled,
     )
+
+
+@contextlib.contextmanager
+def _to_read(data: bytes) -> Iterator[Union[int, IO[bytes]]]:
+    """A standard input; with data a file, for a pipe takes 64 KiB and then waits for its reader."""
+    if not data:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file
 
 
 def _pump(
@@ -159,7 +171,8 @@ def _signal(child: subprocess.Popen[bytes], number: int) -> None:
 class _Lines:
     """Cuts output into lines for the log. Of a progress bar's many states only one every few seconds becomes a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
         self.tail: Deque[str] = collections.deque(maxlen=TAIL_LINES)
         self._rest = b""
         self._shown = time.monotonic()
@@ -183,7 +196,8 @@ class _Lines:
         self._shown = time.monotonic()
         text = line.decode("utf-8", "replace")
         self.tail.append(text[:2000])
-        log.line(text)
+        if not self._quiet:
+            log.line(text)
 
 
 def _last_state(line: bytes) -> bytes:

@@ -101,6 +101,7 @@ class Publisher:
         branch = self._asked or f"trainchart-{self._context.uid}"
         if self._asked:
             self._refuse_conflict(branch)
+        log.event("look", repository=self._remote.url, what="the rights to push and to upload to LFS")
         with tempfile.TemporaryDirectory(prefix="trainchart-") as name:
             scratch = Path(name)
             self._git.run(self._remote, scratch, "init", "--quiet", "--bare", "--template=")
