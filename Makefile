@@ -79,12 +79,12 @@ lint: $(VENV)/ready ## Style and types
 
 .PHONY: generate
 generate: $(VENV)/ready ## Write the files that are made from the typed values
-	$(VENV)/bin/trainchart generate
+	$(PYTHON) -m hack.generate
 
 .PHONY: package
 package: tools ## Pack the chart, the wheel and the sdist into dist/
 	helm lint --strict --quiet charts/train --values values/yolov5.yaml
-	$(PYTHON) tools/package.py
+	$(PYTHON) hack/package.py
 
 .PHONY: pins
 pins: $(VENV)/ready ## Renew requirements.txt from pyproject.toml (needs uv)
@@ -94,7 +94,7 @@ pins: $(VENV)/ready ## Renew requirements.txt from pyproject.toml (needs uv)
 
 .PHONY: image-pins
 image-pins: ## Renew the requirements.txt of the image recipes (needs uv)
-	python3 tools/pin_images.py
+	python3 hack/pin_images.py
 
 .PHONY: clean
 clean: ## Remove the cluster, its images, the cache and the virtual environment

@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 BUNDLED = ("charts", "values/schema.json")
-"""What goes below trainchart/bundle/, where trainchart.paths finds it; MANIFEST.in puts the same into the sdist."""
+"""What goes below trainchart/bundle/, where trainchart.chart.paths finds it; MANIFEST.in puts the same into the sdist."""
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache", "*.swp")
 
 

@@ -21,8 +21,8 @@ RUNS = 20
 # What is run, and the limit in milliseconds.
 CASES: dict[str, tuple[list[str], float | None]] = {
     "python -c pass": ([sys.executable, "-c", "pass"], None),
-    "trainchart --help": ([sys.executable, "-m", "trainchart.cli", "--help"], 150),
-    "trainchart validate FILE": ([sys.executable, "-m", "trainchart.cli", "validate", VALUES], 250),
+    "trainchart --help": ([sys.executable, "-m", "trainchart", "--help"], 150),
+    "trainchart validate FILE": ([sys.executable, "-m", "trainchart", "validate", VALUES], 250),
 }
 
 

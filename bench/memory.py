@@ -111,10 +111,10 @@ def rows(everything: bool) -> Iterator[tuple[str, str, int, int]]:
 
 def compare(case: Case) -> list[tuple[str, int, int]]:
     """Part, measured and estimated bytes; of the activations what is kept for the backward pass."""
-    from trainchart.estimate import Layout
-    from trainchart.values.families import REGISTRY
-    from trainchart.values.families.ppyoloe import LARGEST
-    from trainchart.values.families.yolov8 import PEAK  # which is that of all
+    from trainchart.values.memory import Layout
+    from trainchart.values.models.families import REGISTRY
+    from trainchart.values.models.families.ppyoloe import LARGEST
+    from trainchart.values.models.families.yolov8 import PEAK  # which is that of all
 
     sizes = {"imageSize": case.edge, "batchSize": case.batch}
     named = {
@@ -132,9 +132,9 @@ def compare(case: Case) -> list[tuple[str, int, int]]:
 
 
 def compare_language(case: Language) -> list[tuple[str, int, int]]:
-    from trainchart.estimate import Layout
-    from trainchart.families import family_data
-    from trainchart.values.families.llm_sft import SIZES, estimate
+    from trainchart.chart.families import family_data
+    from trainchart.values.memory import Layout
+    from trainchart.values.models.families.llm_sft import SIZES, estimate
 
     settings = {**family_data(case.family)["defaults"]["train"], "modelSize": case.size, "finetuningType": case.kind}
     estimated = estimate(settings, Layout(processes=1, backend="cpu"))

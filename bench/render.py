@@ -20,10 +20,10 @@ import yaml
 
 from tests.chart.matrix import ADMITTED
 from tests.chart.schemas import check_object
+from trainchart.chart.paths import CHART
+from trainchart.chart.render import render, render_text, with_defaults
 from trainchart.files import Tree, load_values
-from trainchart.paths import CHART
-from trainchart.render import render, render_text, with_defaults
-from trainchart.shape import misfits
+from trainchart.values.schema_errors import misfits
 
 ROOT = CHART.parents[1]
 ROUNDS = 30

@@ -26,7 +26,7 @@ from e2e.cases import Values, custom
 from e2e.node import in_node
 from e2e.runs import uninstall, value_files
 from e2e.scenario import ROOT, World
-from trainchart.families import family_names
+from trainchart.chart.families import family_names
 
 ROUNDS = 20
 HELMS = ("helm", "helm3")

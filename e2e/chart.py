@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from e2e.families.allreduce.section import Allreduce
-from trainchart.paths import CHART
-from trainchart.values import schema_text
-from trainchart.values.families import FAMILIES
+from trainchart.chart.paths import CHART
+from trainchart.values.models import schema_text
+from trainchart.values.models.families import FAMILIES
 
 FAMILY = Path(__file__).resolve().parent / "families" / "allreduce"
 

@@ -18,7 +18,7 @@ def trainchart(kube: Kube, *arguments: str, timeout: float = 60) -> tuple[int, s
     """Exit code, output and errors of a command under this account, in this namespace."""
     command, *rest = arguments
     done = subprocess.run(
-        [sys.executable, "-m", "trainchart.cli", command, "-n", kube.namespace, *rest],
+        [sys.executable, "-m", "trainchart", command, "-n", kube.namespace, *rest],
         env={**kube.environment(), "PYTHONPATH": str(ROOT / "tools")},
         stdin=subprocess.DEVNULL,
         capture_output=True,

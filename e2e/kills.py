@@ -29,8 +29,8 @@ from e2e.killer import kill_first_process
 from e2e.kube import CommandError, Kube, Object, has_ended, poll, result, wait_for_end
 from e2e.runs import merged, remove_workspaces, uninstall, value_files
 from e2e.scenario import ROOT, TEAM, World
-from trainchart.events import parse
-from trainchart.paths import CHART
+from trainchart.chart.paths import CHART
+from trainchart.run.events import parse
 
 RESULTS = "killed-at-random"
 STAGES = ("verify", "prepare", "train", "export", "publish")

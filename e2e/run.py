@@ -89,7 +89,7 @@ def _install(kube: Kube) -> None:
 def _follow(kube: Kube) -> None:
     """As a person would: the log of its pod until the run has ended, then what came of it, in the words of `trainchart wait`."""
     say(f"\n$ {' '.join(['trainchart', *FOLLOW])}")
-    command = [sys.executable, "-m", "trainchart.cli", *FOLLOW]
+    command = [sys.executable, "-m", "trainchart", *FOLLOW]
     environment = {**kube.environment(), "PYTHONUNBUFFERED": "1"}
     with step(f"run {RELEASE}"):
         code = subprocess.run(

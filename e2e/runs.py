@@ -17,9 +17,9 @@ from e2e.kube import CommandError, KeptLog, Kube, Object, poll, result, terminat
 from e2e.leaks import Found, Processes
 from e2e.node import in_node
 from e2e.scenario import ROOT, World
-from trainchart.families import family_names
+from trainchart.chart.families import family_names
+from trainchart.chart.paths import CHART
 from trainchart.files import overlay
-from trainchart.paths import CHART
 
 END_SECONDS = 420
 MARK = "-e2e"

@@ -62,7 +62,7 @@ class Place:
     def trainchart(self, *arguments: str, values: Object | None = None, kube: Kube | None = None) -> Answer:
         kube = kube or self.reader
         done = subprocess.run(
-            [sys.executable, "-m", "trainchart.cli", *arguments],
+            [sys.executable, "-m", "trainchart", *arguments],
             input=json.dumps(values or {}),
             capture_output=True,
             text=True,

@@ -27,7 +27,7 @@ BURSTS = TICKS // 100 * 50
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "trainchart.cli", *arguments]
+    return [sys.executable, "-m", "trainchart", *arguments]
 
 
 def environment(kubeconfig: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ from e2e.kube import CommandError, poll
 from e2e.node import in_node
 from e2e.runs import Session, merged
 from e2e.scenario import ROOT, TEAM, World
-from trainchart.paths import CHART
+from trainchart.chart.paths import CHART
 
 NEL = "\u0085"  # Go's YAML takes it for a line break, and Go's JSON writes it as it is
 OUTAGE_SECONDS = 300
@@ -74,7 +74,7 @@ def test_a_text_of_the_values_becomes_no_object(world: World, tmp_path: Path, pl
     values = merged(HARMLESS, filled(PLACES[place], text))
     file = tmp_path / "values.json"
     file.write_text(json.dumps(values))
-    validate = [sys.executable, "-m", "trainchart.cli", "validate", str(file)]
+    validate = [sys.executable, "-m", "trainchart", "validate", str(file)]
     judged = subprocess.run(validate, capture_output=True, text=True, check=False, cwd=ROOT)
     assert judged.returncode == 2, judged.stdout
     assert "control character" in judged.stdout

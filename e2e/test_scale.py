@@ -11,8 +11,10 @@ from e2e.following import cause, make_queue, remove_queue, timed, trainchart
 from e2e.kube import poll
 from e2e.runs import Session
 from e2e.scale import Crowd, crowd
+from trainchart.checks import diagnosis
 from trainchart.cluster.api import Api
-from trainchart.run import diagnosis, listing, state, status
+from trainchart.follow import status
+from trainchart.run import listing, state
 
 pytestmark = [pytest.mark.family("diagnosis"), pytest.mark.runs("diagnosis-well")]
 

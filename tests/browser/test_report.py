@@ -15,7 +15,7 @@ import pytest
 
 from tests.tools import records
 from trainchart.report.page import page
-from trainchart.report.record import Record
+from trainchart.run.record import Record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HARNESS = Path(__file__).parent / "harness.html"

@@ -14,12 +14,12 @@ from tests.chart.matrix import ADMITTED
 from tests.fuzz.test_hostile_texts import BASES
 from tests.tools.test_parity import SCHEMA
 from tests.tools.test_parity import paths as schema_paths
-from trainchart.characters import LINE, LINES
+from trainchart.chart.paths import CHART
+from trainchart.chart.render import Manifest, render, with_defaults
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
-from trainchart.paths import CHART
-from trainchart.render import Manifest, render, with_defaults
-from trainchart.shape import misfits
+from trainchart.values.characters import LINE, LINES
+from trainchart.values.schema_errors import misfits
 
 Path = tuple[str, ...]
 

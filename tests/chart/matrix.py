@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
+from trainchart.chart.paths import CHART, LIB
 from trainchart.files import Tree, load_values, overlay
-from trainchart.paths import CHART, LIB
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Any
 from tests.chart.accepted import accepted
 from tests.chart.schemas import check_object
 from tests.chart.test_templates import nulls
-from trainchart.render import render
+from trainchart.chart.render import render
 
 COUNT = 20
 

@@ -10,10 +10,10 @@ import yaml
 
 from tests.chart.matrix import CHART, FAMILIES, ROOT
 from tests.tools.test_parity import paths as schema_paths
+from trainchart.chart.render import render_by_helm, render_text, with_defaults
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay
-from trainchart.render import render_by_helm, render_text, with_defaults
-from trainchart.shape import misfits
+from trainchart.values.schema_errors import misfits
 
 SCHEMA: Tree = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 THEIRS = ("global", "lib")

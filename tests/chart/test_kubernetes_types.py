@@ -10,9 +10,9 @@ import pytest
 
 from tests.chart.schemas import PUBLISHED
 from tests.tools.test_parity import SCHEMA
+from trainchart.chart.paths import CHART
 from trainchart.files import Tree
-from trainchart.paths import CHART
-from trainchart.shape import misfits
+from trainchart.values.schema_errors import misfits
 
 DEFINITIONS: Tree = json.loads((PUBLISHED / "_definitions.json").read_text(encoding="utf-8"))["$defs"]
 ROOTS = {

@@ -13,9 +13,9 @@ import pytest
 
 from tests.chart.matrix import ADMITTED, CELLS, PAIRS, REFUSED, Cell, for_each, of_pair
 from tests.chart.schemas import check_object
+from trainchart.chart.render import Manifest, manifests_of, render, render_text
 from trainchart.errors import RenderError
-from trainchart.render import Manifest, manifests_of, render, render_text
-from trainchart.values import schema
+from trainchart.values.models import schema
 
 SHAPE = jsonschema_rs.Draft202012Validator(schema())
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from tests.chart.matrix import CHART, FAMILIES, ROOT
-from trainchart.families import family_data
+from trainchart.chart.families import family_data
+from trainchart.chart.render import render, render_text
 from trainchart.files import Tree, load_values, overlay
-from trainchart.render import render, render_text
 
 BOUND = 512 * 1024
 EVERYTHING: Tree = {

@@ -16,10 +16,10 @@ from runner import settings
 from runner.errors import RunnerError
 from tests.chart.rules import HAMI, NVIDIA, RULES, Rule
 from tests.runner.conftest import sample_settings
+from trainchart.chart.paths import CHART, LIB
+from trainchart.chart.render import render
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
-from trainchart.paths import CHART, LIB
-from trainchart.render import render
 
 ALLOWED: dict[str, tuple[Tree, Tree]] = {
     "http where it is allowed": (

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chart.matrix import ADMITTED
 from tests.chart.schemas import check_object
-from trainchart.render import Manifest, render
+from trainchart.chart.render import Manifest, render
 
 BREAKS: dict[str, Callable[[Manifest], object]] = {
     "an unknown field of the Job": lambda job: job["spec"].update(minAvailble=1),

@@ -12,14 +12,14 @@ import pytest
 import yaml
 
 from e2e.cases import load as load_cases
+from hack.generate.outputs import generated
 from tests.chart.matrix import CHART, FAMILIES, LIB, PROFILES, ROOT
 from tests.chart.rules import NVIDIA, OURS
+from trainchart.chart.families import family_data
+from trainchart.chart.render import Manifest, render, render_by_helm, render_text
 from trainchart.errors import RenderError
-from trainchart.families import family_data
 from trainchart.files import Tree, load_values, overlay
-from trainchart.generate import generated
-from trainchart.render import Manifest, render, render_by_helm, render_text
-from trainchart.values.families import FAMILIES as MODELS
+from trainchart.values.models.families import FAMILIES as MODELS
 
 CASES = load_cases()
 HAMI = load_values(ROOT / "values/yolov5.yaml")
@@ -481,7 +481,7 @@ def test_templates_tools_runner_and_features_know_no_family_and_no_accelerator_b
         ('{{ if eq .Values.family "custom" }}', ["custom"]),
         ("files/families/custom/hooks.py", ["custom"]),
         ("# only family custom", ["custom"]),
-        ("from trainchart.values.families.custom import x", ["custom"]),
+        ("from trainchart.values.models.families.custom import x", ["custom"]),
         ("# a custom program may do more", ["custom"]),
         ("# a customized resource, a custom CA, CustomResourceDefinition, custom.metrics.k8s.io", []),
         ('"metax"', ["metax"]),

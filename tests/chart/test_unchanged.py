@@ -16,8 +16,8 @@ import yaml
 
 from tests.chart.matrix import ADMITTED, CHART
 from tests.chart.rules import CPU, HAMI, LR, NVIDIA
+from trainchart.chart.render import render, render_text
 from trainchart.files import Tree, overlay
-from trainchart.render import render, render_text
 
 PARTS = {"Job": "job", "ConfigMap": "run", "PersistentVolumeClaim": "claim", "ResourceClaimTemplate": "devices"}
 PROBE = """\

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from trainchart import cli
+from trainchart.cli import main as cli
 from trainchart.cluster import api as module
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api, connect

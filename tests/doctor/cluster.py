@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainchart.doctor.ask import Ask, ask_of
+from trainchart.chart.paths import CHART
+from trainchart.chart.render import render
+from trainchart.checks.ask import Ask, ask_of
 from trainchart.files import load_values, overlay
-from trainchart.paths import CHART
-from trainchart.render import render
 
 Object = dict[str, Any]
 OBJECTS = Path(__file__).parent / "objects"

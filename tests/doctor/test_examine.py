@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from tests.doctor.cluster import captured, run
-from trainchart import cli
+from trainchart.checks.ask import Ask
+from trainchart.checks.check import Check, Verdict
+from trainchart.checks.examine import examine
+from trainchart.checks.look import Look, Secret
+from trainchart.cli import doctor as command
+from trainchart.cli import main as cli
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
 from trainchart.cluster.kinds import Kind
-from trainchart.commands import doctor as command
-from trainchart.doctor.ask import Ask
-from trainchart.doctor.check import Check, Verdict
-from trainchart.doctor.examine import examine
-from trainchart.doctor.look import Look, Secret
 
 CANARY = "canary-6b1f2c"
 CODED = base64.b64encode(CANARY.encode()).decode()

@@ -9,11 +9,11 @@ import pytest
 
 from tests.doctor.cluster import Object, run
 from tests.doctor.test_examine import Server, found, problems
+from trainchart.checks.ask import Ask
+from trainchart.checks.check import Check, Verdict
+from trainchart.checks.folder import folder_of, judge_folder
 from trainchart.cluster import kinds
 from trainchart.cluster.kinds import Kind
-from trainchart.doctor.ask import Ask
-from trainchart.doctor.check import Check, Verdict
-from trainchart.doctor.folder import folder_of, judge_folder
 
 CLAIM = {"type": "existingClaim", "claimName": "shared", "accessMode": "ReadWriteMany"}
 

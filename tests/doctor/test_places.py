@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.doctor.cluster import captured, node, queue, quota, run
+from trainchart.checks.ask import Ask
+from trainchart.checks.check import Check, Verdict
+from trainchart.checks.limits import judge_limit_ranges, judge_quota, with_defaults
+from trainchart.checks.nodes import judge_nodes
+from trainchart.checks.queue import judge_guarantees, judge_queue
 from trainchart.cluster.quantities import amounts, of_pod
-from trainchart.doctor.ask import Ask
-from trainchart.doctor.check import Check, Verdict
-from trainchart.doctor.limits import judge_limit_ranges, judge_quota, with_defaults
-from trainchart.doctor.nodes import judge_nodes
-from trainchart.doctor.queue import judge_guarantees, judge_queue
 
 GPU = {"profile": "nvidia", "count": 2}
 

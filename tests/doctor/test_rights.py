@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from tests.doctor.cluster import ROOT
+from trainchart.checks.check import Verdict
+from trainchart.checks.rights import READER, RIGHTS, Right, allows, judge_rights
 from trainchart.cluster import kinds
-from trainchart.doctor.check import Verdict
-from trainchart.doctor.rights import READER, RIGHTS, Right, allows, judge_rights
 
 DOCS = (ROOT / "docs/rights.md").read_text()
 

@@ -14,9 +14,9 @@ import pytest
 
 from tests.doctor.cluster import ROOT
 from tests.doctor.test_examine import Server
-from trainchart import cli
-from trainchart.commands import submit as command
-from trainchart.commands import wait as waiting
+from trainchart.cli import main as cli
+from trainchart.cli import submit as command
+from trainchart.cli import wait as waiting
 from trainchart.errors import UsageError
 from trainchart.submit import Helm, checked
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from tests.doctor.cluster import captured, run
-from trainchart.doctor.admission import judge_dry_run, pod_of
-from trainchart.doctor.ask import Claim, Keys
-from trainchart.doctor.check import Check, Verdict
-from trainchart.doctor.look import Refusal, Secret
-from trainchart.doctor.names import judge_name, judge_namespace
-from trainchart.doctor.refusal import explain
-from trainchart.doctor.secrets import judge_config_map, judge_pull_secret, judge_secret
-from trainchart.doctor.server import judge_apis, judge_probe, judge_version, judge_volcano
-from trainchart.doctor.storage import judge_claim, judge_new_claim
+from trainchart.checks.admission import judge_dry_run, pod_of
+from trainchart.checks.ask import Claim, Keys
+from trainchart.checks.check import Check, Verdict
+from trainchart.checks.look import Refusal, Secret
+from trainchart.checks.names import judge_name, judge_namespace
+from trainchart.checks.refusal import explain
+from trainchart.checks.secrets import judge_config_map, judge_pull_secret, judge_secret
+from trainchart.checks.server import judge_apis, judge_probe, judge_version, judge_volcano
+from trainchart.checks.storage import judge_claim, judge_new_claim
 
 
 def test_what_a_run_asks_for_is_read_from_its_objects() -> None:

@@ -22,11 +22,11 @@ from helm_python import values_from_yaml
 
 from tests.chart.matrix import ROOT
 from tests.tools.test_parity import SCHEMA
+from trainchart.chart.paths import CHART
+from trainchart.chart.render import render_text
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay
-from trainchart.paths import CHART
-from trainchart.render import render_text
-from trainchart.validate import validate
+from trainchart.values.validate import validate
 
 Place = tuple[str | int, ...]
 
@@ -420,7 +420,7 @@ def replaced(tree: Any, text: str, by: str) -> Any:
 
 
 def written(place: Place) -> str:
-    from trainchart.shape import name_of
+    from trainchart.values.schema_errors import name_of
 
     return name_of(place)
 

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from tests.chart.rules import RULES, Rule
 from tests.tools.test_parity import mutated, refusal
+from trainchart.chart.paths import CHART, LIB
+from trainchart.chart.render import render
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
-from trainchart.paths import CHART, LIB
-from trainchart.render import render
-from trainchart.validate import Report, validate
-from trainchart.values.families import FAMILIES
+from trainchart.values.models.families import FAMILIES
+from trainchart.values.validate import Report, validate
 
 CASES = int(os.environ.get("FUZZ_CASES", "500"))
 SIDES = ("broken", "kept")

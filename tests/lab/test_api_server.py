@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from trainchart import cli
+from trainchart.cli import main as cli
 from trainchart.errors import ExitCode
 
 from .api_server import JOB, POD, ApiServer, changed, serving
@@ -106,7 +106,7 @@ def test_the_oddest_of_them(what: str, path: str, server: ApiServer, capsys: pyt
 def test_an_answer_that_is_no_object_is_told(
     command: str, answer: bytes, server: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("trainchart.run.patience.LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr("trainchart.follow.retry.LIMIT_SECONDS", 0.1)
     server.everything = answer
     code, text = call(server, COMMANDS[command].replace("3s", "1s"), capsys)
     assert code in {0, *ExitCode}
@@ -206,7 +206,7 @@ def test_in_a_terminal_with_colours_all_of_them_are_our_own(
     environment = {**os.environ, "TERM": "xterm", "KUBECONFIG": server.kubeconfig}
     environment.pop("NO_COLOR", None)
     process = subprocess.Popen(
-        [sys.executable, "-m", "trainchart.cli", *command.split()], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=TOOLS
+        [sys.executable, "-m", "trainchart", *command.split()], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=TOOLS
     )  # fmt: skip
     os.close(theirs)
     reader.start()

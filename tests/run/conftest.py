@@ -7,19 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from tests.run.cluster import Cluster
-from trainchart.run import errand, logs, patience, pods, stop, watching
+from trainchart.follow import logs, pods, retry, stop, watcher
+from trainchart.run import helper_pod
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(logs, "LONGEST_PAUSE", 0.01)
-    for module in (patience, pods):
+    for module in (retry, pods):
         monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
         monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
     monkeypatch.setattr(pods, "BETWEEN_SECONDS", 0.02)
-    monkeypatch.setattr(watching, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(watcher, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(stop, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(errand, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(helper_pod, "POLL_SECONDS", 0.01)
     yield
     Cluster.close_all()

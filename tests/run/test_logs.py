@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.run.cluster import NAME, Cluster, stamped
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, UnreachableError
-from trainchart.run import logs, state
-from trainchart.run.logs import Line, Place, follow, so_far
-from trainchart.run.patience import Patience
+from trainchart.follow import logs
+from trainchart.follow.logs import Line, Place, follow, so_far
+from trainchart.follow.retry import Patience
+from trainchart.run import state
 
 
 class Following:

@@ -11,15 +11,16 @@ import pytest
 
 from tests.run.captured import captured, cluster
 from tests.run.fake import FakeApi
-from trainchart import cli
+from trainchart.checks.causes.cause import Cause
+from trainchart.cli import list as list_command
+from trainchart.cli import main as cli
+from trainchart.cli import status as status_command
+from trainchart.cli.list import STATES
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import NotFoundError, UnreachableError
-from trainchart.commands import list as list_command
-from trainchart.commands import status as status_command
-from trainchart.commands.list import STATES
-from trainchart.run import listing, screen, status
-from trainchart.run.causes.cause import Cause
-from trainchart.run.screen import Picture, change, cut, lines, visible
+from trainchart.follow import screen, status
+from trainchart.follow.screen import Picture, change, cut, lines, visible
+from trainchart.run import listing
 from trainchart.run.state import Pod, Snapshot, State, load, of
 from trainchart.units import span
 

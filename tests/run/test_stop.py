@@ -15,13 +15,14 @@ from typing import Any, cast
 import pytest
 
 from tests.run.cluster import NAME, UID, Cluster, stamped
-from trainchart import cli
+from trainchart.cli import logs as logs_command
+from trainchart.cli import main as cli
+from trainchart.cli import result as result_command
+from trainchart.cli import stop as command
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
-from trainchart.commands import logs as logs_command
-from trainchart.commands import result as result_command
-from trainchart.commands import stop as command
-from trainchart.run import attempts, errand, logs, outcome, record, state, stop
+from trainchart.follow import logs, outcome, record, stop
+from trainchart.run import attempts, helper_pod, state
 
 CLAIM = {"name": "workspace", "persistentVolumeClaim": {"claimName": "data"}}
 STOPPED = {
@@ -247,7 +248,7 @@ def test_the_reader_goes_however_the_command_ends(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(errand, "_await_end", interrupted)
+    monkeypatch.setattr(helper_pod, "_await_end", interrupted)
     assert cli.main(["logs", NAME, "--attempt", "1"]) == 130
     assert len(cluster.deleted) == 1
     cluster.forbidden = {"create pods"}
@@ -270,9 +271,9 @@ def test_a_claim_that_one_node_may_mount_is_read_there(cluster: Cluster) -> None
 
 
 def test_what_the_node_has_thrown_away_is_noticed() -> None:
-    with pytest.raises(errand.ErrandError, match=r"rank-0\.log did not come through whole"):
+    with pytest.raises(helper_pod.ErrandError, match=r"rank-0\.log did not come through whole"):
         attempts._parsed([b'{"uid": "x", "attempts": {"0": ["rank-0.log"]}}', b'{"file": "rank-0.log"}', b"eJw="])
-    with pytest.raises(errand.ErrandError, match="the workspace did not come through whole"):
+    with pytest.raises(helper_pod.ErrandError, match="the workspace did not come through whole"):
         attempts._parsed([b"AAAA"])
 
 

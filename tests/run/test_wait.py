@@ -10,16 +10,18 @@ from typing import Any, cast
 import pytest
 
 from tests.run.cluster import NAME, UID, Cluster, stamped
-from trainchart import cli
+from trainchart.checks import diagnosis
+from trainchart.checks.causes.cause import Cause
+from trainchart.cli import main as cli
+from trainchart.cli import wait as command
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.cluster.fields import Object
-from trainchart.commands import wait as command
-from trainchart.run import diagnosis, errand, logs, outcome, state, wait, watching
-from trainchart.run.causes.cause import Cause
-from trainchart.run.outcome import Outcome
-from trainchart.run.patience import Patience
-from trainchart.run.wait import Limits
+from trainchart.follow import logs, outcome, wait, watcher
+from trainchart.follow.outcome import Outcome
+from trainchart.follow.retry import Patience
+from trainchart.follow.wait import Limits
+from trainchart.run import helper_pod, state
 
 COMPLETED = {
     "status": "completed",
@@ -300,7 +302,7 @@ def test_a_server_that_is_away_is_waited_for_and_given_up_in_the_end() -> None:
 
 @pytest.mark.parametrize("may", [True, False])
 def test_a_restart_that_volcano_has_lost_is_woken(may: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "STUCK_SECONDS", 0.1)
+    monkeypatch.setattr(watcher, "STUCK_SECONDS", 0.1)
     cluster = Cluster(retries=1)
     if not may:
         cluster.forbidden = {"patch jobs.batch.volcano.sh"}
@@ -313,7 +315,7 @@ def test_a_restart_that_volcano_has_lost_is_woken(may: bool, monkeypatch: pytest
 
 
 def test_one_that_has_a_pod_group_is_not_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "STUCK_SECONDS", 0.05)
+    monkeypatch.setattr(watcher, "STUCK_SECONDS", 0.05)
     cluster = Cluster(retries=1)
     cluster.other["podgroups", f"{NAME}-{UID}"] = {"metadata": {}}
     cluster.phase("Restarting")
@@ -416,7 +418,7 @@ def test_what_a_killed_runner_left_running_is_closed_by_a_pod_of_its_image(
         made.append(pod)
         return printed
 
-    monkeypatch.setattr(errand, "run", run)
+    monkeypatch.setattr(helper_pod, "run", run)
     ended = Waiting(cluster).end()
     assert ended.code == 7
     assert ended.lines[-1] == f"  tracking       {told}"
@@ -495,7 +497,7 @@ def test_logs_have_the_rank_before_each_line_where_there_are_several(
     ("words", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("1h30m", 5400), ("2d", 172800)]
 )
 def test_limits_are_durations(words: str, seconds: float) -> None:
-    from trainchart.commands.duration import seconds_of
+    from trainchart.cli.duration import seconds_of
 
     assert seconds_of(words) == seconds
 

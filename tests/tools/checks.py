@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainchart.paths import CHART
-from trainchart.validate import Finding, Report, validate
+from trainchart.chart.paths import CHART
+from trainchart.values.validate import Finding, Report, validate
 
 ROOT = CHART.parents[1]
 YOLOV5 = ROOT / "values/yolov5.yaml"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from runner import log
-from trainchart.events import Progress
-from trainchart.report.record import Record, moment, of_files, status_of
+from trainchart.run.events import Progress
+from trainchart.run.record import Record, moment, of_files, status_of
 
 DATA = Path(__file__).parent.parent / "data"
 Tell = Callable[..., None]

@@ -13,7 +13,7 @@ import yaml
 
 from tests.chart.matrix import ROOT
 
-PARTS = ("charts", "docs", "e2e", "tests", "tools", "values", "pyproject.toml")
+PARTS = ("charts", "docs", "e2e", "hack", "tests", "tools", "values", "pyproject.toml")
 FOLDER = "charts/train/charts/lib/files/families/toy-net"
 
 PLACES = {
@@ -50,7 +50,7 @@ def metrics(context):
 def layout(context, shapes):
     (context.artifacts / "model.pt").write_bytes((context.output / "model.pt").read_bytes())
 """,
-    "tools/trainchart/values/families/toy_net.py": '''
+    "tools/trainchart/values/models/families/toy_net.py": '''
 """Family toy-net: for the guide."""
 
 from collections.abc import Mapping
@@ -58,9 +58,9 @@ from typing import Any
 
 from pydantic import Field
 
-from trainchart.estimate import Estimate, Layout
-from trainchart.families import Family
-from trainchart.values.base import Count, Section
+from trainchart.values.memory import Estimate, Layout
+from trainchart.values.models.family import Family
+from trainchart.values.models.base import Count, Section
 
 
 class ToyNet(Section):
@@ -118,13 +118,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert not (root / path).exists()
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text.lstrip("\n"), encoding="utf-8")
-    done = trainchart(root, "generate")
+    done = python(root, "-m", "hack.generate")
     assert done.returncode == 0, done.stderr
     return root
 
 
 def trainchart(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return python(root, "-m", "trainchart.cli", *arguments)
+    return python(root, "-m", "trainchart", *arguments)
 
 
 def python(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.tools.checks import ROOT, YOLOV5
-from trainchart import cli, validate
+from trainchart.chart.exit_codes import runner_codes
+from trainchart.cli import main as cli
 from trainchart.errors import ExitCode, RenderError
-from trainchart.run.codes import runner_codes
+from trainchart.values import validate
 
 WRONG = "replicas: 0\nmodel: {revision: 5}\n"
 
@@ -27,7 +28,7 @@ def wrong(tmp_path: Path) -> str:
 
 
 def trainchart(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "trainchart.cli", *arguments]
+    command = [sys.executable, "-m", "trainchart", *arguments]
     return subprocess.run(
         command, input=stdin, capture_output=True, check=False, cwd=ROOT / "tools", env={**os.environ, **environment}
     )
@@ -187,7 +188,7 @@ def test_what_a_file_holds_cannot_command_the_terminal() -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    script = f"{sys.executable} -m trainchart.cli validate {YOLOV5} | true; exit ${{PIPESTATUS[0]}}"
+    script = f"{sys.executable} -m trainchart validate {YOLOV5} | true; exit ${{PIPESTATUS[0]}}"
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
     assert (process.returncode, process.stderr) == (0, b"")
 
@@ -212,7 +213,7 @@ def test_colour_is_for_terminals_that_want_it(
 def test_validate_does_not_wait_for_what_it_does_not_need() -> None:
     """Pydantic takes longer to import than everything else together."""
     script = (
-        "import sys; from trainchart import cli; assert not {'yaml', 'helm_python', 'json'} & set(sys.modules);"
+        "import sys; from trainchart.cli import main as cli; assert not {'yaml', 'helm_python', 'json'} & set(sys.modules);"
         f"cli.main(['validate', {str(YOLOV5)!r}]); assert 'yaml' in sys.modules;"
         "assert not {'pydantic', 'subprocess', 'jsonschema'} & set(sys.modules)"
     )
@@ -283,13 +284,13 @@ def test_a_number_that_is_none_is_refused_with_what_to_write(
 
 
 def test_a_closed_output_changes_no_exit_code() -> None:
-    script = f'"{sys.executable}" -m trainchart.cli validate "{YOLOV5}" >&-'
+    script = f'"{sys.executable}" -m trainchart validate "{YOLOV5}" >&-'
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
     assert (process.returncode, process.stderr) == (0, b"")
 
 
 def test_a_full_disk_is_no_internal_error() -> None:
-    script = f'"{sys.executable}" -m trainchart.cli validate "{YOLOV5}" >/dev/full'
+    script = f'"{sys.executable}" -m trainchart validate "{YOLOV5}" >/dev/full'
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
     said = b"trainchart: the disk is full: the standard output was not written whole\n"
     assert (process.returncode, process.stderr) == (2, said)

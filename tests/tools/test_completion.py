@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chart.matrix import FAMILIES
-from trainchart import cli
+from trainchart.cli import main as cli
 
 CASES = [
     ("trainchart val", ["validate"]),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.chart.matrix import FAMILIES, ROOT
-from trainchart.estimate import GIB, Estimate, EstimateError, Layout, as_quantity, largest_batch, quantity
-from trainchart.families import family_data
-from trainchart.values.families import FAMILIES as MODELS
-from trainchart.values.families import REGISTRY
+from trainchart.chart.families import family_data
+from trainchart.values.memory import GIB, Estimate, EstimateError, Layout, as_quantity, largest_batch, quantity
+from trainchart.values.models.families import FAMILIES as MODELS
+from trainchart.values.models.families import REGISTRY
 
 YOLOV5 = REGISTRY["yolov5"].estimate
 YOLOV8 = REGISTRY["yolov8"].estimate

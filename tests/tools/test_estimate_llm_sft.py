@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from trainchart.estimate import GIB, Estimate, EstimateError, Layout
-from trainchart.families import family_data
-from trainchart.values.families.llm_sft import SIZES, estimate
+from trainchart.chart.families import family_data
+from trainchart.values.memory import GIB, Estimate, EstimateError, Layout
+from trainchart.values.models.families.llm_sft import SIZES, estimate
 
 CPU = Layout(backend="cpu")
 # Measured by bench/memory.py in the training image, in bytes.

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import log
-from trainchart.events import Event, Failure, Progress, parse
-from trainchart.measures import Kind, headline, kind
+from trainchart.run.events import Event, Failure, Progress, parse
+from trainchart.run.metrics import Kind, headline, kind
 
 # Names of metrics come from programs: spaces, `=`, quotes. One line holds them all, so that they have no line break, and
 # no `=` whose right side looks like a value.

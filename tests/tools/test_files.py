@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.tools.checks import YOLOV5, check, found
-from trainchart.locate import Node, locate
-from trainchart.validate import validate
+from trainchart.values.positions import Node, locate
+from trainchart.values.validate import validate
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 10)

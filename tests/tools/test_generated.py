@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
+from hack.generate import outputs
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
-from trainchart import generate
-from trainchart.families import profile_data
+from trainchart.chart.families import profile_data
+from trainchart.chart.paths import CHART, LIB
+from trainchart.chart.render import render
 from trainchart.files import Tree, load_values, overlay
-from trainchart.paths import CHART, LIB
-from trainchart.render import render
-from trainchart.shape import misfits
-from trainchart.values import schema
+from trainchart.values.models import schema
+from trainchart.values.schema_errors import misfits
 
 SCHEMA = CHART / "values.schema.json"
 EDITOR_SCHEMA = ROOT / "values/schema.json"
@@ -29,8 +29,8 @@ KEYS = {"profile", "variant", "count", "corePercent", "memory"}
 
 
 # Made once: it takes most of a second.
-generated = cache(generate.generated)
-reference_text = cache(generate.reference_text)
+generated = cache(outputs.generated)
+reference_text = cache(outputs.reference_text)
 
 
 def name(path: Path) -> str:

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.tools.checks import CPU, NVIDIA, ROOT, YOLOV5
+from trainchart.chart.paths import CHART
 from trainchart.files import Tree, load_values, overlay
-from trainchart.paths import CHART
-from trainchart.validate import validate
+from trainchart.values.validate import validate
 
 # Laid over the YOLOv5 example.
 CHOSEN: dict[str, str] = {

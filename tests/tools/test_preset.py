@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
-from trainchart.commands.preset import add_preset_command
+from trainchart.chart.families import family_data, profile_data
+from trainchart.chart.paths import CHART
+from trainchart.chart.render import render
+from trainchart.cli.preset import add_preset_command
 from trainchart.errors import ExitCode, TrainchartError
-from trainchart.families import family_data, profile_data
 from trainchart.files import Tree
-from trainchart.paths import CHART
-from trainchart.preset import sharing_profiles
-from trainchart.render import render
-from trainchart.shape import misfits
+from trainchart.values.preset import sharing_profiles
+from trainchart.values.schema_errors import misfits
 
 VARIANTS = {name: next(iter(profile_data(name).get("variants") or []), None) for name in PROFILES}
 FRACTIONS = [None, "100%", "50%", "12.5%", "0.4%"]

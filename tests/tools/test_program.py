@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from tests.tools.checks import ROOT, YOLOV5
-from trainchart import cli, files
+from trainchart import files
+from trainchart.cli import main as cli
 from trainchart.errors import ExitCode, FileError
 
 # Sends itself a signal when it is about to import the Nth module after `signal`, without which none can be taken.
 AT_AN_IMPORT = """
 import os, signal, sys
-from trainchart import cli
+from trainchart.cli import main as cli
 at, number = int(sys.argv[1]), int(sys.argv[2])
 class Finder:
     count = 0
@@ -31,7 +32,7 @@ sys.meta_path.insert(0, Finder())
 sys.argv[:] = ["trainchart", *sys.argv[3:]]
 sys.exit(cli.main())
 """
-COMMAND = [sys.executable, "-m", "trainchart.cli"]
+COMMAND = [sys.executable, "-m", "trainchart"]
 
 
 def interrupted_at(at: int, number: int, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -117,7 +118,7 @@ def test_sigterm_ends_a_command_that_waits_as_ctrl_c_does(tmp_path: Path) -> Non
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
     """As `nohup` has it."""
-    script = "import signal; from trainchart import cli; cli._take_signals(raising=True); print(signal.getsignal(1) is signal.SIG_IGN)"
+    script = "import signal; from trainchart.cli import main as cli; cli._take_signals(raising=True); print(signal.getsignal(1) is signal.SIG_IGN)"
     process = subprocess.run(
         ["nohup", sys.executable, "-c", script], capture_output=True, check=False, cwd=ROOT / "tools"
     )
@@ -129,7 +130,7 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
 def test_readers_that_go_away_see_no_complaint(arguments: str, streams: str) -> None:
     """The pipe is closed before the first byte."""
     words = arguments.replace("VALUES", str(YOLOV5))
-    script = f"(sleep 0.2; exec {sys.executable} -m trainchart.cli {words}) {streams}; exit ${{PIPESTATUS[0]}}"
+    script = f"(sleep 0.2; exec {sys.executable} -m trainchart {words}) {streams}; exit ${{PIPESTATUS[0]}}"
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
     assert process.returncode == (2 if arguments == "nonsense" else 0)
     said = process.stdout + process.stderr
@@ -225,6 +226,6 @@ def test_no_permission_is_told(tmp_path: Path) -> None:
 
 def test_a_fifo_that_is_written_to_is_read(tmp_path: Path) -> None:
     """As the shell makes one for `<(command)`."""
-    script = f"{sys.executable} -m trainchart.cli validate <(sleep 0.3; cat {YOLOV5}) {YOLOV5}"
+    script = f"{sys.executable} -m trainchart validate <(sleep 0.3; cat {YOLOV5}) {YOLOV5}"
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
     assert process.returncode == 0, process.stdout

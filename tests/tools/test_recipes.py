@@ -146,7 +146,7 @@ def test_every_python_package_is_pinned_with_hashes_and_without_known_vulnerabil
 
 
 def test_every_list_has_its_input_which_says_how_it_is_made() -> None:
-    made_by = runpy.run_path(str(ROOT / "tools/pin_images.py"))
+    made_by = runpy.run_path(str(ROOT / "hack/pin_images.py"))
     assert [path.with_suffix(".txt") for path in made_by["inputs"]()] == LISTS
     assert all("--python-version" in made_by["options"](path) for path in made_by["inputs"]())
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tools import records
-from trainchart.cli import main
+from trainchart.cli.main import main
 from trainchart.report.curve import curve, curves
 from trainchart.report.page import page
-from trainchart.report.record import Record
 from trainchart.report.scale import MAX_POINTS, PER_CHART, axis, finite, groups, thin, tick
+from trainchart.run.record import Record
 from trainchart.units import duration, size
 
 NUMBERS = st.floats() | st.sampled_from([0.0, 1.0, 1e-320, 1e308, -1e308, math.nan, math.inf])

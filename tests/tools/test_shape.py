@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.tools.checks import NVIDIA, YOLOV5, check, found, told
-from trainchart.shape import without_password
-from trainchart.validate import validate
+from trainchart.values.schema_errors import without_password
+from trainchart.values.validate import validate
 
 # What is written, and what is told of it: all of it.
 WRONG = {

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainchart.checks.refusal import Explanation, explain
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError
 from trainchart.cluster.helm import release_selector
-from trainchart.doctor.refusal import Explanation, explain
 from trainchart.errors import ExitCode, TrainchartError, UsageError
 
 INSTALL_SECONDS = 300

@@ -1,11 +1,11 @@
 # ruff: noqa: N815 - values are written in camelCase
-"""`train` of the test family allreduce, as tools/trainchart/values/families/ has it for the families of the chart."""
+"""`train` of the test family allreduce, as tools/trainchart/values/models/families/ has it for the families of the chart."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from trainchart.values.base import Section
+from trainchart.values.models.base import Section
 
 
 class Allreduce(Section):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
-from trainchart.measures import Kind, held_out, number, subject
 from trainchart.report.scale import Group, Points, axis, drawable, finite, thin, tick
+from trainchart.run.metrics import Kind, held_out, number, subject
 
 WIDTH, HEIGHT = 1000, 400
 COLOURS = 8

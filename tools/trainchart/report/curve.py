@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from trainchart.measures import Kind, headline, kind, number
 from trainchart.report.scale import Points, drawable, finite
+from trainchart.run.metrics import Kind, headline, kind, number
 
 # Bits of the dots of a braille character, by row and column.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from trainchart import __version__
-from trainchart.events import Failure, Progress, Trial
-from trainchart.measures import headline
 from trainchart.report.chart import chart, figure, scatter, text
-from trainchart.report.record import Record
 from trainchart.report.scale import MAX_POINTS, drawable, groups
+from trainchart.run.events import Failure, Progress, Trial
+from trainchart.run.metrics import headline
+from trainchart.run.record import Record
 from trainchart.units import duration, size
 
 MAX_ROWS = 100  # of the table of figures: what is longer is read in the log

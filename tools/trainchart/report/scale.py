@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from trainchart.measures import Kind, kind, subject
+from trainchart.run.metrics import Kind, kind, subject
 
 Points = Sequence[tuple[float, float]]
 

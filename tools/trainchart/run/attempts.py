@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import NotFoundError
 from trainchart.cluster.fields import Object, mapping, parsed, text
-from trainchart.run import errand, state
-from trainchart.run.errand import ErrandError
+from trainchart.run import helper_pod, state
+from trainchart.run.helper_pod import ErrandError
 from trainchart.run.release import installed_job
 from trainchart.run.settings import settings_of
 from trainchart.run.state import Snapshot
@@ -108,7 +108,7 @@ def kept_result(api: Api, name: str, say: Callable[[str], None]) -> tuple[Mappin
 def read(api: Api, name: str, files: Sequence[str], say: Callable[[str], None], *, attempt: int | None = None) -> Kept:
     """Files of an attempt (None: the last), by a pod that is deleted afterwards, however this ends."""
     pod = _reader(api, state.load(api, name), files, attempt)
-    return _parsed(errand.run(api, pod, f"reads the workspace of {name}", say))
+    return _parsed(helper_pod.run(api, pod, f"reads the workspace of {name}", say))
 
 
 def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | None) -> Object:
@@ -124,7 +124,7 @@ def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | N
     workspace = mapping(settings_of(api, snapshot.name), "workspace")
     folder = f"{text(workspace, 'path') or _MOUNT}/{text(workspace, 'directory') or snapshot.name}"
     arguments = [folder, snapshot.uid, "" if attempt is None else str(attempt), *files]
-    pod = errand.pod(snapshot, "reader", ["python3", "-c", _SCRIPT, *arguments])
+    pod = helper_pod.pod(snapshot, "reader", ["python3", "-c", _SCRIPT, *arguments])
     spec = pod["spec"]
     if affinity := _affinity(api, snapshot, claim):
         spec["affinity"] = affinity

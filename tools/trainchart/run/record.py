@@ -1,57 +1,90 @@
-"""Everything that is known of a run, from its Job and pods, or from its workspace where those are gone."""
+"""Everything that is known of one run, wherever it was read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from trainchart.cluster.errors import NotFoundError
-from trainchart.events import Progress
-from trainchart.report.record import Record, status_of
-from trainchart.run import outcome, state
-from trainchart.run.logs import so_far
-from trainchart.run.settings import settings_of
-from trainchart.run.state import State
+from trainchart.errors import FileError
+from trainchart.files import read_bytes
+from trainchart.run.events import Progress
 
-if TYPE_CHECKING:
-    from trainchart.cluster.api import Api
+MAX_BYTES = 256 << 20
+"""More than any node keeps of a log, or the runner of one."""
 
 
-def load(api: Api, name: str, say: Callable[[str], None] = lambda _: None, *, whole: bool = False) -> Record:
-    """The run's record, of its last attempt. `whole` reads the workspace by a pod of its own, with what the attempts before
-    have logged; without it a run whose pods are gone has its settings and what its Job still says.
+@dataclass(frozen=True)
+class Record:
+    name: str
+    namespace: str
+    settings: Mapping[str, Any]  # settings.json; empty where nobody has it
+    result: Mapping[str, Any] | None  # result.json, or the termination message
+    progress: Progress
+    status: str  # completed, failed, stopped, running, ...
+    started: datetime | None
+    ended: datetime | None
+
+
+def of_files(name: str, namespace: str, *, log: Path, result: Path | None, settings: Path | None) -> Record:
+    """The record of a run whose log, and maybe more, was kept.
 
     Raises:
-        NotFoundError, ForbiddenError, UnreachableError; with `whole` what run/attempts.py raises
+        FileError: one of them cannot be read; the text names it.
     """
-    snapshot = state.load(api, name)
-    settings = settings_of(api, name)
     progress = Progress()
-    result: Mapping[str, Any] = outcome.result_of(snapshot)
-    pod = snapshot.rank_0
-    if pod and (pod.is_running or pod.has_ended):
-        for line in so_far(api, [pod], say):
-            progress.feed(line.text.decode("utf-8", "replace"))
-    if whole:
-        from trainchart.run.attempts import kept_result
-
-        result, log = kept_result(api, name, say)
-        if not progress.run:
-            for text in log.decode("utf-8", "replace").splitlines():
-                progress.feed(text)
-    if not settings and snapshot.job is None:
-        raise NotFoundError(f"nothing is left of {name}")
-    known = {State.COMPLETED: "completed", State.FAILED: "failed", State.STOPPED: "stopped"}
-    status = known.get(snapshot.state) or (
-        status_of(progress, result) if snapshot.state is State.NO_JOB else snapshot.state.value
-    )
+    for line in _text(log).splitlines():  # a progress bar's carriage returns end lines as well
+        progress.feed(line)
+    found = _object(result) if result else None
     return Record(
         name=name,
-        namespace=snapshot.namespace,
-        settings=settings,
-        result=result or None,
+        namespace=namespace,
+        settings=_object(settings) if settings else {},
+        result=found,
         progress=progress,
-        status=status,
-        started=snapshot.running_since or snapshot.created,
-        ended=snapshot.ended_at,
+        status=status_of(progress, found),
+        started=moment(progress.began),
+        ended=moment(progress.latest),
     )
+
+
+def status_of(progress: Progress, result: Mapping[str, Any] | None) -> str:
+    """What the run itself says of its end. A log that just ends leaves it open: the pod may have been killed."""
+    failure = (result or {}).get("failure")
+    name = progress.failed.name if progress.failed else failure.get("name") if isinstance(failure, dict) else None
+    if name:
+        return "stopped" if name == "stopped" else "failed"
+    if progress.completed or (result or {}).get("status") == "completed":
+        return "completed"
+    return "unfinished"
+
+
+def moment(text: str) -> datetime | None:
+    """A time as the runner and Kubernetes write it."""
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_text(path))
+    except (ValueError, RecursionError):
+        raise FileError(f"{path} is not JSON; name the file as the run wrote it") from None
+    if not isinstance(found, dict):
+        raise FileError(f"{path} holds no JSON object; name the file as the run wrote it")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        content = read_bytes(str(path), MAX_BYTES + 1)
+    except FileError as error:
+        raise FileError(f"{path}: {error}") from None
+    if len(content) > MAX_BYTES:
+        raise FileError(f"{path} is larger than {MAX_BYTES >> 20} MiB; is it the right file?")
+    return content.decode("utf-8", "replace")

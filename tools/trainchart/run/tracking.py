@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster.errors import ForbiddenError, UnreachableError
 from trainchart.cluster.fields import Object, items, mapping, text
-from trainchart.events import parse
-from trainchart.run import errand
-from trainchart.run.errand import ErrandError
+from trainchart.run import helper_pod
+from trainchart.run.events import parse
+from trainchart.run.helper_pod import ErrandError
 from trainchart.run.settings import settings_of
 from trainchart.run.state import Snapshot
 
@@ -38,7 +38,7 @@ def close(api: Api, snapshot: Snapshot) -> str:
     try:
         if not text(settings_of(api, snapshot.name), "mlflow", "trackingUri"):
             return ""
-        said = errand.run(api, _closer(snapshot), "closes its MLflow run")
+        said = helper_pod.run(api, _closer(snapshot), "closes its MLflow run")
     except (ErrandError, ForbiddenError, UnreachableError) as error:
         return f"its MLflow run may still be RUNNING: {error}"
     events = [event for line in said if (event := parse(line.decode("utf-8", "replace")))]
@@ -49,7 +49,7 @@ def close(api: Api, snapshot: Snapshot) -> str:
 def _closer(snapshot: Snapshot) -> Object:
     template = snapshot.pod_spec
     container = mapping(template, "containers", 0)
-    pod = errand.pod(snapshot, "closer", ["python3", "-c", _SCRIPT])
+    pod = helper_pod.pod(snapshot, "closer", ["python3", "-c", _SCRIPT])
     pod["spec"]["volumes"] = [one for one in items(template, "volumes") if text(one, "name") in _NEEDED]
     (made,) = pod["spec"]["containers"]
     made["workingDir"] = text(container, "workingDir")

@@ -1,0 +1,29 @@
+"""`python -m hack.generate`: write the files that are made from the typed values; `--check` fails where one differs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from hack.generate.outputs import generated
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m hack.generate", description="Write the generated files.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not up to date")
+    options = parser.parse_args()
+    stale = 0
+    for path, text in generated().items():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale += 1
+        if options.check:
+            print(f"{path} is not up to date; run: make generate", file=sys.stderr)
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
+    return 1 if options.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The chart as data: where it lies, its families, profiles and exit codes, and how it is rendered."""

@@ -1,0 +1,179 @@
+"""What the cluster is asked, each question once. A right that the account lacks is an answer, not an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from trainchart.checks.check import Check, not_checked, ok, problem
+from trainchart.cluster import helm, kinds
+from trainchart.cluster.api import Api
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
+from trainchart.cluster.fields import Object, items, mapping, text
+from trainchart.cluster.kinds import Kind
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NoRight:
+    """In place of an answer: what the account may not do."""
+
+    verb: str
+    kind: Kind
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"no right to {self.verb} {self.kind}{self.where}"
+
+    def check(self, topic: str) -> Check:
+        if self.kind == kinds.RULES_REVIEWS:
+            return not_checked(
+                topic,
+                str(self),
+                "every account has it by the ClusterRole system:basic-user, unless that was taken away",
+            )
+        reader = not self.kind.namespaced or self.where
+        file = "deploy/cluster-reader.yaml" if reader else "deploy/submitter.yaml"
+        return not_checked(topic, str(self), f"{file} has it")
+
+
+@dataclass(frozen=True)
+class Secret:
+    """All that is kept of a Secret. The API server gives its values too; they go no further than `Look.secret`."""
+
+    kind: str
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What the API server, or a webhook, said to a dry run."""
+
+    text: str
+
+
+@dataclass
+class Look:
+    """One account's view of one namespace."""
+
+    api: Api
+    _answers: dict[object, object] = field(default_factory=dict)
+
+    @property
+    def namespace(self) -> str:
+        return self.api.namespace
+
+    def get(self, kind: Kind, name: str) -> Object | NoRight | None:
+        def found() -> Object | None:
+            one = self.api.get(kind, name)
+            return None if one is None else _whole(one)
+
+        return self._once((kind, name), found, NoRight("get", kind))
+
+    def objects(
+        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False
+    ) -> list[Object] | NoRight:
+        def found() -> list[Object]:
+            listed, _ = self.api.objects(kind, selector=selector, fields=fields, everywhere=everywhere)
+            return [_whole(one) for one in listed]
+
+        return self._once(
+            (kind, selector, fields, everywhere),
+            found,
+            NoRight("list", kind, " of all namespaces" if everywhere else ""),
+        )
+
+    def knows(self, kind: Kind) -> bool:
+        """Whether objects of the kind have been listed already, so that using them costs no call."""
+        return (kind, "", "", False) in self._answers
+
+    def secret(self, name: str) -> Secret | NoRight | None:
+        def keys_alone() -> Secret | None:
+            found = self.api.get(kinds.SECRETS, name)
+            return None if found is None else Secret(found.get("type", ""), frozenset(found.get("data") or {}))
+
+        return self._once(("secret", name), keys_alone, NoRight("get", kinds.SECRETS))
+
+    def release(self, name: str) -> list[Object] | NoRight:
+        """The labels of what Helm keeps of a release, without the release."""
+
+        def records() -> list[Object]:
+            selector = helm.release_selector(name)
+            found, _ = self.api.objects(kinds.SECRETS, selector=selector, metadata_only=True)
+            return found
+
+        return self._once(("release", name), records, NoRight("list", kinds.SECRETS))
+
+    def dry_run(self, kind: Kind, body: Object) -> Object | Refusal | NoRight:
+        """What the API server makes of an object, without keeping it."""
+        try:
+            return self.api.create(kind, body, dry_run=True)
+        except UnauthorizedError:
+            raise
+        except ForbiddenError:
+            return NoRight("create", kind)
+        except (RefusedError, NotFoundError) as error:
+            return Refusal(str(error))
+        except UnreachableError as error:
+            if "webhook" not in str(error):
+                raise
+            return Refusal(str(error))
+
+    def kinds_of(self, path: str) -> list[str] | NoRight | None:
+        """The resources of an API group's version, which nearly every account may see; None where there is no such group."""
+        try:
+            return [text(resource, "name") for resource in items(self.api.raw(path), "resources")]
+        except NotFoundError:
+            return None
+        except UnauthorizedError:
+            raise
+        except ForbiddenError:
+            return NoRight("get", Kind(path, namespaced=False))
+
+    def version(self) -> Object:
+        """Of the API server; empty where it is not told."""
+        try:
+            return self.api.raw("/version")
+        except UnauthorizedError:
+            raise
+        except (ForbiddenError, NotFoundError):
+            return {}
+
+    def rules(self) -> Object | NoRight:
+        """All that this account may do here, in one call."""
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": self.namespace},
+        }
+        no_right = NoRight("create", kinds.RULES_REVIEWS)
+        return self._once("rules", lambda: mapping(self.api.create(kinds.RULES_REVIEWS, body), "status"), no_right)
+
+    def may(self, verb: str, kind: Kind, subresource: str) -> bool:
+        return self.api.may(verb, kind, subresource=subresource)
+
+    def _once(self, key: object, ask: Callable[[], T], no_right: NoRight | T) -> T | NoRight:
+        if key not in self._answers:
+            try:
+                self._answers[key] = ask()
+            except UnauthorizedError:
+                raise
+            except ForbiddenError:
+                self._answers[key] = no_right
+        return self._answers[key]  # type: ignore[return-value]
+
+
+def _whole(one: Object) -> Object:
+    """With the parts that every object of an honest API server has; what the checks read of them may still be missing."""
+    metadata = {**mapping(one, "metadata"), "name": text(one, "metadata", "name")}
+    return {**one, "metadata": metadata, "spec": mapping(one, "spec"), "status": mapping(one, "status")}
+
+
+def existence(look: Look, kind: Kind, topic: str, name: str, fix: str) -> Check:
+    """Whether there is an object that the run only names."""
+    found = look.get(kind, name)
+    if isinstance(found, NoRight):
+        return found.check(topic)
+    return problem(topic, "does not exist", fix) if found is None else ok(topic, "exists")

@@ -1,0 +1,112 @@
+"""What the account may do, against what the commands need. deploy/submitter.yaml grants it; docs/rights.md explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trainchart.checks.check import Check, listed, ok, problem, warning
+from trainchart.checks.look import Look, NoRight
+from trainchart.cluster import kinds
+from trainchart.cluster.fields import Object
+from trainchart.cluster.kinds import Kind
+
+_READ = ("get", "list", "watch")
+_ALL = (*_READ, "create", "update", "patch", "delete")
+
+
+@dataclass(frozen=True)
+class Right:
+    """Verbs on a resource in the namespace of the runs. `vital` ones are those without which nothing can be submitted."""
+
+    kind: Kind
+    verbs: tuple[str, ...]
+    used_by: str
+    vital: tuple[str, ...] = ()
+    subresource: str = ""
+
+    @property
+    def resource(self) -> str:
+        return f"{self.kind.plural}/{self.subresource}" if self.subresource else self.kind.plural
+
+
+RIGHTS: tuple[Right, ...] = (
+    Right(kinds.JOBS, (*_READ, "create", "patch", "delete"), "every command", ("get", "create")),
+    Right(kinds.COMMANDS, ("create",), "stop"),
+    Right(kinds.POD_GROUPS, _READ, "status, wait: why a run is pending"),
+    Right(
+        kinds.PODS,
+        (*_READ, "create", "patch", "delete"),
+        "status, wait, logs; create: helm test, doctor's dry run, logs --attempt, wait: closing MLflow's run",
+        ("list",),
+    ),
+    Right(kinds.PODS, _READ, "logs, wait, result", ("get",), "log"),
+    Right(kinds.EVENTS, _READ, "status, wait: why a run is pending"),
+    Right(kinds.SERVICES, _ALL, "submit, helm", ("get", "create")),
+    Right(kinds.CONFIG_MAPS, _ALL, "submit, helm; status of a release without a Job", ("get", "create")),
+    Right(kinds.SERVICE_ACCOUNTS, _ALL, "submit, helm", ("get", "create")),
+    Right(kinds.CLAIMS, _ALL, "submit, helm with a new claim; doctor"),
+    Right(
+        kinds.SECRETS,
+        _ALL,
+        "submit, helm: releases are kept in Secrets; doctor: their keys",
+        ("list", "create", "update"),
+    ),
+    Right(kinds.NETWORK_POLICIES, _ALL, "submit, helm; networkPolicy.enabled: false does without"),
+    Right(kinds.CLAIM_TEMPLATES, _ALL, "submit, helm with devices by dynamic resource allocation"),
+    Right(kinds.RESOURCE_QUOTAS, ("get", "list"), "doctor, status: whether the gang fits into the namespace"),
+    Right(kinds.LIMIT_RANGES, ("get", "list"), "doctor: whether the namespace admits the pods"),
+)
+
+READER: tuple[Right, ...] = (
+    Right(kinds.QUEUES, ("get", "list"), "doctor, status: state and room of the queue"),
+    Right(kinds.NODES, ("get", "list"), "doctor, status: which node could take a pod"),
+    Right(kinds.PODS, ("list",), "doctor, status: what is free on the nodes now; Volcano's version"),
+    Right(kinds.NAMESPACES, ("get",), "doctor: Pod Security level"),
+    Right(kinds.JOBS, ("list",), "list --all-namespaces"),
+    Right(kinds.STORAGE_CLASSES, ("get", "list"), "doctor, status: StorageClass of a claim"),
+    Right(kinds.PRIORITY_CLASSES, ("get", "list"), "doctor: priorityClassName"),
+    Right(kinds.DEVICE_CLASSES, ("get", "list"), "doctor: devices by dynamic resource allocation"),
+)
+"""Of deploy/cluster-reader.yaml: optional, of the whole cluster, and only to look."""
+
+
+def rights_checks(look: Look) -> Iterator[Check]:
+    rules = look.rules()
+    if isinstance(rules, NoRight):
+        yield rules.check("rights")
+        return
+    lacking = {right: [verb for verb in right.verbs if not allows(rules, verb, right)] for right in RIGHTS}
+    if rules.get("incomplete"):
+        # An authorizer that cannot list its rules can still be asked about each.
+        lacking = {
+            right: [verb for verb in verbs if not look.may(verb, right.kind, right.subresource)]
+            for right, verbs in lacking.items()
+        }
+    yield judge_rights({right: verbs for right, verbs in lacking.items() if verbs}, look.namespace)
+
+
+def judge_rights(lacking: dict[Right, list[str]], namespace: str) -> Check:
+    topic, fix = (
+        f"rights in {namespace}",
+        "let an administrator bind deploy/submitter.yaml to this account (docs/rights.md)",
+    )
+    if not lacking:
+        return ok(topic, "all that the commands need")
+    parts = [f"{'/'.join(verbs)} {right.resource} ({right.used_by})" for right, verbs in lacking.items()]
+    text = f"no right to {listed(parts)}"
+    if any(verb in right.vital for right, verbs in lacking.items() for verb in verbs):
+        return problem(topic, text, fix)
+    return warning(topic, text, fix)
+
+
+def allows(rules: Object, verb: str, right: Right) -> bool:
+    """Whether one of the rules of a SelfSubjectRulesReview grants it, of all objects of the kind."""
+    return any(
+        {verb, "*"} & set(rule["verbs"])
+        and {right.kind.group, "*"} & set(rule.get("apiGroups") or [])
+        and {right.resource, "*", f"*/{right.subresource}" if right.subresource else "*"}
+        & set(rule.get("resources") or [])
+        and not rule.get("resourceNames")
+        for rule in rules.get("resourceRules") or []
+    )

@@ -1,0 +1,49 @@
+"""From values files to what a run asks for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from trainchart.chart.paths import CHART
+from trainchart.chart.render import render
+from trainchart.checks.ask import Ask, ask_of
+from trainchart.errors import FileError
+from trainchart.files import STDIN, read_text
+from trainchart.values.validate import Report, validate, values_of
+
+STDIN_NAME = "<stdin>"
+
+
+@contextmanager
+def as_paths(files: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
+    """Each file with what it is called. The standard input, which can be read once, becomes a file that only this user reads."""
+    with tempfile.TemporaryDirectory(prefix="trainchart-") as folder:
+        paths: list[tuple[str, str]] = []
+        for file in files:
+            if file != STDIN:
+                paths.append((file, file))
+                continue
+            kept = Path(folder, "values.yaml")
+            try:
+                kept.write_text(read_text(STDIN), encoding="utf-8")
+            except FileError as error:
+                raise FileError(f"{STDIN_NAME} {error}") from None
+            paths.append((str(kept), STDIN_NAME))
+        yield paths
+
+
+def judged(files: Sequence[tuple[str, str]], *, name: str, namespace: str, chart: Path = CHART) -> Report:
+    """What `trainchart validate` says of the files, under their own names."""
+    called = dict(files)
+    report = validate([path for path, _ in files], name=name, namespace=namespace, chart=chart)
+    findings = [replace(found, file=called.get(found.file or "", found.file)) for found in report.findings]
+    return Report(findings, report.summary)
+
+
+def ask_for(paths: Sequence[str], *, name: str, namespace: str, chart: Path = CHART) -> Ask:
+    """Of valid files."""
+    return ask_of(render(values_of(paths), name=name, namespace=namespace, chart=chart), name)

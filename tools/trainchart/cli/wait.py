@@ -1,0 +1,106 @@
+"""`trainchart wait`: follows a run to its end, and ends with how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from trainchart.cli.connection import add_connection_options, add_run_name, again, connected
+from trainchart.cli.duration import seconds_of
+from trainchart.errors import ExitCode
+from trainchart.terminal import CLEAR, put, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trainchart.follow.logs import Line
+    from trainchart.run.state import Snapshot
+
+
+def add_wait_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `wait` to the commands of `trainchart`."""
+    parser = commands.add_parser(
+        "wait",
+        help="follow a run to its end, and end as it ended",
+        description="Follows a run stage by stage with its progress, says why it does not go on where it does not, and ends "
+        "with how it ended.",
+        epilog="exit codes: 0 completed; 10 to 62 the runner's own; 143 stopped by a user; 3 timed out; 4 no such run; "
+        "5 API server away; 6 no right; 7 failed and the runner could not say why; docs/exit-codes.md has all",
+    )
+    add_run_name(parser)
+    parser.add_argument("--timeout", type=seconds_of, metavar="D", help="for the end (default: none); such as 90m, 12h")
+    parser.add_argument("--start-timeout", type=seconds_of, metavar="D", help="for the start (default: none)")
+    parser.add_argument("--quiet", action="store_true", help="say how it ended, and nothing before")
+    parser.add_argument("--logs", action="store_true", help="print what all its pods print")
+    add_connection_options(parser)
+    parser.set_defaults(run=run_wait)
+
+
+def run_wait(options: argparse.Namespace) -> int:
+    """Also the last part of `submit`."""
+    teller = Teller(quiet=options.quiet)
+    try:
+        return _follow(options, teller)
+    except KeyboardInterrupt:
+        teller.live("")
+        tell(f"stopped following; the run goes on: {again(options, 'wait {}')}")
+        return ExitCode.INTERRUPTED
+
+
+def _follow(options: argparse.Namespace, teller: Teller) -> int:
+    from trainchart.cli.logs import Printer
+    from trainchart.follow.wait import Limits, wait
+
+    def shown(snapshot: Snapshot) -> Callable[[Line], None]:
+        printer = Printer(snapshot.replicas > 1, False, snapshot.replicas)
+        printer.before, printer.lock = teller.clear.encode(), teller.lock
+        return printer.show
+
+    try:
+        ended = wait(
+            connected(options),
+            options.name,
+            teller,
+            limits=Limits(options.timeout, options.start_timeout),
+            show=shown if options.logs and not options.quiet else None,
+        )
+    finally:
+        teller.live("")
+    for line in ended.lines:
+        put(line)
+    return ended.code
+
+
+class Teller:
+    """Lines that stay, and below them one that is replaced, where the output is a terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self.clear = CLEAR if self._is_terminal else ""
+        self.lock = threading.RLock()
+        self._drawn = ""
+        self._drawn_at = 0.0
+
+    def line(self, words: str) -> None:
+        if self._quiet:
+            return
+        with self.lock:
+            put(words, before=self.clear)
+            self._drawn = ""
+
+    def live(self, words: str) -> None:
+        """An empty one leaves the line empty."""
+        if not self._is_terminal or self._quiet:
+            return
+        with self.lock:
+            if words == self._drawn or (words and time.monotonic() - self._drawn_at < 0.2):
+                return
+            width = shutil.get_terminal_size().columns - 1
+            put(words[:width], before=CLEAR, end="")
+            self._drawn, self._drawn_at = words, time.monotonic()

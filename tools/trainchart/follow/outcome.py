@@ -1,0 +1,159 @@
+"""How a run ended: the exit code for a script, and the block of words for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from trainchart.chart.exit_codes import runner_codes
+from trainchart.cluster.fields import items, mapping, parsed, text
+from trainchart.errors import ExitCode
+from trainchart.run.metrics import headline, number
+from trainchart.run.state import STOPPED, Pod, Snapshot, State
+from trainchart.units import duration, size
+
+if TYPE_CHECKING:
+    from trainchart.checks.causes.cause import Cause
+
+RESULT_ANNOTATION = "trainchart.dev/result"
+"""On the Job of a run that was stopped: what its rank 0 said at the end, for its pods are gone."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    lines: Sequence[str]
+
+
+def outcome(snapshot: Snapshot, seen: Iterable[Pod] = (), causes: Iterable[Cause] = (), place: str = "") -> Outcome:
+    """Of a run that has ended. `seen` are pods as they were last seen, for Volcano removes some; `place` is where its
+    artifacts lie when they are on no branch.
+    """
+    snapshot = with_seen(snapshot, seen)
+    took = ""
+    if snapshot.created and snapshot.ended_at:
+        took = f" after {duration((snapshot.ended_at - snapshot.created).total_seconds())}"
+    if snapshot.state is State.COMPLETED:
+        return Outcome(ExitCode.OK, [f"{snapshot.name} completed{took}", *described(result_of(snapshot), place)])
+    if snapshot.state is State.STOPPED:
+        return Outcome(STOPPED, list(_stopped(snapshot, took)))
+    if snapshot.state is State.NO_JOB:
+        return Outcome(ExitCode.NOT_FOUND, [without_job(snapshot)])
+    return Outcome(code_of(snapshot), list(_failed(snapshot, took, causes)))
+
+
+def with_seen(snapshot: Snapshot, seen: Iterable[Pod]) -> Snapshot:
+    """The snapshot with those pods of its last attempt that are gone, and what is known of the others."""
+    ranks: dict[int, Pod] = {}
+    for pod in [*seen, *snapshot.pods]:
+        known = ranks.get(pod.rank)
+        if (pod.attempt or 0) == snapshot.attempt and (known is None or pod.has_ended or not known.has_ended):
+            ranks[pod.rank] = pod
+    return replace(snapshot, pods=tuple(ranks[rank] for rank in sorted(ranks)))
+
+
+def code_of(snapshot: Snapshot) -> int:
+    """The code of the runner that has the cause; of a run whose runner left none, one of our own."""
+    culprit = snapshot.culprit
+    if culprit is None:
+        return ExitCode.RUN_FAILED
+    if culprit.failure and culprit.failure.code in runner_codes():
+        return culprit.failure.code
+    code = culprit.exit_code
+    if code and code in runner_codes() and culprit.exit_reason == "Error":
+        return code
+    return ExitCode.RUN_FAILED
+
+
+def result_of(snapshot: Snapshot) -> Mapping[str, Any]:
+    """What rank 0 said at the end; empty where that is not known."""
+    rank_0 = snapshot.rank_0
+    if rank_0 and rank_0.result:
+        return rank_0.result
+    return parsed(text(snapshot.job, "metadata", "annotations", RESULT_ANNOTATION))
+
+
+def described(result: Mapping[str, Any], place: str = "", *, whole: bool = False) -> list[str]:
+    """A result as a table of two columns; not whole: with the metric and the files that say most."""
+    return [f"  {key:<12} {value}" for key, value in _rows(result, place, whole=whole)]
+
+
+def failure_of(result: Mapping[str, Any]) -> list[str]:
+    """Why it failed, in its own words; empty where it did not."""
+    said = mapping(result, "failure")
+    rows = [("failed in", text(said, "stage")), ("what", f"{text(said, 'name')}: {text(said, 'reason')}")]
+    if text(said, "name") != "stopped":  # the advice is for a run that was not meant to end
+        rows.append(("what to do", text(said, "fix")))
+    return [f"  {key:<12} {value}" for key, value in rows if value] if said else []
+
+
+def without_job(snapshot: Snapshot) -> str:
+    return (
+        f"the release {snapshot.name} is there, and its Job is not: it was removed after the end (ttlAfterFinished) or by "
+        f"hand; `{snapshot.command('result {} --whole')}` reads how it ended from its workspace, where that is on a claim"
+    )
+
+
+def _rows(result: Mapping[str, Any], place: str, *, whole: bool) -> Iterator[tuple[str, str]]:
+    for key in ("repository", "branch", "commit"):
+        if value := text(result, key):
+            yield key, value
+    for name in sorted(mapping(result, "sources")):
+        source = mapping(result, "sources", name)
+        where = " ".join(filter(None, (text(source, "repository"), text(source, "revision"))))
+        yield "trained on", " ".join(filter(None, (f"{name}:", where, text(source, "commit"))))
+    metrics = {key: value for key, value in mapping(result, "metrics").items() if isinstance(value, int | float)}
+    if "epochs" in metrics:
+        yield "epochs", number(metrics.pop("epochs"))
+    if main := headline(metrics):
+        yield "metrics", f"{main} {number(metrics.pop(main))}"
+        for name, measured in metrics.items() if whole else ():
+            yield "", f"{name} {number(measured)}"
+    files = items(result, "files")
+    if files:
+        omitted = result.get("filesOmitted")
+        count = len(files) + (omitted if isinstance(omitted, int) else 0)
+        known = sum(entry["bytes"] for entry in files if isinstance(entry.get("bytes"), int | float))
+        yield "files", f"{count}, {'more than ' if omitted else ''}{size(known)}"
+        for entry in files if whole else ():
+            yield "", f"{text(entry, 'path')} ({size(entry.get('bytes') or 0)})"
+        if whole and omitted:
+            yield "", f"and {omitted} more: --whole reads them from the workspace"
+    if place and not text(result, "branch"):
+        yield "artifacts", place
+    if stages := mapping(result, "stages"):
+        yield "stages", ", ".join(f"{name} {duration(float(seconds))}" for name, seconds in stages.items())
+
+
+def _stopped(snapshot: Snapshot, took: str) -> Iterator[str]:
+    yield f"{snapshot.name} was stopped{took}, by a command of a user (Volcano: Aborted)"
+    said = mapping(result_of(snapshot), "failure")
+    if stage := text(said, "stage"):
+        yield f"  {'it was in':<12} {stage}"
+    yield f"  {'go on':<12} {snapshot.goes_on}"
+
+
+def _failed(snapshot: Snapshot, took: str, causes: Iterable[Cause]) -> Iterator[str]:
+    culprit, attempts = snapshot.culprit, ""
+    if snapshot.max_retry > 1:
+        attempts = f", in attempt {snapshot.attempt + 1} of {snapshot.max_retry}"
+    rank = f" on rank {culprit.rank}" if culprit and snapshot.replicas > 1 else ""
+    failure = culprit.failure if culprit else None
+    if failure:
+        stage = f" in {failure.stage}" if failure.stage else ""
+        yield f"{snapshot.name} failed{stage}{took}{attempts}: {failure.name} ({failure.code}){rank}"
+        yield f"  what happened  {failure.reason}"
+        yield f"  what to do     {failure.fix}"
+        result = result_of(snapshot)
+        for key in ("repository", "branch", "commit"):
+            if value := text(result, key):
+                yield f"  {key:<14} {value}"
+    else:
+        yield f"{snapshot.name} failed{took}{attempts}{rank}: its runner could not say why"
+        for cause in causes:
+            yield f"  what happened  {cause.text}"
+            if cause.fix:
+                yield f"  what to do     {cause.fix}"
+    of_rank = f" --rank {culprit.rank}" if rank and culprit else ""
+    yield f"  its log        {snapshot.command(f'logs {{}}{of_rank}')}"

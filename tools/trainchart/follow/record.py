@@ -1,0 +1,58 @@
+"""Everything that is known of a run, from its Job and pods, or from its workspace where those are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainchart.cluster.errors import NotFoundError
+from trainchart.follow import outcome
+from trainchart.follow.logs import so_far
+from trainchart.run import state
+from trainchart.run.events import Progress
+from trainchart.run.record import Record, status_of
+from trainchart.run.settings import settings_of
+from trainchart.run.state import State
+
+if TYPE_CHECKING:
+    from trainchart.cluster.api import Api
+
+
+def load(api: Api, name: str, say: Callable[[str], None] = lambda _: None, *, whole: bool = False) -> Record:
+    """The run's record, of its last attempt. `whole` reads the workspace by a pod of its own, with what the attempts before
+    have logged; without it a run whose pods are gone has its settings and what its Job still says.
+
+    Raises:
+        NotFoundError, ForbiddenError, UnreachableError; with `whole` what run/attempts.py raises
+    """
+    snapshot = state.load(api, name)
+    settings = settings_of(api, name)
+    progress = Progress()
+    result: Mapping[str, Any] = outcome.result_of(snapshot)
+    pod = snapshot.rank_0
+    if pod and (pod.is_running or pod.has_ended):
+        for line in so_far(api, [pod], say):
+            progress.feed(line.text.decode("utf-8", "replace"))
+    if whole:
+        from trainchart.run.attempts import kept_result
+
+        result, log = kept_result(api, name, say)
+        if not progress.run:
+            for text in log.decode("utf-8", "replace").splitlines():
+                progress.feed(text)
+    if not settings and snapshot.job is None:
+        raise NotFoundError(f"nothing is left of {name}")
+    known = {State.COMPLETED: "completed", State.FAILED: "failed", State.STOPPED: "stopped"}
+    status = known.get(snapshot.state) or (
+        status_of(progress, result) if snapshot.state is State.NO_JOB else snapshot.state.value
+    )
+    return Record(
+        name=name,
+        namespace=snapshot.namespace,
+        settings=settings,
+        result=result or None,
+        progress=progress,
+        status=status,
+        started=snapshot.running_since or snapshot.created,
+        ended=snapshot.ended_at,
+    )

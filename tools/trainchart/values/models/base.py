@@ -1,0 +1,89 @@
+"""What all sections of the values share: closed objects, and the types of Kubernetes that a value may have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from trainchart.values.characters import LINE, LINES
+
+
+class Section(BaseModel):
+    """A closed map of values. Every key may be left out: the chart and the family have the defaults."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+Empty = Literal[""] | None
+"""`--set key=` and `key:` both mean "not configured"."""
+
+PLAIN: dict[str, Any] = {
+    "pattern": LINES,
+    "propertyNames": {"$ref": "#/$defs/line"},
+    "additionalProperties": {"$ref": "#/$defs/plain"},
+    "items": {"$ref": "#/$defs/plain"},
+}
+"""Schema of any value, at every depth: no control characters in texts and keys. Each keyword is about its own kind of value."""
+
+Line = Annotated[str, StringConstraints(pattern=LINE)]
+Text = Line | None
+
+MOST = 2**31 - 1
+"""The largest number that every reader of settings and objects takes."""
+
+Count = Annotated[int, Field(ge=1, le=MOST)] | Empty
+Percent = Annotated[int, Field(ge=1, le=100)] | Empty
+
+Quantity = (
+    Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
+    # A number of a size that is never written with an exponent, which is no quantity.
+    | Annotated[float, Field(ge=0.001, le=1e15)]
+    | Empty
+)
+"""An amount as Kubernetes writes it: 500m, 2, 512Mi, 20Gi."""
+
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")]
+
+OptionalDuration = Duration | Empty
+
+_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*$", max_length=253)]
+"""The name of an object in the cluster."""
+
+ObjectName = Name | Empty
+
+_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[str, StringConstraints(pattern=rf"^({_NAME}(\.{_NAME})*/)?{_LABEL}$", max_length=317)]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
+
+ResourceName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*/{_LABEL}$", max_length=253)] | Empty
+
+_HOST = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(:[0-9]+)?/"
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+Image = Annotated[
+    str,
+    StringConstraints(
+        pattern=rf"^({_HOST})?{_PART}(/{_PART})*(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?(@[a-z0-9]+:[0-9a-f]+)?$",
+        max_length=1000,
+    ),
+]
+"""An image as container runtimes read it: host, path in lower case, tag, digest."""
+
+KeyName = Annotated[str, StringConstraints(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$", max_length=253)]
+"""A key of a Secret or ConfigMap, which is a file's name in the pod: it begins with no more than one dot."""
+
+Open = dict[str, Any]
+"""A map of the user's own, handed on as it is."""
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The section in an annotation such as `Git | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := section_of(part))), None)
+
+
+def is_map(annotation: Any) -> bool:
+    """Whether an annotation is of a map with names of the user's."""
+    return get_origin(annotation) is dict or any(is_map(part) for part in get_args(annotation))

@@ -1,0 +1,361 @@
+"""The shape of values, by the chart's schema; and what is wrong with it in words that a person can act on.
+
+`jsonschema_rs` gives the verdict. Its words speak of schemas ("is not valid under any of the schemas listed in the 'anyOf'
+keyword"), so they are made anew here from the place in the schema that did not fit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path as FilePath
+from typing import Any
+
+import jsonschema_rs
+
+from trainchart.chart.paths import CHART, EDITOR_SCHEMA
+from trainchart.files import Tree
+from trainchart.terminal import printable
+from trainchart.values.characters import CONTROL, LINE, LINES
+from trainchart.values.positions import Path
+
+Schema = dict[str, Any]
+_Kind = jsonschema_rs.ValidationErrorKind
+
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a map",
+}
+# In every spelling, mistyped ones too; what is behind the @ of an image is its digest.
+_USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*:?/+|//|(?<!\S)(?=[^\s/]*:))[^\s]*(?:@(?!sha256:)|%40)", re.IGNORECASE)
+_QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^?#\s]*)[?#]\S*", re.IGNORECASE)
+_CONTROL = re.compile(f"[{CONTROL}]")
+_LONGEST = 60
+_READABLE = 80
+NO_LIMIT = 2**31 - 1
+"""A maximum that says no more than that a number is a number."""
+MOST = 100
+"""So many misfits are told: who has more has given the wrong file."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A value that the schema does not allow; `message` goes behind the key."""
+
+    path: Path
+    value: Any
+    message: str
+
+
+def misfits(values: Tree, schema_file: FilePath) -> list[Misfit]:
+    """Everything (or the first 100) in the effective values that does not fit the schema; each complaint once."""
+    schema, validator = _load(schema_file)
+    if validator.is_valid(values):  # much the faster question
+        return []
+    explain = _Explainer(schema, values)
+    found = (misfit for error in validator.iter_errors(values) for misfit in explain.error(error))
+    # A value can break the general schema and the family's in the same words.
+    first = list({(misfit.path, misfit.message): misfit for misfit in islice(found, MOST)}.values())
+    more = next(found, None)
+    return [*first, Misfit((), None, f"more than {MOST} values are wrong; these are some of them")] if more else first
+
+
+def shown(value: Any) -> str:
+    """A value as it is shown in a message: short, and without the user and password of a URL."""
+    if isinstance(value, str):
+        text = printable(without_password(value))
+        return f"'{text}'" if len(text) <= _LONGEST else f"'{text[: _LONGEST - 3]}...'"
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, list):
+        return "a list"
+    return "empty" if value is None else json.dumps(value)
+
+
+def without_password(value: Any) -> Any:
+    """A value whose URLs have lost user, password and query, at every depth: findings end up in logs."""
+    if isinstance(value, str):
+        return _QUERY_OF_URL.sub(r"\1?***", _USER_OF_URL.sub(r"\1***@", value))
+    if isinstance(value, dict):
+        return {key: without_password(item) for key, item in value.items()}
+    return [without_password(item) for item in value] if isinstance(value, list) else value
+
+
+def name_of(path: Sequence[str | int]) -> str:
+    """A path as it is written in messages: tolerations[0].key."""
+    name = ""
+    for key in path:
+        if isinstance(key, int):
+            name += f"[{key}]"
+        elif re.fullmatch(r"[\w-]+", key):
+            name += f".{key}" if name else key
+        else:
+            name += f"[{json.dumps(key, ensure_ascii=False)}]"
+    return printable(name)
+
+
+class _Explainer:
+    def __init__(self, schema: Schema, values: Tree) -> None:
+        self._schema = schema
+        self._values = values
+
+    def error(self, error: jsonschema_rs.ValidationError) -> Iterator[Misfit]:
+        path, value, kind = tuple(error.instance_path), error.instance, error.kind
+        if isinstance(kind, _Kind.AnyOf):
+            yield from self._union(error, kind.context)
+        elif isinstance(kind, _Kind.AdditionalProperties):
+            node = self._at(error.schema_path[:-1])
+            allowed = node.get("properties", {})
+            patterns = [name for name, below in node.get("patternProperties", {}).items() if "not" not in below]
+            for key in kind.unexpected:
+                found = value[key] if isinstance(value, dict) else None
+                if _unprintable(key, LINE) is None:  # else it is told by the name, not by what it was meant to be
+                    message = _no_such_name(patterns[0]) if patterns else self._unknown(key, allowed, path)
+                    yield Misfit((*path, key), found, message)
+        elif isinstance(kind, _Kind.PropertyNames):
+            names = self._resolved(self._at(error.schema_path[:-1]))
+            for key, found in value.items() if isinstance(value, dict) else ():
+                if fault := _unprintable(key, LINE):
+                    yield Misfit((*path, key), found, f"the key {fault}")
+                elif not jsonschema_rs.is_valid(names, key):
+                    yield Misfit((*path, key), found, _no_such_name(names["pattern"]))
+        elif isinstance(kind, _Kind.Required):
+            yield Misfit(path, value, f"lacks the key {kind.property}, which it needs")
+        else:
+            yield Misfit(path, value, self._message(error, value))
+
+    def _union(
+        self, error: jsonschema_rs.ValidationError, branches: list[list[jsonschema_rs.ValidationError]]
+    ) -> Iterator[Misfit]:
+        """`X | "" | null`: the complaints of the one branch whose type the value has, or else what types there are."""
+        path, value = tuple(error.instance_path), error.instance
+        for branch in branches:
+            other_kind = any(
+                tuple(inner.instance_path) == path
+                and (isinstance(inner.kind, _Kind.Type) or _asks_for_empty(inner.kind))
+                for inner in branch
+            )
+            if not other_kind:
+                for inner in branch:
+                    yield from self.error(inner)
+                return
+        schemas = [self._resolved(branch) for branch in self._at(error.schema_path)]
+        yield Misfit(path, value, _is_not(value, schemas, self._examples(path)))
+
+    def _message(self, error: jsonschema_rs.ValidationError, value: Any) -> str:
+        kind = error.kind
+        where = error.schema_path
+        found = shown(value)
+        if isinstance(kind, _Kind.Type) or _asks_for_empty(kind):
+            return _is_not(value, [self._at(where[:-1])], self._examples(tuple(error.instance_path)))
+        if isinstance(kind, _Kind.Minimum):
+            return f"{found} is less than {_number(kind.limit)}"
+        if isinstance(kind, _Kind.Maximum):
+            return f"{found} is more than {_number(kind.limit)}"
+        if isinstance(kind, _Kind.Pattern) and (fault := _unprintable(str(value), kind.pattern)):
+            return f"{found} {fault}"
+        if isinstance(kind, _Kind.Pattern):
+            examples = self._examples(tuple(error.instance_path))
+            like = " or ".join(map(str, examples)) if examples else "what is expected"
+            return f"{found} does not look like {like}{_pattern(kind.pattern)}"
+        if isinstance(kind, _Kind.MaxLength):
+            return f"{found} has {len(value)} characters, and {kind.limit} is the most"
+        if isinstance(kind, (_Kind.MinItems, _Kind.MinProperties)):
+            return f"is empty, and needs at least {kind.limit}; name one, or leave this out"
+        if isinstance(kind, _Kind.MaxItems):
+            return f"has {len(value)} entries, and {kind.limit} is the most"
+        if isinstance(kind, _Kind.Constant):
+            return f"{found} is not {kind.expected_value}, the only value that is allowed here"
+        if isinstance(kind, _Kind.Enum):
+            choices = [choice for choice in self._at(where) if choice not in ("", None)]
+            suggestion = _closest(str(value), [str(choice) for choice in choices])
+            meant = f"; did you mean '{suggestion}'?" if suggestion else ""
+            return f"{found} is not one of {', '.join(map(str, choices))}{meant}"
+        if isinstance(kind, _Kind.Not):
+            return f"cannot be set: {self._at(where[:-1])['description']}; leave it out"
+        # What the schema of today does not use; the validator's own words are right, if not friendly.
+        return " ".join(without_password(error.message).split())
+
+    def _unknown(self, key: str, allowed: Mapping[str, Any], path: Path) -> str:
+        suggestion = _closest(key, list(allowed))
+        if suggestion:
+            return f"unknown key, did you mean '{suggestion}'?"
+        elsewhere = self._written_elsewhere(key)
+        if elsewhere:
+            return f"unknown key here, did you mean '{elsewhere}'?"
+        place = f"{name_of(path)} has" if path else "there are"
+        return f"unknown key; {place} {', '.join(sorted(allowed))}"
+
+    def _written_elsewhere(self, key: str) -> str | None:
+        """The one other place where a key of this name may stand: `epochs` at the top is `train.epochs`."""
+        places = [path for path in self._keys(self._schema, ()) if path[-1] == key]
+        return name_of(places[0]) if len(set(places)) == 1 else None
+
+    def _keys(self, schema: Schema, path: Path) -> Iterator[Path]:
+        """All keys that the schema knows for these values (the family's own among them)."""
+        schema = self._resolved(schema)
+        for name, below in schema.get("properties", {}).items():
+            yield (*path, name)
+            yield from self._keys(below, (*path, name))
+        for branch in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
+            condition = branch.get("if")
+            if condition is None:
+                yield from self._keys(branch, path)
+            elif jsonschema_rs.is_valid(condition, self._values):
+                yield from self._keys(branch.get("then", {}), path)
+
+    def _examples(self, path: Path) -> list[Any]:
+        """The examples of the key at a path of the values, or of the map or list that it is an entry of."""
+        for end in range(len(path), 0, -1):
+            for declared in self._declared(path[:end]):
+                if "examples" in declared:
+                    return list(declared["examples"])
+            if isinstance(path[end - 1], str) and end < len(path):
+                break
+        return []
+
+    def _declared(self, path: Path) -> list[Schema]:
+        """What the schema says of the value at a path."""
+        found = [self._schema]
+        for key in path:
+            found = [below for node in found for part in self._parts(node) for below in _entries(part, key)]
+        return found
+
+    def _parts(self, node: Schema) -> Iterator[Schema]:
+        """A schema with all that it is put together from."""
+        node = self._resolved(node)
+        yield node
+        for branch in (*node.get("anyOf", ()), *node.get("allOf", ())):
+            condition = branch.get("if")
+            if condition is None:
+                yield from self._parts(branch)
+            elif jsonschema_rs.is_valid(condition, self._values):
+                yield from self._parts(branch.get("then", {}))
+
+    def _resolved(self, schema: Schema) -> Schema:
+        reference = schema.get("$ref", "")
+        return self._at(reference.removeprefix("#/").split("/")) if reference else schema
+
+    def _at(self, where: Sequence[str | int]) -> Any:
+        node: Any = self._schema
+        for key in where:
+            node = node[key]
+        return node
+
+
+def _no_such_name(pattern: str) -> str:
+    return f"is not a key that is allowed here{_pattern(pattern)}"
+
+
+def _unprintable(text: str, pattern: str) -> str | None:
+    """What a text or key holds that the pattern of all texts, or of those on one line, forbids; None where it is another pattern."""
+    if pattern not in (LINE, LINES):
+        return None
+    if found := dict.fromkeys(_CONTROL.findall(text)):
+        codes = ", ".join(f"U+{ord(character):04X}" for character in found)
+        return f"holds the control character{'s' if len(found) > 1 else ''} {codes}; take {'them' if len(found) > 1 else 'it'} out"
+    for character, name in {"\n": "line break", "\t": "tab"}.items():
+        if pattern == LINE and character in text:
+            return f"holds a {name}; write it on one line" if character == "\n" else f"holds a {name}; write a space"
+    return None
+
+
+def _pattern(pattern: str) -> str:
+    """A pattern in a message, where a person can read it."""
+    pattern = pattern.removeprefix("^$|")
+    return f" (pattern {pattern})" if len(pattern) <= _READABLE else ""
+
+
+def _entries(schema: Schema, key: str | int) -> Iterator[Schema]:
+    """The schemas of an entry of a map or list."""
+    if isinstance(key, int):
+        candidates = [schema.get("items")]
+    elif key in schema.get("properties", {}):
+        candidates = [schema["properties"][key]]
+    else:
+        candidates = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
+    yield from (candidate for candidate in candidates if isinstance(candidate, dict))
+
+
+def _is_not(value: Any, schemas: list[Schema], examples: list[Any]) -> str:
+    """A value of the wrong type: what would be right, and what a person may have stumbled over."""
+    kinds = [_described(kind, schema, examples) for schema in schemas for kind in _kinds(schema)]
+    expected = " or ".join(dict.fromkeys(kinds)) or "empty"
+    types = {kind for schema in schemas for kind in _kinds(schema)}
+    if value is None:
+        return f"is empty, where {expected} is due"
+    return f"{shown(value)} is not {expected}{_hint(value, types)}"
+
+
+def _asks_for_empty(kind: Any) -> bool:
+    """Whether a text was refused because it could only be empty here."""
+    return isinstance(kind, _Kind.MaxLength) and kind.limit == 0
+
+
+def _kinds(schema: Schema) -> list[str]:
+    """The types of a schema, without those that only mean "not configured"."""
+    kinds = schema.get("type", "enum" if "enum" in schema else [])
+    empty = ["null", *(["string"] if schema.get("maxLength") == 0 else [])]
+    return [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind not in empty]
+
+
+def _described(kind: str, schema: Schema, examples: list[Any]) -> str:
+    """One of the types of a schema in words."""
+    if "enum" in schema:
+        return "one of " + ", ".join(str(choice) for choice in schema["enum"] if choice not in ("", None))
+    words = _WORDS.get(kind, "what is expected")
+    numeric = kind in ("integer", "number")
+    low, high = (schema.get(limit) if numeric else None for limit in ("minimum", "maximum"))
+    if high == NO_LIMIT:
+        high = None
+    if low is not None and high is not None:
+        return f"{words} from {_number(low)} to {_number(high)}"
+    if low is not None:
+        return f"{words} of at least {_number(low)}"
+    if high is not None:
+        return f"{words} of at most {_number(high)}"
+    if kind == "string" and schema.get("pattern", LINE) != LINE and examples:
+        return f"{words} such as {' or '.join(map(str, examples))}"
+    return words
+
+
+def _hint(value: Any, types: set[Any]) -> str:
+    if isinstance(value, bool) and "string" in types and "number" not in types:
+        return "; put it in quotes (YAML reads yes, no, on and off without them as true and false)"
+    if isinstance(value, (int, float)) and "string" in types and "number" not in types:
+        return f"; put it in quotes: '{json.dumps(value)}'"
+    if isinstance(value, str):
+        if types & {"integer", "number"} and re.fullmatch(r"[-+]?\d+", value):
+            return "; take it out of the quotes"
+        if "boolean" in types and value.lower() in ("true", "false", "yes", "no", "on", "off"):
+            return "; take it out of the quotes"
+    return ""
+
+
+def _closest(word: str, known: list[str]) -> str | None:
+    """The known word that was probably meant; case, - and _ count for nothing."""
+    plain = {re.sub(r"[-_]", "", name).lower(): name for name in known}
+    matches = difflib.get_close_matches(re.sub(r"[-_ ]", "", word).lower(), plain, n=1, cutoff=0.7)
+    return plain[matches[0]] if matches else None
+
+
+def _number(limit: object) -> str:
+    return str(int(limit)) if isinstance(limit, float) and limit.is_integer() else str(limit)
+
+
+@cache
+def _load(schema_file: FilePath) -> tuple[Schema, jsonschema_rs.Validator]:
+    """The schema as it is explained, and its validator. The chart's own has its examples in the editors' copy of it."""
+    schema = json.loads(schema_file.read_text(encoding="utf-8"))
+    is_ours = schema_file == CHART / "values.schema.json" and EDITOR_SCHEMA.is_file()
+    explained = json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8")) if is_ours else schema
+    return explained, jsonschema_rs.validator_for(schema)

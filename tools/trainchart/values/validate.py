@@ -1,0 +1,324 @@
+"""`trainchart validate`: what `helm install` would say of values files, without a cluster; and what only a file can tell.
+
+The values are read and laid over the chart's defaults by Helm's own library, the shape is judged by the chart's schema, and
+the rules by the chart itself, rendered with Helm's engine in this process. Places come from a second reading (`locate`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path as FilePath
+from typing import Any, Literal
+
+from trainchart.chart.paths import CHART, LIB
+from trainchart.chart.render import render_text, with_defaults
+from trainchart.errors import FileError, RenderError
+from trainchart.files import STDIN, Tree, overlay, read_text
+from trainchart.terminal import printable
+from trainchart.values.positions import Node, Path, Place, Problem, locate
+from trainchart.values.schema_errors import misfits, name_of, shown, without_password
+
+Severity = Literal["error", "warning"]
+Source = Literal["file", "schema", "rule", "warning"]
+
+RELEASE_NAME = "release name"
+"""The key of findings about `--name`, which is in no file."""
+
+_KEY = re.compile(rf"({RELEASE_NAME}|[A-Za-z_][\w-]*(?:\.[\w/-]+|\[\d+\])*)(?::|(?= is not set))\s*")
+_RULE = "  - "
+_CHART_SAYS = "trainchart: "
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or (a warning) doubtful. `file` is None for what is in no file."""
+
+    severity: Severity
+    file: str | None
+    line: int | None
+    column: int | None
+    key: str | None
+    value: Any
+    message: str
+    source: Source
+
+
+@dataclass(frozen=True)
+class Report:
+    """The findings, in the order of the files and lines, and what the run would be."""
+
+    findings: list[Finding]
+    summary: str
+
+    @property
+    def valid(self) -> bool:
+        return not any(finding.severity == "error" for finding in self.findings)
+
+
+def validate(
+    paths: Sequence[str], *, name: str = "run-42", namespace: str = "training", chart: FilePath = CHART
+) -> Report:
+    """What `helm install NAME CHART -f FIRST -f SECOND` would say.
+
+    Args:
+        paths: the values files, later ones over earlier ones; `-` is the standard input.
+        name: the release's name; names derived from it must fit.
+        namespace: the release's namespace.
+        chart: the chart's folder.
+    """
+    files = [_label(path) for path in paths]
+    findings: list[Finding] = []
+    values: Tree | None = {}
+    top = Node(is_map=True)
+    for path, file in zip(paths, files, strict=True):
+        tree, node, problems = _read(path, file)
+        findings += [_of_file(problem, file) for problem in problems]
+        # Without one of the files all others would be judged wrongly; their own problems are told nevertheless.
+        values = None if tree is None or values is None else overlay(values, tree)
+        top = node.over(top)
+    summary = ""
+    if values is not None:
+        findings += _Judge(values, top, files[-1], name, namespace, chart).findings()
+        summary = _summary(name, values)
+    order = {file: number for number, file in enumerate(files)}
+    findings.sort(key=lambda found: (order.get(found.file or "", -1), found.line or 0, found.column or 0))
+    return Report(findings, summary)
+
+
+def values_of(paths: Sequence[str]) -> Tree:
+    """The values of files that `validate` finds valid, as Helm reads them and lays them over each other.
+
+    Raises:
+        FileError, RenderError: they are not.
+    """
+    values: Tree = {}
+    for path in paths:
+        values = overlay(values, _helm_s_values(read_text(path)))
+    return values
+
+
+def _read(path: str, file: str) -> tuple[Tree | None, Node, list[Problem]]:
+    """A file's values (None when it has none that can be used), their places, and the file's own problems."""
+    try:
+        text = read_text(path)
+    except FileError as error:
+        return None, Node(is_map=True), [Problem(str(error))]
+    top, problems, complete = locate(text, file, _helm_s_name)
+    if any(problem.fatal for problem in problems):
+        return None, top, problems
+    try:
+        values = _helm_s_values(text)
+    except RenderError as error:
+        return None, top, problems or [Problem(f"not YAML: {error}", _line_in(str(error), file))]
+    if not complete:
+        # Helm reads what the second reader does not: the verdict is Helm's, and the reader's complaint no error.
+        doubt = "Helm reads it and another YAML reader does not, so places and keys written twice are unknown"
+        *problems, last = problems
+        problems.append(Problem(f"{doubt}: {last.message}", last.place, doubtful=True))
+    return values, top, problems
+
+
+def _helm_s_values(text: str) -> Tree:
+    """A YAML document as Helm reads it.
+
+    Raises:
+        RenderError: Helm cannot read it; its words, without the layers of its libraries.
+    """
+    from helm_python import HelmError, values_from_yaml
+
+    try:
+        return values_from_yaml(text)
+    except HelmError as error:
+        raise RenderError(re.sub(r"^(?:error [\w ]+: |while decoding JSON: |json: |yaml: )+", "", str(error))) from None
+    except (RecursionError, ValueError) as error:  # deeper, or a longer number, than Python's JSON reader takes
+        raise RenderError(str(error)) from None
+
+
+def _fault(text: str) -> str | None:
+    """Why Helm cannot read a YAML document; None when it can."""
+    try:
+        _helm_s_values(text)
+    except RenderError as error:
+        return str(error)
+    return None
+
+
+@cache
+def _helm_s_name(key: str) -> str | None:
+    """The name that Helm gives to a plain key: `yes` is true, `1e3` is 1000."""
+    try:
+        return next(iter(_helm_s_values(f"{key}: 0")), None)
+    except RenderError:
+        return None
+
+
+class _Judge:
+    """Judges the values of all files together: shape, rules, warnings."""
+
+    def __init__(self, values: Tree, top: Node, file: str, name: str, namespace: str, chart: FilePath) -> None:
+        self._given = values
+        self._top = top
+        self._file = file
+        self._release = {"name": name, "namespace": namespace}
+        self._chart = chart
+        self._effective: Tree = {}
+
+    def findings(self) -> list[Finding]:
+        # What Helm keeps there for the library chart must be a map before there is anything to judge; even a null is none.
+        section = LIB.name
+        if section in self._given and not isinstance(self._given[section], dict):
+            value = self._given[section]
+            return [self._finding("error", "schema", (section,), f"{shown(value)} is not a map; leave it out", value)]
+        try:
+            self._effective = with_defaults(self._given, chart=self._chart)
+        except RenderError as error:
+            return [self._finding("error", "schema", (), str(error))]
+        amiss = misfits(self._effective, self._chart / "values.schema.json")
+        wrong = [self._finding("error", "schema", misfit.path, misfit.message, misfit.value) for misfit in amiss]
+        # The rules are for values of the right shape: they judge the others, with the defaults for these.
+        fitting = self._given
+        for misfit in amiss:
+            fitting = _without(fitting, misfit.path)
+        try:
+            texts = render_text(fitting, chart=self._chart, **self._release)
+        except RenderError as error:
+            return [*wrong, *self._refusals(str(error), wrong)]
+        if not wrong:
+            wrong = list(self._unreadable(texts))
+        return [*wrong, *self._warnings(texts.get("NOTES.txt", ""))]
+
+    def _refusals(self, refusal: str, wrong: list[Finding]) -> Iterator[Finding]:
+        """The chart's refusal, a finding per rule.
+
+        Where a value's shape was wrong, its section is half default: what a rule says of it, or a template, is not told.
+        """
+        sections = {_section(finding.key) for finding in wrong}
+        before, said, words = refusal.partition(_CHART_SAYS)
+        if said:
+            for message in _messages(words):
+                finding = self._of_chart("error", "rule", message)
+                if not wrong or (finding.key and _section(finding.key) not in sections):
+                    yield finding
+        elif not wrong:
+            lines = [line.strip() for line in before.splitlines() if line.strip()] or ["no reason given"]
+            where, why = lines[0], lines[-1]
+            message = why if why == where else f"{where}: {why}"
+            yield self._finding("error", "rule", (), f"the chart cannot be rendered with these values: {message}")
+
+    def _unreadable(self, texts: dict[str, str]) -> Iterator[Finding]:
+        """Templates that render to something that is not YAML: Helm reads them all before it installs any."""
+        for path, text in sorted(texts.items()):
+            if not path.endswith(".yaml"):
+                continue
+            for document in re.split(r"^---.*$", text, flags=re.MULTILINE):
+                if fault := _fault(document):
+                    message = f"these values make templates/{path} something that is not YAML: {fault}"
+                    yield self._finding("error", "rule", (), message)
+
+    def _warnings(self, notes: str) -> Iterator[Finding]:
+        for line in notes.splitlines():
+            if line.startswith("Warning: "):
+                yield self._of_chart("warning", "warning", line.removeprefix("Warning: "))
+
+    def _of_chart(self, severity: Severity, source: Source, message: str) -> Finding:
+        """A finding in the chart's words, which begin with the key."""
+        match = _KEY.match(message)
+        if not match:
+            return self._finding(severity, source, (), message)
+        if match[1] == RELEASE_NAME:
+            value = self._release["name"]
+            return Finding(severity, None, None, None, RELEASE_NAME, value, printable(message[match.end() :]), source)
+        path = tuple(
+            int(part[1:-1]) if part.startswith("[") else part for part in re.findall(r"[^.\[]+|\[\d+\]", match[1])
+        )
+        return self._finding(severity, source, path, message[match.end() :], self._value(path))
+
+    def _finding(self, severity: Severity, source: Source, path: Path, message: str, value: Any = None) -> Finding:
+        place = self._top.nearest(path)
+        return _finding(severity, source, place, self._file, path, message, value)
+
+    def _value(self, path: Path) -> Any:
+        value: Any = self._effective
+        try:
+            for key in path:
+                value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+        return value
+
+
+def _finding(
+    severity: Severity, source: Source, place: Place | None, file: str, path: Path, message: str, value: Any = None
+) -> Finding:
+    return Finding(
+        severity,
+        place.file if place else file,
+        place.line if place else None,
+        place.column if place else None,
+        name_of(path) or None,
+        without_password(value),
+        printable(message),
+        source,
+    )
+
+
+def _without(values: Tree, path: Path) -> Tree:
+    """The values without one of them; of a list, the whole list."""
+    key = path[0] if path else None
+    if key not in values:
+        return values
+    below = values[key]
+    rest = {other: value for other, value in values.items() if other != key}
+    if len(path) > 1 and isinstance(below, dict):
+        rest[str(key)] = _without(below, path[1:])
+    return rest
+
+
+def _of_file(problem: Problem, file: str) -> Finding:
+    severity: Severity = "warning" if problem.doubtful else "error"
+    return _finding(severity, "file", problem.place, file, problem.path, problem.message)
+
+
+def _messages(words: str) -> Iterator[str]:
+    """The chart's words without its heading: the rules' messages, or a single one that ended the render at once.
+
+    A value with several lines in a message stays one message.
+    """
+    lines = words.strip().splitlines()
+    if not any(line.startswith(_RULE) for line in lines):
+        yield " ".join(line.strip() for line in lines)
+        return
+    message = ""
+    for line in lines[1:]:
+        if not line.startswith(_RULE):
+            message += f" {line.strip()}"
+            continue
+        if message:
+            yield message
+        message = line.removeprefix(_RULE)
+    yield message
+
+
+def _section(key: str | None) -> str:
+    return re.split(r"[.\[]", key or "")[0]
+
+
+def _line_in(message: str, file: str) -> Place | None:
+    match = re.match(r"line (\d+): ", message)
+    return Place(file, int(match[1]), 1) if match else None
+
+
+def _label(path: str) -> str:
+    """What a file is called: its path as given, but always printable and on one line."""
+    return "<stdin>" if path == STDIN else printable(path)
+
+
+def _summary(name: str, values: Tree) -> str:
+    accelerator = values.get("accelerator")
+    profile = accelerator.get("profile") if isinstance(accelerator, dict) else None
+    return (
+        f"{name}, family {values.get('family')}, accelerator {profile or 'cpu'}, replicas {values.get('replicas') or 1}"
+    )
