@@ -259,6 +259,20 @@ def test_a_server_that_is_not_there_is_unreachable(context: Context) -> None:
         ("error setting certificate verify locations:  CAfile: /x/ca.pem CApath: none", "certificate-file"),
         ("batch response: dial tcp: lookup h on 10.96.0.10:53: no such host", "name"),
         ("remote: fatal: write error: No space left on device\nfatal: the remote end hung up", "server-full"),
+        (f"[{'a' * 64}] write /data/lfs/aa: no space left on device: [500] Internal Server Error", "server-full"),
+        (" ! [remote rejected] a -> a (cannot lock ref 'refs/heads/a': is at 1234 but expected 5678)", "server-failed"),
+        (
+            " ! [remote rejected] a -> a (cannot lock ref 'refs/heads/a': Unable to create '/srv/a.lock': File exists.)",
+            "server-failed",
+        ),
+        (
+            " ! [remote rejected] a -> a (cannot lock ref 'refs/heads/a': 'refs/heads/a/b' exists; cannot create it)",
+            "rejected",
+        ),
+        (
+            "remote: GitLab: Internal API unreachable\n ! [remote rejected] a -> a (pre-receive hook declined)",
+            "server-failed",
+        ),
         ("batch response: This repository is over its data quota.", "server-quota"),
         ("remote: error: pack-objects died of signal 9\nfatal: early EOF", "unreachable"),
         ("error: git-lfs died of signal 9", "killed"),

@@ -28,8 +28,11 @@ def _moment(name: str, pattern: str, reason: str, fix: str, code: str = "unreach
     return _kind(name, pattern, reason, fix, code, temporary=True)
 
 
-# In this order: the first that matches decides; the last matches everything. What the server says of itself (`remote: ...`) is
-# never taken for something that happened here.
+# How lines begin that quote the server: git's, git-lfs's of a batch, and git-lfs's of one object of it.
+_SERVER = r"remote:|batch response:|\[[0-9a-f]{64}\]"
+
+# In this order: the first that matches decides; the last matches everything. What the server says of itself is never taken for
+# something that happened here.
 KINDS = (
     _moment(
         "memory",
@@ -48,7 +51,7 @@ KINDS = (
     ),
     _moment(
         "machine",
-        r"^(?!remote:|batch response:).*(Cannot allocate memory|Out of memory, \w+ failed|Resource temporarily unavailable"
+        rf"^(?!{_SERVER}).*(Cannot allocate memory|Out of memory, \w+ failed|Resource temporarily unavailable"
         r"|Too many open files)",
         "the machine gave git no memory, process or file",
         "raise resources.limits.memory, or see the node's limits of processes and open files",
@@ -56,7 +59,7 @@ KINDS = (
     ),
     _moment(
         "disk",
-        r"^(?!remote:|batch response:).*(Input/output error|Stale (NFS )?file handle|Transport endpoint is not connected)",
+        rf"^(?!{_SERVER}).*(Input/output error|Stale (NFS )?file handle|Transport endpoint is not connected)",
         "the disk of the run failed git",
         "see whether the file system of the workspace answers",
         "workspace-lost",
@@ -69,7 +72,7 @@ KINDS = (
     ),
     _moment(
         "server-full",
-        r"^(remote|batch response):.*(No space left|Disk quota exceeded)|Insufficient (server )?storage|error: 507|HTTP 507",
+        rf"^({_SERVER}).*(No space left|Disk quota exceeded)|Insufficient (server )?storage|error: 507|HTTP 507",
         "the server has no space left",
         "make room on the server of {key}",
     ),
@@ -82,7 +85,7 @@ KINDS = (
     ),
     _kind(
         "space",
-        r"^(?!remote:|batch response:).*(No space left on device|Disk quota exceeded)",
+        rf"^(?!{_SERVER}).*(No space left on device|Disk quota exceeded)",
         "no space is left",
         "raise workspace.size",
         "prepare-no-space",
@@ -149,7 +152,9 @@ KINDS = (
     ),
     _moment(
         "server-failed",
-        r"\[remote rejected\].*(Internal Server Error|commit_refs|unpacker error|temporar|try again|timed? ?out)",
+        r"\[remote rejected\].*(Internal Server Error|commit_refs|unpacker error|temporar|try again|timed? ?out"
+        r"|cannot lock ref .*(File exists|Another git process|but expected)|Internal API (unreachable|error))"
+        r"|^remote:.*Internal API (unreachable|error)",
         "the server failed when it had the push",
         "see the log of the git server",
     ),
