@@ -185,3 +185,14 @@ def test_a_full_folder_for_temporary_files_is_not_taken_for_the_workspace(
     temporary = unforeseen(run, OSError(errno.ENOSPC, "No space left on device", "/tmp/torch/lock"))
     workspace = unforeseen(run, OSError(errno.ENOSPC, "No space left on device", str(context.workspace.root / "x")))
     assert ("ephemeral storage" in temporary.fix, "ephemeral storage" in workspace.fix) == (True, False)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EROFS])
+def test_a_disk_that_fails_the_runner_itself_is_a_lost_workspace_and_not_a_defect(
+    number: int, make_context: Callable[..., Context]
+) -> None:
+    context = make_context({})
+    run = Run(context.home)
+    run.context = context
+    failed = unforeseen(run, OSError(number, os.strerror(number), str(context.workspace.root / "state/run.json")))
+    assert (failed.exit.name, failed.exit.retried) == ("workspace-lost", True)

@@ -201,8 +201,12 @@ def untracked(_epoch: int, _row: Dict[str, Any]) -> None:
     """Where there is no server for it."""
 
 
+# The errors of a file system whose device, NFS server or FUSE process (ENOTCONN, which sockets have too) fails.
+_FAILING_DISK = (errno.EIO, errno.ESTALE, errno.EROFS)
+
+
 def unforeseen(run: Run, error: Exception) -> RunnerError:
-    """A full disk shows anywhere; anything else that nobody caught is a defect."""
+    """A disk that is full or fails shows anywhere; every other exception that nothing caught is a defect."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         fix = run.context.workspace.more_room() if run.context else "raise workspace.size"
         workspace = run.context.workspace.root if run.context else Path()
@@ -210,6 +214,11 @@ def unforeseen(run: Run, error: Exception) -> RunnerError:
             reason = f"the folder for temporary files is full, which is on the node's disk: {error}"
             return RunnerError("prepare-no-space", reason, "give the node more ephemeral storage")
         return RunnerError("prepare-no-space", f"no space is left on the workspace: {error}", fix)
+    if isinstance(error, OSError) and (
+        error.errno in _FAILING_DISK or (error.errno == errno.ENOTCONN and error.filename)
+    ):
+        fix = "check the file system of the workspace"
+        return RunnerError("workspace-lost", f"the disk of the run failed: {error}", fix)
     log.line(traceback.format_exc().rstrip())
     fix = "report this as a defect of trainchart, with the lines above"
     return RunnerError("internal-error", f"{type(error).__name__}: {error}", fix)
