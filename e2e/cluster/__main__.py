@@ -13,8 +13,10 @@ from types import ModuleType
 from e2e.gitserver import server as gitserver
 from e2e.servers import server as servers
 
-from . import browser, docker, kind, published, source, steps, tools, volcano
+from . import browser, docker, kind, published, steps, volcano
 from .docker import ImageSet
+from .from_source import images as source
+from .from_source.programs import build_tools
 from .steps import CACHE, KUBECONFIG, StepError, quiet, say, step
 
 IMAGES_CHOICE = CACHE / "images-from"
@@ -26,7 +28,7 @@ def up() -> None:
     if choice not in ("", "published", "source"):
         advice = "It may be 'published' or 'source'; where it is unset, the choice is made here."
         raise StepError(f"TRAINCHART_IMAGES is {choice!r}", advice)
-    tools.build_tools()
+    build_tools()
     docker.ensure()
     images = prepare_images(choice)
     kind.ensure(images)
@@ -136,7 +138,7 @@ def main() -> int:
         with steps.alone():
             shutil.rmtree(CACHE / "tmp", ignore_errors=True)  # of a run that was killed
             if arguments.command == "tools":
-                tools.build_tools(arguments.names)
+                build_tools(arguments.names)
             elif arguments.command == "images":
                 load_training_images(arguments.names)
             else:

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .steps import HERE, LOGS, Step, StepError, quiet, step
-from .tools import digest
+from .steps import HERE, LOGS, Step, StepError, digest, quiet, step
 
 KEY_LABEL = "trainchart.key"
 RUNTIME = Path("/var/lib/trainchart/runc-without-sys-resource")
@@ -125,7 +124,7 @@ def node_address(node: str) -> str:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The images a cluster is made of; source.py and published.py each prepare one."""
+    """The images a cluster is made of; from_source/ and published.py each prepare one."""
 
     node: str  # kind's node image
     has_network: bool  # whether that node image brings a pod network

@@ -1,7 +1,7 @@
 """Published images, for hosts that can pull them.
 
 UNVERIFIED: written for hosts with an image registry and never run on one; the machines this project is developed on reach
-none and use source.py. Volcano's chart comes from its Go module in both cases: it is the chart that its repository serves.
+none and use from_source/. Volcano's chart comes from its Go module in both cases: it is the chart that its repository serves.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from . import docker
 from .docker import Base, ImageSet
+from .from_source.go_modules import module_files
+from .from_source.programs import GITEA, VOLCANO, VOLCANO_FILES
 from .steps import quiet, step
-from .tools import GITEA, VOLCANO, VOLCANO_FILES, module_files
 
 ADVICE = "TRAINCHART_IMAGES=source builds everything here instead."
 # The Kubernetes 1.35 image that was published with this version of kind; its default, 1.37, is newer than Volcano 1.15 knows.
@@ -31,7 +32,7 @@ def can_pull() -> bool:
 
 
 def prepare() -> ImageSet:
-    """Pulls whatever lacks, and builds the training images on the official Debian."""
+    """Pulls whatever is missing, and builds the training images on the official Debian."""
     module_files("volcano", "volcano.sh/volcano", VOLCANO, VOLCANO_FILES)
     for name in (NODE, DEBIAN, GITEA_IMAGE, *VOLCANO_IMAGES):
         with step(f"pull image {name.split('@')[0]}", ADVICE) as current:

@@ -7,10 +7,12 @@ StepError, which the command line prints without a traceback.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import shlex
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +36,7 @@ def _cache_directory() -> Path:
 HERE = Path(__file__).resolve().parent
 CACHE = _cache_directory()
 BIN = CACHE / "bin"
+SHARE = CACHE / "share"
 LOGS = CACHE / "logs"
 KUBECONFIG = CACHE / "kubeconfig"
 
@@ -243,3 +246,20 @@ def _words(command: Sequence[str | Path]) -> list[str]:
 
 def _show(command: Sequence[str | Path]) -> str:
     return shlex.join(_words(command))
+
+
+def digest(*parts: str | bytes) -> str:
+    """A short hash of the parts; equal only where every part is."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(hashlib.sha256(part.encode() if isinstance(part, str) else part).digest())
+    return total.hexdigest()[:16]
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder on the cache's own disk, so that a rename out of it is one step."""
+    parent = CACHE / "tmp"
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
+        yield Path(folder)

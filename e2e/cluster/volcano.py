@@ -7,9 +7,9 @@ from pathlib import Path
 
 from . import kind
 from .docker import ImageSet
+from .from_source.programs import VOLCANO
 from .kind import KUBECTL
-from .steps import BIN, KUBECONFIG, quiet, step
-from .tools import SHARE, VOLCANO, digest
+from .steps import BIN, KUBECONFIG, SHARE, digest, quiet, step
 
 NAMESPACE = "volcano-system"
 ADVICE = f"`kubectl --kubeconfig {KUBECONFIG} -n {NAMESPACE} get pods` shows what its parts do."

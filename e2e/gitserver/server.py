@@ -11,8 +11,7 @@ from string import Template
 
 from e2e.cluster import docker, kind
 from e2e.cluster.kind import KUBECTL
-from e2e.cluster.steps import Step, StepError, quiet, step
-from e2e.cluster.tools import digest, temporary_folder
+from e2e.cluster.steps import Step, StepError, digest, quiet, step, temporary_folder
 
 from .client import ADMIN, FOLDER, GitServer, GitServerError, connect
 

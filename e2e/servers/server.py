@@ -9,8 +9,7 @@ from string import Template
 
 from e2e.cluster import docker, kind
 from e2e.cluster.kind import KUBECTL
-from e2e.cluster.steps import step
-from e2e.cluster.tools import digest
+from e2e.cluster.steps import digest, step
 
 from .client import FOLDER, USER, Servers, connect
 

@@ -1,33 +1,22 @@
-"""Builds pinned programs from their Go modules, and takes files out of modules.
+"""Builds programs from their Go modules, and copies files out of modules.
 
 Programs land in $cache/bin, files in $cache/share. Each has a key, a hash of what it is made from; what has its key is not
-made again. The Go caches live under $cache too and are dropped when everything stands (see drop_build_cache).
+made again. The Go caches live under $cache too and are removed once everything is built (see drop_build_cache).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .steps import BIN, CACHE, HERE, Step, StepError, step
+from ..steps import BIN, CACHE, SHARE, Step, digest, step, temporary_folder
 
-SHARE = CACHE / "share"
+HERE = Path(__file__).resolve().parent
 KEYS = CACHE / "keys"
-
-KUBERNETES = "v1.35.3"  # the version that Volcano 1.15 is built on: both share one go.mod and one build cache
-VOLCANO = "v1.15.1"
-KIND = "v0.33.0"
-GITEA = "v1.26.0"
-LOCAL_PATH = "v0.0.30"
-MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"  # its releases are no versions of its module
-
 ADVICE = "Needs Go 1.26.2 or newer, a C compiler for gitea, and a Go module proxy; run the same command again to go on."
 
 
@@ -52,138 +41,6 @@ class GoModule:
         files += [HERE / "go" / patch.split(":")[0] for patch in self.patches.values()]
         recipe = {**asdict(self), "title": "", "programs": self.programs[program]}
         return digest(json.dumps(recipe, sort_keys=True), *(file.read_bytes() for file in files))
-
-
-def _kubernetes_version() -> str:
-    major, minor = KUBERNETES.removeprefix("v").split(".")[:2]
-    values = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor}
-    return " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items())
-
-
-# volcano 1.15 needs one constant that the newest volcano.sh/apis the module proxy serves lacks.
-_VOLCANO_PATCHES = {"volcano.sh/apis@v1.14.0": "queue_allocation_gate.go:pkg/apis/scheduling/v1beta1"}
-
-TOOLS = [
-    GoModule(
-        "helm v4.3.1",
-        "helm.sh/helm/v4",
-        "v4.3.1",
-        {"helm": "./cmd/helm"},
-        ldflags="-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1",
-    ),
-    # The schema and the rules are held against both of Helm's living major versions.
-    GoModule(
-        "helm v3.22.0",
-        "helm.sh/helm/v3",
-        "v3.22.0",
-        {"helm3": "./cmd/helm"},
-        # As its own Makefile does: without them it renders for Kubernetes 1.20.
-        ldflags="-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0"
-        " -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=35",
-    ),
-    # The module lacks the generated manual pages: `git lfs help COMMAND` has no text, everything else is whole.
-    GoModule("git-lfs v3.8.1", "github.com/git-lfs/git-lfs/v3", "v3.8.1", {"git-lfs": "."}),
-    # git-lfs's own test server: bare repositories with LFS over http, for tests without a cluster.
-    GoModule(
-        "lfstest-gitserver v3.8.1",
-        "github.com/git-lfs/git-lfs/v3",
-        "v3.8.1",
-        {"lfstest-gitserver": "./t/cmd/lfstest-gitserver.go"},
-        tags="testtools",
-    ),
-    GoModule(f"kind {KIND}", "sigs.k8s.io/kind", KIND, {"kind": "."}),
-    GoModule(
-        f"kubectl {KUBERNETES}",
-        "k8s.io/kubernetes",
-        KUBERNETES,
-        {"kubectl": "k8s.io/kubernetes/cmd/kubectl"},
-        ldflags=f"-s -w {_kubernetes_version()}",
-        workspace="cluster",
-        patches=_VOLCANO_PATCHES,
-    ),
-]
-
-# Volcano's chart, and what its webhook image needs. crd/v1 is a symbolic link to crd/bases, which module zips drop.
-VOLCANO_FILES = {
-    "installer/helm/chart/volcano": "chart",
-    "installer/helm/chart/volcano/crd/bases": "chart/crd/v1",
-    "installer/dockerfile/webhook-manager/gen-admission-secret.sh": "gen-admission-secret.sh",
-}
-
-CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-CLUSTER_PARTS = [
-    GoModule(
-        f"kubernetes {KUBERNETES}",
-        "k8s.io/kubernetes",
-        KUBERNETES,
-        {name: f"k8s.io/kubernetes/cmd/{name}" for name in (*CONTROL_PLANE, "kube-proxy", "kubelet", "kubeadm")},
-        ldflags=f"-s -w {_kubernetes_version()}",
-        workspace="cluster",
-        patches=_VOLCANO_PATCHES,
-    ),
-    GoModule(
-        f"volcano {VOLCANO}",
-        "volcano.sh/volcano",
-        VOLCANO,
-        {
-            f"vc-{name}": f"volcano.sh/volcano/cmd/{name}"
-            for name in ("controller-manager", "scheduler", "webhook-manager")
-        },
-        workspace="cluster",
-        patches=_VOLCANO_PATCHES,
-    ),
-    GoModule(
-        "etcd v3.6.16", "go.etcd.io/etcd/server/v3", "v3.6.16", {"etcd": "go.etcd.io/etcd/server/v3"}, workspace="etcd"
-    ),
-    GoModule("pause", "", "", {"pause": "."}, workspace="pause"),
-    GoModule("coredns v1.15.0", "github.com/coredns/coredns", "v1.15.0", {"coredns": "."}),
-    GoModule(
-        f"local-path-provisioner {LOCAL_PATH}",
-        "github.com/rancher/local-path-provisioner",
-        LOCAL_PATH,
-        {"local-path-provisioner": "."},
-    ),
-    GoModule(
-        f"gitea {GITEA}",
-        "code.gitea.io/gitea",
-        GITEA,
-        {"gitea": "."},
-        ldflags="-s -w -extldflags '-static' -X code.gitea.io/gitea/modules/setting.StaticRootPath=/usr/share/gitea",
-        tags="sqlite sqlite_unlock_notify netgo osusergo",
-        cgo=True,
-    ),
-]
-
-# Only for the tests of the slow cases that need it: `python3 -m e2e.cluster servers`.
-MINIO_MODULE = GoModule(f"minio {MINIO}", "github.com/minio/minio", MINIO, {"minio": "."}, tags="kqueue")
-
-
-def digest(*parts: str | bytes) -> str:
-    """A short hash of the parts; equal only where every part is."""
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(hashlib.sha256(part.encode() if isinstance(part, str) else part).digest())
-    return total.hexdigest()[:16]
-
-
-def program_key(name: str) -> str:
-    return next(module.key(name) for module in [*TOOLS, *CLUSTER_PARTS, MINIO_MODULE] if name in module.programs)
-
-
-def build_tools(names: Sequence[str] = ()) -> None:
-    """Builds the named tools, or all of them."""
-    known = [name for module in TOOLS for name in module.programs]
-    for name in names:
-        if name not in known:
-            raise StepError(f"there is no tool {name!r}", f"The tools are {', '.join(known)}.")
-    for module in TOOLS:
-        if not names or set(names) & set(module.programs):
-            build(module)
-
-
-def build_cluster_parts() -> None:
-    for module in CLUSTER_PARTS:
-        build(module)
 
 
 def build(module: GoModule) -> None:
@@ -241,15 +98,6 @@ def drop_build_cache() -> None:
             return
         for folder in folders:
             shutil.rmtree(folder)
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder on the cache's own disk, so that a rename out of it is one step."""
-    parent = CACHE / "tmp"
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent) as folder:
-        yield Path(folder)
 
 
 def _go_environment() -> dict[str, str]:

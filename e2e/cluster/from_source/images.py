@@ -1,4 +1,4 @@
-"""Images built here from Go modules and Debian packages, for hosts that can pull none."""
+"""Builds the cluster's images from Go modules and Debian packages, for hosts that cannot pull any."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import docker
-from .docker import Base, ImageSet
-from .steps import BIN, HERE, step
-from .tools import (
+from .. import docker
+from ..docker import Base, ImageSet
+from ..steps import BIN, SHARE, digest, step, temporary_folder
+from .go_modules import HERE, build, drop_build_cache, module_files
+from .programs import (
     CONTROL_PLANE,
     GITEA,
     KIND,
@@ -18,16 +19,10 @@ from .tools import (
     LOCAL_PATH,
     MINIO,
     MINIO_MODULE,
-    SHARE,
     VOLCANO,
     VOLCANO_FILES,
-    build,
     build_cluster_parts,
-    digest,
-    drop_build_cache,
-    module_files,
     program_key,
-    temporary_folder,
 )
 
 ADVICE = "Needs root, Docker, and Debian's packages through apt; run the same command again to go on."
@@ -118,7 +113,7 @@ SERVICE_IMAGES = [
 
 
 def prepare() -> ImageSet:
-    """Builds whatever lacks."""
+    """Builds whatever is missing, and returns the images of the cluster."""
     with step("install build packages", ADVICE) as current:
         if not docker.install_packages(current, PACKAGES):
             current.cached()
