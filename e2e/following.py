@@ -41,7 +41,7 @@ def cause(kube: Kube, name: str, key: str, seconds: float = 90) -> Object:
     seen: list[Any] = []
 
     def named() -> Object | None:
-        causes = status(kube, name)["causes"]
+        causes = status(kube, name)["findings"]
         seen[:] = causes
         return next((one for one in causes if one["key"] == key), None)
 

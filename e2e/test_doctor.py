@@ -43,10 +43,10 @@ class Answer:
     def both(self) -> str:
         return self.out + self.err
 
-    def check(self, topic: str) -> dict[str, str]:
-        """What the JSON says of a topic."""
-        found = [check for check in json.loads(self.out)["checks"] if check["topic"] == topic]
-        assert len(found) == 1, f"{topic} is not checked once: {self.both}"
+    def check(self, subject: str) -> dict[str, str]:
+        """What the JSON says of a subject."""
+        found = [check for check in json.loads(self.out)["findings"] if check["subject"] == subject]
+        assert len(found) == 1, f"{subject} is not checked once: {self.both}"
         return dict(found[0])
 
 
@@ -168,7 +168,7 @@ def test_a_run_that_can_be_submitted_has_no_problem(place: Place) -> None:
     assert answer.code == 0, answer.both
     report = json.loads(answer.out)
     assert report["ok"]
-    assert {check["verdict"] for check in report["checks"]} == {"ok"}
+    assert {check["severity"] for check in report["findings"]} == {"ok"}
     assert answer.check("Volcano")["text"].startswith("version 1.")
     assert "restricted" in answer.check(f"namespace {PLACE}")["text"]
 
@@ -177,18 +177,18 @@ def test_without_the_right_to_look_at_the_cluster_it_says_what_it_did_not_look_a
     answer = place.doctor(kube=place.kube)
     assert answer.code == 0, answer.both
     report = json.loads(answer.out)
-    assert {check["verdict"] for check in report["checks"]} == {"ok", "not checked"}
+    assert {check["severity"] for check in report["findings"]} == {"ok", "not-checked"}
     assert answer.check("nodes")["text"] == "no right to list nodes"
     assert answer.check("queue default")["text"] == "no right to list queues.scheduling.volcano.sh"
-    assert answer.check(f"rights in {PLACE}")["verdict"] == "ok"
-    assert answer.check("Job run-1")["verdict"] == "ok"
+    assert answer.check(f"rights in {PLACE}")["severity"] == "ok"
+    assert answer.check("Job run-1")["severity"] == "ok"
 
 
 def test_an_account_without_rights_is_told_what_it_lacks(place: Place) -> None:
     answer = place.doctor(kube=place.nobody)
     assert answer.code == 8
     check = answer.check(f"rights in {PLACE}")
-    assert check["verdict"] == "problem"
+    assert check["severity"] == "problem"
     assert "create/patch/delete jobs (every command)" in check["text"]
     assert "deploy/submitter.yaml" in check["fix"]
 
@@ -204,7 +204,7 @@ def test_the_quick_checks_take_less_than_two_seconds(place: Place) -> None:
 def test_the_cluster_alone_needs_no_values(place: Place) -> None:
     answer = place.trainchart("doctor", "--output", "json")
     assert answer.code == 0, answer.both
-    assert [check["topic"] for check in json.loads(answer.out)["checks"]] == [
+    assert [check["subject"] for check in json.loads(answer.out)["findings"]] == [
         "API server",
         "Volcano",
         "Volcano's webhook",
@@ -227,7 +227,7 @@ def test_a_queue_that_takes_no_run_is_told_with_those_that_do(place: Place, queu
     check = answer.check(f"queue {queue}")
     assert check["text"] == QUEUES[queue]
     assert "default" in check["fix"]
-    assert not any(other["topic"].startswith("Job ") for other in json.loads(answer.out)["checks"]), "said twice"
+    assert not any(other["subject"].startswith("Job ") for other in json.loads(answer.out)["findings"]), "said twice"
 
 
 @pytest.mark.parametrize("queue", QUEUES)
@@ -235,7 +235,7 @@ def test_without_the_right_to_see_queues_the_dry_run_tells_it(place: Place, queu
     answer = place.doctor({"queue": queue}, kube=place.kube)
     assert answer.code == 8
     check = answer.check("Job run-1")
-    assert check["cause"] == {CLOSED: "queue-closed", PARENT: "queue-not-leaf"}.get(queue, "queue-missing")
+    assert check["key"] == {CLOSED: "queue-closed", PARENT: "queue-not-leaf"}.get(queue, "queue-missing")
     assert queue in check["text"]
 
 
@@ -261,7 +261,7 @@ def test_a_full_queue_is_a_warning_for_the_run_would_wait(place: Place) -> None:
         answer = place.doctor({"queue": SMALL})
         assert answer.code == 0, answer.both
         check = answer.check(f"queue {SMALL}")
-        assert check["verdict"] == "warning"
+        assert check["severity"] == "warning"
         assert check["text"] == f"the gang asks {SMALL} for cpu 0.05 of 0.02 free now"
     finally:
         place.admin.kubectl("delete", "vcjob", "filler", "--wait=false")
@@ -331,15 +331,15 @@ WRONG: dict[str, tuple[Object, str, str]] = {
 
 @pytest.mark.parametrize("mistake", WRONG)
 def test_what_is_missing_is_told_by_its_name(place: Place, mistake: str) -> None:
-    values, topic, text = WRONG[mistake]
+    values, subject, text = WRONG[mistake]
     answer = place.doctor(values)
     assert answer.code == 8
-    check = answer.check(topic)
-    assert check["verdict"] == "problem"
+    check = answer.check(subject)
+    assert check["severity"] == "problem"
     assert check["text"].startswith(text)
     assert check["fix"]
-    problems = [other["topic"] for other in json.loads(answer.out)["checks"] if other["verdict"] == "problem"]
-    assert problems == [topic], "one mistake, one line"
+    problems = [other["subject"] for other in json.loads(answer.out)["findings"] if other["severity"] == "problem"]
+    assert problems == [subject], "one mistake, one line"
 
 
 def test_a_quota_that_is_too_small_is_told_in_numbers(place: Place) -> None:

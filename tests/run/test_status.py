@@ -11,7 +11,7 @@ import pytest
 
 from tests.run.captured import captured, cluster
 from tests.run.fake import FakeApi
-from trainchart.checks.causes.cause import Cause
+from trainchart.checks.finding import Finding
 from trainchart.cli import list as list_command
 from trainchart.cli import main as cli
 from trainchart.cli import status as status_command
@@ -95,7 +95,7 @@ def test_a_large_gang_is_shown_in_groups() -> None:
 
 def test_what_is_long_is_folded_to_the_terminal_and_nowhere_else() -> None:
     run = Snapshot("run", "training")
-    shown = lines(status.Status(run, None, (Cause("x", "problem", "word " * 40, "fix"),)), NOW, width=60)
+    shown = lines(status.Status(run, None, (Finding("x", "problem", "run", "word " * 40, "fix"),)), NOW, width=60)
     assert max(map(len, shown)) <= 60
     assert [row[:10].strip() for row in shown if row[:10].strip()] == ["run", "state", "pods", "problem"]
 
@@ -181,7 +181,7 @@ def test_status_as_json_has_state_stage_pods_and_causes(
     found = json.loads(capsys.readouterr().out)
     assert (found["state"], found["attempt"], found["attempts"]) == ("failed", 0, 1)
     assert found["pods"][0]["state"] == "killed for memory"
-    assert found["causes"][0]["key"] == "out-of-memory"
+    assert found["findings"][0]["key"] == "out-of-memory"
 
 
 def test_watching_in_a_pipe_says_each_change_once_and_ends_with_the_run(

@@ -11,7 +11,7 @@ import pytest
 
 from tests.run.cluster import NAME, UID, Cluster, stamped
 from trainchart.checks import diagnosis
-from trainchart.checks.causes.cause import Cause
+from trainchart.checks.finding import Finding
 from trainchart.cli import main as cli
 from trainchart.cli import wait as command
 from trainchart.cluster.api import Api
@@ -264,8 +264,8 @@ def test_limits_hold_whether_the_server_answers_or_not(hangs: bool) -> None:
 
 
 def test_a_start_that_takes_too_long_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    cause = Cause("no-room", "problem", "no node has 64 CPUs", "ask for less")
-    monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [cause, Cause("x", "info", "not looked at")])
+    cause = Finding("no-room", "problem", "nodes", "no node has 64 CPUs", "ask for less")
+    monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [cause, Finding("x", "info", "run", "not looked at")])
     waiting = Waiting(Cluster(), limits=Limits(start=0.5))
     ended = waiting.end()
     assert ended.code == 3

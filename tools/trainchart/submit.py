@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainchart.checks.refusal import Explanation, explain
+from trainchart.checks.refusals import Explanation, explain
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError

@@ -1,4 +1,4 @@
-"""Why no node takes a pod, or a gang of them, even when nothing else runs: judged on objects, and said in words."""
+"""Why no node takes a pod, or a gang of them, even when nothing else runs: validated on objects, and said in words."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _node(node: Object) -> Node:
 
 
 @dataclass(frozen=True)
-class Misfit:
+class Violation:
     """Why no node takes a pod, or not all pods of a gang, even when nothing else runs."""
 
     key: str
@@ -41,11 +41,11 @@ class Misfit:
     fix: str
 
 
-def misfit(spec: object, replicas: int, nodes: Iterable[Object]) -> Misfit | None:
+def violation(spec: object, replicas: int, nodes: Iterable[Object]) -> Violation | None:
     """None where the gang fits on the nodes while they are empty."""
     asked, there = pod_requests(spec), [_node(node) for node in nodes]
     if not there:
-        return Misfit("no-node", "the cluster has no node", "ask whoever runs the cluster")
+        return Violation("no-node", "the cluster has no node", "ask whoever runs the cluster")
     return (
         _no_such_resource(asked, there)
         or _above_every_node(asked, there)
@@ -54,10 +54,10 @@ def misfit(spec: object, replicas: int, nodes: Iterable[Object]) -> Misfit | Non
     )
 
 
-def _no_such_resource(asked: Amounts, nodes: list[Node]) -> Misfit | None:
+def _no_such_resource(asked: Amounts, nodes: list[Node]) -> Violation | None:
     for name, value in asked.items():
         if all(not node.allocatable.get(name) for node in nodes):
-            return Misfit(
+            return Violation(
                 "no-such-resource",
                 f"no node has {name}, of which each pod asks for {written(name, value)}",
                 "choose the accelerator.profile of what this cluster has (`kubectl describe nodes` lists it under Allocatable), "
@@ -66,12 +66,12 @@ def _no_such_resource(asked: Amounts, nodes: list[Node]) -> Misfit | None:
     return None
 
 
-def _above_every_node(asked: Amounts, nodes: list[Node]) -> Misfit | None:
+def _above_every_node(asked: Amounts, nodes: list[Node]) -> Violation | None:
     for name, value in asked.items():
         largest = max(nodes, key=lambda node: node.allocatable.get(name, Decimal(0)))
         most = largest.allocatable.get(name, Decimal(0))
         if value > most:
-            return Misfit(
+            return Violation(
                 "above-every-node",
                 f"each pod asks for {name} {written(name, value)}, and the largest node ({largest.name}) has {written(name, most)}",
                 f"lower {_setting(name)}",
@@ -83,14 +83,14 @@ def _setting(resource: str) -> str:
     return f"resources.requests.{resource}" if "/" not in resource else "accelerator.count (or what else asks for it)"
 
 
-def _nobody_matches(spec: object, asked: Amounts, nodes: list[Node]) -> Misfit | None:
+def _nobody_matches(spec: object, asked: Amounts, nodes: list[Node]) -> Violation | None:
     matching = [node for node in nodes if is_selected(node.object, spec)]
     if not matching:
-        return Misfit("no-node-matches", *_selector_words(spec, nodes))
+        return Violation("no-node-matches", *_selector_words(spec, nodes))
     tolerated = [node for node in matching if not untolerated(node.object, spec)]
     if not tolerated:
         taint = untolerated(matching[0].object, spec)[0]
-        return Misfit(
+        return Violation(
             "taint",
             f"{_count(len(matching), 'node')} could take the pods, but for taints that they do not tolerate, such as {taint_words(taint)}",
             f"add to tolerations: {{key: {text(taint, 'key')}, operator: Exists, effect: {text(taint, 'effect')}}}, if the run may go there",
@@ -100,12 +100,12 @@ def _nobody_matches(spec: object, asked: Amounts, nodes: list[Node]) -> Misfit |
         states = ", ".join(
             f"{node.name} is {'cordoned' if is_cordoned(node.object) else 'not ready'}" for node in tolerated[:3]
         )
-        return Misfit(
+        return Violation(
             "node-closed", f"no node that could take the pods is open: {states}", "ask whoever runs the cluster"
         )
     if not any(node.takes(asked) for node in open_ones):
         short = _shortest(asked, open_ones)
-        return Misfit(
+        return Violation(
             "above-every-node",
             f"of the {_count(len(open_ones), 'node')} that the run may go to, none is large enough: {short}",
             "lower resources.requests or accelerator.count, or widen nodeSelector, affinity or tolerations",
@@ -121,12 +121,12 @@ def _shortest(asked: Amounts, nodes: list[Node]) -> str:
     return "none has all of what a pod asks for at once"
 
 
-def _gang_too_large(spec: object, asked: Amounts, replicas: int, nodes: list[Node]) -> Misfit | None:
+def _gang_too_large(spec: object, asked: Amounts, replicas: int, nodes: list[Node]) -> Violation | None:
     usable = [node for node in nodes if is_selected(node.object, spec) and not untolerated(node.object, spec)]
     room = sum(node.takes(asked) for node in usable if node.is_open)
     if room >= replicas:
         return None
-    return Misfit(
+    return Violation(
         "gang-too-large",
         f"the gang is {_count(replicas, 'pod')} of {told(asked)}; all nodes together take {room} of them while nothing else runs",
         "lower replicas or what each pod asks for: all pods start together, or none",

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from trainchart.checks.causes.cause import Cause, info
-from trainchart.checks.causes.ended import failed, no_job, stopped
-from trainchart.checks.causes.pending import not_running
-from trainchart.checks.causes.running import ending, running
+from trainchart.checks.ended import failed, no_job, stopped
 from trainchart.checks.facts import Facts, gather
+from trainchart.checks.finding import Finding, Severity, not_checked
+from trainchart.checks.pending import not_running
+from trainchart.checks.running import ending, running
 from trainchart.run.state import Snapshot, State
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
 
 
-def diagnose(api: Api, run: Snapshot) -> list[Cause]:
+def diagnose(api: Api, run: Snapshot) -> list[Finding]:
     """The most telling cause first. The number of calls depends on the run alone, not on how many others there are.
 
     Raises:
@@ -29,23 +29,23 @@ def diagnose(api: Api, run: Snapshot) -> list[Cause]:
     return explain(run, gather(api, run))
 
 
-def explain(run: Snapshot, facts: Facts) -> list[Cause]:
+def explain(run: Snapshot, facts: Facts) -> list[Finding]:
     """The causes that the objects tell of."""
     causes = list(_causes(run, facts))
-    order = {"problem": 0, "waiting": 1, "info": 2}
-    causes.sort(key=lambda cause: order[cause.severity])
+    order: list[Severity] = ["problem", "warning", "waiting", "info"]
+    causes.sort(key=lambda cause: order.index(cause.severity))
     if facts.forbidden:
         causes.append(
-            info(
-                "not-looked-at",
-                f"not looked at: no right to {', '.join(facts.forbidden)}",
+            not_checked(
+                "cluster",
+                f"not checked: no right to {', '.join(facts.forbidden)}",
                 "deploy/submitter.yaml and deploy/cluster-reader.yaml have the rights",
             )
         )
     return list(dict.fromkeys(causes))
 
 
-def _causes(run: Snapshot, facts: Facts) -> Iterator[Cause]:
+def _causes(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     if run.state is State.NO_JOB:
         yield no_job(run, facts)
     elif run.state is State.STOPPED:

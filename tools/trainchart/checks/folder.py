@@ -6,9 +6,9 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from trainchart.checks.ask import Ask
-from trainchart.checks.check import Check, ok, problem
-from trainchart.checks.look import Look, NoRight
+from trainchart.checks.finding import Finding, ok, problem
+from trainchart.checks.reader import ClusterReader, NoRight
+from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object, text
 from trainchart.run.state import FAMILY, PART_OF, State, of
@@ -36,16 +36,16 @@ class Folder:
         return [part for part in posixpath.normpath(self.directory).split("/") if part not in ("", ".")]
 
 
-def folder_checks(look: Look, ask: Ask) -> Iterator[Check]:
+def folder_checks(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     """Calls: the namespace's runs, where this one has a claim."""
-    folder = folder_of(ask.job)
+    folder = folder_of(spec.job)
     if folder is None:
         return
-    jobs = look.objects(kinds.JOBS, selector=f"{PART_OF},{FAMILY}")
-    yield jobs.check(f"folder {folder}") if isinstance(jobs, NoRight) else judge_folder(folder, ask.name, jobs)
+    jobs = reader.objects(kinds.JOBS, selector=f"{PART_OF},{FAMILY}")
+    yield jobs.check(f"folder {folder}") if isinstance(jobs, NoRight) else check_folder(folder, spec.name, jobs)
 
 
-def judge_folder(folder: Folder, name: str, jobs: Iterable[Object]) -> Check:
+def check_folder(folder: Folder, name: str, jobs: Iterable[Object]) -> Finding:
     """`name` is the run's own; whether there is a Job of that name is another check."""
     topic = f"folder {folder}"
     for job in jobs:

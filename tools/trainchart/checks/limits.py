@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
-from trainchart.checks.ask import Ask
-from trainchart.checks.check import Check, listed, not_checked, ok, problem, warning
-from trainchart.checks.look import Look, NoRight
+from trainchart.checks.finding import Finding, listed, not_checked, ok, problem, warning
+from trainchart.checks.reader import ClusterReader, NoRight
+from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
 from trainchart.cluster.quantities import (
@@ -28,22 +28,22 @@ from trainchart.cluster.quantities import (
 _SMALLER = "set resources: within it"
 
 
-def limit_range_checks(ranges: list[Object] | NoRight, ask: Ask, pod: Object) -> Iterator[Check]:
+def limit_range_checks(ranges: list[Object] | NoRight, spec: RunSpec, pod: Object) -> Iterator[Finding]:
     if isinstance(ranges, NoRight):
         yield ranges.check("LimitRange")
     else:
-        yield from judge_limit_ranges(ranges, pod, ask.made("PersistentVolumeClaim"))
+        yield from check_limit_ranges(ranges, pod, spec.made("PersistentVolumeClaim"))
 
 
-def quota_checks(look: Look, ask: Ask, pod: Object) -> Iterator[Check]:
-    quotas = look.objects(kinds.RESOURCE_QUOTAS)
+def quota_checks(reader: ClusterReader, spec: RunSpec, pod: Object) -> Iterator[Finding]:
+    quotas = reader.objects(kinds.RESOURCE_QUOTAS)
     if isinstance(quotas, NoRight):
         yield quotas.check("ResourceQuota")
     elif not quotas:
         yield ok("ResourceQuota", "the namespace has none")
     else:
         for quota in quotas:
-            yield judge_quota(quota, ask, pod)
+            yield check_quota(quota, spec, pod)
 
 
 # -- LimitRange
@@ -65,22 +65,22 @@ def with_defaults(pod: Object, ranges: Iterable[Object]) -> Object:
     return filled
 
 
-def judge_limit_ranges(ranges: list[Object], pod: Object, claims: Iterable[Object]) -> list[Check]:
+def check_limit_ranges(ranges: list[Object], pod: Object, claims: Iterable[Object]) -> list[Finding]:
     """`pod` has the defaults already."""
     if not ranges:
         return [ok("LimitRange", "the namespace has none")]
-    amiss: list[str] = []
+    violations: list[str] = []
     for limit in _limits(ranges, "Container"):
         for container in pod["containers"]:
-            amiss += _outside(*of_container(container), limit, "a container")
+            violations += _outside(*of_container(container), limit, "a container")
     for limit in _limits(ranges, "Pod"):
-        amiss += _outside(*of_pod(pod), limit, "a pod")
+        violations += _outside(*of_pod(pod), limit, "a pod")
     for limit in _limits(ranges, "PersistentVolumeClaim"):
         for claim in claims:
             asked = amounts(claim["spec"]["resources"].get("requests"))
-            amiss += _outside(asked, asked, limit, "a claim")
-    if amiss:
-        return [problem("LimitRange", listed(amiss), _SMALLER)]
+            violations += _outside(asked, asked, limit, "a claim")
+    if violations:
+        return [problem("LimitRange", listed(violations), _SMALLER)]
     return [ok("LimitRange", f"{listed([item['metadata']['name'] for item in ranges])} admits the pods")]
 
 
@@ -109,22 +109,22 @@ def _outside(requests: Amounts, limits: Amounts, limit: Object, what: str) -> It
 # -- ResourceQuota
 
 
-def judge_quota(quota: Object, ask: Ask, pod: Object) -> Check:
+def check_quota(quota: Object, spec: RunSpec, pod: Object) -> Finding:
     """Whether the gang, and what Helm makes, passes under a quota. `pod` has the LimitRanges' defaults already."""
     topic = f"ResourceQuota {quota['metadata']['name']}"
     hard = amounts(quota["spec"].get("hard"))
     unknown = [scope for scope in _scopes(quota) if scope[0] not in _KNOWN_SCOPES]
     if unknown:
         return not_checked(topic, f"its scope {unknown[0][0]} is not known here")
-    of_pods = all(_in_scope(scope, pod, ask.priority_class) for scope in _scopes(quota))
+    of_pods = all(_in_scope(scope, pod, spec.priority_class) for scope in _scopes(quota))
     requests, limits = of_pod(pod)
     pods: Amounts = {}
     if of_pods:
         if lacking := _unspecified(hard, requests, limits):
             text = f"counts {listed(lacking)}, of which the pods say nothing: they would be refused"
             return problem(topic, text, "set it in resources.requests and resources.limits")
-        pods = times(counted(requests, limits), ask.replicas)
-    objects = {} if _scopes(quota) else _objects(ask)
+        pods = times(counted(requests, limits), spec.replicas)
+    objects = {} if _scopes(quota) else _objects(spec)
     asked = total([pods, objects])
     if over := short(asked, hard):
         return problem(topic, _said(over, asked, hard, "allowed"), "ask for less, or let the quota be raised")
@@ -161,11 +161,11 @@ _PLURALS = {"NetworkPolicy": "networkpolicies"}
 _GROUPLESS = ("configmaps", "secrets", "services", "persistentvolumeclaims", "resourcequotas")
 
 
-def _objects(ask: Ask) -> Amounts:
+def _objects(spec: RunSpec) -> Amounts:
     """What the release's objects count for; Helm adds a Secret of its own, and Volcano a Service and a ConfigMap."""
     counts: Counter[str] = Counter({"secrets": 1, "count/secrets": 1})
     claimed: list[Amounts] = []
-    for item in ask.manifests:
+    for item in spec.manifests:
         group = item["apiVersion"].rpartition("/")[0]
         plural = _PLURALS.get(item["kind"], f"{item['kind'].lower()}s")
         counts[f"count/{plural}.{group}" if group else f"count/{plural}"] += 1

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trainchart.checks.ask import Ask
-from trainchart.checks.check import Check, listed, ok, problem, warning
-from trainchart.checks.look import Look, NoRight, existence
+from trainchart.checks.finding import Finding, listed, ok, problem, warning
+from trainchart.checks.reader import ClusterReader, NoRight, existence
+from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster import helm, kinds
 from trainchart.cluster.fields import Object, text
 
 _LEVEL = "pod-security.kubernetes.io/enforce"
 
 
-def namespace_checks(look: Look) -> Iterator[Check]:
-    topic = f"namespace {look.namespace}"
-    found = look.get(kinds.NAMESPACES, look.namespace)
-    yield found.check(topic) if isinstance(found, NoRight) else judge_namespace(topic, found)
+def namespace_checks(reader: ClusterReader) -> Iterator[Finding]:
+    topic = f"namespace {reader.namespace}"
+    found = reader.get(kinds.NAMESPACES, reader.namespace)
+    yield found.check(topic) if isinstance(found, NoRight) else check_namespace(topic, found)
 
 
-def name_checks(look: Look, ask: Ask) -> Iterator[Check]:
+def name_checks(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     """Calls: the release's labels, the Job, its pods."""
-    topic = f"name {ask.name}"
-    releases = look.release(ask.name)
-    job = look.get(kinds.JOBS, ask.name)
-    pods = look.objects(kinds.PODS, selector=f"volcano.sh/job-name={ask.name}")
+    topic = f"name {spec.name}"
+    releases = reader.release(spec.name)
+    job = reader.get(kinds.JOBS, spec.name)
+    pods = reader.objects(kinds.PODS, selector=f"volcano.sh/job-name={spec.name}")
     blind = next((answer for answer in (releases, job, pods) if isinstance(answer, NoRight)), None)
     yield (
-        judge_name(
+        check_name(
             topic,
             releases if isinstance(releases, list) else [],
             job if isinstance(job, dict) else None,
@@ -38,16 +38,16 @@ def name_checks(look: Look, ask: Ask) -> Iterator[Check]:
     )
 
 
-def account_checks(look: Look, ask: Ask) -> Iterator[Check]:
-    if ask.account:
+def account_checks(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+    if spec.account:
         fix = "make it, or leave serviceAccount.name empty"
-        yield existence(look, kinds.SERVICE_ACCOUNTS, f"ServiceAccount {ask.account}", ask.account, fix)
+        yield existence(reader, kinds.SERVICE_ACCOUNTS, f"ServiceAccount {spec.account}", spec.account, fix)
 
 
-def priority_checks(look: Look, ask: Ask) -> Iterator[Check]:
-    if ask.priority_class:
-        topic = f"PriorityClass {ask.priority_class}"
-        found = look.get(kinds.PRIORITY_CLASSES, ask.priority_class)
+def priority_checks(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+    if spec.priority_class:
+        topic = f"PriorityClass {spec.priority_class}"
+        found = reader.get(kinds.PRIORITY_CLASSES, spec.priority_class)
         if isinstance(found, NoRight):
             yield found.check(topic)
         elif found is None:
@@ -57,7 +57,7 @@ def priority_checks(look: Look, ask: Ask) -> Iterator[Check]:
             yield ok(topic, f"exists, value {found.get('value')}")
 
 
-def judge_namespace(topic: str, namespace: Object | None) -> Check:
+def check_namespace(topic: str, namespace: Object | None) -> Finding:
     if namespace is None:
         name = topic.partition(" ")[2]
         return problem(topic, "does not exist", f"`kubectl create namespace {name}`, or name another by -n")
@@ -69,7 +69,7 @@ def judge_namespace(topic: str, namespace: Object | None) -> Check:
     )
 
 
-def judge_name(topic: str, releases: list[Object], job: Object | None, pods: list[Object]) -> Check:
+def check_name(topic: str, releases: list[Object], job: Object | None, pods: list[Object]) -> Finding:
     """`releases` are Helm's Secrets of that name, without what is in them."""
     other = "choose another name: every run needs its own"
     name = topic.partition(" ")[2]

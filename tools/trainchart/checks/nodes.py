@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from trainchart.checks.ask import Ask
-from trainchart.checks.check import Check, listed, not_checked, ok, problem, warning
-from trainchart.checks.look import Look, NoRight, existence
+from trainchart.checks.finding import Finding, listed, not_checked, ok, problem, warning
+from trainchart.checks.reader import ClusterReader, NoRight, existence
+from trainchart.checks.run_spec import RunSpec
 from trainchart.checks.server import RUNNING
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
@@ -19,21 +19,21 @@ from trainchart.cluster.quantities import Amounts, amounts, is_device, minus, of
 _LESS = "ask for less in resources:, or let a larger node be added"
 
 
-def node_checks(look: Look, ask: Ask, pod: Object) -> Iterator[Check]:
-    nodes = look.objects(kinds.NODES)
+def node_checks(reader: ClusterReader, spec: RunSpec, pod: Object) -> Iterator[Finding]:
+    nodes = reader.objects(kinds.NODES)
     if isinstance(nodes, NoRight):
         yield nodes.check("nodes")
         return
-    pods = look.objects(kinds.PODS, fields=RUNNING, everywhere=True)
-    yield from judge_nodes(nodes, None if isinstance(pods, NoRight) else pods, pod, ask.replicas)
+    pods = reader.objects(kinds.PODS, fields=RUNNING, everywhere=True)
+    yield from check_nodes(nodes, None if isinstance(pods, NoRight) else pods, pod, spec.replicas)
     if isinstance(pods, NoRight):
         yield not_checked("room on the nodes now", str(pods), "deploy/cluster-reader.yaml has it; nodes count as empty")
 
 
-def device_class_checks(look: Look, ask: Ask) -> Iterator[Check]:
-    for name in ask.device_classes:
+def device_class_checks(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+    for name in spec.device_classes:
         fix = "let an administrator install the driver that makes it; `kubectl get deviceclasses` lists them"
-        yield existence(look, kinds.DEVICE_CLASSES, f"DeviceClass {name}", name, fix)
+        yield existence(reader, kinds.DEVICE_CLASSES, f"DeviceClass {name}", name, fix)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Node:
         return _times_in(wanted, self.free)
 
 
-def judge_nodes(nodes: list[Object], pods: list[Object] | None, pod: Object, replicas: int) -> list[Check]:
+def check_nodes(nodes: list[Object], pods: list[Object] | None, pod: Object, replicas: int) -> list[Finding]:
     """Whether some node could take a pod, all nodes the gang, and whether they could now. Without `pods` nodes count as empty."""
     topic = "nodes"
     usable = [node for node in nodes if is_ready(node) and not is_cordoned(node)]
@@ -60,7 +60,7 @@ def judge_nodes(nodes: list[Object], pods: list[Object] | None, pod: Object, rep
     wanted = {**pod_requests(pod), "pods": Decimal(1)}
     devices = [name for name in wanted if is_device(name)]
     offered = {name for node in usable for name, value in amounts(node["status"].get("allocatable")).items() if value}
-    checks: list[Check] = []
+    checks: list[Finding] = []
     if lacking := [name for name in devices if name not in offered]:
         others = sorted(name for name in offered if is_device(name))
         there = f"they offer {listed(others)}" if others else "they offer no devices at all"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from trainchart.checks.ask import Ask
-from trainchart.checks.check import Check, listed, ok, problem, warning
-from trainchart.checks.look import Look, NoRight
+from trainchart.checks.finding import Finding, listed, ok, problem, warning
+from trainchart.checks.reader import ClusterReader, NoRight
+from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
 from trainchart.cluster.quantities import Amounts, amounts, is_device, minus, short, shown, total
@@ -15,22 +15,22 @@ from trainchart.cluster.quantities import Amounts, amounts, is_device, minus, sh
 ROOT = "root"
 
 
-def queue_checks(look: Look, ask: Ask, gang: Amounts) -> Iterator[Check]:
-    queues = look.objects(kinds.QUEUES)
-    topic = f"queue {ask.queue}"
+def queue_checks(reader: ClusterReader, spec: RunSpec, gang: Amounts) -> Iterator[Finding]:
+    queues = reader.objects(kinds.QUEUES)
+    topic = f"queue {spec.queue}"
     if isinstance(queues, NoRight):
-        one = look.get(kinds.QUEUES, ask.queue)  # a right to one queue by its name is a usual thing to grant
+        one = reader.get(kinds.QUEUES, spec.queue)  # a right to one queue by its name is a usual thing to grant
         if isinstance(one, NoRight):
             yield queues.check(topic)
             return
         queues = [one] if one else []
-    yield judge_queue(ask.queue, queues, gang)
-    nodes = look.objects(kinds.NODES) if look.knows(kinds.NODES) else None
+    yield check_queue(spec.queue, queues, gang)
+    nodes = reader.objects(kinds.NODES) if reader.knows(kinds.NODES) else None
     if isinstance(nodes, list):
-        yield from judge_guarantees(ask.queue, queues, gang, nodes)
+        yield from check_guarantees(spec.queue, queues, gang, nodes)
 
 
-def judge_queue(name: str, queues: list[Object], gang: Mapping[str, Decimal]) -> Check:
+def check_queue(name: str, queues: list[Object], gang: Mapping[str, Decimal]) -> Finding:
     """Whether the gang may enter the queue, and whether it would fit there now."""
     topic = f"queue {name}"
     by_name = {queue["metadata"]["name"]: queue for queue in queues}
@@ -61,9 +61,9 @@ def judge_queue(name: str, queues: list[Object], gang: Mapping[str, Decimal]) ->
     return ok(topic, f"is open and takes {told(gang)}")
 
 
-def judge_guarantees(
+def check_guarantees(
     name: str, queues: list[Object], gang: Mapping[str, Decimal], nodes: list[Object]
-) -> Iterator[Check]:
+) -> Iterator[Finding]:
     """What other queues are guaranteed is nobody else's, even while they do not use it."""
     guaranteed = total(
         amounts(((queue["spec"].get("guarantee")) or {}).get("resource"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainchart.checks.check import Check, listed, ok, problem, warning
-from trainchart.checks.look import Look, NoRight
+from trainchart.checks.finding import Finding, listed, ok, problem, warning
+from trainchart.checks.reader import ClusterReader, NoRight
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
 from trainchart.cluster.kinds import Kind
@@ -68,11 +68,11 @@ READER: tuple[Right, ...] = (
     Right(kinds.PRIORITY_CLASSES, ("get", "list"), "doctor: priorityClassName"),
     Right(kinds.DEVICE_CLASSES, ("get", "list"), "doctor: devices by dynamic resource allocation"),
 )
-"""Of deploy/cluster-reader.yaml: optional, of the whole cluster, and only to look."""
+"""Of deploy/cluster-reader.yaml: optional, of the whole cluster, and only to reader."""
 
 
-def rights_checks(look: Look) -> Iterator[Check]:
-    rules = look.rules()
+def rights_checks(reader: ClusterReader) -> Iterator[Finding]:
+    rules = reader.rules()
     if isinstance(rules, NoRight):
         yield rules.check("rights")
         return
@@ -80,13 +80,13 @@ def rights_checks(look: Look) -> Iterator[Check]:
     if rules.get("incomplete"):
         # An authorizer that cannot list its rules can still be asked about each.
         lacking = {
-            right: [verb for verb in verbs if not look.may(verb, right.kind, right.subresource)]
+            right: [verb for verb in verbs if not reader.may(verb, right.kind, right.subresource)]
             for right, verbs in lacking.items()
         }
-    yield judge_rights({right: verbs for right, verbs in lacking.items() if verbs}, look.namespace)
+    yield check_rights({right: verbs for right, verbs in lacking.items() if verbs}, reader.namespace)
 
 
-def judge_rights(lacking: dict[Right, list[str]], namespace: str) -> Check:
+def check_rights(lacking: dict[Right, list[str]], namespace: str) -> Finding:
     topic, fix = (
         f"rights in {namespace}",
         "let an administrator bind deploy/submitter.yaml to this account (docs/rights.md)",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from trainchart.checks.check import Check, listed, not_checked, ok, problem, warning
-from trainchart.checks.look import Look, NoRight, Refusal
-from trainchart.checks.refusal import explain
+from trainchart.checks.finding import Finding, listed, not_checked, ok, problem, warning
+from trainchart.checks.reader import ClusterReader, NoRight, Refusal
+from trainchart.checks.refusals import explain
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
 
@@ -41,32 +41,32 @@ _PROBE: Object = {
 _INSTALL = "let an administrator install Volcano 1.9 or newer"
 
 
-def server_checks(look: Look) -> Iterator[Check]:
-    yield judge_version(look.version(), look.api.server)
+def server_checks(reader: ClusterReader) -> Iterator[Finding]:
+    yield check_version(reader.version(), reader.api.server)
 
 
-def volcano_checks(look: Look, *, quick: bool) -> Iterator[Check]:
+def volcano_checks(reader: ClusterReader, *, quick: bool) -> Iterator[Finding]:
     apis: dict[str, list[str] | None] = {}
     for path in [next(iter(_APIS))] if quick else _APIS:
-        answer = look.kinds_of(path)
+        answer = reader.kinds_of(path)
         if isinstance(answer, NoRight):
             yield not_checked("Volcano", str(answer), "an administrator can bind the ClusterRole system:discovery")
             return
         apis[path] = answer
-    found = judge_apis(apis)
-    if found.verdict != "ok" or quick:
+    found = check_apis(apis)
+    if found.severity != "ok" or quick:
         yield found
         return
-    pods = look.objects(kinds.PODS, fields=RUNNING, everywhere=True)
-    yield found if isinstance(pods, NoRight) else judge_volcano(pods)
-    yield judge_probe(look.dry_run(kinds.JOBS, _PROBE))
+    pods = reader.objects(kinds.PODS, fields=RUNNING, everywhere=True)
+    yield found if isinstance(pods, NoRight) else check_volcano(pods)
+    yield check_probe(reader.dry_run(kinds.JOBS, _PROBE))
 
 
 RUNNING = "status.phase!=Succeeded,status.phase!=Failed,spec.nodeName!="
 """Pods that hold what they asked for."""
 
 
-def judge_version(version: Object, server: str) -> Check:
+def check_version(version: Object, server: str) -> Finding:
     if not version:
         return not_checked("API server", f"{server} does not tell its version")
     parts = [int(re.sub(r"\D.*", "", str(version.get(key) or "0")) or 0) for key in ("major", "minor")]
@@ -76,7 +76,7 @@ def judge_version(version: Object, server: str) -> Check:
     return ok("API server", text)
 
 
-def judge_apis(apis: Mapping[str, list[str] | None]) -> Check:
+def check_apis(apis: Mapping[str, list[str] | None]) -> Finding:
     """Volcano's kinds, as the API server lists them."""
     lacking = [
         f"{name}.{path.split('/')[2]}"
@@ -89,7 +89,7 @@ def judge_apis(apis: Mapping[str, list[str] | None]) -> Check:
     return ok("Volcano", "installed; its version shows only to those who may list pods of all namespaces")
 
 
-def judge_volcano(pods: Iterable[Object]) -> Check:
+def check_volcano(pods: Iterable[Object]) -> Finding:
     """The version, from the images of its programs, whatever namespace they run in."""
     versions: dict[tuple[int, int], str] = {}
     for pod in pods:
@@ -104,7 +104,7 @@ def judge_volcano(pods: Iterable[Object]) -> Check:
     return ok("Volcano", f"version {versions[oldest]}")
 
 
-def judge_probe(answer: Object | Refusal | NoRight) -> Check:
+def check_probe(answer: Object | Refusal | NoRight) -> Finding:
     """Whether the webhook answers, shown by a Job that it must refuse."""
     topic = "Volcano's webhook"
     if isinstance(answer, NoRight):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import render
-from trainchart.checks.ask import Ask, ask_of
+from trainchart.checks.run_spec import RunSpec, run_spec
 from trainchart.errors import FileError
 from trainchart.files import STDIN, read_text
 from trainchart.values.validate import Report, validate, values_of
@@ -36,7 +36,7 @@ def as_paths(files: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
         yield paths
 
 
-def judged(files: Sequence[tuple[str, str]], *, name: str, namespace: str, chart: Path = CHART) -> Report:
+def validated(files: Sequence[tuple[str, str]], *, name: str, namespace: str, chart: Path = CHART) -> Report:
     """What `trainchart validate` says of the files, under their own names."""
     called = dict(files)
     report = validate([path for path, _ in files], name=name, namespace=namespace, chart=chart)
@@ -44,6 +44,6 @@ def judged(files: Sequence[tuple[str, str]], *, name: str, namespace: str, chart
     return Report(findings, report.summary)
 
 
-def ask_for(paths: Sequence[str], *, name: str, namespace: str, chart: Path = CHART) -> Ask:
+def run_spec_from(paths: Sequence[str], *, name: str, namespace: str, chart: Path = CHART) -> RunSpec:
     """Of valid files."""
-    return ask_of(render(values_of(paths), name=name, namespace=namespace, chart=chart), name)
+    return run_spec(render(values_of(paths), name=name, namespace=namespace, chart=chart), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,8 @@ from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import CLEAR, printable, put
 
 if TYPE_CHECKING:
-    from trainchart.checks.ask import Ask
-    from trainchart.checks.check import Check
+    from trainchart.checks.finding import Finding
+    from trainchart.checks.run_spec import RunSpec
 
 
 # The name of the run where none is given: what it stands for is sent, and not kept, so no run may have it already.
@@ -43,37 +44,36 @@ def add_doctor_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
 
 
 def run_doctor(options: argparse.Namespace) -> ExitCode:
-    from trainchart.checks.check import Verdict
-    from trainchart.checks.examine import examine
+    from trainchart.checks.doctor import examine
     from trainchart.checks.values import as_paths
 
     if options.files.count("-") > 1:
         raise UsageError("doctor: the standard input (-) can be read once")
     if options.name and not options.files:
         raise UsageError("doctor: --name is of a run; name its values files by -f")
-    ask = None
+    spec = None
     api = connected(options)
     if options.files:
         with as_paths(options.files) as files:
-            ask = valid_ask(files, name=options.name or _NOBODYS, namespace=api.namespace)
-        if ask is None:
+            spec = valid_run_spec(files, name=options.name or _NOBODYS, namespace=api.namespace)
+        if spec is None:
             if options.format == "json":
                 complain("the values are refused", ExitCode.REFUSED, as_json=True)
             return ExitCode.REFUSED
-    found: list[Check] = []
+    found: list[Finding] = []
     with Progress() as progress:
-        for check in examine(api, ask, quick=options.quick, named=bool(options.name), say=progress.say):
+        for check in examine(api, spec, quick=options.quick, named=bool(options.name), notify=progress.notify):
             found.append(check)
             if options.format == "text":
                 progress.clear()
                 show(line(check), styled=True)
     show(_json(found, api.calls) if options.format == "json" else summary(found))
-    return ExitCode.PROBLEM if any(check.verdict is Verdict.PROBLEM for check in found) else ExitCode.OK
+    return ExitCode.PROBLEM if any(check.severity == "problem" for check in found) else ExitCode.OK
 
 
-def valid_ask(
+def valid_run_spec(
     files: Sequence[tuple[str, str]], *, name: str, namespace: str, chart: Path = CHART, warnings: bool = False
-) -> Ask | None:
+) -> RunSpec | None:
     """What the run asks for; None, and the findings on the standard error, where `trainchart validate` refuses the values.
 
     Args:
@@ -83,15 +83,15 @@ def valid_ask(
         chart: of the run.
         warnings: tell them too where nothing is refused.
     """
-    from trainchart.checks.values import ask_for, judged
+    from trainchart.checks.values import run_spec_from, validated
     from trainchart.cli.validate import as_text
 
-    report = judged(files, name=name, namespace=namespace, chart=chart)
+    report = validated(files, name=name, namespace=namespace, chart=chart)
     if not report.valid or (warnings and report.findings):
         put(as_text(report), sys.stderr, styled=True)
     if not report.valid:
         return None
-    return ask_for([path for path, _ in files], name=name, namespace=namespace, chart=chart)
+    return run_spec_from([path for path, _ in files], name=name, namespace=namespace, chart=chart)
 
 
 class Progress:
@@ -104,7 +104,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.clear()
 
-    def say(self, what: str) -> None:
+    def notify(self, what: str) -> None:
         if self._shown:
             put(f"looking at {what} ...", sys.stderr, before=CLEAR, end="")
 
@@ -113,30 +113,26 @@ class Progress:
             put("", sys.stderr, before=CLEAR, end="")
 
 
-def line(check: Check) -> str:
-    """`verdict  topic: what was found; what to do`."""
-    verdict = check.verdict.value
-    fix = f"; {check.fix}" if check.fix else ""
-    return f"{coloured(verdict)}{' ' * (12 - len(verdict))}{printable(f'{check.topic}: {check.text}{fix}')}"
+def line(finding: Finding) -> str:
+    """`severity  subject: what was found; what to do`."""
+    fix = f"; {finding.fix}" if finding.fix else ""
+    padding = " " * (12 - len(finding.severity))
+    return f"{coloured(finding.severity)}{padding}{printable(f'{finding.subject}: {finding.text}{fix}')}"
 
 
-def summary(found: Iterable[Check]) -> str:
-    from trainchart.checks.check import Verdict
-
-    verdicts = [check.verdict for check in found]
+def summary(findings: Iterable[Finding]) -> str:
+    counted = Counter(finding.severity for finding in findings)
     counts = [
-        f"{count} {verdict.value}{'s' if count > 1 and verdict in (Verdict.PROBLEM, Verdict.WARNING) else ''}"
-        for verdict in (Verdict.PROBLEM, Verdict.WARNING, Verdict.NOT_CHECKED, Verdict.OK)
-        if (count := verdicts.count(verdict))
+        f"{counted[severity]} {severity}{'s' if counted[severity] > 1 and severity in ('problem', 'warning') else ''}"
+        for severity in ("problem", "warning", "waiting", "not-checked", "ok")
+        if counted[severity]
     ]
-    return ", ".join(counts) if Verdict.PROBLEM in verdicts else ", ".join(["no problem", *counts])
+    return ", ".join(counts) if counted["problem"] else ", ".join(["no problem", *counts])
 
 
-def _json(found: Sequence[Check], calls: int) -> str:
+def _json(findings: Sequence[Finding], calls: int) -> str:
     import json
     from dataclasses import asdict
 
-    from trainchart.checks.check import Verdict
-
-    well = not any(check.verdict is Verdict.PROBLEM for check in found)
-    return json.dumps({"ok": well, "checks": [asdict(check) for check in found], "calls": calls}, indent=2)
+    well = not any(finding.severity == "problem" for finding in findings)
+    return json.dumps({"ok": well, "findings": [asdict(finding) for finding in findings], "calls": calls}, indent=2)

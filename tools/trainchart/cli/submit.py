@@ -15,7 +15,7 @@ from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import put, tell
 
 if TYPE_CHECKING:
-    from trainchart.checks.ask import Ask
+    from trainchart.checks.run_spec import RunSpec
     from trainchart.cluster.api import Api
 
 
@@ -70,7 +70,7 @@ def run_submit(options: argparse.Namespace) -> int:
     from trainchart import submit
     from trainchart.chart.paths import CHART
     from trainchart.checks.values import as_paths
-    from trainchart.cli.doctor import valid_ask
+    from trainchart.cli.doctor import valid_run_spec
 
     more = submit.checked(options.helm_arguments)
     if options.files.count("-") > 1:
@@ -82,10 +82,10 @@ def run_submit(options: argparse.Namespace) -> int:
     api = connected(options)
     helm = submit.helm_for(api, program, options.kubeconfig, os.environ)
     with as_paths(options.files) as files:
-        ask = valid_ask(files, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
-        if ask is None:
+        spec = valid_run_spec(files, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
+        if spec is None:
             return ExitCode.REFUSED
-        if (options.doctor or options.dry_run) and not _is_well(api, ask, quick=not options.dry_run):
+        if (options.doctor or options.dry_run) and not _is_well(api, spec, quick=not options.dry_run):
             return ExitCode.PROBLEM
         paths = [path for path, _ in files]
         notes = submit.install(api, helm, options.name, paths, chart, more=more, dry_run=options.dry_run)
@@ -99,23 +99,21 @@ def run_submit(options: argparse.Namespace) -> int:
     return _follow(options)
 
 
-def _is_well(api: Api, ask: Ask, *, quick: bool) -> bool:
+def _is_well(api: Api, spec: RunSpec, *, quick: bool) -> bool:
     """Tells what is not well; in a dry run all."""
-    from trainchart.checks.check import Verdict
-    from trainchart.checks.examine import examine
+    from trainchart.checks.doctor import examine
     from trainchart.cli.doctor import Progress, line, summary
 
     found = []
-    told = (Verdict.PROBLEM, Verdict.WARNING) if quick else tuple(Verdict)
     with Progress() as progress:
-        for check in examine(api, ask, quick=quick, say=progress.say):
+        for check in examine(api, spec, quick=quick, notify=progress.notify):
             found.append(check)
-            if check.verdict in told:
+            if not quick or check.severity in ("problem", "warning", "waiting"):
                 progress.clear()
                 put(line(check), sys.stderr, styled=True)
-    if any(check.verdict is Verdict.PROBLEM for check in found):
+    if any(check.severity == "problem" for check in found):
         anyway = "; --no-doctor installs it anyway" if quick else ""
-        tell(f"{ask.name} is not installed: {summary(found)}{anyway}")
+        tell(f"{spec.name} is not installed: {summary(found)}{anyway}")
         return False
     return True
 

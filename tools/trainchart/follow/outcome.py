@@ -14,7 +14,7 @@ from trainchart.run.state import STOPPED, Pod, Snapshot, State
 from trainchart.units import duration, size
 
 if TYPE_CHECKING:
-    from trainchart.checks.causes.cause import Cause
+    from trainchart.checks.finding import Finding
 
 RESULT_ANNOTATION = "trainchart.dev/result"
 """On the Job of a run that was stopped: what its rank 0 said at the end, for its pods are gone."""
@@ -26,7 +26,7 @@ class Outcome:
     lines: Sequence[str]
 
 
-def outcome(snapshot: Snapshot, seen: Iterable[Pod] = (), causes: Iterable[Cause] = (), place: str = "") -> Outcome:
+def outcome(snapshot: Snapshot, seen: Iterable[Pod] = (), causes: Iterable[Finding] = (), place: str = "") -> Outcome:
     """Of a run that has ended. `seen` are pods as they were last seen, for Volcano removes some; `place` is where its
     artifacts lie when they are on no branch.
     """
@@ -134,7 +134,7 @@ def _stopped(snapshot: Snapshot, took: str) -> Iterator[str]:
     yield f"  {'go on':<12} {snapshot.goes_on}"
 
 
-def _failed(snapshot: Snapshot, took: str, causes: Iterable[Cause]) -> Iterator[str]:
+def _failed(snapshot: Snapshot, took: str, causes: Iterable[Finding]) -> Iterator[str]:
     culprit, attempts = snapshot.culprit, ""
     if snapshot.max_retry > 1:
         attempts = f", in attempt {snapshot.attempt + 1} of {snapshot.max_retry}"

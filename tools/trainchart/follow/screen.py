@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from trainchart.checks.causes.cause import Cause
+from trainchart.checks.finding import Finding
 from trainchart.follow.status import Status, asked, metrics, place, pod_words, published
 from trainchart.run.metrics import headline, number
 from trainchart.run.state import Pod, Snapshot, State
@@ -98,13 +98,13 @@ def _age(pod: Pod, now: datetime) -> str:
     return between(pod.started, pod.ended or now)
 
 
-def _cause(cause: Cause) -> Iterator[Row]:
+def _cause(cause: Finding) -> Iterator[Row]:
     yield Row(cause.severity, cause.text, cause.severity, len(cause.text))
     if cause.fix:
         yield Row("", f"to do: {cause.fix}")
-    words = " ".join(cause.words.split())
-    if words and words not in cause.text:
-        yield Row("", "said: " + (words if len(words) <= WORDS else words[: WORDS - 1] + "…"))
+    details = " ".join(cause.details.split())
+    if details and details not in cause.text:
+        yield Row("", "said: " + (details if len(details) <= WORDS else details[: WORDS - 1] + "…"))
 
 
 def _folded(rows: Iterable[Row], width: int, *, colour: bool) -> Iterator[str]:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from trainchart.checks.causes.cause import Cause, info, waiting
 from trainchart.checks.diagnosis import diagnose
+from trainchart.checks.finding import Finding, not_checked
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
 from trainchart.cluster.fields import Object, mapping, moment, text
 from trainchart.cluster.quantities import pod_requests, told, written
@@ -29,7 +29,7 @@ class Status:
     run: Snapshot
     progress: Progress | None = None
     """By the tail of rank 0's log; None where that was not looked at."""
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Finding, ...] = ()
 
     @property
     def is_over(self) -> bool:
@@ -68,7 +68,7 @@ def _looks(run: Snapshot) -> tuple[object, ...]:
     return run.state, run.attempt, *map(pod_words, run.pods)
 
 
-def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Cause, ...]]:
+def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Finding, ...]]:
     pod = run.rank_0
     # How a run has ended is in its result.
     if pod is None or run.has_ended or (pod.started is None and not pod.is_running):
@@ -79,11 +79,13 @@ def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Cause, ..
             said = progress.waiting.get("reason", "")
             mend = progress.waiting.get("fix") or "see the git server"
             fix = f"{mend}; the run goes on by itself then, and on a claim its artifacts stay"
-            return progress, (waiting("git-server-away", patience(progress.waiting), fix, said),)
+            return progress, (
+                Finding("git-server-away", "waiting", "git server", patience(progress.waiting), fix, said),
+            )
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
             return progress, tuple(_stragglers(api, run, last))
     except ForbiddenError:
-        return None, (info("not-looked-at", "not looked at: no right to get pods/log, which says how far it is"),)
+        return None, (not_checked("log", "not checked: no right to get pods/log, which says how far it is"),)
     return progress, ()
 
 
@@ -98,7 +100,7 @@ def _tail(api: Api, pod: Pod, count: int) -> tuple[Progress | None, Event | None
     return progress, last
 
 
-def _stragglers(api: Api, run: Snapshot, last: Event | None) -> Iterator[Cause]:
+def _stragglers(api: Api, run: Snapshot, last: Event | None) -> Iterator[Finding]:
     """Ranks that wait for another that does not come: each says so every ten seconds."""
     now = datetime.now(timezone.utc)
     if last and last.name == "waiting":
@@ -112,13 +114,15 @@ def _stragglers(api: Api, run: Snapshot, last: Event | None) -> Iterator[Cause]:
         if event and event.name == "waiting":
             yield _waits(pod.rank, event, f"; rank 0 has said nothing for {span(silent)}")
         elif progress is None or event is None:
-            yield waiting("rank-silent", f"rank {pod.rank} has not begun to say anything")
+            yield Finding("rank-silent", "waiting", pod.name, f"rank {pod.rank} has not begun to say anything")
 
 
-def _waits(rank: int, event: Event, more: str = "") -> Cause:
+def _waits(rank: int, event: Event, more: str = "") -> Finding:
     what = event.fields.get("what", "")
-    return waiting(
+    return Finding(
         "waits-for-rank",
+        "waiting",
+        f"rank {rank}",
         f"rank {rank} waits for {what or event.fields.get('reason', 'another')}{more}",
         "the log of that rank says what it does (`trainchart logs --rank`); after ten minutes the runner gives up (peer-lost)",
         event.fields.get("reason", "") if what else "",
@@ -187,7 +191,7 @@ def as_object(status: Status) -> Object:
         "epochs": status.progress.epochs if status.progress else None,
         "metrics": dict(status.progress.metrics[-1]) if status.progress and status.progress.metrics else {},
         "pods": [_pod_object(pod) for pod in run.pods],
-        "causes": [asdict(cause) for cause in status.causes],
+        "findings": [asdict(finding) for finding in status.causes],
     }
 
 

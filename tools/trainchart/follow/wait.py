@@ -25,7 +25,7 @@ from trainchart.run.state import Pod, Snapshot, State
 from trainchart.units import duration, size
 
 if TYPE_CHECKING:
-    from trainchart.checks.causes.cause import Cause
+    from trainchart.checks.finding import Finding
     from trainchart.cluster.api import Api
 
 # Epochs are told at most so often where lines are kept; the last one is told in any case.
@@ -162,7 +162,7 @@ class _Wait:
         return first
 
     def _of(self, snapshot: Snapshot, pods: Pods) -> Outcome:
-        causes: tuple[Cause, ...] = ()
+        causes: tuple[Finding, ...] = ()
         if snapshot.state is State.FAILED:
             whole = outcome.with_seen(snapshot, pods.seen())
             if not (whole.culprit and whole.culprit.failure):
@@ -343,10 +343,10 @@ def place_of_artifacts(api: Api, snapshot: Snapshot) -> str:
     return f"{directory}/artifacts on claim {claim}"
 
 
-def _diagnose(api: Api, snapshot: Snapshot) -> list[Cause]:
+def _diagnose(api: Api, snapshot: Snapshot) -> list[Finding]:
     from trainchart.checks.diagnosis import diagnose
 
-    return [cause for cause in diagnose(api, snapshot) if cause.severity != "info"]
+    return [cause for cause in diagnose(api, snapshot) if cause.severity not in ("info", "not-checked")]
 
 
 def _start(work: Callable[[], None]) -> None:

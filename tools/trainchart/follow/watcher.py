@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from trainchart.checks.causes.cause import STUCK_SECONDS
+from trainchart.checks.cause import STUCK_SECONDS
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.follow.pods import Pods
@@ -16,7 +16,7 @@ from trainchart.run import state
 from trainchart.run.state import Snapshot, State
 
 if TYPE_CHECKING:
-    from trainchart.checks.causes.cause import Cause
+    from trainchart.checks.finding import Finding
     from trainchart.cluster.api import Api
 
 POLL_SECONDS = 2.0
@@ -34,14 +34,14 @@ class Watching:
         pods: Pods,
         patience: Patience,
         *,
-        diagnose: Callable[[Api, Snapshot], list[Cause]] | None = None,
+        diagnose: Callable[[Api, Snapshot], list[Finding]] | None = None,
         say: Callable[[str], None] | None = None,
         nudges: bool = False,
     ) -> None:
         self._api, self._pods, self._patience = api, pods, patience
         self._diagnose, self._say, self._nudges = diagnose, say or (lambda _: None), nudges
         self.snapshot = first
-        self.causes: list[Cause] = []
+        self.causes: list[Finding] = []
         self.error: Exception | None = None
         self.is_gone = False  # the release was uninstalled while we looked
         self._stuck_since: float | None = None
@@ -75,7 +75,7 @@ class Watching:
         except Exception as error:  # raised again where somebody waits for it
             self.error = error
 
-    def _look_for_causes(self, snapshot: Snapshot, diagnose: Callable[[Api, Snapshot], list[Cause]]) -> None:
+    def _look_for_causes(self, snapshot: Snapshot, diagnose: Callable[[Api, Snapshot], list[Finding]]) -> None:
         self._diagnosed = time.monotonic()
         if snapshot.is_well or snapshot.state is State.STOPPED:
             self.causes = []

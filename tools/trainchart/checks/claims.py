@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trainchart.checks.ask import Ask, Claim
-from trainchart.checks.check import Check, listed, ok, problem, warning
-from trainchart.checks.look import Look, NoRight
+from trainchart.checks.finding import Finding, listed, ok, problem, warning
+from trainchart.checks.reader import ClusterReader, NoRight
+from trainchart.checks.run_spec import Claim, RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
 
@@ -24,25 +24,25 @@ _OF_ONE_NODE = (
 )
 
 
-def storage_checks(look: Look, ask: Ask) -> Iterator[Check]:
-    for made in ask.made("PersistentVolumeClaim"):
-        classes = look.objects(kinds.STORAGE_CLASSES)
+def storage_checks(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+    for made in spec.made("PersistentVolumeClaim"):
+        classes = reader.objects(kinds.STORAGE_CLASSES)
         if isinstance(classes, NoRight):
             yield classes.check(f"StorageClass {made['spec'].get('storageClassName') or '(default)'}")
         else:
-            yield judge_new_claim(made, classes, ask.replicas)
-    for claim in ask.claims:
+            yield check_new_claim(made, classes, spec.replicas)
+    for claim in spec.claims:
         topic = f"claim {claim.name}"
-        found = look.get(kinds.CLAIMS, claim.name)
+        found = reader.get(kinds.CLAIMS, claim.name)
         if isinstance(found, NoRight):
             yield found.check(topic)
             continue
         pending = found is not None and (found.get("status") or {}).get("phase") == "Pending"
-        classes = look.objects(kinds.STORAGE_CLASSES) if pending else []
-        yield judge_claim(claim, found, [] if isinstance(classes, NoRight) else classes, ask.replicas)
+        classes = reader.objects(kinds.STORAGE_CLASSES) if pending else []
+        yield check_claim(claim, found, [] if isinstance(classes, NoRight) else classes, spec.replicas)
 
 
-def judge_new_claim(claim: Object, classes: list[Object], replicas: int) -> Check:
+def check_new_claim(claim: Object, classes: list[Object], replicas: int) -> Finding:
     wanted = claim["spec"].get("storageClassName") or ""
     topic = f"StorageClass {wanted or '(default)'}"
     names = sorted(one["metadata"]["name"] for one in classes)
@@ -71,7 +71,7 @@ def judge_new_claim(claim: Object, classes: list[Object], replicas: int) -> Chec
     return ok(topic, f"{one['metadata']['name']} by {provisioner}; the volume is made {when}")
 
 
-def judge_claim(wanted: Claim, claim: Object | None, classes: list[Object], replicas: int) -> Check:
+def check_claim(wanted: Claim, claim: Object | None, classes: list[Object], replicas: int) -> Finding:
     topic = f"claim {wanted.name}"
     if claim is None:
         return problem(topic, "does not exist", "make it, or name another of this namespace")

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import render
-from trainchart.checks.ask import Ask, ask_of
+from trainchart.checks.run_spec import RunSpec, run_spec
 from trainchart.files import load_values, overlay
 
 Object = dict[str, Any]
@@ -23,11 +23,11 @@ def captured(name: str) -> list[Object]:
     return objects
 
 
-def run(**values: Any) -> Ask:
+def run(**values: Any) -> RunSpec:
     """What the small example of a program asks for, on CPU, with other values over it."""
     files = ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
     below = load_values(*(ROOT / file for file in files))
-    return ask_of(render(overlay(below, values), name="run-42"), "run-42")
+    return run_spec(render(overlay(below, values), name="run-42"), "run-42")
 
 
 def node(

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.doctor.cluster import captured, run
-from trainchart.checks.ask import Ask
-from trainchart.checks.check import Check, Verdict
-from trainchart.checks.examine import examine
-from trainchart.checks.look import Look, Secret
+from tests.checks.cluster import captured, run
+from trainchart.checks.doctor import examine
+from trainchart.checks.finding import Finding
+from trainchart.checks.reader import ClusterReader, Secret
+from trainchart.checks.run_spec import RunSpec
 from trainchart.cli import doctor as command
 from trainchart.cli import main as cli
 from trainchart.cluster import kinds
@@ -90,17 +90,17 @@ class Server:
         return {"resources": [{"name": name} for name in ("jobs", "queues", "podgroups", "commands")]}
 
 
-def found(server: Server, ask: Ask | None = None, **options: Any) -> list[Check]:
+def found(server: Server, ask: RunSpec | None = None, **options: Any) -> list[Finding]:
     return list(examine(server, ask or run(), **options))  # type: ignore[arg-type]
 
 
-def problems(checks: list[Check]) -> list[str]:
-    return [f"{check.topic}: {check.text}" for check in checks if check.verdict is Verdict.PROBLEM]
+def problems(checks: list[Finding]) -> list[str]:
+    return [f"{check.subject}: {check.text}" for check in checks if check.severity == "problem"]
 
 
 def test_a_run_for_which_all_is_there_has_only_good_lines() -> None:
     checks = found(Server())
-    assert {check.verdict for check in checks} == {Verdict.OK}, checks
+    assert {check.severity for check in checks} == {"ok"}, checks
 
 
 def test_nothing_is_asked_twice() -> None:
@@ -119,7 +119,7 @@ def test_a_right_that_is_lacking_makes_one_check_not_checked_and_hides_no_other(
     server = Server()
     server.forbidden = {kind}
     checks = found(server)
-    unknown = [check for check in checks if check.verdict is Verdict.NOT_CHECKED]
+    unknown = [check for check in checks if check.severity == "not-checked"]
     assert unknown
     assert all(kind in check.text and ".yaml has it" in check.fix for check in unknown)
     assert problems(checks) == []
@@ -141,7 +141,7 @@ def test_no_value_of_a_secret_is_printed_or_kept(
     assert "it has other" in printed.out
     assert CANARY not in printed.out + printed.err
     assert CODED not in printed.out + printed.err
-    look = Look(server)  # type: ignore[arg-type]
+    look = ClusterReader(server)  # type: ignore[arg-type]
     assert look.secret("git-credentials") == Secret("Opaque", frozenset({"other"}))
     assert CODED not in repr(look)
 
@@ -177,7 +177,7 @@ def test_a_quota_that_is_full_now_makes_the_run_wait_and_is_no_problem() -> None
     server.forbidden = {"resourcequotas"}
     checks = found(server)
     assert problems(checks) == []
-    [check] = [check for check in checks if check.cause == "quota"]
+    [check] = [check for check in checks if check.key == "quota"]
     assert check.text.startswith("would be refused now: the ResourceQuota tight has no room for it")
 
 
@@ -187,7 +187,7 @@ def test_where_discovery_is_restricted_the_rest_is_looked_at() -> None:
             raise ForbiddenError(f"no right to get {path}")
 
     checks = found(Closed())
-    assert [check.topic for check in checks if check.verdict is Verdict.NOT_CHECKED] == ["API server", "Volcano"]
+    assert [check.subject for check in checks if check.severity == "not-checked"] == ["API server", "Volcano"]
     assert len(checks) > 10
 
 
@@ -204,14 +204,14 @@ def test_in_a_namespace_that_is_not_there_nothing_more_is_looked_for() -> None:
     server.objects_of["namespaces"] = []
     checks = found(server)
     assert problems(checks) == ["namespace training: does not exist"]
-    assert checks[-1].topic == "namespace training"
+    assert checks[-1].subject == "namespace training"
 
 
 def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
     server = Server()
     server.rules = {"resourceRules": [], "incomplete": True}
-    check = next(check for check in found(server) if check.topic == "rights in training")
-    assert (check.verdict, check.text) == (Verdict.WARNING, "no right to create commands (stop)")
+    check = next(check for check in found(server) if check.subject == "rights in training")
+    assert (check.severity, check.text) == ("warning", "no right to create commands (stop)")
 
 
 @pytest.mark.parametrize("error", [UnauthorizedError("log in anew"), UnreachableError("away")])
@@ -232,13 +232,14 @@ def test_json_is_stable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(command, "connected", lambda _: Server())
     assert cli.main(["doctor", "--output", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report.keys() == {"ok", "checks", "calls"}
-    assert report["checks"][0] == {
-        "topic": "API server",
-        "verdict": "ok",
+    assert report.keys() == {"ok", "findings", "calls"}
+    assert report["findings"][0] == {
+        "key": "ok",
+        "severity": "ok",
+        "subject": "API server",
         "text": "Kubernetes 1.35.3 at https://cluster.example",
         "fix": "",
-        "cause": "",
+        "details": "",
     }
 
 
@@ -250,6 +251,6 @@ def test_a_name_belongs_to_a_run(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_a_name_none_is_tried_that_a_run_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
     monkeypatch.setattr(command, "connected", lambda _: Server())
-    monkeypatch.setattr(command, "valid_ask", lambda *_, name, namespace: names.append(name))
+    monkeypatch.setattr(command, "valid_run_spec", lambda *_, name, namespace: names.append(name))
     assert cli.main(["doctor", "-f", "values/yolov5.yaml"]) == 2
     assert names == ["trainchart-doctor"]

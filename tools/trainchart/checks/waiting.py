@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from trainchart.checks.causes.cause import Cause, info, latest, problem, seconds, waiting
-from trainchart.checks.causes.volumes import absent, no_mount
+from trainchart.checks.cause import info, latest, problem, seconds, waiting
 from trainchart.checks.facts import Facts
+from trainchart.checks.finding import Finding
+from trainchart.checks.volumes import absent, no_mount
 from trainchart.cluster.fields import moment, text
 from trainchart.run.state import Pod, Snapshot
 from trainchart.units import span
 
 
-def waiting_pods(run: Snapshot, facts: Facts) -> Iterator[Cause]:
+def waiting_pods(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     """Each cause once: ranks mostly wait for the same thing."""
     stuck = [pod for pod in run.pods if pod.node and not pod.has_ended and not pod.is_running]
     told: set[str] = set()
@@ -28,7 +29,7 @@ def waiting_pods(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         yield info("waits-for-peers", f"the other ranks are up and wait for rank {ranks}")
 
 
-def _waiting(run: Snapshot, pod: Pod, facts: Facts) -> Cause | None:
+def _waiting(run: Snapshot, pod: Pod, facts: Facts) -> Finding | None:
     reason, words = pod.waiting_reason, pod.waiting_message
     if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"):
         return _image(pod, facts)
@@ -51,7 +52,7 @@ def _waiting(run: Snapshot, pod: Pod, facts: Facts) -> Cause | None:
     return waiting("starting", f"rank {pod.rank} starts on {pod.node} since {span(since)}", "", words or reason)
 
 
-def _image(pod: Pod, facts: Facts) -> Cause:
+def _image(pod: Pod, facts: Facts) -> Finding:
     failed = latest(event for event in facts.pod_events if "Failed to pull image" in text(event, "message"))
     words = text(failed, "message") or pod.waiting_message or pod.waiting_reason
     both = f"{words} {pod.waiting_message}"
@@ -92,7 +93,7 @@ def _image(pod: Pod, facts: Facts) -> Cause:
     return problem("image-pull", f"image {pod.image} cannot be pulled", "correct image or imagePullSecrets", words)
 
 
-def _configuration(run: Snapshot, words: str) -> Cause:
+def _configuration(run: Snapshot, words: str) -> Finding:
     if "runAsNonRoot" in words:
         return problem(
             "image-runs-as-root",

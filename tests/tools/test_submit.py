@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.doctor.cluster import ROOT
-from tests.doctor.test_examine import Server
+from tests.checks.cluster import ROOT
+from tests.checks.test_doctor import Server
 from trainchart.cli import main as cli
 from trainchart.cli import submit as command
 from trainchart.cli import wait as waiting

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-from trainchart.checks.causes.cause import Cause, last_words, problem
+from trainchart.checks.cause import last_words, problem
 from trainchart.checks.facts import Facts
+from trainchart.checks.finding import Finding
 from trainchart.cluster.fields import text
 from trainchart.run.state import Snapshot
 
 
-def unbound_claim(run: Snapshot, words: str, facts: Facts) -> Cause | None:
+def unbound_claim(run: Snapshot, words: str, facts: Facts) -> Finding | None:
     if found := re.search(r'persistentvolumeclaim "([^"]+)" not found', words):
         return problem(
             "claim-missing",
@@ -37,7 +38,7 @@ def unbound_claim(run: Snapshot, words: str, facts: Facts) -> Cause | None:
     return None
 
 
-def no_mount(run: Snapshot, words: str) -> Cause:
+def no_mount(run: Snapshot, words: str) -> Finding:
     return absent(run, words) or problem(
         "mount",
         f"a volume cannot be mounted: {words}",
@@ -46,7 +47,7 @@ def no_mount(run: Snapshot, words: str) -> Cause:
     )
 
 
-def absent(run: Snapshot, words: str) -> Cause | None:
+def absent(run: Snapshot, words: str) -> Finding | None:
     """A Secret or ConfigMap, or a key of one, that a pod cannot do without. (Those of values are optional, and told by the runner.)"""
     if found := re.search(r'\b(secret|configmap) "([^"]+)" not found', words, re.IGNORECASE):
         kind = {"secret": "Secret", "configmap": "ConfigMap"}[found[1].lower()]

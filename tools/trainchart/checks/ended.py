@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from trainchart.checks.causes.cause import Cause, info, last_words, problem
-from trainchart.checks.causes.refused import refused_pods
+from trainchart.checks.cause import info, last_words, problem
 from trainchart.checks.facts import Facts, suspected_secret
+from trainchart.checks.finding import Finding
+from trainchart.checks.refused import refused_pods
 from trainchart.cluster.fields import text
 from trainchart.run.state import KILLED, Pod, Snapshot
 
 
-def no_job(run: Snapshot, facts: Facts) -> Cause:
+def no_job(run: Snapshot, facts: Facts) -> Finding:
     if facts.release_status in ("failed", "pending-install"):
         return problem(
             "refused",
@@ -29,7 +30,7 @@ def no_job(run: Snapshot, facts: Facts) -> Cause:
     )
 
 
-def stopped(run: Snapshot, facts: Facts) -> Cause:
+def stopped(run: Snapshot, facts: Facts) -> Finding:
     by = next((event for event in facts.job_events if text(event, "reason") == "CommandIssued"), {})
     return info(
         "stopped-by-user",
@@ -39,7 +40,7 @@ def stopped(run: Snapshot, facts: Facts) -> Cause:
     )
 
 
-def failed(run: Snapshot, facts: Facts) -> Iterator[Cause]:
+def failed(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     if run.culprit is None:
         has_run = "Running" in (phase for phase, _ in run.conditions)
         yield _pods_gone(run, facts) if has_run else _never_made(run, facts)
@@ -49,7 +50,7 @@ def failed(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         yield info("attempts", f"that was attempt {run.attempt + 1} of {run.max_retry}")
 
 
-def _never_made(run: Snapshot, facts: Facts) -> Cause:
+def _never_made(run: Snapshot, facts: Facts) -> Finding:
     """Volcano tries for some minutes to make pods, and then gives up."""
     if refused := refused_pods(run, facts):
         return replace(refused, fix=f"{refused.fix}; then install a new release: Volcano has given up this one")
@@ -60,7 +61,7 @@ def _never_made(run: Snapshot, facts: Facts) -> Cause:
     )
 
 
-def _pods_gone(run: Snapshot, facts: Facts) -> Cause:
+def _pods_gone(run: Snapshot, facts: Facts) -> Finding:
     if words := last_words(facts.group_events, "Evict"):
         reclaimed = "pods of another queue, which had more right to the resources"
         who = reclaimed if "reclaim" in words else "a run of higher priority"
@@ -73,7 +74,7 @@ def _pods_gone(run: Snapshot, facts: Facts) -> Cause:
     )
 
 
-def _no_secret(run: Snapshot, pod: Pod, facts: Facts) -> Cause | None:
+def _no_secret(run: Snapshot, pod: Pod, facts: Facts) -> Finding | None:
     """A Secret of values is mounted as optional: that it lacks a key is all that the runner can tell."""
     name = suspected_secret(run)
     if not name or "secret" not in facts.seen or facts.secret is not None or pod.failure is None:
@@ -86,7 +87,7 @@ def _no_secret(run: Snapshot, pod: Pod, facts: Facts) -> Cause | None:
     )
 
 
-def why_failed(run: Snapshot, pod: Pod) -> Cause:
+def why_failed(run: Snapshot, pod: Pod) -> Finding:
     """Of a pod that has failed."""
     return (
         _taken_away(run, pod)
@@ -97,7 +98,7 @@ def why_failed(run: Snapshot, pod: Pod) -> Cause:
     )
 
 
-def _taken_away(run: Snapshot, pod: Pod) -> Cause | None:
+def _taken_away(run: Snapshot, pod: Pod) -> Finding | None:
     words = pod.message or pod.disrupted_message
     if pod.reason == "DeadlineExceeded":
         return problem(
@@ -132,7 +133,7 @@ def _room(run: Snapshot, words: str) -> str:
     return _again(run)
 
 
-def _out_of_memory(run: Snapshot, pod: Pod) -> Cause | None:
+def _out_of_memory(run: Snapshot, pod: Pod) -> Finding | None:
     # A limit that is too low even for the container runtime's own start ends in a start error.
     if not pod.oom_killed and not ("OOM" in pod.termination and pod.exit_reason == "StartError"):
         return None
@@ -145,7 +146,7 @@ def _out_of_memory(run: Snapshot, pod: Pod) -> Cause | None:
     )
 
 
-def _runner_says(pod: Pod) -> Cause | None:
+def _runner_says(pod: Pod) -> Finding | None:
     """A failure that the runner has put into words; of a worker that never joined, the words of the rank that waited for it."""
     failure = pod.failure
     if failure is None:
@@ -158,7 +159,7 @@ def _runner_says(pod: Pod) -> Cause | None:
     )
 
 
-def _not_started(pod: Pod) -> Cause | None:
+def _not_started(pod: Pod) -> Finding | None:
     if pod.exit_reason not in ("StartError", "ContainerCannotRun") and pod.exit_code not in (126, 127, 128):
         return None
     words = pod.termination
@@ -184,7 +185,7 @@ def _not_started(pod: Pod) -> Cause | None:
     )
 
 
-def _no_word(run: Snapshot, pod: Pod) -> Cause:
+def _no_word(run: Snapshot, pod: Pod) -> Finding:
     code, words = pod.exit_code, " ".join(pod.termination.split())[:400]
     log = f"`{run.command('logs {}')}` shows its last lines"
     if code == KILLED:

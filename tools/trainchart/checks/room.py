@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 
-from trainchart.checks.capacity import misfit
-from trainchart.checks.causes.cause import Cause, last_words, problem, waiting
-from trainchart.checks.causes.volumes import unbound_claim
+from trainchart.checks.capacity import violation
+from trainchart.checks.cause import last_words, problem, waiting
 from trainchart.checks.facts import Facts
+from trainchart.checks.finding import Finding
+from trainchart.checks.volumes import unbound_claim
 from trainchart.cluster.fields import dig, items, text
 from trainchart.cluster.quantities import Amounts, amounts, minus, pod_requests, times, told, written
 from trainchart.run.state import Pod, Snapshot
 
 
-def queue_full(run: Snapshot, facts: Facts, words: str) -> Cause:
+def queue_full(run: Snapshot, facts: Facts, words: str) -> Finding:
     """Of queue.spec.capability, what is left for the whole gang."""
     asked = _gang(run)
     capability = amounts(dig(facts.queue, "spec", "capability"))
@@ -40,7 +41,7 @@ def queue_full(run: Snapshot, facts: Facts, words: str) -> Cause:
     return waiting("queue-full", text_, "it starts when other runs of the queue end", words)
 
 
-def no_room(run: Snapshot, facts: Facts, words: str) -> Cause:
+def no_room(run: Snapshot, facts: Facts, words: str) -> Finding:
     """The whole cluster has no room, or never had."""
     if never := _never_fits(run, facts, words):
         return never
@@ -63,7 +64,7 @@ def no_room(run: Snapshot, facts: Facts, words: str) -> Cause:
     )
 
 
-def no_node(run: Snapshot, pod: Pod, facts: Facts) -> Cause:
+def no_node(run: Snapshot, pod: Pod, facts: Facts) -> Finding:
     """Pods are there, and the scheduler finds no node. For resources it often gives no reason at all."""
     words = pod.unscheduled
     condition = next(
@@ -100,8 +101,8 @@ def no_node(run: Snapshot, pod: Pod, facts: Facts) -> Cause:
     )
 
 
-def _never_fits(run: Snapshot, facts: Facts, words: str) -> Cause | None:
-    found = misfit(run.pod_spec, run.replicas, facts.nodes) if "nodes" in facts.seen else None
+def _never_fits(run: Snapshot, facts: Facts, words: str) -> Finding | None:
+    found = violation(run.pod_spec, run.replicas, facts.nodes) if "nodes" in facts.seen else None
     return problem(found.key, found.text, found.fix, words) if found else None
 
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.doctor.cluster import captured, run
-from trainchart.checks.admission import judge_dry_run, pod_of
-from trainchart.checks.ask import Claim, Keys
-from trainchart.checks.check import Check, Verdict
-from trainchart.checks.look import Refusal, Secret
-from trainchart.checks.names import judge_name, judge_namespace
-from trainchart.checks.refusal import explain
-from trainchart.checks.secrets import judge_config_map, judge_pull_secret, judge_secret
-from trainchart.checks.server import judge_apis, judge_probe, judge_version, judge_volcano
-from trainchart.checks.storage import judge_claim, judge_new_claim
+from tests.checks.cluster import captured, run
+from trainchart.checks.admission import check_dry_run, pod_of
+from trainchart.checks.claims import check_claim, check_new_claim
+from trainchart.checks.finding import Finding
+from trainchart.checks.names import check_name, check_namespace
+from trainchart.checks.reader import Refusal, Secret
+from trainchart.checks.refusals import explain
+from trainchart.checks.run_spec import Claim, Keys
+from trainchart.checks.secrets import check_config_map, check_pull_secret, check_secret
+from trainchart.checks.server import check_apis, check_probe, check_version, check_volcano
 
 
 def test_what_a_run_asks_for_is_read_from_its_objects() -> None:
@@ -60,47 +60,47 @@ def test_the_pod_that_is_sent_for_a_dry_run_is_the_gang_s_own() -> None:
 
 def test_keys_are_told_and_nothing_else() -> None:
     wanted = Keys("git", ("GIT_USER", "GIT_TOKEN"))
-    assert judge_secret(wanted, Secret("Opaque", frozenset(wanted.keys)), "ns").verdict is Verdict.OK
-    check = judge_secret(wanted, Secret("Opaque", frozenset({"GIT_USER", "password"})), "ns")
+    assert check_secret(wanted, Secret("Opaque", frozenset(wanted.keys)), "ns").severity == "ok"
+    check = check_secret(wanted, Secret("Opaque", frozenset({"GIT_USER", "password"})), "ns")
     assert check.text == "has no key GIT_TOKEN; it has GIT_USER, password"
-    missing = judge_secret(wanted, None, "ns")
+    missing = check_secret(wanted, None, "ns")
     assert missing.fix.startswith("`kubectl -n ns create secret generic git --from-file=GIT_USER=FILE")
 
 
 def test_a_git_secret_may_have_the_token_alone_and_no_other_may_lack_a_key() -> None:
     (git,) = run(publish={"secretName": "out"}, model={"secretName": "out"}, dataset={"secretName": "out"}).secrets
-    assert judge_secret(git, Secret("Opaque", frozenset({"GIT_TOKEN"})), "ns").text == "has GIT_TOKEN"
-    assert judge_secret(git, Secret("Opaque", frozenset({"GIT_USER"})), "ns").text.startswith("has no key GIT_TOKEN")
+    assert check_secret(git, Secret("Opaque", frozenset({"GIT_TOKEN"})), "ns").text == "has GIT_TOKEN"
+    assert check_secret(git, Secret("Opaque", frozenset({"GIT_USER"})), "ns").text.startswith("has no key GIT_TOKEN")
     one_key = run(git={"userKey": "GIT_TOKEN"}).secrets[0]
-    assert judge_secret(one_key, Secret("Opaque", frozenset({"x"})), "ns").verdict is Verdict.PROBLEM
+    assert check_secret(one_key, Secret("Opaque", frozenset({"x"})), "ns").severity == "problem"
     tracked = {"trackingUri": "https://ml.example.com", "secretName": "ml", "userKey": "U", "passwordKey": "P"}
     (ml,) = [one for one in run(mlflow=tracked).secrets if one.name == "ml"]
-    assert judge_secret(ml, Secret("Opaque", frozenset({"P"})), "ns").text.startswith("has no key U")
+    assert check_secret(ml, Secret("Opaque", frozenset({"P"})), "ns").text.startswith("has no key U")
 
 
 def test_a_pull_secret_has_a_registry_s_password() -> None:
-    assert judge_pull_secret("pull", Secret("kubernetes.io/dockerconfigjson", frozenset()), "ns").verdict is Verdict.OK
-    assert judge_pull_secret("pull", Secret("Opaque", frozenset()), "ns").verdict is Verdict.PROBLEM
-    assert judge_pull_secret("pull", None, "ns").text == "does not exist"
+    assert check_pull_secret("pull", Secret("kubernetes.io/dockerconfigjson", frozenset()), "ns").severity == "ok"
+    assert check_pull_secret("pull", Secret("Opaque", frozenset()), "ns").severity == "problem"
+    assert check_pull_secret("pull", None, "ns").text == "does not exist"
 
 
 def test_a_ca_bundle_may_be_binary() -> None:
     wanted = Keys("ca", ("ca.crt",))
-    assert judge_config_map(wanted, {"binaryData": {"ca.crt": "LQ=="}}, "ns").verdict is Verdict.OK
-    assert judge_config_map(wanted, {"data": {}}, "ns").text == "has no key ca.crt; it is empty"
+    assert check_config_map(wanted, {"binaryData": {"ca.crt": "LQ=="}}, "ns").severity == "ok"
+    assert check_config_map(wanted, {"data": {}}, "ns").text == "has no key ca.crt; it is empty"
 
 
 # -- claims
 
 
-def new_claim(replicas: int = 1, classes: list[Any] | None = None, **workspace: Any) -> Check:
+def new_claim(replicas: int = 1, classes: list[Any] | None = None, **workspace: Any) -> Finding:
     [claim] = run(workspace={"type": "newClaim", **workspace}).made("PersistentVolumeClaim")
-    return judge_new_claim(claim, captured("storageclasses") if classes is None else classes, replicas)
+    return check_new_claim(claim, captured("storageclasses") if classes is None else classes, replicas)
 
 
 def test_a_new_claim_needs_a_storage_class_or_a_default() -> None:
     check = new_claim()
-    assert (check.topic, check.text) == (
+    assert (check.subject, check.text) == (
         "StorageClass (default)",
         "standard by rancher.io/local-path; the volume is made when the first pod comes",
     )
@@ -112,10 +112,10 @@ def test_a_new_claim_needs_a_storage_class_or_a_default() -> None:
 
 def test_volumes_of_one_node_are_doubtful_for_several() -> None:
     check = new_claim(accessMode="ReadWriteMany")
-    assert check.verdict is Verdict.WARNING
+    assert check.severity == "warning"
     assert "makes volumes of one node" in check.text
     assert new_claim(2).text == "ReadWriteOnce brings all 2 pods to one node"
-    assert new_claim(2, accessMode="ReadWriteOncePod").verdict is Verdict.PROBLEM
+    assert new_claim(2, accessMode="ReadWriteOncePod").severity == "problem"
 
 
 def claim(phase: str = "Bound", modes: tuple[str, ...] = ("ReadWriteMany",), **metadata: Any) -> dict[str, Any]:
@@ -124,25 +124,25 @@ def claim(phase: str = "Bound", modes: tuple[str, ...] = ("ReadWriteMany",), **m
 
 
 @pytest.mark.parametrize(
-    ("found", "replicas", "verdict"),
+    ("found", "replicas", "severity"),
     [
-        (None, 1, Verdict.PROBLEM),
-        (claim(), 3, Verdict.OK),
-        (claim("Pending"), 1, Verdict.OK),  # its class waits for the first pod
-        (claim("Lost"), 1, Verdict.PROBLEM),
-        (claim(deletionTimestamp="2026-11-24T00:00:00Z"), 1, Verdict.PROBLEM),
-        (claim(modes=("ReadOnlyMany",)), 1, Verdict.PROBLEM),
-        (claim(modes=("ReadWriteOnce",)), 2, Verdict.WARNING),
-        (claim(modes=("ReadWriteOncePod",)), 2, Verdict.PROBLEM),
+        (None, 1, "problem"),
+        (claim(), 3, "ok"),
+        (claim("Pending"), 1, "ok"),  # its class waits for the first pod
+        (claim("Lost"), 1, "problem"),
+        (claim(deletionTimestamp="2026-11-24T00:00:00Z"), 1, "problem"),
+        (claim(modes=("ReadOnlyMany",)), 1, "problem"),
+        (claim(modes=("ReadWriteOnce",)), 2, "warning"),
+        (claim(modes=("ReadWriteOncePod",)), 2, "problem"),
     ],
 )
-def test_a_claim_that_exists_is_judged_by_its_state_and_modes(found: Any, replicas: int, verdict: Verdict) -> None:
-    assert judge_claim(Claim("shared", False), found, captured("storageclasses"), replicas).verdict is verdict
+def test_a_claim_that_exists_is_judged_by_its_state_and_modes(found: Any, replicas: int, severity: str) -> None:
+    assert check_claim(Claim("shared", False), found, captured("storageclasses"), replicas).severity == severity
 
 
 def test_a_claim_that_is_only_read_may_be_read_only_and_one_without_a_volume_is_doubtful() -> None:
-    assert judge_claim(Claim("data", True), claim(modes=("ReadOnlyMany",)), [], 3).verdict is Verdict.OK
-    assert judge_claim(Claim("shared", False), claim("Pending"), [], 1).verdict is Verdict.WARNING
+    assert check_claim(Claim("data", True), claim(modes=("ReadOnlyMany",)), [], 3).severity == "ok"
+    assert check_claim(Claim("shared", False), claim("Pending"), [], 1).severity == "warning"
 
 
 # -- names
@@ -155,60 +155,57 @@ def test_a_name_is_free_taken_or_still_ending() -> None:
         for version, status in (("10", "failed"), ("9", "superseded"))  # the API server sorts by name
     ]
     pod = {"metadata": {"name": "run-42-train-0"}}
-    assert judge_name("name run-42", [], None, []).text == "is free"
-    assert judge_name("name run-42", release, job, []).text == "a release of this name is failed"
-    assert "`helm uninstall run-42 -n vision`" in judge_name("name run-42", release, job, []).fix
-    assert judge_name("name run-42", [], job, []).text == "there is a Job of this name, of no release"
-    assert judge_name("name run-42", [], None, [pod]).verdict is Verdict.WARNING
+    assert check_name("name run-42", [], None, []).text == "is free"
+    assert check_name("name run-42", release, job, []).text == "a release of this name is failed"
+    assert "`helm uninstall run-42 -n vision`" in check_name("name run-42", release, job, []).fix
+    assert check_name("name run-42", [], job, []).text == "there is a Job of this name, of no release"
+    assert check_name("name run-42", [], None, [pod]).severity == "warning"
     job["metadata"]["deletionTimestamp"] = "2026-11-24T00:00:00Z"
-    assert "still being deleted" in judge_name("name run-42", release, job, []).text
+    assert "still being deleted" in check_name("name run-42", release, job, []).text
 
 
 def test_a_namespace_is_there_and_tells_its_level() -> None:
     level = {"pod-security.kubernetes.io/enforce": "restricted"}
-    assert "restricted" in judge_namespace("namespace a", {"metadata": {"labels": level}}).text
-    assert judge_namespace("namespace a", None).fix.startswith("`kubectl create namespace a`")
+    assert "restricted" in check_namespace("namespace a", {"metadata": {"labels": level}}).text
+    assert check_namespace("namespace a", None).fix.startswith("`kubectl create namespace a`")
     ending = {"metadata": {}, "status": {"phase": "Terminating"}}
-    assert judge_namespace("namespace a", ending).verdict is Verdict.PROBLEM
+    assert check_namespace("namespace a", ending).severity == "problem"
 
 
 # -- the server
 
 
 def test_versions_are_read_as_clusters_write_them() -> None:
-    assert (
-        judge_version({"major": "1", "minor": "27+", "gitVersion": "v1.27.3-gke.100"}, "https://a").verdict
-        is Verdict.OK
-    )
-    old = judge_version({"major": "1", "minor": "24", "gitVersion": "v1.24.0"}, "https://a")
-    assert (old.verdict, old.text) == (Verdict.PROBLEM, "Kubernetes 1.24.0 at https://a")
+    assert check_version({"major": "1", "minor": "27+", "gitVersion": "v1.27.3-gke.100"}, "https://a").severity == "ok"
+    old = check_version({"major": "1", "minor": "24", "gitVersion": "v1.24.0"}, "https://a")
+    assert (old.severity, old.text) == ("problem", "Kubernetes 1.24.0 at https://a")
 
 
 def test_volcano_s_version_is_that_of_its_oldest_program() -> None:
-    assert judge_volcano(captured("pods")).text == "version 1.15.1"
+    assert check_volcano(captured("pods")).text == "version 1.15.1"
 
     def pods(*images: str) -> list[Any]:
         return [{"spec": {"containers": [{"image": image}]}} for image in images]
 
     mixed = pods("volcanosh/vc-scheduler:v1.8.2", "mirror.example.com/volcanosh/vc-controller-manager:v1.15.1")
-    assert judge_volcano(mixed).verdict is Verdict.PROBLEM
-    assert judge_volcano(pods("volcanosh/vc-scheduler:latest")).verdict is Verdict.WARNING
+    assert check_volcano(mixed).severity == "problem"
+    assert check_volcano(pods("volcanosh/vc-scheduler:latest")).severity == "warning"
 
 
 def test_a_cluster_without_volcano_is_told_by_what_it_does_not_know() -> None:
-    check = judge_apis({"/apis/batch.volcano.sh/v1alpha1": None})
-    assert (check.verdict, check.text) == (Verdict.PROBLEM, "the API server knows no jobs.batch.volcano.sh")
+    check = check_apis({"/apis/batch.volcano.sh/v1alpha1": None})
+    assert (check.severity, check.text) == ("problem", "the API server knows no jobs.batch.volcano.sh")
 
 
 def test_the_webhook_shows_itself_by_refusing() -> None:
     assert (
-        judge_probe(Refusal("admission webhook denied: job 'minAvailable' should not be greater than ...")).verdict
-        is Verdict.OK
+        check_probe(Refusal("admission webhook denied: job 'minAvailable' should not be greater than ...")).severity
+        == "ok"
     )
-    assert judge_probe({"metadata": {}}).verdict is Verdict.WARNING
+    assert check_probe({"metadata": {}}).severity == "warning"
     down = 'Internal error occurred: failed calling webhook "mutatejob.volcano.sh": failed to call webhook: connection refused'
-    check = judge_probe(Refusal(down))
-    assert check.verdict is Verdict.PROBLEM
+    check = check_probe(Refusal(down))
+    assert check.severity == "problem"
     assert "mutatejob.volcano.sh does not answer" in check.text
 
 
@@ -278,6 +275,6 @@ def test_a_refusal_that_is_not_known_is_told_without_its_wrapping() -> None:
 
 
 def test_a_dry_run_that_is_refused_is_a_problem_with_its_cause() -> None:
-    check = judge_dry_run("Job run-42", Refusal(SAID["queue-closed"]), "")
-    assert (check.verdict, check.cause) == (Verdict.PROBLEM, "queue-closed")
+    check = check_dry_run("Job run-42", Refusal(SAID["queue-closed"]), "")
+    assert (check.severity, check.key) == ("problem", "queue-closed")
     assert check.text == "would be refused: the queue nope is Closed and takes no runs"

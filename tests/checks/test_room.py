@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.doctor.cluster import captured, node, queue, quota, run
-from trainchart.checks.ask import Ask
-from trainchart.checks.check import Check, Verdict
-from trainchart.checks.limits import judge_limit_ranges, judge_quota, with_defaults
-from trainchart.checks.nodes import judge_nodes
-from trainchart.checks.queue import judge_guarantees, judge_queue
+from tests.checks.cluster import captured, node, queue, quota, run
+from trainchart.checks.finding import Finding
+from trainchart.checks.limits import check_limit_ranges, check_quota, with_defaults
+from trainchart.checks.nodes import check_nodes
+from trainchart.checks.queue import check_guarantees, check_queue
+from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster.quantities import amounts, of_pod
 
 GPU = {"profile": "nvidia", "count": 2}
 
 
-def on_nodes(ask: Ask, *nodes: Any, pods: list[Any] | None = None) -> list[tuple[str, str]]:
-    checks = judge_nodes(list(nodes), [] if pods is None else pods, ask.pod, ask.replicas)
-    return [(check.verdict.value, f"{check.topic}: {check.text}") for check in checks]
+def on_nodes(ask: RunSpec, *nodes: Any, pods: list[Any] | None = None) -> list[tuple[str, str]]:
+    checks = check_nodes(list(nodes), [] if pods is None else pods, ask.pod, ask.replicas)
+    return [(check.severity, f"{check.subject}: {check.text}") for check in checks]
 
 
 # -- nodes
@@ -34,7 +34,7 @@ def test_the_real_node_takes_the_small_run_beside_what_runs_there() -> None:
 
 def test_without_a_right_to_see_pods_nodes_count_as_empty_and_the_line_says_so() -> None:
     ask = run()
-    [check] = judge_nodes(captured("nodes"), None, ask.pod, 1)
+    [check] = check_nodes(captured("nodes"), None, ask.pod, 1)
     assert check.text == "trainchart-control-plane could take 40: room for 40 pods while they are empty"
 
 
@@ -138,13 +138,13 @@ def test_a_cluster_without_a_ready_node_is_a_problem() -> None:
 # -- queue
 
 
-def in_queue(name: str, *queues: Any, **gang: str) -> Check:
-    return judge_queue(name, list(queues), amounts(gang or {"cpu": "1"}))
+def in_queue(name: str, *queues: Any, **gang: str) -> Finding:
+    return check_queue(name, list(queues), amounts(gang or {"cpu": "1"}))
 
 
 def test_the_real_queue_takes_the_run() -> None:
     check = in_queue("default", *captured("queues"), cpu="8", memory="16Gi")
-    assert (check.verdict, check.text) == (Verdict.OK, "is open and takes cpu 8, memory 16Gi")
+    assert (check.severity, check.text) == ("ok", "is open and takes cpu 8, memory 16Gi")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_the_real_queue_takes_the_run() -> None:
 )
 def test_a_queue_that_is_not_open_takes_nothing(state: str, words: str) -> None:
     check = in_queue("team", queue("team", state), queue("default"))
-    assert check.verdict is Verdict.PROBLEM
+    assert check.severity == "problem"
     assert check.text == f"{words} and takes no runs"
     assert check.fix.startswith("name an open one in queue: (default)")
 
@@ -166,23 +166,23 @@ def test_queues_above_others_and_the_root_take_no_runs_themselves() -> None:
 def test_more_than_the_capability_never_fits_and_more_than_is_free_waits() -> None:
     team = queue("team", capability={"cpu": "4", "nvidia.com/gpu": "8"})
     team["status"]["allocated"] = {"cpu": "3", "nvidia.com/gpu": "0"}
-    assert in_queue("team", team, cpu="5").verdict is Verdict.PROBLEM
+    assert in_queue("team", team, cpu="5").severity == "problem"
     waits = in_queue("team", team, cpu="2", memory="900Gi")
-    assert (waits.verdict, waits.text) == (Verdict.WARNING, "the gang asks team for cpu 2 of 1 free now")
-    assert in_queue("team", team, cpu="1").verdict is Verdict.OK
+    assert (waits.severity, waits.text) == ("warning", "the gang asks team for cpu 2 of 1 free now")
+    assert in_queue("team", team, cpu="1").severity == "ok"
 
 
 def test_the_capability_of_the_queues_above_counts_too() -> None:
     above = queue("team", capability={"cpu": "2"})
     check = in_queue("team-a", above, queue("team-a", parent="team"), cpu="3")
-    assert (check.verdict, check.text) == (Verdict.PROBLEM, "the gang asks team for cpu 3 of 2 at most")
+    assert (check.severity, check.text) == ("problem", "the gang asks team for cpu 3 of 2 at most")
 
 
 def test_what_other_queues_are_guaranteed_is_not_there() -> None:
     queues = [queue("default"), queue("first", guarantee={"resource": {"cpu": "1500m"}})]
-    [check] = judge_guarantees("default", queues, {"cpu": Decimal(1)}, [node()])
+    [check] = check_guarantees("default", queues, {"cpu": Decimal(1)}, [node()])
     assert check.text == "the gang asks the cluster for cpu 1 of 0.5 not guaranteed to other queues"
-    assert list(judge_guarantees("first", queues, {"cpu": Decimal(1)}, [node()])) == []
+    assert list(check_guarantees("first", queues, {"cpu": Decimal(1)}, [node()])) == []
 
 
 # -- LimitRange, ResourceQuota
@@ -192,9 +192,9 @@ def limits(**limit: Any) -> list[Any]:
     return [{"metadata": {"name": "range"}, "spec": {"limits": [{"type": "Container", **limit}]}}]
 
 
-def limited(ranges: list[Any], **values: Any) -> Check:
+def limited(ranges: list[Any], **values: Any) -> Finding:
     ask = run(**values)
-    [check] = judge_limit_ranges(ranges, with_defaults(ask.pod, ranges), ask.made("PersistentVolumeClaim"))
+    [check] = check_limit_ranges(ranges, with_defaults(ask.pod, ranges), ask.made("PersistentVolumeClaim"))
     return check
 
 
@@ -203,7 +203,7 @@ def test_a_namespace_without_limits_is_fine() -> None:
 
 
 def test_limits_are_told_in_numbers() -> None:
-    assert limited(limits(max={"memory": "1Gi"})).verdict is Verdict.OK
+    assert limited(limits(max={"memory": "1Gi"})).severity == "ok"
     check = limited(limits(min={"cpu": "100m"}, max={"memory": "256Mi"}))
     assert check.text == (
         "a container asks for cpu 0.05 and must ask for 0.1 at least, "
@@ -228,26 +228,26 @@ def test_defaults_of_the_namespace_fill_in_what_the_values_leave_out() -> None:
     assert of_pod(ask.pod) == ({}, {}), "the pod itself is not touched"
 
 
-def in_quota(made: Any, **values: Any) -> Check:
+def in_quota(made: Any, **values: Any) -> Finding:
     ask = run(**values)
-    return judge_quota(made, ask, ask.pod)
+    return check_quota(made, ask, ask.pod)
 
 
 def test_a_quota_is_held_against_all_pods_together() -> None:
     hard = {"requests.cpu": "120m", "pods": "5", "limits.memory": "2Gi"}
-    assert in_quota(quota(hard), replicas=2).verdict is Verdict.OK
+    assert in_quota(quota(hard), replicas=2).severity == "ok"
     check = in_quota(quota(hard), replicas=3)
-    assert (check.verdict, check.text) == (Verdict.PROBLEM, "the run needs requests.cpu 0.15 of 0.12 allowed")
+    assert (check.severity, check.text) == ("problem", "the run needs requests.cpu 0.15 of 0.12 allowed")
     waits = in_quota(quota(hard, {"requests.cpu": "100m"}))
-    assert (waits.verdict, waits.text) == (Verdict.WARNING, "the run needs requests.cpu 0.05 of 0.02 left now")
+    assert (waits.severity, waits.text) == ("warning", "the run needs requests.cpu 0.05 of 0.02 left now")
 
 
 def test_a_quota_of_objects_that_helm_makes_refuses_at_once() -> None:
     full = quota({"count/jobs.batch.volcano.sh": "3"}, {"count/jobs.batch.volcano.sh": "3"})
-    assert in_quota(full).verdict is Verdict.PROBLEM
+    assert in_quota(full).severity == "problem"
     claims = quota({"persistentvolumeclaims": "0"})
-    assert in_quota(claims).verdict is Verdict.OK
-    assert in_quota(claims, workspace={"type": "newClaim"}).verdict is Verdict.PROBLEM
+    assert in_quota(claims).severity == "ok"
+    assert in_quota(claims, workspace={"type": "newClaim"}).severity == "problem"
     of_class = quota({"fast.storageclass.storage.k8s.io/requests.storage": "1Gi"})
     kept = {"type": "newClaim", "size": "2Gi", "storageClassName": "fast"}
     assert "2Gi of 1Gi allowed" in in_quota(of_class, workspace=kept).text
@@ -255,7 +255,7 @@ def test_a_quota_of_objects_that_helm_makes_refuses_at_once() -> None:
 
 def test_pods_must_say_what_a_quota_counts() -> None:
     check = in_quota(quota({"limits.cpu": "100"}), resources={"limits": {"cpu": None}})
-    assert check.verdict is Verdict.PROBLEM
+    assert check.severity == "problem"
     assert "counts limits.cpu, of which the pods say nothing" in check.text
 
 
@@ -285,9 +285,9 @@ def test_pods_must_say_what_a_quota_counts() -> None:
 )
 def test_only_quotas_of_the_pods_own_scope_count(scopes: dict[str, Any], counts: bool) -> None:
     check = in_quota(quota({"pods": "1"}, **scopes), replicas=2, priorityClassName="high")
-    assert check.verdict is (Verdict.PROBLEM if counts else Verdict.OK)
+    assert check.severity is ("problem" if counts else "ok")
 
 
 def test_a_scope_that_is_not_known_is_not_judged() -> None:
     check = in_quota(quota({"pods": "1"}, scopes=["VolumeAttributesClass"]))
-    assert check.verdict is Verdict.NOT_CHECKED
+    assert check.severity == "not-checked"

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
+from trainchart.checks.finding import Finding
 from trainchart.cluster.fields import Object, mapping, moment, text
-
-Severity = Literal["problem", "waiting", "info"]
 
 STUCK_SECONDS = 60
 """What ends within seconds where all is well, and has not for so long, does not end by itself."""
 
 
-@dataclass(frozen=True)
-class Cause:
-    """One reason. A `problem` does not go away by itself, `waiting` does, `info` is good to know."""
-
-    key: str
-    """For programs: image-missing, queue-closed, ..."""
-    severity: Severity
-    text: str
-    fix: str = ""
-    words: str = ""
-    """What the cluster said, unchanged."""
+def problem(key: str, text: str, fix: str = "", details: str = "") -> Finding:
+    return Finding(key, "problem", "", text, fix, details)
 
 
-def problem(key: str, text: str, fix: str = "", words: str = "") -> Cause:
-    return Cause(key, "problem", text, fix, words)
+def waiting(key: str, text: str, fix: str = "", details: str = "") -> Finding:
+    return Finding(key, "waiting", "", text, fix, details)
 
 
-def waiting(key: str, text: str, fix: str = "", words: str = "") -> Cause:
-    return Cause(key, "waiting", text, fix, words)
-
-
-def info(key: str, text: str, fix: str = "", words: str = "") -> Cause:
-    return Cause(key, "info", text, fix, words)
+def info(key: str, text: str, fix: str = "", details: str = "") -> Finding:
+    return Finding(key, "info", "", text, fix, details)
 
 
 def latest(events: Iterable[Object]) -> Object | None:

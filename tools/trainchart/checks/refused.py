@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
-from trainchart.checks.causes.cause import Cause, latest, problem
+from trainchart.checks.cause import latest, problem
 from trainchart.checks.facts import Facts
+from trainchart.checks.finding import Finding
 from trainchart.cluster.fields import dig, text
 from trainchart.cluster.quantities import amounts, counted, of_pod, written
 from trainchart.run.state import Snapshot
 
 
-def refused_pods(run: Snapshot, facts: Facts) -> Cause | None:
+def refused_pods(run: Snapshot, facts: Facts) -> Finding | None:
     """Pods that the API server does not take from Volcano; or would not take, where its events are gone."""
     event = latest(event for event in facts.job_events if text(event, "reason") == "FailedCreate")
     if event is None:
@@ -65,7 +66,7 @@ def _quota_words(*parts: str) -> Iterator[str]:
             yield f"a pod asks for {name} {asked}, and {written(name, left)} of {written(name, hard)} is left"
 
 
-def _quota_would_refuse(run: Snapshot, facts: Facts) -> Cause | None:
+def _quota_would_refuse(run: Snapshot, facts: Facts) -> Finding | None:
     wanted = counted(*of_pod(run.pod_spec))
     missing = run.replicas - len(run.pods)
     for quota in facts.quotas:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trainchart.checks.causes.cause import STUCK_SECONDS, Cause, info, last_words, latest, problem, seconds, waiting
-from trainchart.checks.causes.containers import waiting_pods
-from trainchart.checks.causes.refused import refused_pods
-from trainchart.checks.causes.room import no_node, no_room, queue_full
+from trainchart.checks.cause import STUCK_SECONDS, info, last_words, latest, problem, seconds, waiting
 from trainchart.checks.facts import Facts
+from trainchart.checks.finding import Finding
+from trainchart.checks.refused import refused_pods
+from trainchart.checks.room import no_node, no_room, queue_full
+from trainchart.checks.waiting import waiting_pods
 from trainchart.cluster.fields import items, number, text
 from trainchart.run.state import Snapshot, State
 from trainchart.units import span
@@ -17,7 +18,7 @@ from trainchart.units import span
 PATIENCE_SECONDS = 30
 
 
-def not_running(run: Snapshot, facts: Facts) -> Iterator[Cause]:
+def not_running(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     if run.state is State.RESTARTING or run.attempt > 0:
         yield from restarting(run, facts)
     queue = list(_queue_state(run, facts))
@@ -36,7 +37,7 @@ def not_running(run: Snapshot, facts: Facts) -> Iterator[Cause]:
     yield from waiting_pods(run, facts)
 
 
-def restarting(run: Snapshot, facts: Facts) -> Iterator[Cause]:
+def restarting(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     which = run.attempt + 1 if run.attempt or run.pods else number(run.job, "status", "retryCount") + 1
     text_ = f"restart in progress: attempt {min(which, run.max_retry)} of {run.max_retry}"
     if run.attempt > 0 and run.state is State.RUNNING:
@@ -46,7 +47,7 @@ def restarting(run: Snapshot, facts: Facts) -> Iterator[Cause]:
     )
 
 
-def _stuck_restart(run: Snapshot, facts: Facts, waited: float) -> Cause | None:
+def _stuck_restart(run: Snapshot, facts: Facts, waited: float) -> Finding | None:
     if run.state is not State.RESTARTING or run.pods or facts.group is not None or waited < STUCK_SECONDS:
         return None
     # Its last event can get lost in Volcano; then nothing goes on until the Job changes (docs/following.md).
@@ -58,7 +59,7 @@ def _stuck_restart(run: Snapshot, facts: Facts, waited: float) -> Cause | None:
     )
 
 
-def _queue_state(run: Snapshot, facts: Facts) -> Iterator[Cause]:
+def _queue_state(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     if "queue" not in facts.seen:
         return
     if facts.queue is None:
@@ -80,7 +81,7 @@ def _queue_state(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         )
 
 
-def _no_pods(run: Snapshot, facts: Facts, waited: float) -> Iterator[Cause]:
+def _no_pods(run: Snapshot, facts: Facts, waited: float) -> Iterator[Finding]:
     """Volcano makes pods when the gang could start."""
     event = latest(event for event in facts.group_events if "0/0 tasks in gang" not in text(event, "message"))
     words = text(event, "message")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trainchart.checks.causes.cause import STUCK_SECONDS, Cause, info, problem, seconds
-from trainchart.checks.causes.containers import waiting_pods
-from trainchart.checks.causes.ended import why_failed
-from trainchart.checks.causes.pending import restarting
-from trainchart.checks.causes.room import no_node
+from trainchart.checks.cause import STUCK_SECONDS, info, problem, seconds
+from trainchart.checks.ended import why_failed
 from trainchart.checks.facts import Facts, is_cut_off
+from trainchart.checks.finding import Finding
+from trainchart.checks.pending import restarting
+from trainchart.checks.room import no_node
+from trainchart.checks.waiting import waiting_pods
 from trainchart.cluster.fields import items, moment, text
 from trainchart.run.state import Pod, Snapshot
 from trainchart.units import span
 
 
-def running(run: Snapshot, facts: Facts) -> Iterator[Cause]:
+def running(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     if lost := next(filter(is_cut_off, run.pods), None):
         yield _cut_off(lost, facts)
     if run.culprit:
@@ -27,7 +28,7 @@ def running(run: Snapshot, facts: Facts) -> Iterator[Cause]:
         yield from restarting(run, facts)
 
 
-def _cut_off(pod: Pod, facts: Facts) -> Cause:
+def _cut_off(pod: Pod, facts: Facts) -> Finding:
     node = next((one for one in facts.nodes if text(one, "metadata", "name") == pod.node), {})
     ready = next((one for one in items(node, "status", "conditions") if text(one, "type") == "Ready"), {})
     words = text(ready, "message")
@@ -41,7 +42,7 @@ def _cut_off(pod: Pod, facts: Facts) -> Cause:
     )
 
 
-def ending(run: Snapshot, facts: Facts) -> Iterator[Cause]:
+def ending(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     waited = seconds(run.since, facts.now)
     left = [pod for pod in run.pods if not pod.has_ended]
     if left and waited > 2 * STUCK_SECONDS:

@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from tests.doctor.cluster import Object, run
-from tests.doctor.test_examine import Server, found, problems
-from trainchart.checks.ask import Ask
-from trainchart.checks.check import Check, Verdict
-from trainchart.checks.folder import folder_of, judge_folder
+from tests.checks.cluster import Object, run
+from tests.checks.test_doctor import Server, found, problems
+from trainchart.checks.finding import Finding
+from trainchart.checks.folder import check_folder, folder_of
+from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.kinds import Kind
 
 CLAIM = {"type": "existingClaim", "claimName": "shared", "accessMode": "ReadWriteMany"}
 
 
-def on_claim(directory: str = "", claim: str = "shared") -> Ask:
+def on_claim(directory: str = "", claim: str = "shared") -> RunSpec:
     return run(workspace={**CLAIM, "claimName": claim, **({"directory": directory} if directory else {})})
 
 
-def live(ask: Ask, name: str = "run-41", phase: str = "Running", **metadata: Any) -> Object:
+def live(ask: RunSpec, name: str = "run-41", phase: str = "Running", **metadata: Any) -> Object:
     """The Job of a run as the cluster has it."""
     job = copy.deepcopy(ask.job)
     job["metadata"].update(name=name, namespace="training", uid="1", **metadata)
@@ -30,16 +30,16 @@ def live(ask: Ask, name: str = "run-41", phase: str = "Running", **metadata: Any
     return job
 
 
-def judged(ask: Ask, *jobs: Object) -> Check:
+def judged(ask: RunSpec, *jobs: Object) -> Finding:
     folder = folder_of(ask.job)
     assert folder
-    return judge_folder(folder, ask.name, jobs)
+    return check_folder(folder, ask.name, jobs)
 
 
 def test_a_run_that_is_alive_in_the_same_folder_is_a_problem_that_names_it() -> None:
     check = judged(on_claim("one"), live(on_claim("one")))
-    assert check.verdict is Verdict.PROBLEM
-    assert check.topic == "folder one on claim shared"
+    assert check.severity == "problem"
+    assert check.subject == "folder one on claim shared"
     assert check.text == "run run-41, which is running, works in one on claim shared; two runs cannot share a folder"
     assert check.fix == (
         "name another workspace.directory; or wait for its end, or stop it (`trainchart stop run-41 -n training`)"
@@ -50,22 +50,22 @@ def test_a_run_that_is_alive_in_the_same_folder_is_a_problem_that_names_it() -> 
     ("ours", "theirs"), [("one", "./one/"), ("one", "one//"), ("one/two", "one"), ("one", "one/output")]
 )
 def test_a_folder_in_another_or_written_otherwise_is_the_same(ours: str, theirs: str) -> None:
-    assert judged(on_claim(ours), live(on_claim(theirs))).verdict is Verdict.PROBLEM
+    assert judged(on_claim(ours), live(on_claim(theirs))).severity == "problem"
 
 
 @pytest.mark.parametrize(("directory", "claim"), [("two", "shared"), ("one", "other"), ("one-more", "shared")])
 def test_another_folder_or_claim_is_free(directory: str, claim: str) -> None:
-    assert judged(on_claim("one"), live(on_claim(directory, claim))).verdict is Verdict.OK
+    assert judged(on_claim("one"), live(on_claim(directory, claim))).severity == "ok"
 
 
 @pytest.mark.parametrize("phase", ["Completed", "Failed", "Terminated", "Aborted"])
 def test_a_run_that_has_ended_is_in_nobody_s_way(phase: str) -> None:
-    assert judged(on_claim("one"), live(on_claim("one"), phase=phase)).verdict is Verdict.OK
+    assert judged(on_claim("one"), live(on_claim("one"), phase=phase)).severity == "ok"
 
 
 @pytest.mark.parametrize("phase", ["", "Pending", "Restarting", "Aborting", "Terminating"])
 def test_a_run_that_has_not_ended_yet_is(phase: str) -> None:
-    assert judged(on_claim("one"), live(on_claim("one"), phase=phase)).verdict is Verdict.PROBLEM
+    assert judged(on_claim("one"), live(on_claim("one"), phase=phase)).severity == "problem"
 
 
 def test_a_run_that_is_being_deleted_is_waited_for_and_not_stopped() -> None:
@@ -76,13 +76,13 @@ def test_a_run_that_is_being_deleted_is_waited_for_and_not_stopped() -> None:
 def test_the_folder_of_a_run_that_names_none_is_of_its_name() -> None:
     theirs = live(on_claim(), name="run-41")
     assert theirs["metadata"]["annotations"].pop("trainchart.dev/workspace-directory") == "run-42"
-    assert judged(on_claim("run-41"), theirs).verdict is Verdict.PROBLEM
-    assert judged(on_claim(), theirs).verdict is Verdict.OK
+    assert judged(on_claim("run-41"), theirs).severity == "problem"
+    assert judged(on_claim(), theirs).severity == "ok"
 
 
 def test_a_job_of_somebody_else_may_be_anything() -> None:
     jobs: list[Any] = [{}, {"metadata": {"name": "x"}, "spec": {"tasks": [{"template": None}]}}]
-    assert judged(on_claim("one"), *jobs).verdict is Verdict.OK
+    assert judged(on_claim("one"), *jobs).severity == "ok"
 
 
 class Busy(Server):
@@ -111,8 +111,8 @@ def test_doctor_and_submit_look_at_it(quick: bool) -> None:
 def test_without_the_right_to_list_jobs_it_is_not_checked() -> None:
     server = with_claim(Server())
     server.forbidden = {"jobs"}
-    [check] = [check for check in found(server, on_claim("one")) if check.topic.startswith("folder ")]
-    assert (check.verdict, check.text) == (Verdict.NOT_CHECKED, "no right to list jobs.batch.volcano.sh")
+    [check] = [check for check in found(server, on_claim("one")) if check.subject.startswith("folder ")]
+    assert (check.severity, check.text) == ("not-checked", "no right to list jobs.batch.volcano.sh")
 
 
 def test_a_workspace_that_goes_with_its_pod_costs_no_call() -> None:

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from tests.run.captured import CASES, captured, cluster
 from tests.tools.checks import ROOT
-from trainchart.checks import diagnosis, facts
-from trainchart.checks.capacity import misfit
-from trainchart.checks.causes import ended
-from trainchart.checks.causes.cause import Cause
+from trainchart.checks import diagnosis, ended, facts
+from trainchart.checks.capacity import violation
 from trainchart.checks.facts import Facts
+from trainchart.checks.finding import Finding
 from trainchart.cluster import kinds
 from trainchart.follow import status
 from trainchart.follow.screen import lines
@@ -64,7 +63,7 @@ CAUSES = {
 }
 
 
-def explained(name: str, **changes: Any) -> list[Cause]:
+def explained(name: str, **changes: Any) -> list[Finding]:
     """With what the fake server has, changed as the test wants it; at the time of the capture."""
     api = cluster(name)
     run = state.load(api, name)  # type: ignore[arg-type]
@@ -139,8 +138,8 @@ def test_a_missing_right_is_said_and_hides_nothing_else() -> None:
     first, last = diagnosis.diagnose(api, run)  # type: ignore[arg-type]
     assert first.key == "cluster-full"
     assert "cpu 64 in all" in first.text
-    assert (last.key, last.severity) == ("not-looked-at", "info")
-    assert last.text == "not looked at: no right to get queues, list nodes"
+    assert (last.key, last.severity) == ("not-checked", "not-checked")
+    assert last.text == "not checked: no right to get queues, list nodes"
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -153,7 +152,7 @@ def test_with_no_right_at_all_but_to_the_run_there_is_a_sentence_and_no_error(na
     found = status.look(api, name)  # type: ignore[arg-type]
     assert lines(found, NOW)
     if name != "hog1":
-        assert found.causes[-1].key == "not-looked-at"
+        assert found.causes[-1].key == "not-checked"
 
 
 # -- what no cluster here could be brought to do
@@ -304,7 +303,7 @@ TAINT = {"key": "dedicated", "value": "vision", "effect": "NoSchedule"}
     ],
 )  # fmt: skip
 def test_why_no_node_takes_a_gang(spec: Any, replicas: int, nodes: list[Any], key: str | None) -> None:
-    found = misfit(spec, replicas, nodes)
+    found = violation(spec, replicas, nodes)
     assert (found.key if found else None) == key
 
 
@@ -322,12 +321,12 @@ def test_node_affinity_is_judged_as_the_scheduler_does(operator: str, values: li
     terms = [{"matchExpressions": [{"key": "zone", "operator": operator, "values": values}]}]
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
     spec = asking(affinity={"nodeAffinity": required})
-    assert (misfit(spec, 1, [node(labels={"zone": "a"})]) is None) == fits
+    assert (violation(spec, 1, [node(labels={"zone": "a"})]) is None) == fits
 
 
 def test_the_documentation_has_every_cause() -> None:
     folder = Path(diagnosis.__file__).parent
-    sources = [folder / "capacity.py", *(folder / "causes").glob("*.py")]
+    sources = [path for path in folder.glob("*.py") if path.stem != "nodes"]
     keys = {
         key
         for source in (path.read_text() for path in sources)

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.doctor.cluster import ROOT
-from trainchart.checks.check import Verdict
-from trainchart.checks.rights import READER, RIGHTS, Right, allows, judge_rights
+from tests.checks.cluster import ROOT
+from trainchart.checks.rights import READER, RIGHTS, Right, allows, check_rights
 from trainchart.cluster import kinds
 
 DOCS = (ROOT / "docs/rights.md").read_text()
@@ -80,7 +79,7 @@ def test_rules_are_read_as_rbac_means_them(given: Any, is_allowed: bool) -> None
 
 def test_what_is_vital_is_a_problem_and_the_rest_a_warning() -> None:
     jobs, commands = RIGHTS[0], RIGHTS[1]
-    assert judge_rights({}, "training").verdict is Verdict.OK
-    assert judge_rights({commands: ["create"]}, "training").verdict is Verdict.WARNING
-    check = judge_rights({jobs: ["create"]}, "training")
-    assert (check.verdict, check.text) == (Verdict.PROBLEM, "no right to create jobs (every command)")
+    assert check_rights({}, "training").severity == "ok"
+    assert check_rights({commands: ["create"]}, "training").severity == "warning"
+    check = check_rights({jobs: ["create"]}, "training")
+    assert (check.severity, check.text) == ("problem", "no right to create jobs (every command)")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from trainchart.checks.check import Check, not_checked, ok, problem
+from trainchart.checks.finding import Finding, not_checked, ok, problem
 from trainchart.cluster import helm, kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
@@ -27,7 +27,7 @@ class NoRight:
     def __str__(self) -> str:
         return f"no right to {self.verb} {self.kind}{self.where}"
 
-    def check(self, topic: str) -> Check:
+    def check(self, topic: str) -> Finding:
         if self.kind == kinds.RULES_REVIEWS:
             return not_checked(
                 topic,
@@ -41,7 +41,7 @@ class NoRight:
 
 @dataclass(frozen=True)
 class Secret:
-    """All that is kept of a Secret. The API server gives its values too; they go no further than `Look.secret`."""
+    """All that is kept of a Secret. The API server gives its values too; they go no further than `ClusterReader.secret`."""
 
     kind: str
     keys: frozenset[str]
@@ -55,7 +55,7 @@ class Refusal:
 
 
 @dataclass
-class Look:
+class ClusterReader:
     """One account's view of one namespace."""
 
     api: Api
@@ -171,9 +171,9 @@ def _whole(one: Object) -> Object:
     return {**one, "metadata": metadata, "spec": mapping(one, "spec"), "status": mapping(one, "status")}
 
 
-def existence(look: Look, kind: Kind, topic: str, name: str, fix: str) -> Check:
+def existence(reader: ClusterReader, kind: Kind, topic: str, name: str, fix: str) -> Finding:
     """Whether there is an object that the run only names."""
-    found = look.get(kind, name)
+    found = reader.get(kind, name)
     if isinstance(found, NoRight):
         return found.check(topic)
     return problem(topic, "does not exist", fix) if found is None else ok(topic, "exists")

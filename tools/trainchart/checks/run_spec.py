@@ -28,7 +28,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Ask:
+class RunSpec:
     """The objects of a release, without those of `helm test`."""
 
     name: str
@@ -134,10 +134,10 @@ class Ask:
         return sorted({name for name in names if name})
 
 
-def ask_of(manifests: Iterable[Object], name: str) -> Ask:
+def run_spec(manifests: Iterable[Object], name: str) -> RunSpec:
     """What `helm install NAME` would make."""
     kept = (item for item in manifests if "helm.sh/hook" not in (item["metadata"].get("annotations") or {}))
-    return Ask(name, tuple(kept))
+    return RunSpec(name, tuple(kept))
 
 
 def _merged(all_keys: Iterable[Keys]) -> list[Keys]:
