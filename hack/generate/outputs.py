@@ -38,7 +38,7 @@ _INTRODUCTION = """\
 One release of this chart is one training run. A values file says what is trained, on what, and where the result goes:
 
 ```sh
-trainchart preset FAMILY --accelerator PROFILE -o run.yaml   # a file to begin with
+trainchart preset FAMILY --accelerator PROFILE --write run.yaml   # a file to begin with
 trainchart validate run.yaml                                 # everything that is wrong with it, in milliseconds
 helm install run-42 ./charts/train -f run.yaml -n training
 ```

@@ -231,7 +231,7 @@ def test_no_markup_of_a_run_is_part_of_its_page(
     run: Any, server: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(server)
-    call(server, f"report run-42 -o {tmp_path}/run.html", capsys)
+    call(server, f"report run-42 --write {tmp_path}/run.html", capsys)
     page = (tmp_path / "run.html").read_text()
     assert "<script>alert" not in page
     assert "<img src=x" not in page

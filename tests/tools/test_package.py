@@ -131,7 +131,7 @@ def test_the_installed_tools_work_in_an_empty_folder(built: Path, tmp_path: Path
         environment = {**os.environ, "PYTHONPATH": str(site)}
         return subprocess.run(command, cwd=work, env=environment, check=False, capture_output=True, text=True)
 
-    assert run("preset", "yolov5", "--accelerator", "nvidia", "-o", "run.yaml").returncode == 0
+    assert run("preset", "yolov5", "--accelerator", "nvidia", "--write", "run.yaml").returncode == 0
     schema = (work / "run.yaml").read_text().splitlines()[0].partition("$schema=file://")[2]
     assert Path(schema) == site / "trainchart/bundle/values/schema.json"
     assert Path(schema).is_file()

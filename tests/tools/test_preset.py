@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from itertools import product
 from pathlib import Path
@@ -14,7 +13,8 @@ from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from trainchart.chart.families import family_data, profile_data
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import render
-from trainchart.cli.preset import add_preset_command
+from trainchart.cli import preset as command
+from trainchart.cli.main import make_parser
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.files import Tree
 from trainchart.values.preset import sharing_profiles
@@ -28,10 +28,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def preset(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_preset_command(parser.add_subparsers())
-    options = parser.parse_args(["preset", *arguments])
-    return int(options.run(options))
+    return int(command.run(make_parser().parse_args(["preset", *arguments])))
 
 
 def made(capsys: pytest.CaptureFixture[str], *arguments: str) -> Tree:
@@ -241,28 +238,33 @@ def test_a_model_of_unknown_size_is_written_without_an_estimate(capsys: pytest.C
 
 def test_strict_writes_nothing_when_there_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "run.yaml"
-    assert preset("yolov5", "--accelerator", "nvidia", "--count", "2", "--strict", "-o", str(file)) == ExitCode.REFUSED
+    assert (
+        preset("yolov5", "--accelerator", "nvidia", "--count", "2", "--strict", "--write", str(file))
+        == ExitCode.REFUSED
+    )
     assert "warning: sharedMemory: 2Gi is little for 2 devices" in capsys.readouterr().err
     assert not file.exists()
 
 
 def test_a_file_is_replaced_only_by_force(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
-    assert preset("yolov5", "-o", str(file)) == ExitCode.OK
-    assert refusal("yolov5", "-o", str(file)) == f"{file} exists; add --force to replace it, or name another file"
-    assert preset("yolov5", "--replicas", "2", "-o", str(file), "--force") == ExitCode.OK
+    assert preset("yolov5", "--write", str(file)) == ExitCode.OK
+    assert refusal("yolov5", "--write", str(file)) == f"{file} exists; add --force to replace it, or name another file"
+    assert preset("yolov5", "--replicas", "2", "--write", str(file), "--force") == ExitCode.OK
     assert yaml.safe_load(file.read_text(encoding="utf-8"))["replicas"] == 2
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    assert "cannot be written: No such file or directory" in refusal("yolov5", "-o", str(tmp_path / "none/run.yaml"))
-    assert "cannot be written: Is a directory" in refusal("yolov5", "-o", str(tmp_path), "--force")
+    assert "cannot be written: No such file or directory" in refusal(
+        "yolov5", "--write", str(tmp_path / "none/run.yaml")
+    )
+    assert "cannot be written: Is a directory" in refusal("yolov5", "--write", str(tmp_path), "--force")
 
 
 def test_the_first_line_leads_an_editor_to_the_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "deep" / "run.yaml"
     file.parent.mkdir()
-    assert preset("yolov5", "-o", str(file)) == ExitCode.OK
+    assert preset("yolov5", "--write", str(file)) == ExitCode.OK
     (path,) = re.findall(r"\A# yaml-language-server: \$schema=(\S+)\n", file.read_text(encoding="utf-8"))
     assert (file.parent / path).resolve() == (ROOT / "values/schema.json").resolve()
     assert preset("yolov5", "--schema", "https://example.com/schema.json") == ExitCode.OK

@@ -342,7 +342,7 @@ def test_a_run_is_drawn_by_its_score_and_its_loss() -> None:
 def test_a_page_is_made_from_files_that_were_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "run.html"
     files = ["--log", f"{DATA}/run.log", "--result", f"{DATA}/result.json", "--settings", f"{DATA}/settings.json"]
-    assert main(["report", "run-42", "-n", "training", *files, "-o", str(output)]) == 0
+    assert main(["report", "run-42", "-n", "training", *files, "--write", str(output)]) == 0
     assert capsys.readouterr() == ("", "")
     assert output.read_text(encoding="utf-8") == page(records.real())
 
@@ -365,25 +365,25 @@ def test_a_page_is_made_from_files_that_were_kept(tmp_path: Path, capsys: pytest
 def test_what_cannot_be_read_is_refused_in_a_sentence(
     arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", "run-42", *arguments, "-o", str(tmp_path / "run.html")]) == 2
+    assert main(["report", "run-42", *arguments, "--write", str(tmp_path / "run.html")]) == 2
     assert capsys.readouterr().err == f"trainchart: {expected}\n"
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "run-42", "--log", f"{DATA}/run.log", "-o", str(tmp_path)]) == 2
-    assert "cannot be written: Is a directory; name another file with -o" in capsys.readouterr().err
+    assert main(["report", "run-42", "--log", f"{DATA}/run.log", "--write", str(tmp_path)]) == 2
+    assert "cannot be written: Is a directory; name another file by --write" in capsys.readouterr().err
 
 
 def test_json_that_is_no_object_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "r.json").write_text(json.dumps([1]))
-    assert main(["report", "r", "--log", f"{DATA}/run.log", "--result", str(tmp_path / "r.json"), "-o", "x"]) == 2
+    assert main(["report", "r", "--log", f"{DATA}/run.log", "--result", str(tmp_path / "r.json"), "--write", "x"]) == 2
     assert "holds no JSON object" in capsys.readouterr().err
 
 
 def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "run.html"
     page.write_text("kept")
-    arguments = ["report", "run-42", "--log", f"{DATA}/run.log", "-o", str(page)]
+    arguments = ["report", "run-42", "--log", f"{DATA}/run.log", "--write", str(page)]
     assert main(arguments) == 2
     assert page.read_text() == "kept"
     assert capsys.readouterr().err == f"trainchart: {page} exists; add --force to replace it, or name another file\n"

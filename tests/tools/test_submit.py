@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import subprocess
@@ -51,7 +50,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster(tmp_path / "releases")
     made.state.mkdir()
     monkeypatch.setattr(command, "connected", lambda _: made)
-    monkeypatch.setattr(waiting, "run_wait", lambda options: 40 if options.name == "fails" else 0)
+    monkeypatch.setattr(waiting, "run", lambda options: 40 if options.name == "fails" else 0)
     return made
 
 
@@ -287,9 +286,6 @@ def test_a_file_that_is_not_named_by_f_is_refused(capsys: pytest.CaptureFixture[
 
 
 def test_the_options_are_those_that_wait_reads() -> None:
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers()
-    command.add_submit_command(commands)
-    waiting.add_wait_command(commands)
+    parser = cli.make_parser()
     submitted = vars(parser.parse_args(["submit", "a", "-f", "b"]))
     assert vars(parser.parse_args(["wait", "a"])).keys() <= submitted.keys()

@@ -6,19 +6,18 @@ import argparse
 
 from trainchart.chart.paths import CHART
 from trainchart.cli.output import show
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode
 
 
-def add_chart_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `chart` to the commands of `trainchart`."""
-    parser = commands.add_parser(
+def add_parser(commands: Commands) -> None:
+    commands.add_parser(
         "chart",
         help="print where the chart lies",
         description="Print the folder of the chart that these tools judge by: helm install NAME $(trainchart chart) -f FILE",
     )
-    parser.set_defaults(run=run_chart)
 
 
-def run_chart(_options: argparse.Namespace) -> ExitCode:
+def run(_options: argparse.Namespace) -> ExitCode:
     show(str(CHART))
     return ExitCode.OK

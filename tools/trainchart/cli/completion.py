@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from functools import partial
 
 from trainchart import terminal
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode
 
 _FILES = {"FILE", "PATH"}
 _FOLDERS = {"FOLDER"}
 
 
-def add_completion_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], program: argparse.ArgumentParser
-) -> None:
-    """Add `completion` to the commands of `program`, which is what it completes."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "completion",
         help="print a script that makes your shell complete trainchart's commands",
@@ -26,16 +23,17 @@ def add_completion_command(
         "fish: trainchart completion fish > ~/.config/fish/completions/trainchart.fish",
     )
     parser.add_argument("shell", choices=("bash", "zsh", "fish"))
-    parser.set_defaults(run=partial(run_completion, program))
 
 
-def run_completion(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ExitCode:
+def run(options: argparse.Namespace) -> ExitCode:
     import shtab
 
     from trainchart.chart.families import family_names, profile_names
+    from trainchart.cli.main import make_parser
 
     names = {"FAMILY": family_names, "PROFILE": profile_names}
     # What an argument takes is what its metavar says in the help: the commands need not know of completion.
+    parser = make_parser()
     for action in _actions(parser):
         if action.metavar in names and not action.choices:
             action.choices = names[action.metavar]()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trainchart.chart.paths import CHART
 from trainchart.cli.connection import add_connection_options, connected
 from trainchart.cli.output import add_format_option, coloured, complain, show
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import CLEAR, printable, put
 
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 _NOBODYS = "trainchart-doctor"
 
 
-def add_doctor_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `doctor` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "doctor",
         help="say what in the cluster would keep a run from starting, before it is submitted",
@@ -40,10 +40,9 @@ def add_doctor_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
     parser.add_argument("--quick", action="store_true", help="only what `trainchart submit` looks at")
     add_format_option(parser)
     add_connection_options(parser)
-    parser.set_defaults(run=run_doctor)
 
 
-def run_doctor(options: argparse.Namespace) -> ExitCode:
+def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.checks.doctor import examine
     from trainchart.checks.values import as_paths
 

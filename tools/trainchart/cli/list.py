@@ -6,14 +6,14 @@ import argparse
 
 from trainchart.cli.connection import add_connection_options, connected
 from trainchart.cli.output import add_format_option, show
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode
 
 # As run/state.py has them, whose import costs more than `--help` should.
 STATES = ("pending", "running", "restarting", "ending", "completed", "failed", "stopped")
 
 
-def add_list_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `list` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "list",
         help="list the runs of a namespace",
@@ -32,10 +32,9 @@ def add_list_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
     )
     add_format_option(parser)
     add_connection_options(parser)
-    parser.set_defaults(run=run_list)
 
 
-def run_list(options: argparse.Namespace) -> ExitCode:
+def run(options: argparse.Namespace) -> ExitCode:
     import json
     from datetime import datetime, timezone
 

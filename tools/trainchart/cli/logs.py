@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from trainchart.cli.connection import add_connection_options, add_run_name, again, connected
 from trainchart.cli.output import is_coloured
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode
 from trainchart.terminal import silence, tell
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 _COLOURS = (36, 33, 32, 35, 34, 31)
 
 
-def add_logs_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `logs` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "logs",
         help="what the pods of a run print",
@@ -46,10 +46,9 @@ def add_logs_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
         help="of an earlier attempt, from its workspace; 1 is the first. Starts a small pod that reads it (right: create pods)",
     )
     add_connection_options(parser)
-    parser.set_defaults(run=run_logs)
 
 
-def run_logs(options: argparse.Namespace) -> ExitCode:
+def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.follow.logs import follow, so_far
     from trainchart.run import state
 

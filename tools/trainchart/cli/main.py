@@ -9,10 +9,16 @@ import sys
 
 TYPE_CHECKING = False  # as typing has it, which takes its time too
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
-    from types import FrameType
+    from types import FrameType, ModuleType
 
+    from trainchart.cli.parser import Parser
+
+# In the order of the help. Each is a module of this package.
+COMMANDS = (
+    "preset", "validate", "doctor", "submit", "status", "list", "wait", "logs", "result", "report", "stop", "chart",
+    "completion",
+)  # fmt: skip
 _INTERRUPTED = 130  # ExitCode.INTERRUPTED, which is not imported yet
 
 
@@ -87,7 +93,7 @@ def _program() -> int:
     return code
 
 
-def _run(arguments: Sequence[str], parser: argparse.ArgumentParser | None = None) -> int:
+def _run(arguments: Sequence[str], parser: Parser | None = None) -> int:
     import errno
 
     from trainchart.cli.output import complain
@@ -96,7 +102,7 @@ def _run(arguments: Sequence[str], parser: argparse.ArgumentParser | None = None
     options = (parser or make_parser()).parse_args(arguments)
     as_json = getattr(options, "format", "") == "json"
     try:
-        return int(options.run(options))
+        return int(_module(options.command).run(options))
     except TrainchartError as error:
         words = str(error)
         # The API server's own words, without a fix.
@@ -130,26 +136,12 @@ def _open_closed_streams() -> None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The command line: every command with its options."""
-    import argparse
-
     from trainchart import __version__
-    from trainchart.cli.chart import add_chart_command
-    from trainchart.cli.completion import add_completion_command
-    from trainchart.cli.doctor import add_doctor_command
-    from trainchart.cli.list import add_list_command
-    from trainchart.cli.logs import add_logs_command
-    from trainchart.cli.preset import add_preset_command
-    from trainchart.cli.report import add_report_command
-    from trainchart.cli.result import add_result_command
-    from trainchart.cli.status import add_status_command
-    from trainchart.cli.stop import add_stop_command
-    from trainchart.cli.submit import add_submit_command
-    from trainchart.cli.validate import add_validate_command
-    from trainchart.cli.wait import add_wait_command
+    from trainchart.cli.parser import Parser
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="trainchart",
         description="Write, check, submit and follow training runs: releases of the chart train.",
         epilog="exit codes: 0 done, 1 internal error, 2 refused (values, files or usage), 3 timed out, 4 not found, 5 API server not "
@@ -158,20 +150,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"trainchart {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    add_preset_command(commands)
-    add_validate_command(commands)
-    add_doctor_command(commands)
-    add_submit_command(commands)
-    add_status_command(commands)
-    add_list_command(commands)
-    add_wait_command(commands)
-    add_logs_command(commands)
-    add_result_command(commands)
-    add_report_command(commands)
-    add_stop_command(commands)
-    add_chart_command(commands)
-    add_completion_command(commands, parser)
+    for name in COMMANDS:
+        _module(name).add_parser(commands)
     return parser
+
+
+def _module(command: str) -> ModuleType:
+    """The module of a command: `add_parser(commands)` adds its options, `run(options)` runs it and returns an exit code."""
+    import importlib
+
+    return importlib.import_module(f"trainchart.cli.{command}")
 
 
 if __name__ == "__main__":

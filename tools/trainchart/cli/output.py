@@ -14,7 +14,7 @@ _COLOURS = {"error": "31", "problem": "31", "warning": "33", "ok": "32"}
 
 
 def add_format_option(parser: argparse.ArgumentParser) -> None:
-    """`--output`: for people, or for programs."""
+    """Add `--output`, the format: text for people, JSON for programs."""
     parser.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", dest="format", help="default: %(default)s"
     )
@@ -36,7 +36,7 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         FileError
     """
     if path.is_dir():
-        raise FileError(f"{path} cannot be written: Is a directory; name another file with -o")
+        raise FileError(f"{path} cannot be written: Is a directory; name another file by --write")
     if not force and os.path.lexists(path):
         raise FileError(f"{path} exists; add --force to replace it, or name another file")
 
@@ -53,7 +53,7 @@ def write(path: Path, content: str, *, force: bool) -> None:
             file.write(content)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise FileError(f"{path} cannot be written: {reason}; name another file with -o") from None
+        raise FileError(f"{path} cannot be written: {reason}; name another file by --write") from None
 
 
 def show(text: str, *, styled: bool = False) -> None:

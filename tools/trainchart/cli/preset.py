@@ -7,12 +7,12 @@ from pathlib import Path
 
 from trainchart import terminal
 from trainchart.cli.output import refuse_existing, write
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import tell
 
 
-def add_preset_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `preset` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "preset",
         help="write a values file for a family on an accelerator",
@@ -31,14 +31,13 @@ def add_preset_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="any other value"
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it (default: the standard output)")
+    parser.add_argument("--write", metavar="FILE", help="the file to write (default: print to the standard output)")
     parser.add_argument("--force", action="store_true", help="replace FILE where it exists")
     parser.add_argument("--schema", metavar="PATH", help="the schema that editors check it by (default: the chart's)")
     parser.add_argument("--strict", action="store_true", help="write nothing when there is a warning")
-    parser.set_defaults(run=run_preset)
 
 
-def run_preset(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Write the file that the command line asks for; the result is an exit code.
 
     Raises:
@@ -46,7 +45,7 @@ def run_preset(options: argparse.Namespace) -> int:
     """
     from trainchart.values.preset import Request, parse_fraction, parse_memory, preset, schema_path
 
-    output = Path(options.output) if options.output else None
+    output = Path(options.write) if options.write else None
     if output:
         refuse_existing(output, force=options.force)
     request = Request(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from trainchart import terminal
 from trainchart.cli.connection import add_connection_options, add_run_name, connected
 from trainchart.cli.output import refuse_existing, write
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from trainchart.run.record import Record
 
 
-def add_report_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `report` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "report",
         help="write a run's curves, parameters, commits and times into one HTML page",
@@ -25,23 +25,22 @@ def add_report_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
         epilog="exit codes: 0 done, 2 refused (files or usage); the others are in docs/exit-codes.md",
     )
     add_run_name(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the page; - is the standard output")
+    parser.add_argument("--write", metavar="FILE", required=True, help="the page to write; - is the standard output")
     parser.add_argument("--force", action="store_true", help="replace FILE where it exists")
     parser.add_argument("--log", metavar="FILE", help="the log of rank 0, such as `kubectl logs` prints it")
     parser.add_argument("--result", metavar="FILE", help="with --log: result.json, or the termination message")
     parser.add_argument("--settings", metavar="FILE", help="with --log: settings.json of the ConfigMap NAME-run")
     add_connection_options(parser)
-    parser.set_defaults(run=run_report)
 
 
-def run_report(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Write the page that the command line asks for; the result is an exit code."""
     from trainchart.report.page import page
 
-    if options.output == "-":
+    if options.write == "-":
         terminal.write(page(_record(options)).encode("utf-8"))
         return ExitCode.OK
-    output = Path(options.output)
+    output = Path(options.write)
     refuse_existing(output, force=options.force)
     write(output, page(_record(options)), force=options.force)
     return ExitCode.OK

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.cli.connection import add_connection_options, add_run_name, again, connected
 from trainchart.cli.output import add_format_option, complain, show
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode
 from trainchart.terminal import tell
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from trainchart.run.record import Record
 
 
-def add_result_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `result` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "result",
         help="what a run came to: branch, commit, metrics, files, curve",
@@ -33,10 +33,9 @@ def add_result_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
         help="with all files, from the run's workspace: starts a small pod that reads it (right: create pods)",
     )
     add_connection_options(parser)
-    parser.set_defaults(run=run_result)
 
 
-def run_result(options: argparse.Namespace) -> ExitCode:
+def run(options: argparse.Namespace) -> ExitCode:
     import json
 
     from trainchart.follow.record import load

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.cli.connection import add_connection_options, add_run_name, connected
 from trainchart.cli.output import add_format_option, is_coloured, show
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode
 from trainchart.terminal import has_reader, printable, put, tell
 
@@ -22,8 +23,7 @@ LOOK_SECONDS = 2.0
 DIAGNOSE_SECONDS = 10.0
 
 
-def add_status_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `status` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "status",
         help="say where a run is, and what keeps it",
@@ -40,10 +40,9 @@ def add_status_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
     )
     add_format_option(parser)
     add_connection_options(parser)
-    parser.set_defaults(run=run_status)
 
 
-def run_status(options: argparse.Namespace) -> ExitCode:
+def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.follow.status import look
 
     api = connected(options)

@@ -9,12 +9,12 @@ from pathlib import Path
 from trainchart.cli.connection import add_connection_options, add_run_name, again, connected
 from trainchart.cli.duration import seconds_of
 from trainchart.cli.output import show
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode, FileError
 from trainchart.terminal import tell
 
 
-def add_stop_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `stop` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "stop",
         help="end a run in order; the release stays",
@@ -33,10 +33,9 @@ def add_stop_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "--timeout", type=seconds_of, default=180.0, metavar="D", help="for its pods to end (default: 3m)"
     )
     add_connection_options(parser)
-    parser.set_defaults(run=run_stop)
 
 
-def run_stop(options: argparse.Namespace) -> ExitCode:
+def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.cli.logs import Printer
     from trainchart.follow.stop import keeps_logs, stop
     from trainchart.run import state

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from trainchart.cli.connection import add_connection_options, connected
 from trainchart.cli.duration import seconds_of
 from trainchart.cli.output import show
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import put, tell
 
@@ -19,21 +20,10 @@ if TYPE_CHECKING:
     from trainchart.cluster.api import Api
 
 
-class _Parser(argparse.ArgumentParser):
-    """Keeps what stands behind `--` for helm; argparse itself would take it for positional arguments."""
-
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        arguments = list(args or [])
-        at = arguments.index("--") if "--" in arguments else len(arguments)
-        namespace, unknown = super().parse_known_args(arguments[:at], namespace)
-        namespace.helm_arguments = arguments[at + 1 :]
-        return namespace, unknown
-
-
-def add_submit_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `submit` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "submit",
+        passed_on="helm_arguments",
         help="validate, look at the cluster, install a run and follow it to its end: one command for a pipeline",
         usage="trainchart submit NAME -f FILE [-f FILE ...] [options] [-- HELM ARGUMENTS]",
         description="Validate the values, look whether the cluster has what the run needs (`trainchart doctor --quick`), "
@@ -41,7 +31,6 @@ def add_submit_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
         epilog="exit codes: those of `trainchart wait` for the run; 2 refused (values, usage, or by the cluster), "
         "5 API server not reachable, 6 no right, 8 doctor found a problem; docs/exit-codes.md has all",
     )
-    parser.__class__ = _Parser
     parser.add_argument("name", metavar="NAME", help="the release's name; every run needs its own")
     parser.add_argument(
         "-f", "--values", action="append", required=True, metavar="FILE", dest="files",
@@ -63,10 +52,9 @@ def add_submit_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
     parser.add_argument("--chart", type=Path, metavar="FOLDER", help="another chart than trainchart's own")
     parser.add_argument("--helm", default="helm", metavar="PROGRAM", help="Helm 3 or 4 (default: %(default)s)")
     add_connection_options(parser)
-    parser.set_defaults(run=run_submit, helm_arguments=[])
 
 
-def run_submit(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     from trainchart import submit
     from trainchart.chart.paths import CHART
     from trainchart.checks.values import as_paths
@@ -120,6 +108,6 @@ def _is_well(api: Api, spec: RunSpec, *, quick: bool) -> bool:
 
 def _follow(options: argparse.Namespace) -> int:
     """As `trainchart wait NAME` does, its exit code and its Ctrl-C included."""
-    from trainchart.cli.wait import run_wait
+    from trainchart.cli import wait
 
-    return run_wait(options)
+    return wait.run(options)

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from trainchart.cli.output import add_format_option, coloured, show
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import printable
 
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from trainchart.values.validate import Finding, Report
 
 
-def add_validate_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `validate` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "validate",
         help="say what is wrong with values files, before anything is installed",
@@ -28,10 +28,9 @@ def add_validate_command(commands: argparse._SubParsersAction[argparse.ArgumentP
     parser.add_argument("--name", default="run-42", help="the release's name (default: %(default)s)")
     parser.add_argument("--namespace", default="training", help="the release's namespace (default: %(default)s)")
     add_format_option(parser)
-    parser.set_defaults(run=run_validate)
 
 
-def run_validate(options: argparse.Namespace) -> ExitCode:
+def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.values.validate import validate
 
     if options.files.count("-") > 1:

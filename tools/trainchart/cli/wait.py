@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.cli.connection import add_connection_options, add_run_name, again, connected
 from trainchart.cli.duration import seconds_of
+from trainchart.cli.parser import Commands
 from trainchart.errors import ExitCode
 from trainchart.terminal import CLEAR, put, tell
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from trainchart.run.state import Snapshot
 
 
-def add_wait_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `wait` to the commands of `trainchart`."""
+def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "wait",
         help="follow a run to its end, and end as it ended",
@@ -38,10 +38,9 @@ def add_wait_command(commands: argparse._SubParsersAction[argparse.ArgumentParse
     parser.add_argument("--quiet", action="store_true", help="say how it ended, and nothing before")
     parser.add_argument("--logs", action="store_true", help="print what all its pods print")
     add_connection_options(parser)
-    parser.set_defaults(run=run_wait)
 
 
-def run_wait(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Also the last part of `submit`."""
     teller = Teller(quiet=options.quiet)
     try:

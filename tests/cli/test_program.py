@@ -183,7 +183,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "arguments", ["list --kubeconfig FILE", "validate FILE", "report run-42 -o - --log DATA --result FILE"]
+    "arguments", ["list --kubeconfig FILE", "validate FILE", "report run-42 --write - --log DATA --result FILE"]
 )
 def test_a_file_of_another_kind_is_told_in_one_line_and_quickly(
     arguments: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

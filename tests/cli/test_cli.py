@@ -250,7 +250,7 @@ def test_the_documented_searches_are_valid(text: str, file: str, tmp_path: Path)
     assert cli.main(["validate", str(ROOT / file), str(ROOT / "values/accelerators/nvidia.yaml"), str(over)]) == 0
 
 
-@pytest.mark.parametrize("command", ["status", "wait", "logs", "result", "stop", "report -o -"])
+@pytest.mark.parametrize("command", ["status", "wait", "logs", "result", "stop", "report --write -"])
 @pytest.mark.parametrize("name", ["", "../../x", "Run_42", "run-"])
 def test_what_cannot_be_a_name_is_refused_before_it_is_part_of_a_request(
     command: str, name: str, capsys: pytest.CaptureFixture[str]
@@ -294,3 +294,21 @@ def test_a_full_disk_is_no_internal_error() -> None:
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
     said = b"trainchart: the disk is full: the standard output was not written whole\n"
     assert (process.returncode, process.stderr) == (2, said)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--vers", "preset yolov5 --accel nvidia", "validate run.yaml --out json", "submit a -f b --time 1h"]
+)
+def test_an_abbreviated_option_is_refused(arguments: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments.split())
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_output_is_always_the_format(command: str) -> None:
+    subparsers = cli.make_parser()._subparsers
+    assert subparsers
+    options = subparsers._group_actions[0].choices[command]._option_string_actions
+    for option in {"-o", "--output"} & options.keys():
+        assert options[option].choices == ("text", "json")
