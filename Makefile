@@ -44,7 +44,7 @@ lab: tools ## Exhaustive tests against misbehaving servers, hostile repositories
 .PHONY: browser
 browser: $(VENV)/ready ## Look at the pages in a real browser; installs Chromium where it lacks
 	python3 -m e2e.cluster browser
-	TRAINCHART_BROWSER=1 $(PYTHON) -m pytest tests/browser -v --durations=3
+	$(PYTHON) -m pytest -m browser -v --durations=3
 
 .PHONY: e2e
 e2e: setup ## End-to-end tests, the quick set: a real cluster, a real git server, real training
@@ -62,8 +62,8 @@ kills: setup ## Kill 70 runs in the cluster at random moments of all stages; SEE
 	$(PYTHON) -m e2e.kills --seed $(or $(SEED),1)
 
 .PHONY: fuzz
-fuzz: tools ## Hold the validator against both Helm programs, on 10,000 made-up values
-	FUZZ_CASES=10000 $(PYTHON) -m pytest tests/fuzz -n 2 --durations=3
+fuzz: tools ## Compare the validator with both Helm programs on made-up values; FUZZ_CASES=n: how many (10,000)
+	FUZZ_CASES=$(or $(FUZZ_CASES),10000) $(PYTHON) -m pytest -m fuzz -n 2 --durations=3
 
 .PHONY: bench
 bench: tools ## Measure the validator against helm, and the commands' own time

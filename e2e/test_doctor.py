@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,11 +192,9 @@ def test_an_account_without_rights_is_told_what_it_lacks(place: Place) -> None:
     assert "deploy/submitter.yaml" in check["fix"]
 
 
-def test_the_quick_checks_take_less_than_two_seconds(place: Place) -> None:
-    begin = time.monotonic()
+def test_the_quick_checks_ask_the_api_server_a_few_times(place: Place) -> None:
     answer = place.doctor({}, "--quick", kube=place.kube)
     assert answer.code == 0, answer.both
-    assert time.monotonic() - begin < 2
     assert json.loads(answer.out)["calls"] <= 16
 
 

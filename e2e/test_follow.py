@@ -112,10 +112,8 @@ def test_a_run_that_fails_ends_with_the_code_of_its_stage(session: Session, run:
 def test_a_limit_that_passes_ends_with_3_and_a_stop_with_143(session: Session, tmp_path: Path) -> None:
     release = session.release("follow-long")
     release.wait_for_log("it goes on", 90)
-    began = time.monotonic()
     done = trainchart(release, "wait", release.name, "--timeout", "4s")
     assert done.returncode == 3
-    assert 4 <= time.monotonic() - began < 8
     assert "has not ended (it is train" in done.stdout
 
     waiting = subprocess.Popen(

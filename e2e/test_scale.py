@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.family("diagnosis"), pytest.mark.runs("diagnosis-well"
 
 FINISHED, RUNNING = 200, 20
 FULL_QUEUE = "full{session}"
-SECONDS = 1.0
+SLOWER = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def _measured(crowd: Crowd) -> tuple[dict[str, int], dict[str, float]]:
     return calls, times
 
 
-def test_more_runs_cost_no_more_calls_and_less_than_a_second(few: Crowd, session: Session) -> None:
+def test_more_runs_cost_no_more_calls_and_hardly_more_time(few: Crowd, session: Session) -> None:
     few_calls, few_times = _measured(few)
     few.finish(FINISHED, session.named(FULL_QUEUE))
     few.run(1, RUNNING)
@@ -87,5 +87,5 @@ def test_more_runs_cost_no_more_calls_and_less_than_a_second(few: Crowd, session
     assert many_calls == few_calls
     assert many_calls["list"] == 1
     assert many_calls["running-00"] <= 3
-    assert many_times["list"] < SECONDS
-    assert many_times["running-00"] < SECONDS
+    assert many_times["list"] < SLOWER * few_times["list"]
+    assert many_times["running-00"] < SLOWER * few_times["running-00"]

@@ -1,11 +1,14 @@
-"""Every combination of family, accelerator, workspace and replicas, and the one outcome that is stated for it."""
+"""Every combination of family, accelerator, workspace and replicas, and the one outcome that is stated for it.
+
+`make test` tries a sample in which every pair of values that can meet does meet; `make lab` tries the rest.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
+from itertools import combinations, groupby, product
 from typing import Any, TypeVar
 
 import pytest
@@ -96,12 +99,41 @@ def _data(path: str) -> dict[str, Any]:
 CELLS = [Cell(*cell) for cell in product(FAMILIES, PROFILES, WORKSPACES, REPLICAS)]
 ADMITTED = [cell for cell in CELLS if not cell.refusals]
 REFUSED = [cell for cell in CELLS if cell.refusals]
-PAIRS = [f"{family}-{profile}" for family, profile in product(FAMILIES, PROFILES)]
-"""Of family and accelerator: a test takes all cells of a pair, for thousands of tests cost more than what they test."""
 
 
-def of_pair(pair: str, cells: list[Cell]) -> list[Cell]:
-    return [cell for cell in cells if f"{cell.family}-{cell.profile}" == pair]
+def pairwise(cells: list[Cell]) -> list[Cell]:
+    """A few of the cells, in which every two values of different axes meet that meet in any of the cells."""
+    left = set().union(*map(_meetings, cells))
+    chosen = []
+    while left:
+        chosen.append(max(cells, key=lambda cell: len(left & _meetings(cell))))
+        left -= _meetings(chosen[-1])
+    return chosen
+
+
+@cache
+def _meetings(cell: Cell) -> frozenset[tuple[tuple[str, str | int], ...]]:
+    axes = {"family": cell.family, "profile": cell.profile, "workspace": cell.workspace, "replicas": cell.replicas}
+    return frozenset(combinations(axes.items(), 2))
+
+
+def groups(cells: list[Cell]) -> list[Any]:
+    """Parameters of a test, each a list of cells: those of `pairwise`, by family; the others, which only `make lab` tries, by family
+    and accelerator. A test for each cell would cost more than what it tests.
+    """
+    sample = pairwise(cells)
+    rest = [cell for cell in cells if cell not in sample]
+    return [
+        *(pytest.param(list(found), id=family) for family, found in groupby(sorted(sample, key=of_family), of_family)),
+        *(
+            pytest.param(list(found), id=f"{family}-{profile}", marks=pytest.mark.lab)
+            for (family, profile), found in groupby(rest, lambda cell: (cell.family, cell.profile))
+        ),
+    ]
+
+
+def of_family(cell: Cell) -> str:
+    return cell.family
 
 
 def for_each(cells: Iterable[T], check: Callable[[T], object]) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from tests.chart.accepted import accepted
 from tests.chart.schemas import check_object
 from tests.chart.test_templates import nulls
 from trainchart.chart.render import render
 
 COUNT = 20
+pytestmark = pytest.mark.fuzz
 
 
 def test_accepted_values_render_objects_of_the_published_shapes() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from tests.chart.matrix import ADMITTED, CELLS, PAIRS, REFUSED, Cell, for_each, of_pair
+from tests.chart.matrix import ADMITTED, CELLS, REFUSED, Cell, for_each, groups, pairwise
 from tests.chart.schemas import check_object
 from trainchart.chart.render import Manifest, manifests_of, render, render_text
 from trainchart.errors import RenderError
@@ -40,11 +40,11 @@ class Admitted:
         return [self.of_kind("Job")["spec"]["tasks"][0]["template"]["spec"], self.of_kind("Pod")["spec"]]
 
 
-@pytest.fixture(scope="module", params=[pair for pair in PAIRS if of_pair(pair, ADMITTED)])
+@pytest.fixture(scope="module", params=groups(ADMITTED))
 def admitted(request: pytest.FixtureRequest) -> list[Admitted]:
-    """Of the whole module, so that pytest runs all tests of a pair in a row, and each cell is rendered once."""
+    """Of the whole module, so that pytest runs all tests of a group in a row, and each cell is rendered once."""
     found = []
-    for cell in of_pair(request.param, ADMITTED):
+    for cell in request.param:
         try:
             texts = render_text(cell.values)
         except RenderError as error:
@@ -60,19 +60,19 @@ def of_every_admitted_cell(check: Callable[[Admitted], None]) -> Callable[[list[
     return test
 
 
-@pytest.mark.parametrize("pair", PAIRS)
-def test_the_values_of_a_cell_have_the_right_shape(pair: str) -> None:
-    for_each(of_pair(pair, CELLS), lambda cell: SHAPE.validate(cell.values))
+@pytest.mark.parametrize("cells", groups(CELLS))
+def test_the_values_of_a_cell_have_the_right_shape(cells: list[Cell]) -> None:
+    for_each(cells, lambda cell: SHAPE.validate(cell.values))
 
 
-@pytest.mark.parametrize("pair", [pair for pair in PAIRS if of_pair(pair, REFUSED)])
-def test_a_refused_cell_is_refused_for_exactly_the_stated_keys(pair: str) -> None:
+@pytest.mark.parametrize("cells", groups(REFUSED))
+def test_a_refused_cell_is_refused_for_exactly_the_stated_keys(cells: list[Cell]) -> None:
     def check(cell: Cell) -> None:
         with pytest.raises(RenderError) as refusal:
             render(cell.values)
         assert re.findall(r"^  - ([\w.]+):", str(refusal.value), flags=re.MULTILINE) == cell.refusals
 
-    for_each(of_pair(pair, REFUSED), check)
+    for_each(cells, check)
 
 
 @of_every_admitted_cell
@@ -178,6 +178,19 @@ def test_a_cell_that_is_not_refused_is_named_too() -> None:
         for_each("ab", check)
 
 
-def test_every_cell_is_in_one_pair() -> None:
-    assert [cell for pair in PAIRS for cell in of_pair(pair, CELLS)] == CELLS
+@pytest.mark.parametrize("cells", [ADMITTED, REFUSED, CELLS], ids=["admitted", "refused", "all"])
+def test_a_sample_has_all_meetings_of_two_values_and_the_groups_have_every_cell_once(cells: list[Cell]) -> None:
+    sample = pairwise(cells)
+    assert meetings(sample) == meetings(cells)
+    assert len(cells) / 20 < len(sample) < len(cells) / 3
+    grouped = [cell for group in groups(cells) for cell in group.values[0]]
+    assert sorted(map(str, grouped)) == sorted(map(str, cells))
+
+
+def meetings(cells: list[Cell]) -> set[Any]:
+    rows = [(cell.family, cell.profile, cell.workspace, cell.replicas) for cell in cells]
+    return {(one, other, row[one], row[other]) for row in rows for one in range(4) for other in range(one)}
+
+
+def test_every_cell_is_admitted_or_refused() -> None:
     assert len(CELLS) == len(ADMITTED) + len(REFUSED) > 1000

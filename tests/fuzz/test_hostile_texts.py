@@ -153,6 +153,11 @@ BASES: dict[str, Tree] = {
 }
 
 
+def one_and_in_the_lab_all(names: Iterable[str]) -> list[Any]:
+    first, *others = names
+    return [first, *(pytest.param(name, marks=pytest.mark.lab) for name in others)]
+
+
 def texts(tree: Any, above: Place = ()) -> Iterator[Place]:
     """The places of all texts."""
     for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
@@ -287,7 +292,7 @@ def test_a_line_break_and_a_tab_are_allowed_in_a_program_s_arguments_and_environ
     ]
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", one_and_in_the_lab_all(BASES))
 def test_without_the_schema_no_text_leaves_its_place(base: str) -> None:
     """All texts at once, but for those that a rule refuses."""
     places = list(texts(BASES[base]))
@@ -298,7 +303,9 @@ def test_without_the_schema_no_text_leaves_its_place(base: str) -> None:
     stay_in_place(with_texts, places)
 
 
-@pytest.mark.parametrize("base", ["everything", "open maps of detection", "open maps of language models"])
+@pytest.mark.parametrize(
+    "base", one_and_in_the_lab_all(["open maps of language models", "open maps of detection", "everything"])
+)
 def test_without_the_schema_no_key_leaves_its_place(base: str) -> None:
     places = sorted(maps(BASES[base]), key=len, reverse=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,10 +131,8 @@ def test_a_git_that_is_killed_is_tried_again_and_then_the_machine_s_fault(
 
 
 def test_a_program_that_stands_still_is_ended(tmp_path: Path) -> None:
-    started = time.monotonic()
-    done = process.run(["sh", "-c", "echo begun; sleep 60"], tmp_path, dict(os.environ), stall_seconds=2)
+    done = process.run(["sh", "-c", "echo begun; sleep 600"], tmp_path, dict(os.environ), stall_seconds=1)
     assert (done.stalled, done.code != 0, done.tail) == (True, True, ["begun"])
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(
