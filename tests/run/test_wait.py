@@ -506,3 +506,15 @@ def test_anything_else_is_refused(words: str, capsys: pytest.CaptureFixture[str]
         cli.main(["wait", NAME, f"--timeout={words}"])
     assert end.value.code == 2
     assert "write 90s, 10m, 2h or 1d" in capsys.readouterr().err
+
+
+def test_nothing_is_asked_again_when_the_command_is_over() -> None:
+    patience, asked = Patience(lambda _: None), []
+
+    def away() -> None:
+        asked.append(patience.over.set())
+        raise UnreachableError("the API server is away")
+
+    with pytest.raises(UnreachableError):
+        patience.ask(away)
+    assert len(asked) == 1

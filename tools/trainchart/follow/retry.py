@@ -31,7 +31,7 @@ class Patience:
         """What the call answers, asked again while the API server is away.
 
         Raises:
-            UnreachableError: it was away for longer than the limit.
+            UnreachableError: it was away for longer than the limit, or the command is over and nobody waits.
             Whatever else the call raises.
         """
         pause = FIRST_PAUSE
@@ -40,6 +40,8 @@ class Patience:
                 answer = call()
             except UnreachableError as error:
                 self.missed(error)
+                if self.over.is_set():
+                    raise
             else:
                 self.answered()
                 return answer
