@@ -240,7 +240,7 @@ def test_a_queue_that_is_too_small_for_the_gang_is_told_in_numbers(place: Place)
     answer = place.doctor({"queue": SMALL, "replicas": 3})
     assert answer.code == 8
     text = answer.check(f"queue {SMALL}")["text"]
-    assert text == f"the gang asks {SMALL} for cpu 0.15 of 0.1 at most, memory 384Mi of 256Mi at most"
+    assert text == f"the gang asks {SMALL} for cpu 150m of 100m at most, memory 384Mi of 256Mi at most"
 
 
 def test_a_full_queue_is_a_warning_for_the_run_would_wait(place: Place) -> None:
@@ -259,7 +259,7 @@ def test_a_full_queue_is_a_warning_for_the_run_would_wait(place: Place) -> None:
         assert answer.code == 0, answer.both
         check = answer.check(f"queue {SMALL}")
         assert check["severity"] == "warning"
-        assert check["text"] == f"the gang asks {SMALL} for cpu 0.05 of 0.02 free now"
+        assert check["text"] == f"the gang asks {SMALL} for cpu 50m of 20m free now"
     finally:
         place.admin.kubectl("delete", "vcjob", "filler", "--wait=false")
 
@@ -346,7 +346,7 @@ def test_a_quota_that_is_too_small_is_told_in_numbers(place: Place) -> None:
         assert place.doctor().code == 0
         answer = place.doctor({"replicas": 2})
         assert answer.code == 8
-        assert answer.check("ResourceQuota tight")["text"] == "the run needs requests.cpu 0.1 of 0.06 allowed"
+        assert answer.check("ResourceQuota tight")["text"] == "the run needs requests.cpu 100m of 60m allowed"
     finally:
         place.admin.kubectl("delete", "quota", "tight")
 

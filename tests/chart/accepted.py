@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.chart.matrix import ADMITTED
 from tests.fuzz.test_hostile_texts import BASES
-from tests.tools.test_parity import SCHEMA
-from tests.tools.test_parity import paths as schema_paths
+from tests.values.test_parity import SCHEMA
+from tests.values.test_parity import paths as schema_paths
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import Manifest, render, with_defaults
 from trainchart.errors import RenderError

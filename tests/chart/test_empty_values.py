@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.chart.matrix import CHART, FAMILIES, ROOT
-from tests.tools.test_parity import paths as schema_paths
+from tests.values.test_parity import paths as schema_paths
 from trainchart.chart.render import render_by_helm, render_text, with_defaults
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.chart.schemas import PUBLISHED
-from tests.tools.test_parity import SCHEMA
+from tests.values.test_parity import SCHEMA
 from trainchart.chart.paths import CHART
 from trainchart.files import Tree
 from trainchart.values.schema_errors import misfits

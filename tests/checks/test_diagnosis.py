@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.run.captured import CASES, captured, cluster
-from tests.tools.checks import ROOT
+from tests.values.checks import ROOT
 from trainchart.checks import diagnosis, ended, facts
 from trainchart.checks.capacity import violation
 from trainchart.checks.facts import Facts

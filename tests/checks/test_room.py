@@ -72,7 +72,7 @@ def test_a_part_of_a_device_that_nodes_do_not_list_is_doubtful_and_no_more() -> 
 def test_a_request_above_every_node_names_the_resource_and_the_largest_node() -> None:
     ask = run(resources={"requests": {"cpu": 3}, "limits": {"cpu": 4}})
     assert on_nodes(ask, node("a"), node("b", cpu="2500m")) == [
-        ("problem", "nodes: a pod asks for cpu 3, and the largest node has 2.5")
+        ("problem", "nodes: a pod asks for cpu 3, and the largest node has 2500m")
     ]
 
 
@@ -181,7 +181,7 @@ def test_the_capability_of_the_queues_above_counts_too() -> None:
 def test_what_other_queues_are_guaranteed_is_not_there() -> None:
     queues = [queue("default"), queue("first", guarantee={"resource": {"cpu": "1500m"}})]
     [check] = check_guarantees("default", queues, {"cpu": Decimal(1)}, [node()])
-    assert check.text == "the gang asks the cluster for cpu 1 of 0.5 not guaranteed to other queues"
+    assert check.text == "the gang asks the cluster for cpu 1 of 500m not guaranteed to other queues"
     assert list(check_guarantees("first", queues, {"cpu": Decimal(1)}, [node()])) == []
 
 
@@ -206,7 +206,7 @@ def test_limits_are_told_in_numbers() -> None:
     assert limited(limits(max={"memory": "1Gi"})).severity == "ok"
     check = limited(limits(min={"cpu": "100m"}, max={"memory": "256Mi"}))
     assert check.text == (
-        "a container asks for cpu 0.05 and must ask for 0.1 at least, "
+        "a container asks for cpu 50m and must ask for 100m at least, "
         "a container has a limit of memory 512Mi where 256Mi is the most"
     )
     assert "more than 4 times" in limited(limits(maxLimitRequestRatio={"cpu": "4"})).text
@@ -237,9 +237,9 @@ def test_a_quota_is_held_against_all_pods_together() -> None:
     hard = {"requests.cpu": "120m", "pods": "5", "limits.memory": "2Gi"}
     assert in_quota(quota(hard), replicas=2).severity == "ok"
     check = in_quota(quota(hard), replicas=3)
-    assert (check.severity, check.text) == ("problem", "the run needs requests.cpu 0.15 of 0.12 allowed")
+    assert (check.severity, check.text) == ("problem", "the run needs requests.cpu 150m of 120m allowed")
     waits = in_quota(quota(hard, {"requests.cpu": "100m"}))
-    assert (waits.severity, waits.text) == ("warning", "the run needs requests.cpu 0.05 of 0.02 left now")
+    assert (waits.severity, waits.text) == ("warning", "the run needs requests.cpu 50m of 20m left now")
 
 
 def test_a_quota_of_objects_that_helm_makes_refuses_at_once() -> None:

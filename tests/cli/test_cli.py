@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.checks import ROOT, YOLOV5
+from tests.values.checks import ROOT, YOLOV5
 from trainchart.chart.exit_codes import runner_codes
 from trainchart.cli import main as cli
 from trainchart.errors import ExitCode, RenderError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.checks import ROOT, YOLOV5
+from tests.values.checks import ROOT, YOLOV5
 from trainchart import files
 from trainchart.cli import main as cli
 from trainchart.errors import ExitCode, FileError

@@ -21,7 +21,7 @@ import pytest
 from helm_python import values_from_yaml
 
 from tests.chart.matrix import ROOT
-from tests.tools.test_parity import SCHEMA
+from tests.values.test_parity import SCHEMA
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import render_text
 from trainchart.errors import RenderError

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.chart.rules import RULES, Rule
-from tests.tools.test_parity import mutated, refusal
+from tests.values.test_parity import mutated, refusal
 from trainchart.chart.paths import CHART, LIB
 from trainchart.chart.render import render
 from trainchart.errors import RenderError

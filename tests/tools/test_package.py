@@ -14,7 +14,7 @@ import pytest
 import yaml
 from package import package_chart, package_python
 
-from tests.tools.checks import ROOT, YOLOV5
+from tests.values.checks import ROOT, YOLOV5
 from trainchart import __version__
 from trainchart.chart.paths import CHART, LIB
 

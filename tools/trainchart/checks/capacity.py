@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from trainchart.cluster.fields import Object, dig, mapping, text
 from trainchart.cluster.nodes import is_cordoned, is_ready, is_selected, taint_words, untolerated
-from trainchart.cluster.quantities import Amounts, amounts, pod_requests, told, written
+from trainchart.cluster.quantities import Amounts, amounts, format_quantities, format_quantity, pod_requests
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _no_such_resource(asked: Amounts, nodes: list[Node]) -> Violation | None:
         if all(not node.allocatable.get(name) for node in nodes):
             return Violation(
                 "no-such-resource",
-                f"no node has {name}, of which each pod asks for {written(name, value)}",
+                f"no node has {name}, of which each pod asks for {format_quantity(name, value)}",
                 "choose the accelerator.profile of what this cluster has (`kubectl describe nodes` lists it under Allocatable), "
                 "or ask whoever runs the cluster for the device plugin",
             )
@@ -73,7 +73,8 @@ def _above_every_node(asked: Amounts, nodes: list[Node]) -> Violation | None:
         if value > most:
             return Violation(
                 "above-every-node",
-                f"each pod asks for {name} {written(name, value)}, and the largest node ({largest.name}) has {written(name, most)}",
+                f"each pod asks for {name} {format_quantity(name, value)}, "
+                f"and the largest node ({largest.name}) has {format_quantity(name, most)}",
                 f"lower {_setting(name)}",
             )
     return None
@@ -117,7 +118,8 @@ def _shortest(asked: Amounts, nodes: list[Node]) -> str:
     for name, value in asked.items():
         most = max(node.allocatable.get(name, Decimal(0)) for node in nodes)
         if value > most:
-            return f"each pod asks for {name} {written(name, value)}, the largest of them has {written(name, most)}"
+            largest = format_quantity(name, most)
+            return f"each pod asks for {name} {format_quantity(name, value)}, the largest of them has {largest}"
     return "none has all of what a pod asks for at once"
 
 
@@ -128,7 +130,7 @@ def _gang_too_large(spec: object, asked: Amounts, replicas: int, nodes: list[Nod
         return None
     return Violation(
         "gang-too-large",
-        f"the gang is {_count(replicas, 'pod')} of {told(asked)}; all nodes together take {room} of them while nothing else runs",
+        f"the gang is {_count(replicas, 'pod')} of {format_quantities(asked)}; all nodes together take {room} of them while nothing else runs",
         "lower replicas or what each pod asks for: all pods start together, or none",
     )
 

@@ -16,11 +16,11 @@ from trainchart.cluster.quantities import (
     Amounts,
     amounts,
     counted,
+    format_quantity,
     minus,
     of_container,
     of_pod,
     short,
-    shown,
     times,
     total,
 )
@@ -94,16 +94,17 @@ def _limits(ranges: Iterable[Object], kind: str) -> Iterator[Object]:
 def _outside(requests: Amounts, limits: Amounts, limit: Object, what: str) -> Iterator[str]:
     for name, least in amounts(limit.get("min")).items():
         if requests.get(name, Decimal(0)) < least:
-            asked = shown(name, requests.get(name, Decimal(0)))
-            yield f"{what} asks for {name} {asked} and must ask for {shown(name, least)} at least"
+            asked = format_quantity(name, requests.get(name, Decimal(0)))
+            yield f"{what} asks for {name} {asked} and must ask for {format_quantity(name, least)} at least"
     for name, most in amounts(limit.get("max")).items():
         if name not in limits:
-            yield f"{what} has no limit of {name} and must have one of {shown(name, most)} at most"
+            yield f"{what} has no limit of {name} and must have one of {format_quantity(name, most)} at most"
         elif limits[name] > most:
-            yield f"{what} has a limit of {name} {shown(name, limits[name])} where {shown(name, most)} is the most"
+            limited = format_quantity(name, limits[name])
+            yield f"{what} has a limit of {name} {limited} where {format_quantity(name, most)} is the most"
     for name, ratio in amounts(limit.get("maxLimitRequestRatio")).items():
         if requests.get(name) and limits.get(name, Decimal(0)) / requests[name] > ratio:
-            yield f"{what} has a limit of {name} more than {shown('', ratio)} times what it asks for"
+            yield f"{what} has a limit of {name} more than {ratio.normalize():f} times what it asks for"
 
 
 # -- ResourceQuota
@@ -144,7 +145,7 @@ def check_quota(quota: Object, spec: RunSpec, pod: Object) -> Finding:
 
 def _said(over: list[str], asked: Mapping[str, Decimal], limit: Mapping[str, Decimal], what: str) -> str:
     return "the run needs " + listed(
-        [f"{name} {shown(name, asked[name])} of {shown(name, limit[name])} {what}" for name in over]
+        [f"{name} {format_quantity(name, asked[name])} of {format_quantity(name, limit[name])} {what}" for name in over]
     )
 
 

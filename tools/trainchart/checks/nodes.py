@@ -14,7 +14,16 @@ from trainchart.checks.server import RUNNING
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
 from trainchart.cluster.nodes import is_cordoned, is_ready, is_selected, taint_words, untolerated
-from trainchart.cluster.quantities import Amounts, amounts, is_device, minus, of_pod, pod_requests, shown, total
+from trainchart.cluster.quantities import (
+    Amounts,
+    amounts,
+    format_quantity,
+    is_device,
+    minus,
+    of_pod,
+    pod_requests,
+    total,
+)
 
 _LESS = "ask for less in resources:, or let a larger node be added"
 
@@ -132,13 +141,13 @@ def _counts(views: list[_Node], wanted: Amounts, *, now: bool) -> str:
 
 
 def _told(wanted: Amounts) -> str:
-    return ", ".join(f"{name} {shown(name, value)}" for name, value in wanted.items() if name != "pods")
+    return ", ".join(f"{name} {format_quantity(name, value)}" for name, value in wanted.items() if name != "pods")
 
 
 def _too_large(views: list[_Node], wanted: Amounts) -> str:
     """Which resource of a pod is above every node; where none alone is, the nodes lack different ones."""
     above = [
-        f"{name} {shown(name, value)}, and the largest node has {shown(name, most)}"
+        f"{name} {format_quantity(name, value)}, and the largest node has {format_quantity(name, most)}"
         for name, value in wanted.items()
         if value > (most := max(view.allocatable.get(name, Decimal(0)) for view in views))
     ]
@@ -150,7 +159,7 @@ def _too_large(views: list[_Node], wanted: Amounts) -> str:
 def _short_now(views: list[_Node], wanted: Amounts) -> str:
     """Of which resource there is too little on every node now."""
     scarce = [
-        f"{name} {shown(name, value)} per pod, at most {shown(name, most)} free on a node"
+        f"{name} {format_quantity(name, value)} per pod, at most {format_quantity(name, most)} free on a node"
         for name, value in wanted.items()
         if value > (most := max(view.free.get(name, Decimal(0)) for view in views))
     ]

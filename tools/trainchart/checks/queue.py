@@ -10,7 +10,7 @@ from trainchart.checks.reader import ClusterReader, NoRight
 from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
-from trainchart.cluster.quantities import Amounts, amounts, is_device, minus, short, shown, total
+from trainchart.cluster.quantities import Amounts, amounts, format_quantity, is_device, minus, short, total
 
 ROOT = "root"
 
@@ -83,11 +83,15 @@ _LESS = "ask for less (replicas:, resources:, accelerator:), or name a larger qu
 def told(gang: Mapping[str, Decimal]) -> str:
     """What a gang asks for, in a few words."""
     shown_first = [name for name in gang if name in ("cpu", "memory") or is_device(name)]
-    return ", ".join(f"{name} {shown(name, gang[name])}" for name in shown_first) or "pods that ask for nothing"
+    return (
+        ", ".join(f"{name} {format_quantity(name, gang[name])}" for name in shown_first) or "pods that ask for nothing"
+    )
 
 
 def _too_much(where: str, over: list[str], gang: Mapping[str, Decimal], limit: Mapping[str, Decimal], what: str) -> str:
-    parts = [f"{name} {shown(name, gang[name])} of {shown(name, limit[name])} {what}" for name in over]
+    parts = [
+        f"{name} {format_quantity(name, gang[name])} of {format_quantity(name, limit[name])} {what}" for name in over
+    ]
     return f"the gang asks {where} for {listed(parts)}"
 
 

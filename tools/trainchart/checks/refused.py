@@ -10,7 +10,7 @@ from trainchart.checks.cause import latest, problem
 from trainchart.checks.facts import Facts
 from trainchart.checks.finding import Finding
 from trainchart.cluster.fields import dig, text
-from trainchart.cluster.quantities import amounts, counted, of_pod, written
+from trainchart.cluster.quantities import amounts, counted, format_quantity, of_pod
 from trainchart.run.state import Snapshot
 
 
@@ -63,7 +63,8 @@ def _quota_words(*parts: str) -> Iterator[str]:
             yield f"{name} {asked}"
         else:
             left = max(hard - have, Decimal(0))
-            yield f"a pod asks for {name} {asked}, and {written(name, left)} of {written(name, hard)} is left"
+            left_over = f"{format_quantity(name, left)} of {format_quantity(name, hard)}"
+            yield f"a pod asks for {name} {asked}, and {left_over} is left"
 
 
 def _quota_would_refuse(run: Snapshot, facts: Facts) -> Finding | None:
@@ -77,8 +78,8 @@ def _quota_would_refuse(run: Snapshot, facts: Facts) -> Finding | None:
                 return problem(
                     "quota",
                     f"ResourceQuota {text(quota, 'metadata', 'name')} of namespace {run.namespace} has no room: "
-                    f"its {missing} missing pods ask for {name} {written(name, value * missing)}, "
-                    f"and {written(name, max(left, Decimal(0)))} of {written(name, hard[name])} is left",
+                    f"its {missing} missing pods ask for {name} {format_quantity(name, value * missing)}, "
+                    f"and {format_quantity(name, max(left, Decimal(0)))} of {format_quantity(name, hard[name])} is left",
                     "wait for other runs to end, lower replicas or resources, or ask for a larger quota",
                 )
     return None

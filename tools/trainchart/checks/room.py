@@ -10,7 +10,15 @@ from trainchart.checks.facts import Facts
 from trainchart.checks.finding import Finding
 from trainchart.checks.volumes import unbound_claim
 from trainchart.cluster.fields import dig, items, text
-from trainchart.cluster.quantities import Amounts, amounts, minus, pod_requests, times, told, written
+from trainchart.cluster.quantities import (
+    Amounts,
+    amounts,
+    format_quantities,
+    format_quantity,
+    minus,
+    pod_requests,
+    times,
+)
 from trainchart.run.state import Pod, Snapshot
 
 
@@ -21,11 +29,12 @@ def queue_full(run: Snapshot, facts: Facts, words: str) -> Finding:
     allocated = amounts(dig(facts.queue, "status", "allocated"))
     left, never, later = minus(capability, allocated), [], []
     for name in [name for name in asked if name in capability]:
-        said = f"the gang asks for {name} {written(name, asked[name])}, the queue may have {written(name, capability[name])}"
+        most = format_quantity(name, capability[name])
+        said = f"the gang asks for {name} {format_quantity(name, asked[name])}, the queue may have {most}"
         if asked[name] > capability[name]:
             never.append(said)
         elif asked[name] > left[name]:
-            later.append(f"{said}, of which {written(name, left[name])} is left")
+            later.append(f"{said}, of which {format_quantity(name, left[name])} is left")
     if never:
         return problem(
             "queue-too-small",
@@ -47,7 +56,7 @@ def no_room(run: Snapshot, facts: Facts, words: str) -> Finding:
         return never
     short = words.rpartition("overused ")[2] if "overused " in words else ""
     asked = _gang(run)
-    named = told({name: asked[name] for name in re.split(r"[,\s]+", short) if name in asked})
+    named = format_quantities({name: asked[name] for name in re.split(r"[,\s]+", short) if name in asked})
     what = (short or "of what it asks for") + (f" (it asks for {named} in all)" if named else "")
     if "nodes" in facts.seen:
         return waiting(
@@ -85,7 +94,7 @@ def no_node(run: Snapshot, pod: Pod, facts: Facts) -> Finding:
         return never
     if reason := _origin(words):
         return waiting("no-node", f"no node takes pod {pod.name}: {reason}", "it starts when a node fits", said)
-    asked = told(pod_requests(run.pod_spec))
+    asked = format_quantities(pod_requests(run.pod_spec))
     if "nodes" in facts.seen:
         return waiting(
             "in-use",

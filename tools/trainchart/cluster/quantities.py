@@ -1,76 +1,61 @@
-"""Amounts of resources as Kubernetes counts them, exactly: read, added up, and written."""
+"""Kubernetes resource quantities, exactly: parsed, formatted, added up and compared."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal
 
 from trainchart.cluster.fields import dig, items
 
 Amounts = dict[str, Decimal]
+"""Quantities by the name of their resource."""
 
 _SUFFIXES = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
     "m": Decimal("1e-3"),
     "": Decimal(1),
-    "k": Decimal(10**3),
-    **{unit: Decimal(1000 ** (power + 2)) for power, unit in enumerate("MGTPE")},
-    **{f"{unit}i": Decimal(1024 ** (power + 1)) for power, unit in enumerate("KMGTPE")},
+    **{unit: Decimal(1000**power) for power, unit in enumerate("kMGTPE", start=1)},
+    **{f"{unit}i": Decimal(1024**power) for power, unit in enumerate("KMGTPE", start=1)},
 }
-_QUANTITY = re.compile(r"([+-]?[0-9.]+)(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)$")
-_OWN = ("cpu", "memory", "ephemeral-storage", "pods", "storage")
+# The grammar of k8s.io/apimachinery/pkg/api/resource: a signed number, and either a suffix or an exponent.
+_QUANTITY = re.compile(
+    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,3})|([numkMGTPE]|[KMGTPE]i)?)", re.ASCII
+)
+_BUILT_IN = ("cpu", "memory", "ephemeral-storage", "pods", "storage")
 
 
-def amount(quantity: object) -> Decimal | None:
-    """A Kubernetes quantity (500m, 2, 512Mi, 1e3) as a number; None for anything else."""
+def parse_quantity(quantity: object) -> Decimal | None:
+    """A quantity (`500m`, `2`, `512Mi`, `1e3`) as a number; None for anything else, exponents beyond 999 among it."""
     if isinstance(quantity, (int, float)) and not isinstance(quantity, bool):
         quantity = str(quantity)
-    found = _QUANTITY.match(quantity) if isinstance(quantity, str) else None
-    if not found:
-        return None
-    try:
-        return Decimal(found[1] + (found[2] or "")) * _SUFFIXES[found[3] or ""]
-    except InvalidOperation:
-        return None
+    found = _QUANTITY.fullmatch(quantity) if isinstance(quantity, str) else None
+    return Decimal(found[1] + (found[2] or "")) * _SUFFIXES[found[3] or ""] if found else None
 
 
 def amounts(quantities: object) -> Amounts:
-    """Those of a mapping that are quantities."""
-    found = {name: amount(value) for name, value in quantities.items()} if isinstance(quantities, dict) else {}
+    """The entries of a mapping that are quantities, parsed."""
+    found = {name: parse_quantity(value) for name, value in quantities.items()} if isinstance(quantities, dict) else {}
     return {name: value for name, value in found.items() if value is not None}
 
 
-# -- written
+# -- format
 
 
-def written(resource: str, value: Decimal) -> str:
-    """As a manifest has it: `500m` or `64` processors, `1.5Gi` of memory."""
+def format_quantity(resource: str, value: Decimal) -> str:
+    """As `kubectl` prints it: `500m` or `64` of CPU; memory in the largest binary unit, `1.5Gi`."""
     if _is_bytes(resource):
-        return _sized(value)
-    return str(int(value)) if value == value.to_integral_value() else f"{int(value * 1000)}m"
+        unit = next((unit for unit in ("Ti", "Gi", "Mi", "Ki") if value >= _SUFFIXES[unit]), "")
+        return f"{value / _SUFFIXES[unit]:.2f}".rstrip("0").rstrip(".") + unit
+    if value == value.to_integral_value():
+        return str(int(value))
+    return f"{int((value * 1000).to_integral_value(ROUND_CEILING))}m"
 
 
-def told(amounts: Mapping[str, Decimal]) -> str:
+def format_quantities(amounts: Mapping[str, Decimal]) -> str:
     """`cpu 500m, memory 1.5Gi`."""
-    return ", ".join(f"{name} {written(name, value)}" for name, value in amounts.items())
-
-
-def shown(resource: str, value: Decimal) -> str:
-    """As people compare it: `0.5` or `64` processors, `1.5Gi` of memory."""
-    return _sized(value) if _is_bytes(resource) else _plain(value)
-
-
-def _sized(value: Decimal) -> str:
-    for unit in ("Ti", "Gi", "Mi", "Ki"):
-        if value >= _SUFFIXES[unit]:
-            return _plain(value / _SUFFIXES[unit]) + unit
-    return _plain(value)
-
-
-def _plain(value: Decimal) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") or "0"
+    return ", ".join(f"{name} {format_quantity(name, value)}" for name, value in amounts.items())
 
 
 def _is_bytes(resource: str) -> bool:
@@ -78,14 +63,15 @@ def _is_bytes(resource: str) -> bool:
 
 
 def is_device(name: str) -> bool:
-    """Whether it is a resource that a node has only with a device plugin."""
-    return name not in _OWN and not name.startswith("hugepages-")
+    """Whether it is an extended resource, which a node has only with a device plugin."""
+    return name not in _BUILT_IN and not name.startswith("hugepages-")
 
 
-# -- added up and compared
+# -- arithmetic
 
 
 def total(parts: Iterable[Mapping[str, Decimal]]) -> Amounts:
+    """The sum of each resource."""
     summed: Amounts = {}
     for part in parts:
         for name, value in part.items():
@@ -94,30 +80,31 @@ def total(parts: Iterable[Mapping[str, Decimal]]) -> Amounts:
 
 
 def times(part: Mapping[str, Decimal], count: int) -> Amounts:
+    """Each amount multiplied by `count`."""
     return {name: value * count for name, value in part.items()}
 
 
 def minus(above: Mapping[str, Decimal], below: Mapping[str, Decimal]) -> Amounts:
-    """What is left of each resource of the first, never less than nothing."""
+    """What is left of each resource of the first, never negative."""
     return {name: max(value - below.get(name, Decimal(0)), Decimal(0)) for name, value in above.items()}
 
 
 def short(wanted: Mapping[str, Decimal], there: Mapping[str, Decimal]) -> list[str]:
-    """The resources of which more is wanted than there is; what is not named there is not limited."""
+    """The resources of which more is wanted than is available; a resource without an amount there is not limited."""
     return [name for name, value in wanted.items() if name in there and value > there[name]]
 
 
-# -- of pods
+# -- pods
 
 
 def of_container(container: object) -> tuple[Amounts, Amounts]:
-    """Requests and limits of a container; a limit without a request is one, as the API server fills it in."""
+    """Requests and limits of a container; a missing request is its limit, as the API server defaults it."""
     limits = amounts(dig(container, "resources", "limits"))
     return {**limits, **amounts(dig(container, "resources", "requests"))}, limits
 
 
 def of_pod(spec: object) -> tuple[Amounts, Amounts]:
-    """What the scheduler counts for a pod: all containers together, or an init container that wants more than they do."""
+    """Requests and limits that the scheduler counts for a pod: the sum of its containers, or of an init container that has more."""
     pairs = [of_container(container) for container in items(spec, "containers")]
     first = [of_container(container) for container in items(spec, "initContainers")]
     sums = []
@@ -131,7 +118,7 @@ def of_pod(spec: object) -> tuple[Amounts, Amounts]:
 
 
 def counted(requests: Amounts, limits: Amounts) -> Amounts:
-    """A pod under the names that quotas have for it."""
+    """What a pod counts for in a ResourceQuota, under the quota's own names."""
     names = {f"requests.{name}": value for name, value in requests.items()}
     names |= {f"limits.{name}": value for name, value in limits.items()}
     names |= {name: requests[name] for name in ("cpu", "memory", "ephemeral-storage") if name in requests}
@@ -139,5 +126,5 @@ def counted(requests: Amounts, limits: Amounts) -> Amounts:
 
 
 def pod_requests(spec: object) -> Amounts:
-    """What a pod asks a node for."""
+    """What a pod requests of a node."""
     return {name: value for name, value in of_pod(spec)[0].items() if value > 0}

@@ -11,7 +11,7 @@ from trainchart.checks.diagnosis import diagnose
 from trainchart.checks.finding import Finding, not_checked
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
 from trainchart.cluster.fields import Object, mapping, moment, text
-from trainchart.cluster.quantities import pod_requests, told, written
+from trainchart.cluster.quantities import format_quantities, format_quantity, pod_requests
 from trainchart.follow.outcome import result_of
 from trainchart.run.events import Event, Progress, patience
 from trainchart.run.state import Pod, Snapshot, State, load
@@ -144,7 +144,7 @@ def place(status: Status) -> str:
 
 def asked(run: Snapshot) -> str:
     """`2 pods of cpu 200m, memory 1Gi`."""
-    each = told(pod_requests(run.pod_spec))
+    each = format_quantities(pod_requests(run.pod_spec))
     return f"{run.replicas} pod{'' if run.replicas == 1 else 's'}" + (f" of {each}" if each else "")
 
 
@@ -185,7 +185,7 @@ def as_object(status: Status) -> Object:
         "created": stamp(run.created),
         "since": stamp(run.since),
         "ended": stamp(run.ended_at),
-        "requests": {name: written(name, value) for name, value in pod_requests(run.pod_spec).items()},
+        "requests": {name: format_quantity(name, value) for name, value in pod_requests(run.pod_spec).items()},
         "stage": status.progress.stage if status.progress else "",
         "epoch": status.progress.epoch if status.progress else None,
         "epochs": status.progress.epochs if status.progress else None,

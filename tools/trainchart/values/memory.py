@@ -5,12 +5,11 @@ What a family needs is said by its own estimator (`trainchart.values.models.fami
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
+from trainchart.cluster.quantities import parse_quantity
 from trainchart.errors import ExitCode, TrainchartError
 
 GIB = 1 << 30
@@ -18,13 +17,6 @@ GIB = 1 << 30
 RUNTIME = GIB // 2
 """Bytes of a process that trains nothing yet: the device's context and the kernels of its libraries, or on CPU the
 interpreter with the framework loaded. Approximate: 0.3 to 0.6 GiB are usual for CUDA."""
-
-_UNITS = {
-    "": Decimal(1),
-    "m": Decimal("0.001"),
-    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGTP", start=1)},
-    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTP", start=1)},
-}
 
 
 class EstimateError(TrainchartError):
@@ -70,8 +62,8 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{readable(self.total)} ({self.model}: parameters, gradients, optimizer and copies {readable(self.state)}, "
-            f"activations {readable(self.activations)}, runtime {readable(self.runtime)})"
+            f"{format_bytes(self.total)} ({self.model}: parameters, gradients, optimizer and copies {format_bytes(self.state)}, "
+            f"activations {format_bytes(self.activations)}, runtime {format_bytes(self.runtime)})"
         )
 
 
@@ -81,28 +73,26 @@ def largest_batch(estimate: Callable[[int], Estimate], *, batch: int, step: int,
     return step * bisect_right(steps, memory, key=lambda smaller: estimate(smaller).total)
 
 
-def quantity(text: str | float) -> int:
-    """A Kubernetes quantity (512Mi, 20Gi, 1.5G) in its base unit, rounded down as the chart does.
+def parse_bytes(quantity: str | float) -> int:
+    """A Kubernetes quantity of memory in whole bytes, rounded down as the chart does.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a quantity.
     """
-    if isinstance(text, float) and text.is_integer():
-        return int(text)  # which Python may write as 1e+22
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([mkMGTP]|[KMGTP]i)?", str(text))
-    if not match:
-        raise ValueError(f"'{text}' is not a quantity such as 512Mi or 24Gi")
-    return int(Decimal(match[1]) * _UNITS[match[2] or ""])
+    amount = parse_quantity(quantity)
+    if amount is None:
+        raise ValueError(f"'{quantity}' is not a quantity such as 512Mi or 24Gi")
+    return int(amount)
 
 
-def as_quantity(amount: int) -> str:
-    """Bytes as a Kubernetes quantity, exactly: in Mi, where that is whole."""
+def bytes_quantity(count: int) -> str:
+    """Bytes as a Kubernetes quantity, exactly: in Mi or Ki where that is whole."""
     for shift, unit in ((20, "Mi"), (10, "Ki")):
-        if amount % (1 << shift) == 0:
-            return f"{amount >> shift}{unit}"
-    return str(amount)
+        if count % (1 << shift) == 0:
+            return f"{count >> shift}{unit}"
+    return str(count)
 
 
-def readable(amount: int) -> str:
-    """Bytes as a person reads them."""
-    return f"{amount / GIB:.1f} GiB" if amount >= GIB // 10 else f"{amount / (1 << 20):.0f} MiB"
+def format_bytes(count: int) -> str:
+    """Bytes for a message: `1.5 GiB`, `12 MiB`."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB // 10 else f"{count / (1 << 20):.0f} MiB"

@@ -156,12 +156,12 @@ def parse_fraction(text: str | None) -> Decimal | None:
 
 def parse_memory(text: str | None) -> int | None:
     """A Kubernetes quantity in bytes."""
-    from trainchart.values.memory import quantity
+    from trainchart.values.memory import parse_bytes
 
     if text is None:
         return None
     try:
-        amount = quantity(text)
+        amount = parse_bytes(text)
     except ValueError:
         amount = 0
     if amount < 1 << 20:
@@ -226,7 +226,7 @@ def _accelerator(request: Request, example: Mapping[str, Any]) -> Tree:
 
 def _share(name: str, resources: Mapping[str, Any], fraction: Decimal, gpu_memory: int | None) -> Tree:
     """`corePercent` and `memory` for a fraction of a device, rounded down to whole percent and the profile's unit."""
-    from trainchart.values.memory import as_quantity, quantity
+    from trainchart.values.memory import bytes_quantity, parse_bytes
 
     if not any(key in resources for key in SHARED):
         others = ", ".join(sharing_profiles())
@@ -237,15 +237,15 @@ def _share(name: str, resources: Mapping[str, Any], fraction: Decimal, gpu_memor
         if not section["corePercent"]:
             raise UsageError(f"--fraction: {fraction:%} of a device's compute is less than 1%; ask for more")
     if "memory" in resources and gpu_memory:
-        unit = quantity(resources["memory"]["unit"])
+        unit = parse_bytes(resources["memory"]["unit"])
         amount = int(fraction * gpu_memory) // unit * unit
         if not amount:
-            whole = as_quantity(gpu_memory)
+            whole = bytes_quantity(gpu_memory)
             least = resources["memory"]["unit"]
             raise UsageError(
                 f"--fraction: {fraction:%} of {whole} is less than {least}, the unit of profile {name}; ask for more"
             )
-        section["memory"] = as_quantity(amount)
+        section["memory"] = bytes_quantity(amount)
     return section
 
 
@@ -303,7 +303,7 @@ def _memory(request: Request, values: Tree) -> tuple[list[str], list[str]]:
     """What the run needs on each device, in words; and a warning when the device, or the share of it, has less."""
     from trainchart.chart.families import family_data, profile_data
     from trainchart.files import overlay
-    from trainchart.values.memory import GIB, Estimate, EstimateError, Layout, largest_batch, readable
+    from trainchart.values.memory import GIB, Estimate, EstimateError, Layout, format_bytes, largest_batch
     from trainchart.values.models.families import REGISTRY
 
     data = family_data(request.family)
@@ -334,7 +334,7 @@ def _memory(request: Request, values: Tree) -> tuple[list[str], list[str]]:
     notices = [f"memory: needs about {needed}"]
     if available is None:
         return [f"{notices[0]}; --gpu-memory says what the device has"], warnings
-    notices = [f"{notices[0]}; {what} is {readable(available)}"]
+    notices = [f"{notices[0]}; {what} is {format_bytes(available)}"]
     if needed.total > available:
         batch = 0
         if batch_key in train:
@@ -342,7 +342,7 @@ def _memory(request: Request, values: Tree) -> tuple[list[str], list[str]]:
         lower = f"lower train.{batch_key} to {batch}" if batch else "choose a smaller model or input"
         more = f"{-(-needed.total // (GIB // 2)) / 2:g} GiB"
         warnings.append(
-            f"memory: needs about {readable(needed.total)}, {what} is {readable(available)}: it will not fit; {lower}, "
+            f"memory: needs about {format_bytes(needed.total)}, {what} is {format_bytes(available)}: it will not fit; {lower}, "
             f"or provide {more} or more"
         )
     return notices, warnings
@@ -351,15 +351,15 @@ def _memory(request: Request, values: Tree) -> tuple[list[str], list[str]]:
 def _available(request: Request, values: Tree) -> tuple[int | None, str]:
     """The memory that a process has, in bytes, and what that is; None where nobody said."""
     from trainchart.chart.families import profile_data
-    from trainchart.values.memory import quantity
+    from trainchart.values.memory import parse_bytes
 
     accelerator = values["accelerator"]
     if profile_data(accelerator["profile"])["backend"] == "cpu":
         limit = ((values.get("resources") or {}).get("limits") or {}).get("memory")
         shared = values.get("sharedMemory") or 0
-        return (quantity(limit) - quantity(shared) if limit else None), "the pod's memory beside /dev/shm"
+        return (parse_bytes(limit) - parse_bytes(shared) if limit else None), "the pod's memory beside /dev/shm"
     if accelerator.get("memory"):
-        return quantity(accelerator["memory"]), "the share"
+        return parse_bytes(accelerator["memory"]), "the share"
     # A slice says in its name what it has: 1g.10gb.
     if slice_ := re.search(r"(?:^|[^0-9])([0-9]+)gb$", accelerator.get("variant") or ""):
         return int(slice_[1]) * 10**9, "the slice"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.checks import NVIDIA, YOLOV5, check, found, told
+from tests.values.checks import NVIDIA, YOLOV5, check, found, told
 from trainchart.values.schema_errors import without_password
 from trainchart.values.validate import validate
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.checks import YOLOV5, check, found
+from tests.values.checks import YOLOV5, check, found
 from trainchart.values.positions import Node, locate
 from trainchart.values.validate import validate
 

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.tools.checks import CPU, NVIDIA, ROOT, YOLOV5
+from tests.values.checks import CPU, NVIDIA, ROOT, YOLOV5
 from trainchart.chart.paths import CHART
 from trainchart.files import Tree, load_values, overlay
 from trainchart.values.validate import validate

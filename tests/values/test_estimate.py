@@ -10,7 +10,7 @@ import pytest
 
 from tests.chart.matrix import FAMILIES, ROOT
 from trainchart.chart.families import family_data
-from trainchart.values.memory import GIB, Estimate, EstimateError, Layout, as_quantity, largest_batch, quantity
+from trainchart.values.memory import GIB, Estimate, EstimateError, Layout, bytes_quantity, largest_batch, parse_bytes
 from trainchart.values.models.families import FAMILIES as MODELS
 from trainchart.values.models.families import REGISTRY
 
@@ -173,21 +173,23 @@ def test_the_largest_batch_is_a_multiple_of_the_processes_and_fits() -> None:
         ("20G", 20 * 10**9),
         (1024, 1024),
         (2e9, 2 * 10**9),
+        (1e22, 10**22),
+        ("24e9", 24 * 10**9),
     ],
 )
 def test_a_quantity_is_its_bytes(text: str | float, amount: int) -> None:
-    assert quantity(text) == amount
+    assert parse_bytes(text) == amount
 
 
-@pytest.mark.parametrize("text", ["", "Gi", "4GB", "-1Gi", "1e3", "four"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "Gi", "4GB", "1e", "1 Gi", "four"])
+def test_text_that_is_not_a_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a quantity such as"):
-        quantity(text)
+        parse_bytes(text)
 
 
 @pytest.mark.parametrize("amount", [4 * GIB, 256 << 20, 3 << 10, 12345])
 def test_bytes_are_written_exactly(amount: int) -> None:
-    assert quantity(as_quantity(amount)) == amount
+    assert parse_bytes(bytes_quantity(amount)) == amount
 
 
 def test_the_benchmark_skips_in_words_where_there_is_no_docker() -> None:
