@@ -72,10 +72,11 @@ bench: tools ## Measure the validator against helm, and the commands' own time
 	@$(PYTHON) -m pytest -q -s tests/runner/test_economy.py | grep -E 'bytes [0-9f]|passed|failed'
 
 .PHONY: lint
-lint: $(VENV)/ready ## Style and types
+lint: $(VENV)/ready ## Style, types and words
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(PYTHON) -m hack.words
 
 .PHONY: generate
 generate: $(VENV)/ready ## Write the files that are made from the typed values
@@ -85,6 +86,11 @@ generate: $(VENV)/ready ## Write the files that are made from the typed values
 package: tools ## Pack the chart, the wheel and the sdist into dist/
 	helm lint --strict --quiet charts/train --values values/yolov5.yaml
 	$(PYTHON) hack/package.py
+
+.PHONY: release
+release: tools ## Set VERSION=x.y.z, close the changelog's section, commit, tag and pack
+	$(PYTHON) -m hack.release "$(VERSION)"
+	$(MAKE) package
 
 .PHONY: pins
 pins: $(VENV)/ready ## Renew requirements.txt from pyproject.toml (needs uv)

@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
+from hack.generate.decisions import decisions_index
 from hack.generate.defaults import defaults_text, sections_text
+from hack.generate.versions import chart_text
 from trainchart.chart.families import family_data, family_names, profile_data, profile_names
 from trainchart.chart.paths import CHART, EDITOR_SCHEMA, LIB, ROOT
 from trainchart.values.models import Values, editor_schema_text, schema_text
@@ -54,11 +56,14 @@ def generated() -> dict[Path, str]:
     values = ROOT / "values"
     accelerators = values / "accelerators"
     return {
+        CHART / "Chart.yaml": chart_text(CHART / "Chart.yaml"),
+        LIB / "Chart.yaml": chart_text(LIB / "Chart.yaml"),
         CHART / "values.schema.json": schema_text(),
         EDITOR_SCHEMA: editor_schema_text(),
         LIB / "files/defaults.yaml": defaults_text(),
         LIB / "files/sections.yaml": sections_text(),
         ROOT / "docs/values.md": reference_text(),
+        ROOT / "docs/decisions/README.md": decisions_index(ROOT / "docs/decisions"),
         **{
             values / f"{name}.yaml": family_text(name, schema=schema_path(values))
             for name in family_names()

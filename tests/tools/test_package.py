@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from package import package_chart, package_python
 
+from hack.package import package_chart, package_python
 from tests.values.checks import ROOT, YOLOV5
 from trainchart import __version__
 from trainchart.chart.paths import CHART, LIB
@@ -82,10 +82,13 @@ def test_the_chart_passes_the_strict_linter(version: str, request: pytest.Fixtur
 
 
 def test_chart_library_and_tools_have_one_version() -> None:
-    versions = {yaml.safe_load((folder / "Chart.yaml").read_text())["version"] for folder in (CHART, LIB)}
+    chart, library = (yaml.safe_load((folder / "Chart.yaml").read_text()) for folder in (CHART, LIB))
+    versions = {chart["version"], chart["appVersion"], chart["dependencies"][0]["version"], library["version"]}
     assert versions == {__version__}
-    # Python 3.10 has no reader of TOML.
-    assert f'\nversion = "{__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_wheel_has_the_version_of_the_tools(built: Path) -> None:
+    assert {path.name.split("-")[1].removesuffix(".tar.gz") for path in built.iterdir()} == {__version__}
 
 
 def test_the_wheel_holds_the_chart_and_the_schema(built: Path) -> None:
