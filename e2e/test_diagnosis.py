@@ -136,13 +136,13 @@ def test_a_queue_that_was_removed_later_is_named(session: Session, reader: Kube)
 @pytest.mark.runs("diagnosis-well")
 def test_a_run_that_is_well_has_no_cause_and_costs_three_calls(session: Session, reader: Kube) -> None:
     from trainchart.cluster.api import connect
-    from trainchart.follow.status import look
+    from trainchart.follow.status import load_status
 
     release = session.release("diagnosis-well")
     poll(lambda: status(reader, release.name)["stage"] == "train", 90, "it trains")
     api = connect(kubeconfig=str(reader.kubeconfig), namespace=reader.namespace)
-    found = look(api, release.name)
-    assert found.causes == ()
+    found = load_status(api, release.name)
+    assert found.findings == ()
     assert api.calls <= 3
 
 
@@ -217,7 +217,7 @@ def test_without_the_right_to_see_nodes_it_says_what_it_did_not_look_at(session:
 def test_a_run_that_is_not_there_ends_with_4_and_a_sentence(reader: Kube) -> None:
     code, output, errors = trainchart(reader, "status", "there-is-none")
     assert (code, output) == (4, "")
-    assert errors.startswith("trainchart: there is no run there-is-none in namespace training")
+    assert errors.startswith("trainchart: run there-is-none not found in namespace training")
     assert len(errors.splitlines()) == 1
 
 

@@ -200,7 +200,7 @@ def test_every_attempt_of_a_run_on_a_claim_can_be_read(session: Session) -> None
         assert followed == lines[: len(followed)]
     missing = trainchart(release, "logs", release.name, "--attempt", "3")
     assert missing.returncode == 4
-    assert f"{release.name} has kept no attempt 3; there are 1, 2" in missing.stderr
+    assert f"attempt 3 of {release.name} was not kept; kept are 1, 2" in missing.stderr
     assert not [pod for pod in release.kube.objects("pods") if "-reader-" in pod["metadata"]["name"]]
 
 

@@ -52,7 +52,7 @@ def _calls(api: Api, what: str) -> int:
     if what == "list":
         assert listing.runs(api)
     elif what == "running-00":
-        assert status.look(api, what).causes == ()
+        assert status.load_status(api, what).findings == ()
     else:
         assert diagnosis.diagnose(api, state.load(api, what))
     return api.calls - before

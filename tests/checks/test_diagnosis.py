@@ -22,6 +22,7 @@ from trainchart.checks.finding import Finding
 from trainchart.cluster import kinds
 from trainchart.follow import status
 from trainchart.follow.screen import lines
+from trainchart.follow.watcher import Status
 from trainchart.run import state
 
 NOW = datetime(2026, 11, 24, 18, 14, tzinfo=timezone.utc)
@@ -96,11 +97,11 @@ def test_every_command_that_a_fix_names_is_for_the_run_s_namespace(name: str) ->
 
 def test_only_a_claim_lets_another_release_go_on() -> None:
     job = captured("hog1")["job"]
-    assert "begins anew" in state.of(job, []).goes_on
+    assert "starts from scratch" in state.of(job, []).resume_hint
     spec = job["spec"]["tasks"][0]["template"]["spec"]
     spec["volumes"] = [{"name": "workspace", "persistentVolumeClaim": {"claimName": "hog1-workspace"}}]
     own = state.of(job, [])
-    assert "workspace.claimName: hog1-workspace" in own.goes_on
+    assert "workspace.claimName: hog1-workspace" in own.resume_hint
     assert "its claim hog1-workspace with the checkpoints, unless workspace.keep" in own.uninstall
     spec["volumes"][0]["persistentVolumeClaim"]["claimName"] = "of-the-team"
     assert "checkpoints" not in state.of(job, []).uninstall
@@ -127,8 +128,8 @@ def test_a_diagnosis_makes_at_most_nine_calls_and_no_more_when_there_are_more_ru
 def test_a_run_that_is_well_costs_three_calls_and_says_nothing() -> None:
     api = cluster("hog1")
     api.logs["hog1-train-0"] = b"trainchart time=2026-11-24T18:12:00Z event=start stage=train\n"
-    found = status.look(api, "hog1")  # type: ignore[arg-type]
-    assert found.causes == ()
+    found = status.load_status(api, "hog1")  # type: ignore[arg-type]
+    assert found.findings == ()
     assert (api.calls, status.place(found)) == (3, "train")
 
 
@@ -149,10 +150,10 @@ def test_with_no_right_at_all_but_to_the_run_there_is_a_sentence_and_no_error(na
         *("get podgroups.scheduling.volcano.sh", "get queues.scheduling.volcano.sh"),
     )
     api = cluster(name, forbidden=set(rights))
-    found = status.look(api, name)  # type: ignore[arg-type]
+    found = status.load_status(api, name)  # type: ignore[arg-type]
     assert lines(found, NOW)
     if name != "hog1":
-        assert found.causes[-1].key == "not-checked"
+        assert found.findings[-1].key == "not-checked"
 
 
 # -- what no cluster here could be brought to do
@@ -379,5 +380,5 @@ def test_objects_that_lack_anything_give_less_words_and_no_error(name: str, seed
         facts.needs_nodes(shown)
         facts.suspected_claim(shown)
         causes = diagnosis.explain(shown, found)
-        lines(status.Status(shown, None, tuple(causes)), NOW)
-        status.as_object(status.Status(shown, None, tuple(causes)))
+        lines(Status(shown, None, tuple(causes)), NOW)
+        status.as_object(Status(shown, None, tuple(causes)))

@@ -111,7 +111,7 @@ def test_sigterm_ends_a_command_that_waits_as_ctrl_c_does(tmp_path: Path) -> Non
     assert (
         out
         == (
-            f"trainchart: stopped following; the run goes on: trainchart wait run-42 --kubeconfig {tmp_path}/kubeconfig\n"
+            f"trainchart: stopped following; the run continues: trainchart wait run-42 --kubeconfig {tmp_path}/kubeconfig\n"
         ).encode()
     )
 

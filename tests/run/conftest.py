@@ -15,9 +15,8 @@ from trainchart.run import helper_pod
 def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logs, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(logs, "LONGEST_PAUSE", 0.01)
-    for module in (retry, pods):
-        monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
-        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_PAUSE", 0.02)
     monkeypatch.setattr(pods, "BETWEEN_SECONDS", 0.02)
     monkeypatch.setattr(watcher, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(stop, "POLL_SECONDS", 0.02)

@@ -15,8 +15,8 @@ from tests.run.cluster import NAME, Cluster, stamped
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, UnreachableError
 from trainchart.follow import logs
-from trainchart.follow.logs import Line, Place, follow, so_far
-from trainchart.follow.retry import Patience
+from trainchart.follow.logs import Line, Position, current_lines, follow
+from trainchart.follow.retry import Retry
 from trainchart.run import state
 
 
@@ -139,7 +139,7 @@ def test_it_gives_up_when_the_server_stays_away() -> None:
     cluster.phase("Running")
     cluster.pod(0, 0, stamped(0, 1, "before"))
     said: list[str] = []
-    following = Following(cluster, patience=Patience(said.append, limit=0.2))
+    following = Following(cluster, retry=Retry(said.append, limit=0.2))
     following.until(lambda: following.texts() == ["before"])
     cluster.away = True
     following.end()
@@ -178,15 +178,15 @@ def test_what_there_is_comes_in_the_order_of_the_times() -> None:
     cluster.pod(0, 0, stamped(0, 1, "a"), stamped(2, 0, "d"))
     cluster.pod(1, 0, stamped(0, 2, "b"), stamped(1, 0, "c"))
     api = cast(Api, cluster)
-    assert [line.text for line in so_far(api, state.load(api, NAME).pods, print)] == [b"a", b"b", b"c", b"d"]
+    assert [line.text for line in current_lines(api, state.load(api, NAME).pods, print)] == [b"a", b"b", b"c", b"d"]
 
 
 def test_a_node_may_write_its_own_time_zone() -> None:
-    place = Place()
-    assert place.take(b"2026-11-24T20:10:32.5+02:00 x") == ("2026-11-24T20:10:32.5+02:00", b"x")
-    assert place.go_on() == "2026-11-24T18:10:31Z"
+    position = Position()
+    assert position.take(b"2026-11-24T20:10:32.5+02:00 x") == ("2026-11-24T20:10:32.5+02:00", b"x")
+    assert position.resume_from() == "2026-11-24T18:10:31Z"
 
 
 def test_a_node_that_answers_with_a_sentence_has_no_log() -> None:
     with pytest.raises(logs.NoLogError, match="unable to retrieve container logs"):
-        Place().take(b"unable to retrieve container logs for containerd://f0d8")
+        Position().take(b"unable to retrieve container logs for containerd://f0d8")

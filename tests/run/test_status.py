@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from datetime import datetime, timedelta, timezone
+from time import sleep
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from trainchart.cluster import kinds
 from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.follow import screen, status
 from trainchart.follow.screen import Picture, change, cut, lines, visible
+from trainchart.follow.watcher import Status
 from trainchart.run import listing
 from trainchart.run.state import Pod, Snapshot, State, load, of
 from trainchart.units import span
@@ -40,22 +42,22 @@ def served(monkeypatch: pytest.MonkeyPatch, api: FakeApi) -> None:
 def test_a_running_run_is_one_screen_with_stage_and_pods() -> None:
     api = cluster("hog1")
     api.logs["hog1-train-0"] = LOG
-    shown = lines(status.look(api, "hog1"), NOW)  # type: ignore[arg-type]
+    shown = lines(status.load_status(api, "hog1"), NOW)  # type: ignore[arg-type]
     assert shown == [
         "run       hog1 in namespace follow, family custom",
         "state     running since 2 min 14 s",
         "stage     train, epoch 3 of 10, metrics/mAP_0.5 0.61",
-        "asks for  1 pod of cpu 700m, memory 16Mi, queue default",
+        "requests  1 pod of cpu 700m, memory 16Mi, queue default",
         "pods      rank 0  running  trainchart-control-plane  2 min 15 s",
     ]
 
 
 def test_a_cause_is_shown_with_what_to_do_and_the_cluster_s_own_words() -> None:
-    shown = lines(status.look(cluster("queue-small"), "queue-small"), NOW)  # type: ignore[arg-type]
+    shown = lines(status.load_status(cluster("queue-small"), "queue-small"), NOW)  # type: ignore[arg-type]
     assert shown[-3:] == [
         "problem   queue follow-small is too small for it: the gang asks for cpu 300m, the queue may have 200m",
         "          to do: lower replicas or resources, take another queue, or ask for a larger one: it will never start like this",
-        "          said: queue resource quota insufficient: insufficient cpu",
+        "          details: queue resource quota insufficient: insufficient cpu",
     ]
 
 
@@ -67,20 +69,20 @@ trainchart time=2026-11-24T18:13:50Z event=waiting stage=publish seconds=125 lef
 def test_a_git_server_that_is_away_at_the_end_is_waited_for_and_that_is_shown() -> None:
     api = cluster("hog1")
     api.logs["hog1-train-0"] = LOG + AWAY
-    shown = lines(status.look(api, "hog1"), NOW)  # type: ignore[arg-type]
+    shown = lines(status.load_status(api, "hog1"), NOW)  # type: ignore[arg-type]
     assert shown[-3:] == [
         "waiting   the git server does not take the result yet; trying for 2 min 5 s so far, and for 1 h 57 min more (publish.patience)",
-        "          to do: see the git server; the run goes on by itself then, and on a claim its artifacts stay",
-        "          said: publish.repository: away: error: 503",
+        "          to do: check the git server; the run then continues by itself, and on a claim its artifacts stay",
+        "          details: publish.repository: away: error: 503",
     ]
     api.logs["hog1-train-0"] += b"trainchart time=2026-11-24T18:14:00Z event=end stage=publish seconds=20\n"
-    assert not [line for line in lines(status.look(api, "hog1"), NOW) if "waiting" in line]  # type: ignore[arg-type]
+    assert not [line for line in lines(status.load_status(api, "hog1"), NOW) if "waiting" in line]  # type: ignore[arg-type]
 
 
 def test_a_stage_that_began_above_the_tail_is_known_by_its_epochs() -> None:
     api = cluster("hog1")
     api.logs["hog1-train-0"] = LOG.splitlines()[-1]
-    assert status.place(status.look(api, "hog1")).startswith("train, epoch 3 of 10")  # type: ignore[arg-type]
+    assert status.place(status.load_status(api, "hog1")).startswith("train, epoch 3 of 10")  # type: ignore[arg-type]
 
 
 def test_a_large_gang_is_shown_in_groups() -> None:
@@ -89,13 +91,13 @@ def test_a_large_gang_is_shown_in_groups() -> None:
     )
     failed = Pod("run-train-63", 63, phase="Failed", exit_code=1)
     run = Snapshot("run", "training", pods=(*pods, failed), replicas=64, state=State.RUNNING)
-    shown = lines(status.Status(run), NOW)
+    shown = lines(Status(run), NOW)
     assert shown[-2:] == ["pods      rank 0-62  running", "          rank 63  failed (exit code 1)"]
 
 
 def test_what_is_long_is_folded_to_the_terminal_and_nowhere_else() -> None:
     run = Snapshot("run", "training")
-    shown = lines(status.Status(run, None, (Finding("x", "problem", "run", "word " * 40, "fix"),)), NOW, width=60)
+    shown = lines(Status(run, None, (Finding("x", "problem", "run", "word " * 40, "fix"),)), NOW, width=60)
     assert max(map(len, shown)) <= 60
     assert [row[:10].strip() for row in shown if row[:10].strip()] == ["run", "state", "pods", "problem"]
 
@@ -115,20 +117,22 @@ def test_a_rank_that_waits_for_one_that_does_not_come_is_named() -> None:
     api.logs["hog1-train-0"] = LOG.splitlines()[0]
     waits = b'trainchart time=2026-11-24T18:13:09Z event=waiting what="rank 0 to tell the commits" reason="timed out"\n'
     rank(1, waits, api)
-    found = status.look(api, "hog1")  # type: ignore[arg-type]
-    assert found.causes[0].key == "waits-for-rank"
-    assert found.causes[0].text.startswith("rank 1 waits for rank 0 to tell the commits; rank 0 has said nothing for ")
+    found = status.load_status(api, "hog1")  # type: ignore[arg-type]
+    assert found.findings[0].key == "waits-for-rank"
+    assert found.findings[0].text.startswith(
+        "rank 1 waits for rank 0 to tell the commits; rank 0 has printed nothing for "
+    )
 
 
 def test_a_run_that_is_not_there_names_one_that_is_like_it() -> None:
-    with pytest.raises(NotFoundError, match=r"there is no run hog in namespace follow; did you mean hog1\?"):
+    with pytest.raises(NotFoundError, match=r"run hog not found in namespace follow; did you mean hog1\?"):
         load(cluster("hog1"), "hog")  # type: ignore[arg-type]
 
 
 def test_a_job_of_somebody_else_is_no_run() -> None:
     api = cluster("hog1")
     del api.there[kinds.JOBS][0]["metadata"]["labels"]
-    with pytest.raises(NotFoundError, match="is no run of trainchart"):
+    with pytest.raises(NotFoundError, match="is not a run of trainchart"):
         load(api, "hog1")  # type: ignore[arg-type]
 
 
@@ -136,9 +140,9 @@ def test_a_release_without_its_job_is_told_from_one_that_never_was() -> None:
     api = FakeApi()
     labels = {"trainchart.dev/family": "custom"}
     api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "run-42-run", "namespace": "training", "labels": labels}})
-    found = status.look(api, "run-42")  # type: ignore[arg-type]
+    found = status.load_status(api, "run-42")  # type: ignore[arg-type]
     assert found.run.state is State.NO_JOB
-    assert [cause.key for cause in found.causes] == ["no-job"]
+    assert [cause.key for cause in found.findings] == ["no-job"]
     assert lines(found, NOW)
 
 
@@ -147,7 +151,7 @@ def test_a_release_whose_job_was_refused_is_told_from_one_whose_job_was_deleted(
     api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "run-42-run", "namespace": "training"}})
     labels = {"owner": "helm", "name": "run-42", "status": "failed"}
     api.put(kinds.SECRETS, {"metadata": {"name": "sh.helm.release.v1.run-42.v1", "labels": labels}})
-    assert [cause.key for cause in status.look(api, "run-42").causes] == ["refused"]  # type: ignore[arg-type]
+    assert [cause.key for cause in status.load_status(api, "run-42").findings] == ["refused"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +197,8 @@ def test_watching_in_a_pipe_says_each_change_once_and_ends_with_the_run(
     states = iter(["Running", "Running", "Completed"])
 
     def later(_seconds: float) -> None:
-        api.there[kinds.JOBS][0]["status"]["state"]["phase"] = next(states)
+        sleep(0.05)
+        api.there[kinds.JOBS][0]["status"]["state"]["phase"] = next(states, "Completed")
 
     monkeypatch.setattr("time.sleep", later)
     assert cli.main(["status", "hog1", "--watch"]) == 0
@@ -202,8 +207,8 @@ def test_watching_in_a_pipe_says_each_change_once_and_ends_with_the_run(
 
 
 def test_a_change_has_no_time_in_it_that_goes_on() -> None:
-    found = status.look(cluster("no-gpu"), "no-gpu")  # type: ignore[arg-type]
-    assert change(found).startswith("pending, rank 0 waits for a node; no node has nvidia.com/gpu")
+    found = status.load_status(cluster("no-gpu"), "no-gpu")  # type: ignore[arg-type]
+    assert change(found).startswith("pending, rank 0 waiting for a node; no node has nvidia.com/gpu")
 
 
 # -- the picture in a terminal
@@ -255,7 +260,7 @@ def test_a_picture_that_is_higher_than_the_window_is_cut() -> None:
 
 @pytest.mark.parametrize("columns", [0, 3, 5, 9])
 def test_a_coloured_line_is_cut_by_what_is_seen_of_it(columns: int) -> None:
-    row = f"ab{screen.painted('problem', 'cdefg', colour=True)}hi"
+    row = f"ab{screen.coloured('problem', 'cdefg', colour=True)}hi"
     assert visible(row) == 9
     assert visible(cut(row, columns)) == columns
     assert cut(row, columns).count("\033[") in (0, 2)
@@ -342,10 +347,10 @@ def test_watching_in_a_terminal_draws_in_place_and_gives_the_cursor_back(monkeyp
     served(monkeypatch, api)
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
-    monkeypatch.setattr(status_command, "LOOK_SECONDS", 0.0)
 
     def later(_seconds: float) -> None:
         api.there[kinds.JOBS][0]["status"]["state"]["phase"] = "Completed"
+        sleep(0.05)
 
     monkeypatch.setattr("time.sleep", later)
     assert cli.main(["status", "hog1", "--watch"]) == 0
@@ -353,7 +358,8 @@ def test_watching_in_a_terminal_draws_in_place_and_gives_the_cursor_back(monkeyp
     assert first.startswith("\033[?25l")
     assert "completed" in last
     assert last.endswith("\033[?25h")
-    assert terminal.getvalue().count("\033[5F") == 1  # up over the five lines of the first picture
+    assert "\033[5F\r\033[J" in terminal.getvalue()  # up over the five lines of the first picture
+    assert terminal.getvalue().count("F\r\033[J") == terminal.getvalue().count("\033[J") - 1
 
 
 def test_an_interrupted_watch_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,12 +390,13 @@ def test_an_api_server_that_is_away_for_a_while_is_waited_for(
     def later(_seconds: float) -> None:
         monkeypatch.setattr(api, "get", get)
         api.there[kinds.JOBS][0]["status"]["state"]["phase"] = "Completed"
+        sleep(0.05)
 
     monkeypatch.setattr("time.sleep", later)
     assert cli.main(["status", "hog1", "--watch"]) == 0
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
         "trainchart: the API server does not answer; trying again",
-        "trainchart: the API server answers again",
+        "trainchart: the API server answers again, after 0 s",
     ]
     assert printed.out.splitlines()[-1].endswith(" completed")

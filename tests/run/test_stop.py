@@ -140,7 +140,7 @@ def test_pods_that_do_not_end_are_a_time_limit(cluster: Cluster, capsys: pytest.
     cluster.phase("Running")
     cluster.pod()
     assert cli.main(["stop", NAME, "--timeout", "0.3"]) == 3
-    assert "it goes on ending" in capsys.readouterr().err
+    assert "it continues to stop" in capsys.readouterr().err
 
 
 # -- earlier attempts
@@ -205,7 +205,7 @@ def test_an_attempt_that_is_not_kept_is_told_with_those_that_are(
 ) -> None:
     reads(cluster, workspace, monkeypatch)
     assert cli.main(["logs", NAME, "--attempt", "5"]) == 4
-    assert "run-42 has kept no attempt 5; there are 1, 2" in capsys.readouterr().err
+    assert "attempt 5 of run-42 was not kept; kept are 1, 2" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["logs", NAME, "--attempt", "0"])
     assert "attempts count from 1, the first" in capsys.readouterr().err
@@ -271,9 +271,9 @@ def test_a_claim_that_one_node_may_mount_is_read_there(cluster: Cluster) -> None
 
 
 def test_what_the_node_has_thrown_away_is_noticed() -> None:
-    with pytest.raises(helper_pod.ErrandError, match=r"rank-0\.log did not come through whole"):
+    with pytest.raises(helper_pod.HelperPodError, match=r"rank-0\.log was not read completely"):
         attempts._parsed([b'{"uid": "x", "attempts": {"0": ["rank-0.log"]}}', b'{"file": "rank-0.log"}', b"eJw="])
-    with pytest.raises(helper_pod.ErrandError, match="the workspace did not come through whole"):
+    with pytest.raises(helper_pod.HelperPodError, match="the workspace was not read completely"):
         attempts._parsed([b"AAAA"])
 
 
@@ -318,7 +318,7 @@ def test_ctrl_c_leaves_a_followed_run_alone(
 
     monkeypatch.setattr(logs, "follow", interrupted)
     assert cli.main(["logs", "-f", NAME]) == 130
-    assert capsys.readouterr().err == "trainchart: stopped following; the run goes on: trainchart logs -f run-42\n"
+    assert capsys.readouterr().err == "trainchart: stopped following; the run continues: trainchart logs -f run-42\n"
 
 
 @pytest.mark.parametrize(("options", "prefix"), [([], "[0] "), (["--no-prefix"], ""), (["--rank", "0"], "")])

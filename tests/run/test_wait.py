@@ -19,7 +19,7 @@ from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.cluster.fields import Object
 from trainchart.follow import logs, outcome, wait, watcher
 from trainchart.follow.outcome import Outcome
-from trainchart.follow.retry import Patience
+from trainchart.follow.retry import Retry
 from trainchart.follow.wait import Limits
 from trainchart.run import helper_pod, state
 
@@ -226,7 +226,7 @@ def test_what_an_ended_pod_said_counts_though_it_is_gone() -> None:
 def test_a_run_that_is_not_there_or_goes_away_is_not_found() -> None:
     cluster = Cluster()
     cluster.job, cluster.settings = None, None
-    with pytest.raises(NotFoundError, match="there is no run run-42"):
+    with pytest.raises(NotFoundError, match="run run-42 not found"):
         Waiting(cluster).end()
     cluster = Cluster()
     cluster.phase("Running")
@@ -258,7 +258,7 @@ def test_limits_hold_whether_the_server_answers_or_not(hangs: bool) -> None:
     if hangs:
         cluster.lock.release()
     assert ended.code == 3
-    assert "it goes on: trainchart wait run-42" in ended.lines[0]
+    assert "it continues: trainchart wait run-42" in ended.lines[0]
 
 
 def test_a_start_that_takes_too_long_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +295,7 @@ def test_a_server_that_is_away_is_waited_for_and_given_up_in_the_end() -> None:
     assert waiting.end().code == 0
     cluster.away = True
     with pytest.raises(UnreachableError, match="given up"):
-        Waiting(cluster, patience=Patience(print, limit=0.1)).end()
+        Waiting(cluster, retry=Retry(print, limit=0.1)).end()
 
 
 @pytest.mark.parametrize("may", [True, False])
@@ -330,7 +330,7 @@ def test_without_the_right_to_read_logs_the_end_is_told_all_the_same() -> None:
     cluster.phase("Running")
     cluster.pod()
     waiting = Waiting(cluster)
-    waiting.has_said("the progress is not told: no right to get pods/log")
+    waiting.has_said("its progress is not reported: no right to get pods/log")
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     assert waiting.end().code == 0
@@ -376,7 +376,7 @@ def test_ctrl_c_stops_following_only(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(command, "connected", lambda _: cluster)
     monkeypatch.setattr(wait, "wait", interrupted)
     assert cli.main(["wait", NAME]) == 130
-    assert capsys.readouterr().err == "trainchart: stopped following; the run goes on: trainchart wait run-42\n"
+    assert capsys.readouterr().err == "trainchart: stopped following; the run continues: trainchart wait run-42\n"
 
 
 def test_the_command_ends_with_the_run_s_code(
@@ -508,13 +508,13 @@ def test_anything_else_is_refused(words: str, capsys: pytest.CaptureFixture[str]
     assert "write 90s, 10m, 2h or 1d" in capsys.readouterr().err
 
 
-def test_nothing_is_asked_again_when_the_command_is_over() -> None:
-    patience, asked = Patience(lambda _: None), []
+def test_nothing_is_retried_when_the_command_has_ended() -> None:
+    retry, calls = Retry(lambda _: None), []
 
     def away() -> None:
-        asked.append(patience.over.set())
+        calls.append(retry.cancel())
         raise UnreachableError("the API server is away")
 
     with pytest.raises(UnreachableError):
-        patience.ask(away)
-    assert len(asked) == 1
+        retry.call(away)
+    assert len(calls) == 1

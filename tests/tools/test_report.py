@@ -377,7 +377,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.
 def test_json_that_is_no_object_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "r.json").write_text(json.dumps([1]))
     assert main(["report", "r", "--log", f"{DATA}/run.log", "--result", str(tmp_path / "r.json"), "--write", "x"]) == 2
-    assert "holds no JSON object" in capsys.readouterr().err
+    assert "does not hold a JSON object" in capsys.readouterr().err
 
 
 def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

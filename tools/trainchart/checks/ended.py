@@ -26,7 +26,7 @@ def no_job(run: Snapshot, facts: Facts) -> Finding:
     return problem(
         "no-job",
         f"release {run.name} is there, and its Job is not: somebody deleted it, or it was cleaned up after its end",
-        f"{run.goes_on}; {run.uninstall}",
+        f"{run.resume_hint}; {run.uninstall}",
     )
 
 
@@ -35,7 +35,7 @@ def stopped(run: Snapshot, facts: Facts) -> Finding:
     return info(
         "stopped-by-user",
         "a user stopped it",
-        run.goes_on,
+        run.resume_hint,
         text(by, "message"),
     )
 
@@ -200,5 +200,5 @@ def _no_word(run: Snapshot, pod: Pod) -> Finding:
 
 def _again(run: Snapshot) -> str:
     if run.max_retry > 1:
-        return run.goes_on
+        return run.resume_hint
     return "retries: N lets Volcano start it again; on a claim as workspace it goes on from its checkpoints"

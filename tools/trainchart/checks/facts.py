@@ -54,11 +54,11 @@ def gather(api: Api, run: Snapshot) -> Facts:
     asked, is_waiting, group = _Asked(api), run.state in (State.PENDING, State.RESTARTING), f"{run.name}-{run.uid}"
     if run.job is not None:
         asked.events("job_events", kind="Job", name=run.name, uid=run.uid)
-    if run.job is not None and not run.has_ended:
+    if run.job is not None and not run.has_finished:
         asked.get("group", kinds.POD_GROUPS, group)
         if is_waiting:
             asked.get("queue", kinds.QUEUES, run.queue)
-    if run.job is not None and (not run.has_ended or (run.state is State.FAILED and run.culprit is None)):
+    if run.job is not None and (not run.has_finished or (run.state is State.FAILED and run.culprit is None)):
         # They outlive the group, and say whether Volcano itself took the pods away.
         asked.events("group_events", kind="PodGroup", name=group)
     if pod := pod_of_interest(run):
@@ -111,7 +111,7 @@ def _release_status(api: Api, name: str) -> str:
 
 def pod_of_interest(run: Snapshot) -> Pod | None:
     """The one pod whose events may say what its status does not: ranks mostly wait for the same thing."""
-    if run.has_ended:
+    if run.has_finished:
         return run.culprit
     waiting = [pod for pod in run.pods if not pod.is_running and pod.exit_code is None]
     bound = [pod for pod in waiting if not pod.unscheduled]
@@ -123,7 +123,7 @@ def pod_of_interest(run: Snapshot) -> Pod | None:
 def needs_nodes(run: Snapshot) -> bool:
     if run.state in (State.PENDING, State.RESTARTING):
         return not run.pods or any(pod.unscheduled for pod in run.pods)
-    return not run.has_ended and any(is_cut_off(pod) for pod in run.pods)
+    return not run.has_finished and any(is_cut_off(pod) for pod in run.pods)
 
 
 def is_cut_off(pod: Pod) -> bool:

@@ -44,7 +44,7 @@ def _cut_off(pod: Pod, facts: Facts) -> Finding:
 
 def ending(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     waited = seconds(run.since, facts.now)
-    left = [pod for pod in run.pods if not pod.has_ended]
+    left = [pod for pod in run.pods if not pod.has_finished]
     if left and waited > 2 * STUCK_SECONDS:
         names = ", ".join(sorted({pod.node for pod in left if pod.node}))
         yield problem(

@@ -16,7 +16,7 @@ from trainchart.units import span
 
 def waiting_pods(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     """Each cause once: ranks mostly wait for the same thing."""
-    stuck = [pod for pod in run.pods if pod.node and not pod.has_ended and not pod.is_running]
+    stuck = [pod for pod in run.pods if pod.node and not pod.has_finished and not pod.is_running]
     told: set[str] = set()
     for pod in stuck:
         cause = _waiting(run, pod, facts)

@@ -49,7 +49,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    from trainchart.follow.logs import follow, so_far
+    from trainchart.follow.logs import current_lines, follow
     from trainchart.run import state
 
     api = connected(options)
@@ -63,17 +63,17 @@ def run(options: argparse.Namespace) -> ExitCode:
     several = snapshot.replicas > 1 and options.rank is None
     printer = Printer(several if options.prefix is None else options.prefix, options.timestamps, snapshot.replicas)
     ranks = [] if options.rank is None else [options.rank]
-    if options.follow and not (snapshot.has_ended and not pods):
+    if options.follow and not (snapshot.has_finished and not pods):
         try:
-            follow(api, snapshot, printer.show, tell, over=printer.closed, ranks=ranks, tail=options.tail)
+            follow(api, snapshot, printer.show, tell, closed=printer.closed, ranks=ranks, tail=options.tail)
         except KeyboardInterrupt:
-            tell(f"stopped following; the run goes on: {again(options, 'logs -f {}')}")
+            tell(f"stopped following; the run continues: {again(options, 'logs -f {}')}")
             return ExitCode.INTERRUPTED
         return ExitCode.OK
     if not pods:
         tell(_no_pods(snapshot, options))
         return ExitCode.NOT_FOUND
-    for line in so_far(api, pods, tell, options.tail):
+    for line in current_lines(api, pods, tell, options.tail):
         if printer.closed.is_set():
             break
         printer.show(line)
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> ExitCode:
 
 def _no_pods(snapshot: Snapshot, options: argparse.Namespace) -> str:
     name = snapshot.name
-    if not snapshot.has_ended:
+    if not snapshot.has_finished:
         return f"{name} is {snapshot.state.value} and has no pods yet; `{again(options, 'status {}')}` says why"
     if snapshot.job and not snapshot.workspace_claim:
         return f"{name} has no pods any more, and its workspace was an emptyDir: its log is gone with them"

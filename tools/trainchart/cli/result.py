@@ -50,13 +50,13 @@ def run(options: argparse.Namespace) -> ExitCode:
 
 
 def _text(record: Record) -> list[str]:
-    from trainchart.follow.outcome import described, failure_of
+    from trainchart.follow.outcome import format_failure, format_result
     from trainchart.report.curve import curves
 
     lines = [
         f"{record.name}: {record.status}",
-        *failure_of(record.result or {}),
-        *described(record.result or {}, whole=True),
+        *format_failure(record.result or {}),
+        *format_result(record.result or {}, whole=True),
     ]
     width = min(shutil.get_terminal_size().columns, 100)
     drawn = curves(record.progress.metrics, width=width, encoding=sys.stdout.encoding)

@@ -1,8 +1,9 @@
-"""`trainchart status`: where a run is, and what keeps it."""
+"""`trainchart status`: where a run is, and what keeps it from going on."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,11 @@ from trainchart.terminal import has_reader, printable, put, tell
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
-    from trainchart.follow.status import Status
+    from trainchart.follow.watcher import Status
 
-# The picture is drawn anew every second, for the clock and the window's size; the cluster is asked less often.
+# The picture is redrawn every second, for the clock and the window's size; the API server is called less often.
 DRAW_SECONDS = 1.0
-LOOK_SECONDS = 2.0
-# A diagnosis makes several calls, and its outcome rarely changes.
-DIAGNOSE_SECONDS = 10.0
+CHANGE_SECONDS = 0.5
 
 
 def add_parser(commands: Commands) -> None:
@@ -43,10 +42,10 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    from trainchart.follow.status import look
+    from trainchart.follow.status import load_status
 
     api = connected(options)
-    status = look(api, options.name)
+    status = load_status(api, options.name)
     if not options.watch and options.format == "json":
         show(_json(status, indent=2))
     elif not options.watch:
@@ -81,57 +80,26 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 0
 
 
-class _Looker:
-    """Looks again and again; an API server that is away for a while is waited for."""
-
-    def __init__(self, api: Api, status: Status) -> None:
-        import time
-
-        self.api, self.status, self.trouble = api, status, ""
-        self._looked = self._diagnosed = time.monotonic()
-
-    def look(self, every: float) -> None:
-        import time
-
-        from trainchart.cluster.errors import UnreachableError
-        from trainchart.follow.status import refreshed
-
-        now = time.monotonic()
-        if now - self._looked < every:
-            return
-        with_causes = now - self._diagnosed >= DIAGNOSE_SECONDS
-        try:
-            self.status = refreshed(self.api, self.status, with_causes=with_causes)
-            self.trouble = ""
-        except UnreachableError as error:
-            self.trouble = f"{error}; trying again"
-        self._looked = time.monotonic()
-        if with_causes:
-            self._diagnosed = self._looked
-
-
 def _watch_in_place(api: Api, status: Status) -> None:
     import shutil
     import time
     from datetime import datetime, timezone
 
+    from trainchart.follow.retry import Retry
     from trainchart.follow.screen import Picture, lines
+    from trainchart.follow.status import watch
 
-    looker, picture = _Looker(api, status), Picture()
-    put("", before="\033[?25l", end="")  # no cursor
+    retry, picture = Retry(lambda _: None, limit=math.inf), Picture()
+    put("", before="\033[?25l", end="")  # hide the cursor
     try:
-        while True:
+        for latest in watch(api, status, retry).statuses(lambda: time.sleep(DRAW_SECONDS)):
             size = shutil.get_terminal_size()
-            now = datetime.now(timezone.utc)
-            rows = lines(looker.status, now, width=size.columns - 1, colour=is_coloured())
-            if looker.trouble:
-                rows.append(printable(looker.trouble))
+            rows = lines(latest, datetime.now(timezone.utc), width=size.columns - 1, colour=is_coloured())
+            if retry.trouble:
+                rows.append(printable(retry.trouble))
             put("", before=picture.next(rows, size.columns, size.lines), end="")
-            if looker.status.is_over:
-                return
-            time.sleep(DRAW_SECONDS)
-            looker.look(LOOK_SECONDS)
     finally:
+        retry.cancel()
         put("", before="\033[?25h", end="")
 
 
@@ -139,18 +107,18 @@ def _watch_changes(api: Api, status: Status, *, as_json: bool) -> None:
     import time
     from datetime import datetime
 
+    from trainchart.follow.retry import Retry
     from trainchart.follow.screen import change
+    from trainchart.follow.status import watch
 
-    looker, said, trouble = _Looker(api, status), "", ""
-    while True:
-        words = change(looker.status)
-        if words != said:
-            said = words
-            show(_json(looker.status) if as_json else f"{datetime.now().astimezone():%H:%M:%S} {words}")
-        if looker.trouble != trouble:
-            trouble = looker.trouble
-            tell(trouble or "the API server answers again")
-        if looker.status.is_over or not has_reader():
-            return
-        time.sleep(LOOK_SECONDS)
-        looker.look(0)
+    retry, printed = Retry(tell, limit=math.inf), ""
+    try:
+        for latest in watch(api, status, retry).statuses(lambda: time.sleep(CHANGE_SECONDS)):
+            text = change(latest)
+            if text != printed:
+                printed = text
+                show(_json(latest) if as_json else f"{datetime.now().astimezone():%H:%M:%S} {text}")
+            if not has_reader():
+                return
+    finally:
+        retry.cancel()

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     file = options.logs or ("" if keeps_logs(snapshot) or not snapshot.pods else f"{options.name}.log")
     with ExitStack() as stack:
         printer = None
-        if file and not snapshot.has_ended:
+        if file and not snapshot.has_finished:
             try:
                 out = stack.enter_context(Path(file).open("ab"))
             except OSError as error:
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> ExitCode:
             tell(f"{options.name} ends nevertheless; `{again(options, 'stop {}')}` waits for it again")
             return ExitCode.INTERRUPTED
     name, state_now = options.name, ended.snapshot.state.value
-    if ended.had_ended:
+    if ended.had_finished:
         gone = ended.snapshot.state is state.State.NO_JOB
         show(f"the Job of {name} is gone already" if gone else f"{name} had ended already: {state_now}")
         return ExitCode.OK

@@ -1,4 +1,4 @@
-"""`trainchart wait`: follows a run to its end, and ends with how it ended."""
+"""`trainchart wait`: follows a run until it finishes, and exits with its exit code."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "wait",
-        help="follow a run to its end, and end as it ended",
-        description="Follows a run stage by stage with its progress, says why it does not go on where it does not, and ends "
-        "with how it ended.",
+        help="follow a run until it finishes, and exit with its exit code",
+        description="Follow a run until it finishes: stage by stage, with its progress and with what keeps it from going on. "
+        "The exit code is that of the run.",
         epilog="exit codes: 0 completed; 10 to 62 the runner's own; 143 stopped by a user; 3 timed out; 4 no such run; "
-        "5 API server away; 6 no right; 7 failed and the runner could not say why; docs/exit-codes.md has all",
+        "5 API server away; 6 no right; 7 failed with no reason reported; docs/exit-codes.md has all",
     )
     add_run_name(parser)
     parser.add_argument("--timeout", type=seconds_of, metavar="D", help="for the end (default: none); such as 90m, 12h")
@@ -42,40 +42,40 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Also the last part of `submit`."""
-    teller = Teller(quiet=options.quiet)
+    console = Console(quiet=options.quiet)
     try:
-        return _follow(options, teller)
+        return _follow(options, console)
     except KeyboardInterrupt:
-        teller.live("")
-        tell(f"stopped following; the run goes on: {again(options, 'wait {}')}")
+        console.live("")
+        tell(f"stopped following; the run continues: {again(options, 'wait {}')}")
         return ExitCode.INTERRUPTED
 
 
-def _follow(options: argparse.Namespace, teller: Teller) -> int:
+def _follow(options: argparse.Namespace, console: Console) -> int:
     from trainchart.cli.logs import Printer
     from trainchart.follow.wait import Limits, wait
 
-    def shown(snapshot: Snapshot) -> Callable[[Line], None]:
+    def show_logs(snapshot: Snapshot) -> Callable[[Line], None]:
         printer = Printer(snapshot.replicas > 1, False, snapshot.replicas)
-        printer.before, printer.lock = teller.clear.encode(), teller.lock
+        printer.before, printer.lock = console.clear.encode(), console.lock
         return printer.show
 
     try:
         ended = wait(
             connected(options),
             options.name,
-            teller,
+            console,
             limits=Limits(options.timeout, options.start_timeout),
-            show=shown if options.logs and not options.quiet else None,
+            show_logs=show_logs if options.logs and not options.quiet else None,
         )
     finally:
-        teller.live("")
+        console.live("")
     for line in ended.lines:
         put(line)
     return ended.code
 
 
-class Teller:
+class Console:
     """Lines that stay, and below them one that is replaced, where the output is a terminal."""
 
     def __init__(self, *, quiet: bool = False) -> None:

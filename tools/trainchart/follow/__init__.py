@@ -1,1 +1,1 @@
-"""What is seen of a run while it goes on, and at its end."""
+"""Follows a run: its status, its logs, its end."""

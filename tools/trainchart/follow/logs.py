@@ -1,8 +1,9 @@
-"""What the pods of a run print: every line once, whatever happens to the connection, of all ranks and attempts.
+"""What the pods of a run print: every line once, of all ranks and attempts, whatever happens to the connection.
 
-Kubernetes can be asked for what came since a second, and stamps each line to the nanosecond. So a stream that broke goes on a
-little before the last line that came, and what was taken already is passed over. What is lost nevertheless: lines that the
-node has thrown away before they were read (it keeps some 10 MiB of a container's log, and nothing of a removed pod's).
+Kubernetes returns the lines since a given second, and stamps each to the nanosecond. A stream that broke is therefore
+resumed a little before the last line that came, and the lines that were taken already are skipped. Still lost are lines
+that the node has discarded before they were read: it keeps some 10 MiB of a container's log, and nothing of a removed
+pod's.
 """
 
 from __future__ import annotations
@@ -21,20 +22,23 @@ from trainchart.cluster.errors import NotFoundError, RefusedError, UnreachableEr
 from trainchart.cluster.fields import text
 from trainchart.errors import TrainchartError
 from trainchart.follow.pods import Pods
-from trainchart.follow.retry import LONGEST_PAUSE, Patience
-from trainchart.follow.watcher import Watching
+from trainchart.follow.retry import LONGEST_PAUSE, Retry
+from trainchart.follow.watcher import RunWatcher, Status
 from trainchart.run.state import Pod, Snapshot
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
 
-# Of two streams of a container, a line may stand behind one that is a moment younger.
+# Of the two streams of a container, a line may come after one that is a moment younger.
 OVERLAP = timedelta(seconds=1)
 FIRST_PAUSE = 0.5
-# How long the rest of an ended pod's log is asked for where its node does not answer.
+# How long the rest of a finished pod's log is requested where its node does not answer.
 LOST_SECONDS = 60.0
-# How long a run that has ended may take to end its pods: their grace, and what lies between.
+# How long the pods of a run that has finished may take to terminate: their grace period, and what precedes it.
 ENDING_SECONDS = 150.0
+# How long the logs are read on after an error.
+LAST_SECONDS = 5.0
+TICK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,11 @@ class Line:
 
 
 class NoLogError(TrainchartError):
-    """What came instead of a log: a sentence of the node's."""
+    """The node answered with an error message in place of a log."""
 
 
-class Place:
-    """How far a pod's log has been read; lines that come once more are known."""
+class Position:
+    """How far a pod's log has been read; it recognizes the lines that come again."""
 
     def __init__(self, *, is_tail: bool = False) -> None:
         self._is_tail = is_tail
@@ -59,8 +63,8 @@ class Place:
         self._again: Counter[bytes] = Counter()
         self._parsed: tuple[bytes, datetime] | None = None
 
-    def go_on(self) -> str:
-        """Where the next connection shall begin, as a time for Kubernetes; empty: at the start."""
+    def resume_from(self) -> str:
+        """Return where the next connection begins, as a time for Kubernetes; empty: at the start."""
         if self._latest is None:
             return ""
         since = self._latest.replace(microsecond=0) - OVERLAP
@@ -69,12 +73,12 @@ class Place:
         return since.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def take(self, line: bytes) -> tuple[str, bytes] | None:
-        """The line's time and text; None where it was taken before.
+        """Return the line's time and text; None where it was taken before.
 
         Raises:
             NoLogError
         """
-        stamp, _, said = line.partition(b" ")
+        stamp, _, content = line.partition(b" ")
         at = self._second(stamp)
         if at is None:
             raise NoLogError(line.decode("utf-8", "replace").strip())
@@ -82,24 +86,24 @@ class Place:
             self._again[line] -= 1
             return None
         self._first = self._first or stamp
-        if self._is_tail and stamp < self._first:  # a connection that goes on is asked for whole seconds
+        if self._is_tail and stamp < self._first:  # a connection is resumed at a whole second
             return None
         if self._latest is None or at > self._latest:
             self._latest = at
-            # A second of a chatty trainer is all that is kept.
+            # Of a verbose trainer no more than a second is kept.
             if self._recent and self._recent[0][0] < at - 2 * OVERLAP:
                 self._recent = [(then, kept) for then, kept in self._recent if then >= at - OVERLAP]
         self._recent.append((at, line))
-        return stamp.decode("ascii"), said
+        return stamp.decode("ascii"), content
 
     def _second(self, stamp: bytes) -> datetime | None:
-        """The whole second of a time such as 2026-11-24T18:10:32.123456789Z; a node may write its own time zone."""
+        """Return the second of a time such as 2026-11-24T18:10:32.123456789Z; a node may use its own time zone."""
         if self._parsed and self._parsed[0] == stamp[:19] and stamp.endswith(b"Z"):
             return self._parsed[1]
         try:
-            words = stamp.decode("ascii")
-            zone = words[19:].lstrip(".0123456789") if words[10:11] == "T" else "none"
-            at = datetime.fromisoformat(words[:19] + zone.replace("Z", "+00:00")).astimezone(timezone.utc)
+            value = stamp.decode("ascii")
+            zone = value[19:].lstrip(".0123456789") if value[10:11] == "T" else "none"
+            at = datetime.fromisoformat(value[:19] + zone.replace("Z", "+00:00")).astimezone(timezone.utc)
         except ValueError:
             return None
         if zone == "Z":
@@ -111,17 +115,17 @@ class PodLog:
     """The log of one pod, to its end."""
 
     def __init__(
-        self, api: Api, pod: Pod, pods: Pods, patience: Patience, say: Callable[[str], None], tail: int | None = None
+        self, api: Api, pod: Pod, pods: Pods, retry: Retry, notify: Callable[[str], None], tail: int | None = None
     ) -> None:
-        self._api, self._pod, self._pods, self._patience, self._say = api, pod, pods, patience, say
+        self._api, self._pod, self._pods, self._retry, self._notify = api, pod, pods, retry, notify
         self._tail = tail
-        self._place = Place(is_tail=tail is not None)
+        self._position = Position(is_tail=tail is not None)
 
     def lines(self) -> Iterator[Line]:
+        """Yield each line once, through as many connections as it takes."""
         pause, lost = FIRST_PAUSE, 0.0
-        while not self._patience.over.is_set():
-            # What is read from here on has the end of the log in it.
-            last = self._pods.has_ended(self._pod.uid)
+        while not self._retry.is_cancelled:
+            last = self._pods.has_finished(self._pod.uid)  # then this connection has the end of the log
             try:
                 for line in self._read():
                     pause = FIRST_PAUSE
@@ -134,57 +138,57 @@ class PodLog:
                 if last:
                     return
             except (UnreachableError, NoLogError) as error:
-                if last and not self._patience.is_away:
+                if last and not self._retry.trouble:
                     lost = lost or time.monotonic()
                     if self._pods.is_gone(self._pod.uid) or time.monotonic() - lost > LOST_SECONDS:
-                        self._say(f"the end of the log of rank {self._pod.rank} could not be read: {error}")
+                        self._notify(f"the end of the log of rank {self._pod.rank} could not be read: {error}")
                         return
-            self._patience.rest(pause)
+            self._retry.pause(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _read(self) -> Iterator[Line]:
-        """One connection."""
-        since = self._place.go_on()
+        """Read one connection."""
+        since = self._position.resume_from()
         name, known = self._pod.name, False
         tail = None if since else self._tail
         for raw in self._api.log(name, follow=True, since=since, timestamps=True, tail=tail):
-            taken = self._place.take(raw)
+            taken = self._position.take(raw)
             if taken is None:
                 continue
-            if not known:  # Logs are asked for by name, and the next attempt's pod has the same.
-                there = self._api.get(kinds.PODS, name)
-                if text(there, "metadata", "uid") != self._pod.uid:
-                    raise NotFoundError(f"pod {name} is another one now")
+            if not known:  # Logs are requested by name, and the next attempt's pod has the same.
+                found = self._api.get(kinds.PODS, name)
+                if text(found, "metadata", "uid") != self._pod.uid:
+                    raise NotFoundError(f"pod {name} was replaced by another")
                 known = True
             yield Line(self._pod, *taken)
 
 
 class Logs:
-    """A thread for each pod, as the pods come."""
+    """Reads the logs of all pods, in a thread for each, as the pods appear."""
 
     def __init__(
         self,
         api: Api,
         pods: Pods,
-        patience: Patience,
+        retry: Retry,
         show: Callable[[Line], None],
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         *,
         ranks: Iterable[int] = (),
         tail: int | None = None,
     ) -> None:
-        self._api, self._pods, self._patience, self._show, self._say = api, pods, patience, show, say
+        self._api, self._pods, self._retry, self._show, self._notify = api, pods, retry, show, notify
         self._ranks, self._tail = frozenset(ranks), tail
         self._threads: dict[str, threading.Thread] = {}  # by the pods' UIDs
         self.error: Exception | None = None
 
     def start_new(self) -> None:
-        """Read what nobody reads yet."""
-        for pod in self._pods.there():
+        """Start reading the logs that have appeared since the last call."""
+        for pod in self._pods.present():
             if pod.uid in self._threads or (self._ranks and pod.rank not in self._ranks):
                 continue
-            if not (pod.is_running or pod.has_ended):
-                continue  # no container has started
+            if not (pod.is_running or pod.has_finished):
+                continue  # its container has not started
             before = list(self._threads.values())
             thread = threading.Thread(target=self._follow, args=(pod, before), name=pod.name, daemon=True)
             self._threads[pod.uid] = thread
@@ -194,7 +198,7 @@ class Logs:
         return not any(thread.is_alive() for thread in self._threads.values())
 
     def drain(self, seconds: float) -> bool:
-        """Wait for the end of all streams; whether it came in time."""
+        """Wait until all logs have ended; return whether they did in time."""
         deadline = time.monotonic() + seconds
         for thread in list(self._threads.values()):
             thread.join(max(deadline - time.monotonic(), 0))
@@ -202,78 +206,92 @@ class Logs:
 
     def _follow(self, pod: Pod, before: list[threading.Thread]) -> None:
         if pod.attempt:
-            for thread in before:  # what the attempt before said comes first
+            for thread in before:  # the log of the attempt before comes first
                 if thread.name == pod.name:
                     thread.join(10)
         try:
-            for line in PodLog(self._api, pod, self._pods, self._patience, self._say, self._tail).lines():
+            for line in PodLog(self._api, pod, self._pods, self._retry, self._notify, self._tail).lines():
                 self._show(line)
         except Exception as error:  # raised again where somebody waits for it
             self.error = error
 
 
-def so_far(api: Api, pods: Iterable[Pod], say: Callable[[str], None], tail: int | None = None) -> Iterator[Line]:
-    """What the pods have printed, in the order of the times.
+def current_lines(
+    api: Api, pods: Iterable[Pod], notify: Callable[[str], None], tail: int | None = None
+) -> Iterator[Line]:
+    """Yield what the pods have printed so far, ordered by time.
 
     Raises:
         ForbiddenError, UnreachableError
     """
 
-    def of(pod: Pod) -> Iterator[Line]:
-        place = Place()
+    def lines_of(pod: Pod) -> Iterator[Line]:
+        position = Position()
         try:
             for raw in api.log(pod.name, timestamps=True, tail=tail):
-                taken = place.take(raw)
+                taken = position.take(raw)
                 if taken:
                     yield Line(pod, *taken)
         except RefusedError:
-            say(f"rank {pod.rank} has not started: {pod.waiting_reason or pod.unscheduled or 'its pod is pending'}")
+            notify(f"rank {pod.rank} has not started: {pod.waiting_reason or pod.unscheduled or 'its pod is pending'}")
         except (NotFoundError, NoLogError) as error:
-            say(f"the log of rank {pod.rank} cannot be read: {error}")
+            notify(f"the log of rank {pod.rank} cannot be read: {error}")
 
-    return heapq.merge(*(of(pod) for pod in pods), key=lambda line: line.time)
+    return heapq.merge(*(lines_of(pod) for pod in pods), key=lambda line: line.time)
 
 
 def follow(
     api: Api,
     snapshot: Snapshot,
     show: Callable[[Line], None],
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     *,
-    over: threading.Event | None = None,
+    closed: threading.Event | None = None,
     ranks: Iterable[int] = (),
     tail: int | None = None,
-    patience: Patience | None = None,
-) -> Snapshot:
-    """Every line of the run, from its present pods on, until it has ended and all is read, or `over` is set.
+    retry: Retry | None = None,
+) -> None:
+    """Show every line of the run, from its present pods on, until it has finished and all is read, or `closed` is set.
 
     Raises:
         NotFoundError: it was uninstalled meanwhile.
-        ForbiddenError; UnreachableError: the API server was away for longer than the patience.
+        ForbiddenError
+        UnreachableError: the API server was away for longer than the limit.
     """
-    patience, over = patience or Patience(say), over or threading.Event()
-    pods = Pods(api, snapshot.name, snapshot.uid, patience)
-    watching = Watching(api, snapshot, pods, patience)
-    logs = Logs(api, pods, patience, show, say, ranks=ranks, tail=tail)
+    retry, closed = retry or Retry(notify), closed or threading.Event()
+    watcher = RunWatcher(api, Status(snapshot), retry)
+    logs = Logs(api, watcher.pods, retry, show, notify, ranks=ranks, tail=tail)
     try:
-        pods.start()
-        watching.start()
+        watcher.start()
         if not snapshot.pods:
-            say(f"{snapshot.name} is {snapshot.state.value} and has no pods yet; waiting for them")
-        ended_at = 0.0
-        while not over.is_set():
-            logs.start_new()
-            if error := watching.error or pods.error or logs.error:
-                logs.drain(5)
-                raise error
-            ended = watching.is_gone or (watching.snapshot.has_ended and pods.listed.is_set())
-            if ended and logs.are_drained():
-                break
-            ended_at = ended_at or (time.monotonic() if ended else 0.0)
-            if ended and time.monotonic() - ended_at > ENDING_SECONDS:
-                say("the run has ended, and some of its pods' logs have not; gave up waiting for them")
-                break
-            over.wait(0.2)
-        return watching.snapshot
+            notify(f"{snapshot.name} is {snapshot.state.value} and has no pods yet; waiting for them")
+        for _ in watcher.statuses(lambda: closed.wait(TICK_SECONDS)):
+            if closed.is_set():
+                return
+            _read_more(watcher, logs)
+        _read_to_the_end(watcher, logs, closed, notify)
+    except TrainchartError:
+        logs.drain(LAST_SECONDS)
+        raise
     finally:
-        patience.over.set()
+        retry.cancel()
+
+
+def _read_more(watcher: RunWatcher, logs: Logs) -> None:
+    logs.start_new()
+    if error := watcher.pods.error or logs.error:
+        raise error
+
+
+def _read_to_the_end(watcher: RunWatcher, logs: Logs, closed: threading.Event, notify: Callable[[str], None]) -> None:
+    """The run has finished; its pods may take a while to."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while not closed.is_set():
+        listed = watcher.pods.listed.is_set()
+        _read_more(watcher, logs)
+        if listed and logs.are_drained():
+            return
+        if time.monotonic() > deadline:
+            notify("the run has finished, but the logs of some pods have not ended; gave up waiting for them")
+            return
+        closed.wait(TICK_SECONDS)

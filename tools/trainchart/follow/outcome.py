@@ -1,4 +1,4 @@
-"""How a run ended: the exit code for a script, and the block of words for a person."""
+"""How a run finished: the exit code for a script, and a block of text for a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trainchart.chart.exit_codes import runner_codes
 from trainchart.cluster.fields import items, mapping, parsed, text
 from trainchart.errors import ExitCode
-from trainchart.run.metrics import headline, number
+from trainchart.run.metrics import format_number, headline
 from trainchart.run.state import STOPPED, Pod, Snapshot, State
 from trainchart.units import duration, size
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trainchart.checks.finding import Finding
 
 RESULT_ANNOTATION = "trainchart.dev/result"
-"""On the Job of a run that was stopped: what its rank 0 said at the end, for its pods are gone."""
+"""On the Job of a run that was stopped: the result that its rank 0 reported, for its pods are gone."""
 
 
 @dataclass(frozen=True)
@@ -26,35 +26,37 @@ class Outcome:
     lines: Sequence[str]
 
 
-def outcome(snapshot: Snapshot, seen: Iterable[Pod] = (), causes: Iterable[Finding] = (), place: str = "") -> Outcome:
-    """Of a run that has ended. `seen` are pods as they were last seen, for Volcano removes some; `place` is where its
-    artifacts lie when they are on no branch.
+def outcome(snapshot: Snapshot, seen: Iterable[Pod] = (), findings: Iterable[Finding] = (), place: str = "") -> Outcome:
+    """Return the outcome of a run that has finished.
+
+    `seen` are its pods as they were last seen, for Volcano removes some; `place` is where its artifacts are when they
+    are on no branch.
     """
-    snapshot = with_seen(snapshot, seen)
+    snapshot = with_pods(snapshot, seen)
     took = ""
     if snapshot.created and snapshot.ended_at:
         took = f" after {duration((snapshot.ended_at - snapshot.created).total_seconds())}"
     if snapshot.state is State.COMPLETED:
-        return Outcome(ExitCode.OK, [f"{snapshot.name} completed{took}", *described(result_of(snapshot), place)])
+        return Outcome(ExitCode.OK, [f"{snapshot.name} completed{took}", *format_result(result_of(snapshot), place)])
     if snapshot.state is State.STOPPED:
         return Outcome(STOPPED, list(_stopped(snapshot, took)))
     if snapshot.state is State.NO_JOB:
-        return Outcome(ExitCode.NOT_FOUND, [without_job(snapshot)])
-    return Outcome(code_of(snapshot), list(_failed(snapshot, took, causes)))
+        return Outcome(ExitCode.NOT_FOUND, [_format_no_job(snapshot)])
+    return Outcome(code_of(snapshot), list(_failed(snapshot, took, findings)))
 
 
-def with_seen(snapshot: Snapshot, seen: Iterable[Pod]) -> Snapshot:
-    """The snapshot with those pods of its last attempt that are gone, and what is known of the others."""
+def with_pods(snapshot: Snapshot, seen: Iterable[Pod]) -> Snapshot:
+    """Return the snapshot with those pods of its last attempt that are gone, and what is known of the others."""
     ranks: dict[int, Pod] = {}
     for pod in [*seen, *snapshot.pods]:
         known = ranks.get(pod.rank)
-        if (pod.attempt or 0) == snapshot.attempt and (known is None or pod.has_ended or not known.has_ended):
+        if (pod.attempt or 0) == snapshot.attempt and (known is None or pod.has_finished or not known.has_finished):
             ranks[pod.rank] = pod
     return replace(snapshot, pods=tuple(ranks[rank] for rank in sorted(ranks)))
 
 
 def code_of(snapshot: Snapshot) -> int:
-    """The code of the runner that has the cause; of a run whose runner left none, one of our own."""
+    """Return the exit code of the runner that caused the failure, or RUN_FAILED where no runner reported one."""
     culprit = snapshot.culprit
     if culprit is None:
         return ExitCode.RUN_FAILED
@@ -67,31 +69,31 @@ def code_of(snapshot: Snapshot) -> int:
 
 
 def result_of(snapshot: Snapshot) -> Mapping[str, Any]:
-    """What rank 0 said at the end; empty where that is not known."""
+    """Return the result that rank 0 reported; empty where that is not known."""
     rank_0 = snapshot.rank_0
     if rank_0 and rank_0.result:
         return rank_0.result
     return parsed(text(snapshot.job, "metadata", "annotations", RESULT_ANNOTATION))
 
 
-def described(result: Mapping[str, Any], place: str = "", *, whole: bool = False) -> list[str]:
-    """A result as a table of two columns; not whole: with the metric and the files that say most."""
+def format_result(result: Mapping[str, Any], place: str = "", *, whole: bool = False) -> list[str]:
+    """Return a result as a table of two columns; `whole`: with all metrics and files."""
     return [f"  {key:<12} {value}" for key, value in _rows(result, place, whole=whole)]
 
 
-def failure_of(result: Mapping[str, Any]) -> list[str]:
-    """Why it failed, in its own words; empty where it did not."""
-    said = mapping(result, "failure")
-    rows = [("failed in", text(said, "stage")), ("what", f"{text(said, 'name')}: {text(said, 'reason')}")]
-    if text(said, "name") != "stopped":  # the advice is for a run that was not meant to end
-        rows.append(("what to do", text(said, "fix")))
-    return [f"  {key:<12} {value}" for key, value in rows if value] if said else []
+def format_failure(result: Mapping[str, Any]) -> list[str]:
+    """Return why the run failed, as its runner reported it; empty where it did not."""
+    failure = mapping(result, "failure")
+    rows = [("failed in", text(failure, "stage")), ("what", f"{text(failure, 'name')}: {text(failure, 'reason')}")]
+    if text(failure, "name") != "stopped":  # the advice is for a run that was not stopped on purpose
+        rows.append(("what to do", text(failure, "fix")))
+    return [f"  {key:<12} {value}" for key, value in rows if value] if failure else []
 
 
-def without_job(snapshot: Snapshot) -> str:
+def _format_no_job(snapshot: Snapshot) -> str:
     return (
-        f"the release {snapshot.name} is there, and its Job is not: it was removed after the end (ttlAfterFinished) or by "
-        f"hand; `{snapshot.command('result {} --whole')}` reads how it ended from its workspace, where that is on a claim"
+        f"the release {snapshot.name} exists, but its Job does not: it was removed after the end (ttlAfterFinished) or by "
+        f"hand; `{snapshot.command('result {} --whole')}` reads its result from its workspace, if that is on a claim"
     )
 
 
@@ -105,11 +107,11 @@ def _rows(result: Mapping[str, Any], place: str, *, whole: bool) -> Iterator[tup
         yield "trained on", " ".join(filter(None, (f"{name}:", where, text(source, "commit"))))
     metrics = {key: value for key, value in mapping(result, "metrics").items() if isinstance(value, int | float)}
     if "epochs" in metrics:
-        yield "epochs", number(metrics.pop("epochs"))
+        yield "epochs", format_number(metrics.pop("epochs"))
     if main := headline(metrics):
-        yield "metrics", f"{main} {number(metrics.pop(main))}"
+        yield "metrics", f"{main} {format_number(metrics.pop(main))}"
         for name, measured in metrics.items() if whole else ():
-            yield "", f"{name} {number(measured)}"
+            yield "", f"{name} {format_number(measured)}"
     files = items(result, "files")
     if files:
         omitted = result.get("filesOmitted")
@@ -128,13 +130,12 @@ def _rows(result: Mapping[str, Any], place: str, *, whole: bool) -> Iterator[tup
 
 def _stopped(snapshot: Snapshot, took: str) -> Iterator[str]:
     yield f"{snapshot.name} was stopped{took}, by a command of a user (Volcano: Aborted)"
-    said = mapping(result_of(snapshot), "failure")
-    if stage := text(said, "stage"):
+    if stage := text(mapping(result_of(snapshot), "failure"), "stage"):
         yield f"  {'it was in':<12} {stage}"
-    yield f"  {'go on':<12} {snapshot.goes_on}"
+    yield f"  {'to resume':<12} {snapshot.resume_hint}"
 
 
-def _failed(snapshot: Snapshot, took: str, causes: Iterable[Finding]) -> Iterator[str]:
+def _failed(snapshot: Snapshot, took: str, findings: Iterable[Finding]) -> Iterator[str]:
     culprit, attempts = snapshot.culprit, ""
     if snapshot.max_retry > 1:
         attempts = f", in attempt {snapshot.attempt + 1} of {snapshot.max_retry}"
@@ -150,10 +151,10 @@ def _failed(snapshot: Snapshot, took: str, causes: Iterable[Finding]) -> Iterato
             if value := text(result, key):
                 yield f"  {key:<14} {value}"
     else:
-        yield f"{snapshot.name} failed{took}{attempts}{rank}: its runner could not say why"
-        for cause in causes:
-            yield f"  what happened  {cause.text}"
-            if cause.fix:
-                yield f"  what to do     {cause.fix}"
+        yield f"{snapshot.name} failed{took}{attempts}{rank}: its runner reported no reason"
+        for finding in findings:
+            yield f"  what happened  {finding.text}"
+            if finding.fix:
+                yield f"  what to do     {finding.fix}"
     of_rank = f" --rank {culprit.rank}" if rank and culprit else ""
     yield f"  its log        {snapshot.command(f'logs {{}}{of_rank}')}"

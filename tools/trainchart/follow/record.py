@@ -1,4 +1,4 @@
-"""Everything that is known of a run, from its Job and pods, or from its workspace where those are gone."""
+"""Everything that is known about a run, from its Job and pods, or from its workspace where those are gone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainchart.cluster.errors import NotFoundError
 from trainchart.follow import outcome
-from trainchart.follow.logs import so_far
+from trainchart.follow.logs import current_lines
 from trainchart.run import state
 from trainchart.run.events import Progress
 from trainchart.run.record import Record, status_of
@@ -18,30 +18,35 @@ if TYPE_CHECKING:
     from trainchart.cluster.api import Api
 
 
-def load(api: Api, name: str, say: Callable[[str], None] = lambda _: None, *, whole: bool = False) -> Record:
-    """The run's record, of its last attempt. `whole` reads the workspace by a pod of its own, with what the attempts before
-    have logged; without it a run whose pods are gone has its settings and what its Job still says.
+def load(api: Api, name: str, notify: Callable[[str], None] = lambda _: None, *, whole: bool = False) -> Record:
+    """Return the run's record, of its last attempt.
+
+    `whole` also reads the workspace, by a helper pod. Without it, only the settings and what the Job still has are
+    known of a run whose pods are gone.
 
     Raises:
-        NotFoundError, ForbiddenError, UnreachableError; with `whole` what run/attempts.py raises
+        NotFoundError
+        ForbiddenError
+        UnreachableError
+        HelperPodError: with `whole` only.
     """
     snapshot = state.load(api, name)
     settings = settings_of(api, name)
     progress = Progress()
     result: Mapping[str, Any] = outcome.result_of(snapshot)
     pod = snapshot.rank_0
-    if pod and (pod.is_running or pod.has_ended):
-        for line in so_far(api, [pod], say):
+    if pod and (pod.is_running or pod.has_finished):
+        for line in current_lines(api, [pod], notify):
             progress.feed(line.text.decode("utf-8", "replace"))
     if whole:
         from trainchart.run.attempts import kept_result
 
-        result, log = kept_result(api, name, say)
+        result, log = kept_result(api, name, notify)
         if not progress.run:
             for text in log.decode("utf-8", "replace").splitlines():
                 progress.feed(text)
     if not settings and snapshot.job is None:
-        raise NotFoundError(f"nothing is left of {name}")
+        raise NotFoundError(f"neither the Job nor the settings of {name} exist any longer")
     known = {State.COMPLETED: "completed", State.FAILED: "failed", State.STOPPED: "stopped"}
     status = known.get(snapshot.state) or (
         status_of(progress, result) if snapshot.state is State.NO_JOB else snapshot.state.value

@@ -1,7 +1,8 @@
-"""What is asked of an API server again and again until it answers: a network that is cut for a while ends nothing."""
+"""Retries calls to an API server: an outage that is shorter than the limit ends no command."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,64 +17,68 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 5.0
 T = TypeVar("T")
 
 
-class Patience:
-    """One for all threads of a command: each outage is told once when it begins and once when it is over."""
+class Retry:
+    """Shared by all threads of a command: each outage is reported once when it begins and once when it is over."""
 
-    def __init__(self, say: Callable[[str], None] = tell, limit: float = LIMIT_SECONDS) -> None:
-        self._say = say
-        self.limit = limit
+    def __init__(self, notify: Callable[[str], None] = tell, limit: float | None = None) -> None:
+        """`limit`: how many seconds an outage may last (default: LIMIT_SECONDS); math.inf for as long as it takes."""
+        self._notify = notify
+        self._limit = LIMIT_SECONDS if limit is None else limit
         self._lock = threading.Lock()
-        self._since: float | None = None
-        self._told = False
-        self.over = threading.Event()  # nobody waits any longer: the command ends
+        self._failing_since: float | None = None
+        self._reported = False
+        self._cancelled = threading.Event()
+        self.trouble = ""
+        """What there is to say of the present outage; empty while the API server answers."""
 
-    def ask(self, call: Callable[[], T]) -> T:
-        """What the call answers, asked again while the API server is away.
+    def call(self, function: Callable[[], T]) -> T:
+        """Return what the function returns, called again while the API server cannot be reached.
 
         Raises:
-            UnreachableError: it was away for longer than the limit, or the command is over and nobody waits.
-            Whatever else the call raises.
+            UnreachableError: the outage lasted longer than the limit, or the command ended meanwhile.
+            Whatever else the function raises.
         """
         pause = FIRST_PAUSE
         while True:
             try:
-                answer = call()
+                answer = function()
             except UnreachableError as error:
-                self.missed(error)
-                if self.over.is_set():
-                    raise
+                self._failed(error)
             else:
-                self.answered()
+                self._succeeded()
                 return answer
-            self.rest(pause)
+            self.pause(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def missed(self, error: UnreachableError) -> None:
-        """An answer did not come.
+    def pause(self, seconds: float) -> None:
+        """Wait, but no longer than the command lives."""
+        self._cancelled.wait(seconds)
 
-        Raises:
-            UnreachableError: the same error, with how long this has been so, when that is longer than the limit.
-        """
-        with self._lock:
-            now = time.monotonic()
-            self._since = self._since or now
-            if now - self._since > self.limit:
-                raise UnreachableError(f"{error} (given up after {self.limit / 60:.0f} minutes)")
-            first, self._told = not self._told, True
-        if first and not self.over.is_set():
-            self._say(f"{error}; trying again for up to {self.limit / 60:.0f} minutes")
+    def cancel(self) -> None:
+        """The command ends: nobody waits for an answer any longer."""
+        self._cancelled.set()
 
     @property
-    def is_away(self) -> bool:
-        return self._since is not None
+    def is_cancelled(self) -> bool:
+        return self._cancelled.is_set()
 
-    def answered(self) -> None:
+    def _failed(self, error: UnreachableError) -> None:
+        if self.is_cancelled:
+            raise error
         with self._lock:
-            since, self._since = self._since, None
-            told, self._told = self._told, False
-        if told and since is not None and not self.over.is_set():
-            self._say(f"the API server answers again, after {time.monotonic() - since:.0f} s")
+            now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            if now - self._failing_since > self._limit:
+                raise UnreachableError(f"{error} (given up after {self._limit / 60:.0f} minutes)")
+            is_first, self._reported = not self._reported, True
+            until = f" for up to {self._limit / 60:.0f} minutes" if math.isfinite(self._limit) else ""
+            self.trouble = f"{error}; trying again{until}"
+        if is_first:
+            self._notify(self.trouble)
 
-    def rest(self, seconds: float) -> None:
-        """Wait, but not longer than the command lives."""
-        self.over.wait(seconds)
+    def _succeeded(self) -> None:
+        with self._lock:
+            since, self._failing_since, self.trouble = self._failing_since, None, ""
+            was_reported, self._reported = self._reported, False
+        if was_reported and since is not None and not self.is_cancelled:
+            self._notify(f"the API server answers again, after {time.monotonic() - since:.0f} s")

@@ -1,120 +1,113 @@
-"""One run at one moment, with how far it is and what keeps it."""
+"""One run at one moment, with its progress and what keeps it from going on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from trainchart.checks.diagnosis import diagnose
+from trainchart.checks.diagnosis import diagnose as diagnosed
 from trainchart.checks.finding import Finding, not_checked
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
 from trainchart.cluster.fields import Object, mapping, moment, text
 from trainchart.cluster.quantities import format_quantities, format_quantity, pod_requests
 from trainchart.follow.outcome import result_of
-from trainchart.run.events import Event, Progress, patience
+from trainchart.follow.retry import Retry
+from trainchart.follow.watcher import RunWatcher, Status
+from trainchart.run.events import Event, Progress, format_waiting
 from trainchart.run.state import Pod, Snapshot, State, load
 from trainchart.units import span, stamp
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
 
-# Enough for the latest epoch, and for the stage it is in where that has not said much; a whole log may have gigabytes.
+# Enough for the latest epoch, and mostly for the start of the stage; a whole log may have gigabytes.
 TAIL_LINES = 2000
-
-
-@dataclass(frozen=True)
-class Status:
-    run: Snapshot
-    progress: Progress | None = None
-    """By the tail of rank 0's log; None where that was not looked at."""
-    causes: tuple[Finding, ...] = ()
-
-    @property
-    def is_over(self) -> bool:
-        return self.run.has_ended
-
-
-# Rank 0 has said nothing for so long, before its first epoch: perhaps it waits for a rank that does not come.
+# If rank 0 has been silent for so long before its first epoch, it may be waiting for a rank that does not come.
 SILENT_SECONDS = 60
-# So many other ranks are asked then.
+# The logs of at most this many other ranks are read then.
 PEERS = 4
 
 
-def look(api: Api, name: str) -> Status:
-    """Three calls for a run that is well: its Job, its pods, and the tail of one log. A sick one costs those of its diagnosis.
+def load_status(api: Api, name: str) -> Status:
+    """Return a run's status. A healthy run costs three calls: its Job, its pods, and the tail of one log.
 
     Raises:
         NotFoundError, ForbiddenError, UnreachableError
     """
     run = load(api, name)
-    progress, unread = _progress(api, run)
-    causes = [] if run.is_well else diagnose(api, run)
-    return Status(run, progress, (*causes, *unread))
+    progress, findings = _read_progress(api, run)
+    return Status(run, progress, (*([] if run.is_well else diagnosed(api, run)), *findings))
 
 
-def refreshed(api: Api, before: Status, *, with_causes: bool) -> Status:
-    """The same a moment later. Causes change less often than they cost, and may be taken over while the state is the same."""
+def refresh(api: Api, before: Status, /, *, diagnose: bool) -> Status:
+    """Return the status that follows. Findings are taken over while the run looks the same and no diagnosis is due."""
     run = load(api, before.run.name)
-    progress, unread = _progress(api, run)
+    progress, findings = _read_progress(api, run)
     if run.is_well:
-        return Status(run, progress, unread)
-    fresh = with_causes or run.has_ended or _looks(run) != _looks(before.run)
-    return Status(run, progress, (*diagnose(api, run), *unread) if fresh else before.causes)
+        return Status(run, progress, findings)
+    is_new = diagnose or run.has_finished or _appearance(run) != _appearance(before.run)
+    return Status(run, progress, (*diagnosed(api, run), *findings) if is_new else before.findings)
 
 
-def _looks(run: Snapshot) -> tuple[object, ...]:
-    return run.state, run.attempt, *map(pod_words, run.pods)
+def watch(api: Api, first: Status, retry: Retry) -> RunWatcher:
+    """Return a watcher of the run, which has been started."""
+    watcher = RunWatcher(api, first, retry, refresh, watch_pods=False)
+    watcher.start()
+    return watcher
 
 
-def _progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Finding, ...]]:
+def _appearance(run: Snapshot) -> tuple[object, ...]:
+    return run.state, run.attempt, *map(format_pod, run.pods)
+
+
+def _read_progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Finding, ...]]:
     pod = run.rank_0
-    # How a run has ended is in its result.
-    if pod is None or run.has_ended or (pod.started is None and not pod.is_running):
+    # How a run has finished is in its result.
+    if pod is None or run.has_finished or (pod.started is None and not pod.is_running):
         return None, ()
     try:
         progress, last = _tail(api, pod, TAIL_LINES)
         if progress and progress.waiting:
-            said = progress.waiting.get("reason", "")
-            mend = progress.waiting.get("fix") or "see the git server"
-            fix = f"{mend}; the run goes on by itself then, and on a claim its artifacts stay"
-            return progress, (
-                Finding("git-server-away", "waiting", "git server", patience(progress.waiting), fix, said),
-            )
+            reason = progress.waiting.get("reason", "")
+            mend = progress.waiting.get("fix") or "check the git server"
+            fix = f"{mend}; the run then continues by itself, and on a claim its artifacts stay"
+            message = format_waiting(progress.waiting)
+            return progress, (Finding("git-server-away", "waiting", "git server", message, fix, reason),)
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
             return progress, tuple(_stragglers(api, run, last))
     except ForbiddenError:
-        return None, (not_checked("log", "not checked: no right to get pods/log, which says how far it is"),)
+        return None, (not_checked("log", "not checked: no right to get pods/log, which has the run's progress"),)
     return progress, ()
 
 
 def _tail(api: Api, pod: Pod, count: int) -> tuple[Progress | None, Event | None]:
-    """How far a rank is, and its latest event."""
+    """Return the progress of a rank, and its latest event."""
     progress, last = Progress(), None
     try:
         for line in api.log(pod.name, tail=count):
             last = progress.feed(line.decode("utf-8", "replace")) or last
-    except (NotFoundError, RefusedError):  # it went away, or has not begun
+    except (NotFoundError, RefusedError):  # it is gone, or has not started
         return None, None
     return progress, last
 
 
 def _stragglers(api: Api, run: Snapshot, last: Event | None) -> Iterator[Finding]:
-    """Ranks that wait for another that does not come: each says so every ten seconds."""
+    """Yield the ranks that wait for another one that does not come: each reports it every ten seconds."""
     now = datetime.now(timezone.utc)
     if last and last.name == "waiting":
         yield _waits(0, last)
-    spoken = moment({"at": last.time if last else ""}, "at") or (run.rank_0.started if run.rank_0 else None)
-    silent = (now - spoken).total_seconds() if spoken else 0.0
+    latest = moment({"at": last.time if last else ""}, "at") or (run.rank_0.started if run.rank_0 else None)
+    silent = (now - latest).total_seconds() if latest else 0.0
     if silent < SILENT_SECONDS:
         return
     for pod in [pod for pod in run.pods if pod.rank > 0 and pod.is_running][:PEERS]:
         progress, event = _tail(api, pod, 50)
         if event and event.name == "waiting":
-            yield _waits(pod.rank, event, f"; rank 0 has said nothing for {span(silent)}")
+            yield _waits(pod.rank, event, f"; rank 0 has printed nothing for {span(silent)}")
         elif progress is None or event is None:
-            yield Finding("rank-silent", "waiting", pod.name, f"rank {pod.rank} has not begun to say anything")
+            yield Finding("rank-silent", "waiting", pod.name, f"rank {pod.rank} has not printed anything yet")
 
 
 def _waits(rank: int, event: Event, more: str = "") -> Finding:
@@ -124,33 +117,34 @@ def _waits(rank: int, event: Event, more: str = "") -> Finding:
         "waiting",
         f"rank {rank}",
         f"rank {rank} waits for {what or event.fields.get('reason', 'another')}{more}",
-        "the log of that rank says what it does (`trainchart logs --rank`); after ten minutes the runner gives up (peer-lost)",
+        "the log of that rank shows what it does (`trainchart logs --rank`); after ten minutes the runner gives up "
+        "(peer-lost)",
         event.fields.get("reason", "") if what else "",
     )
 
 
 def place(status: Status) -> str:
-    """Where the run is: `train, epoch 3 of 10, metrics/mAP_0.5 0.61`; empty where nothing is known."""
+    """Return where the run is: `train, epoch 3 of 10, metrics/mAP_0.5 0.61`; empty where nothing is known."""
     progress = status.progress
     if progress is None:
         return ""
     if not progress.stage and not progress.completed and progress.failed is None:
         if progress.epoch is None and not progress.trials:
-            return "the runner says nothing yet" if not progress.latest else ""
-        # The line that began the stage is further up than the tail reaches.
+            return "the runner has logged nothing yet" if not progress.latest else ""
+        # The line at which the stage began is above the tail.
         progress.stage = "train"
     return progress.summary()
 
 
-def asked(run: Snapshot) -> str:
-    """`2 pods of cpu 200m, memory 1Gi`."""
+def format_requests(run: Snapshot) -> str:
+    """Return what the run requests: `2 pods of cpu 200m, memory 1Gi`."""
     each = format_quantities(pod_requests(run.pod_spec))
     return f"{run.replicas} pod{'' if run.replicas == 1 else 's'}" + (f" of {each}" if each else "")
 
 
-def pod_words(pod: Pod) -> str:
-    """What a pod does, in a few words."""
-    if pod.has_ended:
+def format_pod(pod: Pod) -> str:
+    """Return the state of a pod in a few words."""
+    if pod.has_finished:
         if pod.exit_code == 0 or pod.phase == "Succeeded":
             return "completed"
         if pod.reason in ("Evicted", "NodeLost", "DeadlineExceeded", "Preempted"):
@@ -160,16 +154,16 @@ def pod_words(pod: Pod) -> str:
         failure = pod.failure
         return f"failed ({failure.name}, {failure.code})" if failure else f"failed (exit code {pod.exit_code})"
     if pod.is_ending:
-        return "ending"
+        return "terminating"
     if pod.is_running:
         return "running" if pod.is_ready else "running, not ready"
     if pod.waiting_reason in ("", "ContainerCreating", "PodInitializing"):
-        return "starting" if pod.node else "waits for a node"
+        return "starting" if pod.node else "waiting for a node"
     return pod.waiting_reason
 
 
 def as_object(status: Status) -> Object:
-    """For programs. Fields are only ever added."""
+    """Return the status as JSON for programs, which lose no field in a later version."""
     run = status.run
     return {
         "name": run.name,
@@ -191,7 +185,7 @@ def as_object(status: Status) -> Object:
         "epochs": status.progress.epochs if status.progress else None,
         "metrics": dict(status.progress.metrics[-1]) if status.progress and status.progress.metrics else {},
         "pods": [_pod_object(pod) for pod in run.pods],
-        "findings": [asdict(finding) for finding in status.causes],
+        "findings": [asdict(finding) for finding in status.findings],
     }
 
 
@@ -199,7 +193,7 @@ def _pod_object(pod: Pod) -> Object:
     return {
         "name": pod.name,
         "rank": pod.rank,
-        "state": pod_words(pod),
+        "state": format_pod(pod),
         "phase": pod.phase,
         "reason": pod.reason or pod.waiting_reason or pod.exit_reason,
         "node": pod.node,
@@ -210,18 +204,18 @@ def _pod_object(pod: Pod) -> Object:
     }
 
 
-def published(run: Snapshot) -> str:
-    """`branch of repository`, where a run has pushed: a completed one, or one that the server refused the branch it asked for."""
+def format_published(run: Snapshot) -> str:
+    """Return `branch of repository` where a finished run has pushed its result, even to another branch."""
     result = result_of(run)
     branch, repository = text(result, "branch"), text(result, "repository")
-    if not run.has_ended or not branch:
+    if not run.has_finished or not branch:
         return ""
     commit = text(result, "commit")[:12]
     return f"{branch}" + (f" ({commit})" if commit else "") + f" of {repository}"
 
 
 def metrics(run: Snapshot) -> dict[str, float]:
-    """Of a run that has ended."""
+    """Return the metrics of a run that has finished."""
     return {
         str(key): value for key, value in mapping(result_of(run), "metrics").items() if isinstance(value, (int, float))
     }

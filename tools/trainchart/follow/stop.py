@@ -1,4 +1,4 @@
-"""Ends a run in order, and keeps what its pods said: Volcano deletes the pods of a run that is aborted."""
+"""Stops a run gracefully, and keeps what its pods reported: Volcano deletes the pods of a run that is aborted."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from trainchart.follow import outcome
 from trainchart.follow.logs import Line, Logs
 from trainchart.follow.outcome import RESULT_ANNOTATION
 from trainchart.follow.pods import Pods
-from trainchart.follow.retry import Patience
-from trainchart.run import state
+from trainchart.follow.retry import Retry
+from trainchart.follow.watcher import RunWatcher, Status
 from trainchart.run.state import Pod, Snapshot, State
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
 
 POLL_SECONDS = 0.5
-# Volcano takes a command only in some phases, and forgets it in the others.
+# Volcano acts on a command only in some phases, and drops it in the others.
 AGAIN_SECONDS = 15.0
 DRAIN_SECONDS = 10.0
+LISTED_SECONDS = 30.0
+# How long the last state of a pod may arrive after that of the Job.
+REPORTS_SECONDS = 5.0
 MAX_ANNOTATION = 16_384  # a termination message has 4096 bytes at most
 
 
-class StillEndingError(TrainchartError):
+class StillStoppingError(TrainchartError):
     """The pods took longer than they may."""
 
     exit_code = ExitCode.TIMED_OUT
@@ -37,89 +40,117 @@ class StillEndingError(TrainchartError):
 
 @dataclass(frozen=True)
 class Stopped:
-    """What became of it."""
-
     snapshot: Snapshot
-    had_ended: bool
-    """It had, before anybody asked."""
+    had_finished: bool
+    """It had already, before it could be stopped."""
 
 
 def keeps_logs(snapshot: Snapshot) -> bool:
-    """Whether its runner keeps the logs itself, on a claim."""
+    """Return whether its runner keeps the logs itself, on a claim."""
     return bool(snapshot.workspace_claim)
 
 
 def stop(
     api: Api,
     snapshot: Snapshot,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     *,
     show: Callable[[Line], None] | None,
     seconds: float,
 ) -> Stopped:
-    """Ends the run, and returns when its pods are gone. `show` takes what they print, from their start to their end.
+    """Stop the run, and return when its pods are gone. `show` takes what they print, from their start to their end.
 
     Raises:
-        ForbiddenError: it may not be stopped; the text names the right.
+        ForbiddenError: this account may not stop it; the text names the right.
         NotFoundError: it was uninstalled meanwhile.
-        StillEndingError; UnreachableError
+        StillStoppingError
+        UnreachableError
     """
-    if snapshot.has_ended:
-        return Stopped(snapshot, had_ended=True)
-    patience = Patience(say)
-    pods = Pods(api, snapshot.name, snapshot.uid, patience)
-    logs = Logs(api, pods, patience, show or _unread, say)
-    deadline, told = time.monotonic() + seconds, 0
+    if snapshot.has_finished:
+        return Stopped(snapshot, had_finished=True)
+    retry = Retry(notify)
+    watcher = RunWatcher(api, Status(snapshot), retry, is_last=lambda run: run.has_finished and not _unfinished(run))
+    logs = Logs(api, watcher.pods, retry, show or (lambda _: None), notify)
     try:
-        pods.start()
-        pods.listed.wait(30)
+        watcher.start()
+        watcher.pods.listed.wait(LISTED_SECONDS)
         if show:
             logs.start_new()
         _command(api, snapshot)
-        asked = time.monotonic()
-        while True:
-            now = patience.ask(lambda: state.load(api, snapshot.name))
-            if now.state is State.NO_JOB or now.uid != snapshot.uid:
-                raise NotFoundError(f"{snapshot.name} was uninstalled while it ended")
-            pods.learn(now.pods)
-            there = [pod for pod in now.pods if not pod.has_ended]
-            if now.has_ended and not there:
-                break
-            if len(there) != told:
-                told = len(there)
-                if told:
-                    say(f"{snapshot.name}: {told} pod{'s' if told > 1 else ''} still to end")
-            if time.monotonic() > deadline:
-                raise StillEndingError(
-                    f"{snapshot.name} has not ended after {seconds:.0f} s: it is {now.state.value} with {len(there)} pod{'s' if len(there) != 1 else ''}; "
-                    f"it goes on ending, and `{snapshot.command('stop {}')}` waits for it again"
-                )
-            if now.phase in ("Pending", "Running", "Restarting", "") and time.monotonic() - asked > AGAIN_SECONDS:
-                _command(api, snapshot)
-                asked = time.monotonic()
-            if error := pods.error or logs.error:
-                say(f"what its pods say at their end may be lost: {error}")
-                pods.error = logs.error = None
-            patience.rest(POLL_SECONDS)
+        last = _Stopping(api, watcher, logs, notify, seconds).wait(lambda: retry.pause(POLL_SECONDS))
         if show:
             logs.start_new()
             logs.drain(DRAIN_SECONDS)
-        _await_words(pods)
-        last = outcome.with_seen(now, pods.seen())
-        _keep_result(api, last, say)
-        return Stopped(last, had_ended=False)
+        _await_reports(watcher.pods)
+        last = outcome.with_pods(last, watcher.pods.seen())
+        _keep_result(api, last, notify)
+        return Stopped(last, had_finished=False)
     finally:
-        patience.over.set()
+        retry.cancel()
 
 
-def _command(api: Api, snapshot: Snapshot) -> None:
-    """What `vcctl job suspend` sends: Volcano's controller takes the Command, and deletes it."""
+class _Stopping:
+    """Of a run that was told to stop."""
+
+    def __init__(
+        self, api: Api, watcher: RunWatcher, logs: Logs, notify: Callable[[str], None], seconds: float
+    ) -> None:
+        self._api, self._watcher, self._logs, self._notify, self._seconds = api, watcher, logs, notify, seconds
+        self._commanded = time.monotonic()
+        self._deadline = self._commanded + seconds
+        self._reported = 0
+
+    def wait(self, pause: Callable[[], None]) -> Snapshot:
+        """Return the run as it was last seen, once its pods have finished."""
+        run = self._watcher.status.run
+        gone = NotFoundError(f"{run.name} was uninstalled while it was being stopped")
+        try:
+            for status in self._watcher.statuses(pause):
+                run = status.run
+                self._report(run)
+        except NotFoundError:
+            raise gone from None
+        if run.state is State.NO_JOB:
+            raise gone
+        return run
+
+    def _report(self, run: Snapshot) -> None:
+        left = len(_unfinished(run))
+        if left != self._reported:
+            self._reported = left
+            if left:
+                self._notify(f"{run.name}: {_count(left)} still to finish")
+        if time.monotonic() > self._deadline and not (run.has_finished and not left):
+            raise StillStoppingError(
+                f"{run.name} has not stopped after {self._seconds:.0f} s: it is {run.state.value} with {_count(left)}; "
+                f"it continues to stop, and `{run.command('stop {}')}` waits for it again"
+            )
+        may_be_dropped = run.phase in ("Pending", "Running", "Restarting", "")
+        if may_be_dropped and time.monotonic() - self._commanded > AGAIN_SECONDS:
+            _command(self._api, run)
+            self._commanded = time.monotonic()
+        pods, logs = self._watcher.pods, self._logs
+        if error := pods.error or logs.error:
+            self._notify(f"what its pods report at their end may be lost: {error}")
+            pods.error = logs.error = None
+
+
+def _unfinished(run: Snapshot) -> list[Pod]:
+    return [pod for pod in run.pods if not pod.has_finished]
+
+
+def _count(pods: int) -> str:
+    return f"{pods} pod{'' if pods == 1 else 's'}"
+
+
+def _command(api: Api, run: Snapshot) -> None:
+    """Send what `vcctl job suspend` sends: Volcano's controller acts on the Command, and deletes it."""
     body = {
         "apiVersion": f"{kinds.COMMANDS.group}/{kinds.COMMANDS.version}",
         "kind": "Command",
-        "metadata": {"generateName": f"{snapshot.name}-stop-", "ownerReferences": [snapshot.reference]},
+        "metadata": {"generateName": f"{run.name}-stop-", "ownerReferences": [run.reference]},
         "action": "AbortJob",
-        "target": {**snapshot.reference, "controller": True},
+        "target": {**run.reference, "controller": True},
         "reason": "Stopped",
         "message": "trainchart stop",
     }
@@ -128,30 +159,26 @@ def _command(api: Api, snapshot: Snapshot) -> None:
     except ForbiddenError as error:
         raise ForbiddenError(
             f"{error}; stopping needs `create commands` in {kinds.COMMANDS.group} (deploy/submitter.yaml); "
-            f"`helm uninstall {snapshot.name} -n {snapshot.namespace}` ends the run too, and keeps nothing of it"
+            f"`helm uninstall {run.name} -n {run.namespace}` ends the run too, and keeps nothing of it"
         ) from None
 
 
-def _await_words(pods: Pods) -> None:
-    """A pod's last state comes by the watch, maybe after the Job's."""
-    deadline = time.monotonic() + 5
-    while any(pod.started and not pod.has_ended for pod in pods.seen()) and time.monotonic() < deadline:
+def _await_reports(pods: Pods) -> None:
+    """A pod's last state comes by the watch, and may come after the Job's."""
+    deadline = time.monotonic() + REPORTS_SECONDS
+    while any(pod.started and not pod.has_finished for pod in pods.seen()) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
-def _keep_result(api: Api, last: Snapshot, say: Callable[[str], None]) -> None:
-    """On the Job, for its pods are gone."""
+def _keep_result(api: Api, last: Snapshot, notify: Callable[[str], None]) -> None:
+    """Keep the result on the Job, for its pods are gone."""
     pod: Pod | None = last.rank_0 if last.rank_0 and last.rank_0.result else last.culprit
     if pod is None or not pod.result or last.state is not State.STOPPED:
         return
-    words = json.dumps(pod.result, separators=(",", ":"), ensure_ascii=False)
-    if len(words.encode()) > MAX_ANNOTATION:
+    result = json.dumps(pod.result, separators=(",", ":"), ensure_ascii=False)
+    if len(result.encode()) > MAX_ANNOTATION:
         return
     try:
-        api.patch(kinds.JOBS, last.name, {"metadata": {"annotations": {RESULT_ANNOTATION: words}}})
+        api.patch(kinds.JOBS, last.name, {"metadata": {"annotations": {RESULT_ANNOTATION: result}}})
     except ForbiddenError as error:
-        say(f"what it said at its end is not kept: {error}")
-
-
-def _unread(_: Line) -> None:
-    """Where the runner keeps its log itself."""
+        notify(f"what its pods reported at their end is not kept: {error}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from trainchart.report.scale import Group, Points, axis, drawable, finite, thin, tick
-from trainchart.run.metrics import Kind, held_out, number, subject
+from trainchart.run.metrics import Kind, format_number, held_out, subject
 
 WIDTH, HEIGHT = 1000, 400
 COLOURS = 8
@@ -24,7 +24,7 @@ def text(value: object) -> str:
 
 def figure(value: float) -> str:
     """A metric in a column: as many digits as its neighbours have."""
-    return number(value) if not abs(value) < 1000 or value == round(value) else f"{value:#.3g}"
+    return format_number(value) if not abs(value) < 1000 or value == round(value) else f"{value:#.3g}"
 
 
 def chart(group: Group, key: str, *, resumed: int | None = None) -> str:
@@ -68,7 +68,7 @@ def scatter(trials: Sequence[tuple[int, float]], best: int | None, key: str, tit
     grid = "".join(f'<path d="M0 {_y(value, ticks)}h{WIDTH}"/>' for value in ticks)
     dots = "".join(
         f'<path class="dot{" best" if number_ == best else ""}" d="M{_x(number_, left, right)} {_y(value, ticks)}h0">'
-        f"<title>trial {number_}: {number(value)}</title></path>"
+        f"<title>trial {number_}: {format_number(value)}</title></path>"
         for number_, value in sorted(trials, key=lambda trial: trial[0] == best)
     )
     labels = "".join(
@@ -151,7 +151,7 @@ def _legend(group: Group, colours: Mapping[str, str]) -> str:
 
 
 def _description(group: Group, left: float, right: float) -> str:
-    lasts = ", ".join(f"{name} ends at {number(points[-1][1])}" for name, points in group.curves.items())
+    lasts = ", ".join(f"{name} ends at {format_number(points[-1][1])}" for name, points in group.curves.items())
     return f"Over the epochs {left:.0f} to {right:.0f}: {lasts}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trainchart.report.scale import Points, drawable, finite
-from trainchart.run.metrics import Kind, headline, kind, number
+from trainchart.run.metrics import Kind, format_number, headline, kind
 
 # Bits of the dots of a braille character, by row and column.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -32,9 +32,9 @@ def curve(title: str, points: Points, *, width: int, encoding: str | None, heigh
     if not real:
         return f"{_written(title, encoding)}: no number that could be drawn"
     low, high = min(y for _, y in real), max(y for _, y in real)
-    labels = (number(high), number(low))
+    labels = (format_number(high), format_number(low))
     margin = max(map(len, labels))
-    last = number(real[-1][1])
+    last = format_number(real[-1][1])
     room = max(8, max(width, MIN_WIDTH) - margin - len(last) - 4)
     cells = _cells(points, room, height, (low, high))
     braille = _fits("\u2800\u28ff\u2502\u2500\u2514", encoding)

@@ -1,1 +1,1 @@
-"""Runs that were submitted: what state they are in, why, and what they have said."""
+"""Runs that were submitted: their state, and what they have logged and left."""

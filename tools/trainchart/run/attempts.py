@@ -1,9 +1,9 @@
-"""What earlier attempts left in the run's workspace, read by a small pod: Volcano deletes the pods of an attempt that failed.
+"""What earlier attempts left in the run's workspace, read by a helper pod, for Volcano deletes the pods of a failed
+attempt.
 
-The reader runs the image of the run, which the nodes have and which has python3, under the run's own account and limits of Pod
-Security, with the claim mounted read-only and nothing else. A claim that one node may mount at a time is read on the node of the
-run's last pods; the scheduler is asked for that node by affinity (a nodeName would pass taints and quotas by, and some
-admission webhooks refuse it).
+The helper pod mounts the claim read-only, and nothing else. A claim that only one node may mount at a time is read on
+the node of the run's last pods, which is requested by affinity: a nodeName would bypass taints and quotas, and some
+admission webhooks refuse it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainchart.cluster import kinds
 from trainchart.cluster.errors import NotFoundError
 from trainchart.cluster.fields import Object, mapping, parsed, text
 from trainchart.run import helper_pod, state
-from trainchart.run.helper_pod import ErrandError
+from trainchart.run.helper_pod import HelperPodError
 from trainchart.run.release import installed_job
 from trainchart.run.settings import settings_of
 from trainchart.run.state import Snapshot
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 _MOUNT = "/workspace"
 
-# Arguments: the run's folder, the Job's UID or "", the attempt from 0 or "" for the last, then the names of files. What it prints passes the
-# node's log, which keeps some 10 MiB: so it is packed, and proved whole by its hash.
+# Arguments: the run's folder, the Job's UID or "", the attempt from 0 or "" for the last, then the names of files. What
+# it prints goes through the node's log, which keeps some 10 MiB: it is compressed, and its hash shows whether it is
+# complete.
 _SCRIPT = """
 import base64, hashlib, json, os, sys, zlib
 folder, uid, attempt, names = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
@@ -42,7 +43,8 @@ def listed(path):
         return []
 if not uid:
     uid = max(listed(logs), key=lambda name: os.path.getmtime(os.path.join(logs, name)), default="")
-kept = {name[8:]: listed(os.path.join(logs, uid, name)) for name in listed(os.path.join(logs, uid)) if name[:8] == "attempt-"}
+attempts = [name for name in listed(os.path.join(logs, uid)) if name[:8] == "attempt-"]
+kept = {name[8:]: listed(os.path.join(logs, uid, name)) for name in attempts}
 print(json.dumps({"attempts": kept}))
 attempt = attempt or max(kept, key=int, default="")
 where = os.path.join(logs, uid, "attempt-" + attempt) if attempt else folder
@@ -67,7 +69,7 @@ for name in listed(where):
 
 @dataclass(frozen=True)
 class Kept:
-    """What a reader found."""
+    """What was found in the workspace."""
 
     attempts: Mapping[int, Sequence[str]]
     """The files of each attempt, from 0."""
@@ -75,51 +77,57 @@ class Kept:
 
 
 def kept_logs(
-    api: Api, name: str, attempt: int, ranks: Iterable[int] | None, say: Callable[[str], None]
+    api: Api, name: str, attempt: int, ranks: Iterable[int] | None, notify: Callable[[str], None]
 ) -> dict[int, bytes]:
-    """The kept logs of an attempt, by rank.
+    """Return the kept logs of an attempt, by rank.
 
     Raises:
-        NotFoundError: there is no such attempt, or nothing is kept; the text says which there are, or why.
-        ErrandError; ForbiddenError: a right is missing, `create pods` above all.
+        NotFoundError: nothing is kept of this attempt; the text says of which, or why.
+        HelperPodError
+        ForbiddenError: a right is missing, most likely `create pods`.
     """
     names = ["rank-*.log"] if ranks is None else [f"rank-{rank}.log" for rank in ranks]
-    kept = read(api, name, names, say, attempt=attempt)
+    kept = read(api, name, names, notify, attempt=attempt)
     if attempt not in kept.attempts:
-        raise NotFoundError(f"{name} has kept no attempt {attempt + 1}; {_which(kept)}")
+        raise NotFoundError(f"attempt {attempt + 1} of {name} was not kept; {_format_attempts(kept)}")
     if not kept.files:
-        there = ", ".join(file for file in kept.attempts[attempt] if file.startswith("rank-")) or "no log"
-        raise NotFoundError(f"attempt {attempt + 1} of {name} has kept {there}")
+        found = ", ".join(file for file in kept.attempts[attempt] if file.startswith("rank-")) or "no log"
+        raise NotFoundError(f"the log of this rank was not kept; attempt {attempt + 1} of {name} has {found}")
     return {int(file[5:-4]): content for file, content in kept.files.items()}
 
 
-def kept_result(api: Api, name: str, say: Callable[[str], None]) -> tuple[Mapping[str, Any], bytes]:
-    """The whole result of the last attempt, and the log of its rank 0.
+def kept_result(api: Api, name: str, notify: Callable[[str], None]) -> tuple[Mapping[str, Any], bytes]:
+    """Return the whole result of the last attempt, and the log of its rank 0.
 
-    Raises: as kept_logs
+    Raises:
+        As kept_logs.
     """
-    files = read(api, name, ["result.json", "rank-0.log"], say).files
+    files = read(api, name, ["result.json", "rank-0.log"], notify).files
     result = parsed(files.get("result.json", b""))
     if not result:
         raise NotFoundError(f"the workspace of {name} has no result; a run that was killed leaves none")
     return result, files.get("rank-0.log", b"")
 
 
-def read(api: Api, name: str, files: Sequence[str], say: Callable[[str], None], *, attempt: int | None = None) -> Kept:
-    """Files of an attempt (None: the last), by a pod that is deleted afterwards, however this ends."""
+def read(
+    api: Api, name: str, files: Sequence[str], notify: Callable[[str], None], *, attempt: int | None = None
+) -> Kept:
+    """Return files of an attempt (None: the last), read by a helper pod."""
     pod = _reader(api, state.load(api, name), files, attempt)
-    return _parsed(helper_pod.run(api, pod, f"reads the workspace of {name}", say))
+    return _parsed(helper_pod.run(api, pod, f"reads the workspace of {name}", notify))
 
 
 def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | None) -> Object:
     snapshot = replace(snapshot, job=snapshot.job or installed_job(api, snapshot.name))
     claim = snapshot.workspace_claim
     if not snapshot.job:
-        raise NotFoundError(f"the Job of {snapshot.name} is gone, and Helm has no release that tells its workspace")
+        raise NotFoundError(
+            f"the Job of {snapshot.name} is gone, and Helm has no release of it that names its workspace"
+        )
     if not claim:
         raise NotFoundError(
-            f"{snapshot.name} keeps nothing: its workspace is an emptyDir, which goes with each pod, its log included; "
-            "with workspace.type newClaim or existingClaim every attempt's log is kept"
+            f"{snapshot.name} keeps nothing: its workspace is an emptyDir, which is removed with each pod, its log "
+            "included; with workspace.type newClaim or existingClaim the log of every attempt is kept"
         )
     workspace = mapping(settings_of(api, snapshot.name), "workspace")
     folder = f"{text(workspace, 'path') or _MOUNT}/{text(workspace, 'directory') or snapshot.name}"
@@ -136,7 +144,7 @@ def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | N
 
 
 def _affinity(api: Api, snapshot: Snapshot, claim: str) -> Object | None:
-    """The node of the run's pods, where the claim cannot be on two."""
+    """Return the affinity to the node of the run's pods, where the claim cannot be mounted on two."""
     modes = mapping(api.get(kinds.CLAIMS, claim), "spec").get("accessModes") or []
     node = next((pod.node for pod in snapshot.pods if pod.node), "")
     if not node or {"ReadWriteMany", "ReadOnlyMany"} & set(modes):
@@ -154,26 +162,26 @@ def _parsed(lines: Iterable[bytes]) -> Kept:
         if not line.startswith(b"{"):
             packed += base64.b64decode(line)
             continue
-        told = parsed(line)
-        if "file" in told:
-            name, packed = text(told, "file"), bytearray()
+        note = parsed(line)
+        if "file" in note:
+            name, packed = text(note, "file"), bytearray()
             continue
         try:
             content = zlib.decompress(bytes(packed))
         except zlib.error:
             content = b""
-        if hashlib.sha256(content).hexdigest() != told.get("sha256"):
+        if hashlib.sha256(content).hexdigest() != note.get("sha256"):
             break
         files[name], name = content, ""
     if name or not head:
-        raise ErrandError(
-            f"{name or 'the workspace'} did not come through whole: it is larger than what a node keeps of a pod's log"
+        raise HelperPodError(
+            f"{name or 'the workspace'} was not read completely: it is larger than what a node keeps of a pod's log"
         )
     attempts = {int(number): found for number, found in mapping(head, "attempts").items() if number.isdigit()}
     return Kept(attempts, files)
 
 
-def _which(kept: Kept) -> str:
+def _format_attempts(kept: Kept) -> str:
     if not kept.attempts:
-        return "its workspace has no logs of it (the runner keeps them from its first line on)"
-    return "there are " + ", ".join(str(attempt + 1) for attempt in sorted(kept.attempts))
+        return "its workspace has no logs (the runner keeps them from its first line on)"
+    return "kept are " + ", ".join(str(attempt + 1) for attempt in sorted(kept.attempts))

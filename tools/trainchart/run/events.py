@@ -1,7 +1,7 @@
-"""What a run's log says: the runner's own lines, read back, and what they come to.
+"""Reads the runner's lines back from the log of a run, and sums them up.
 
-The runner writes logfmt (docs/runner.md, "Log") between whatever the programs print that it starts. Nothing here fails on
-a line: one that is not the runner's is None, and of half a line what is whole counts.
+The runner writes logfmt (docs/runner.md, "Log") between whatever the programs print that it starts. No line raises: one
+that is not the runner's yields None, and of a truncated line the complete fields count.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainchart.run.metrics import headline, number
+from trainchart.run.metrics import format_number, headline
 from trainchart.units import duration, size
 
-# As `kubectl logs` puts them before a line: --prefix and --timestamps.
+# What `kubectl logs --prefix --timestamps` puts before a line is accepted.
 _HEAD = re.compile(r"(?:\[pod/[^\]\s]+\] )?(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?trainchart time=(\S*) event=([\w-]+)(?= |$)")
 _VALUE = re.compile(r'("(?:[^"\\]|\\.)*"|[\w\-./:+@%,]+)(?= |$)', re.ASCII)
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -24,7 +24,7 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the runner; the fields as they were before they were quoted."""
+    """One line of the runner; its fields are unquoted."""
 
     time: str
     name: str
@@ -32,14 +32,14 @@ class Event:
 
 
 def parse(line: str) -> Event | None:
-    """The event that a line of the log tells; None for every other line."""
+    """Return the event of a line of the log; None for a line that is not the runner's."""
     line = line.rstrip("\r\n")
     head = _HEAD.match(line)
     return Event(head[1], head[2], dict(_fields(line, head.end()))) if head else None
 
 
 def _fields(line: str, start: int) -> Iterator[tuple[str, str]]:
-    """A key reaches to the first `=` that a whole value follows: metrics may have spaces in their names."""
+    """A key ends at the first `=` that a complete value follows: the names of metrics may contain spaces."""
     start += 1
     equals = line.find("=", start)
     while equals >= 0:
@@ -64,7 +64,7 @@ def _unquoted(value: str) -> str | None:
 
 @dataclass(frozen=True)
 class Failure:
-    """How a run failed, in the runner's words; `stage` is empty where it failed before the first."""
+    """How a run failed, as the runner reported it; `stage` is empty where it failed before the first."""
 
     stage: str
     code: int | None
@@ -87,35 +87,37 @@ class Trial:
 
 @dataclass
 class Progress:
-    """What the log of one rank says so far, fed line by line; the logs of several attempts are fed one after the other."""
+    """What the log of one rank has reported so far; it is fed line by line, attempt after attempt."""
 
     run: str = ""
     attempt: int = 0
     replicas: int = 1
     began: str = ""  # times of the first and of the latest line, over all attempts
     latest: str = ""
-    # Of this attempt: an earlier one's are not this one's.
+    # Of the present attempt.
     stage: str = ""
     stages: dict[str, float] = field(default_factory=dict)  # finished ones, with seconds
     skipped: list[str] = field(default_factory=list)
-    fetched: tuple[int, int] | None = None  # bytes that are here, of how many, where an object store tells them
+    fetched: tuple[int, int] | None = None  # bytes that are here, and of how many, where an object store reports them
     resumed: dict[str, str] = field(default_factory=dict)
     failed: Failure | None = None
     completed: bool = False
     published: dict[str, str] = field(default_factory=dict)  # repository, branch, commit
-    # Of the training, which a later attempt may go on with.
+    # Of the training, which a later attempt may resume.
     epoch: int | None = None
     epochs: int | None = None
-    metrics: list[dict[str, float]] = field(default_factory=list)  # a row per epoch, in order; in a search of one trial
+    metrics: list[dict[str, float]] = field(
+        default_factory=list
+    )  # a row per epoch, in order; in a search, of one trial
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
     warnings: list[str] = field(default_factory=list)
     # Stage publish, while the git server is away: seconds, left, reason.
     waiting: dict[str, str] = field(default_factory=dict)
-    _begins: bool = False  # the trainer starts, and nothing has said that it goes on with anything
+    _begins: bool = False  # the trainer has started, and has not reported that it resumes anything
 
     def feed(self, line: str) -> Event | None:
-        """Take one line into account; the event that it tells, or None."""
+        """Take one line into account; return its event, or None."""
         event = parse(line)
         if event is None:
             return None
@@ -128,7 +130,7 @@ class Progress:
         return event
 
     def summary(self) -> str:
-        """Where the run is, on one line: `train, epoch 3 of 10, metrics/mAP_0.5 0.61`."""
+        """Return where the run is, on one line: `train, epoch 3 of 10, metrics/mAP_0.5 0.61`."""
         if self.failed:
             where = f" in {self.failed.stage}" if self.failed.stage else ""
             code = "" if self.failed.code is None else f" ({self.failed.code})"
@@ -148,7 +150,7 @@ class Progress:
             yield f"epoch {self.epoch}" + ("" if self.epochs is None else f" of {self.epochs}")
             row = next((row for row in reversed(self.metrics) if row["epoch"] == self.epoch), {})
             if name := headline(row):
-                yield f"{name} {number(row[name])}"
+                yield f"{name} {format_number(row[name])}"
 
     def _search(self) -> Iterator[str]:
         best = self.best
@@ -160,9 +162,9 @@ class Progress:
         else:
             yield f"{len(self.trials)} trials"
         if best and best.value is not None:
-            yield f"best is trial {best.number} with {number(best.value)}"
+            yield f"best is trial {best.number} with {format_number(best.value)}"
 
-    # Each takes the fields of the event it is named after. A field may be missing or be anything.
+    # Each takes the fields of the event that it is named after. Any field may be missing or malformed.
 
     def _run_event(self, fields: Mapping[str, str]) -> None:
         self.run = fields.get("run", "")
@@ -195,7 +197,7 @@ class Progress:
         epoch = _int(fields.get("epoch"))
         if epoch is None:
             return
-        if self._begins:  # anew, whatever an earlier attempt had told
+        if self._begins:  # from scratch: what an earlier attempt reported does not count
             self._begins, self.metrics = False, []
         numbers = {name: _float(value) for name, value in fields.items() if name not in ("epoch", "epochs")}
         row: dict[str, float] = {
@@ -203,9 +205,9 @@ class Progress:
             **{name: value for name, value in numbers.items() if value is not None},
         }
         self.epoch, self.epochs = epoch, _int(fields.get("epochs"))
-        place = bisect_left(self.metrics, float(epoch), key=lambda told: told["epoch"])
-        told_before = place < len(self.metrics) and self.metrics[place]["epoch"] == epoch
-        self.metrics[place : place + told_before] = [row]
+        index = bisect_left(self.metrics, float(epoch), key=lambda known: known["epoch"])
+        is_known = index < len(self.metrics) and self.metrics[index]["epoch"] == epoch
+        self.metrics[index : index + is_known] = [row]
 
     def _resume_event(self, fields: Mapping[str, str]) -> None:
         self.resumed = dict(fields)
@@ -214,15 +216,15 @@ class Progress:
             self.epoch = epoch
 
     def _trial_event(self, fields: Mapping[str, str]) -> None:
-        told = _int(fields.get("number"))
-        if told is None:
+        number = _int(fields.get("number"))
+        if number is None:
             return
         self._begins = False
         state = fields.get("state", "")
-        trial = next((trial for trial in self.trials if trial.number == told), None)
-        if trial is None or state == "begins":  # a trial that was lost with its pod begins again
+        trial = next((trial for trial in self.trials if trial.number == number), None)
+        if trial is None or state == "begins":  # a trial that was lost with its pod starts again
             self.trials = [other for other in self.trials if other is not trial]
-            trial = Trial(told, state)
+            trial = Trial(number, state)
             self.trials.append(trial)
             self.metrics, self.epoch = trial.metrics, None
         trial.state, trial.reason = state, fields.get("reason", "")
@@ -230,13 +232,13 @@ class Progress:
         trial.parameters = _object(fields.get("parameters")) or trial.parameters
 
     def _best_event(self, fields: Mapping[str, str]) -> None:
-        told = _int(fields.get("trial"))
-        if told is None:
+        number = _int(fields.get("trial"))
+        if number is None:
             return
-        # Where it ran in another pod, its epochs are in that one's log.
-        known = next((trial for trial in self.trials if trial.number == told), None)
+        # If it ran in another pod, its epochs are in the log of that one.
+        known = next((trial for trial in self.trials if trial.number == number), None)
         parameters = _object(fields.get("parameters"))
-        self.best = known or Trial(told, "complete", _float(fields.get("value")), parameters)
+        self.best = known or Trial(number, "complete", _float(fields.get("value")), parameters)
         self.metrics = self.best.metrics
         self.epoch = int(self.metrics[-1]["epoch"]) if self.metrics else None
 
@@ -257,18 +259,18 @@ class Progress:
     def _failed_event(self, fields: Mapping[str, str]) -> None:
         texts = {name: fields.get(name, "") for name in ("stage", "name", "reason", "fix")}
         self.failed, self.waiting = Failure(code=_int(fields.get("code")), **texts), {}
-        # A result that is on another branch than it was asked for.
+        # The result may be on another branch than requested.
         places = ("repository", "branch", "commit")
         self.published = {**self.published, **{name: fields[name] for name in places if name in fields}}
 
 
-def patience(waiting: Mapping[str, str]) -> str:
-    """How long publish has been trying, and how long it will go on: the fields of its event, in words."""
+def format_waiting(waiting: Mapping[str, str]) -> str:
+    """Return how long publish has been trying, and how long it will continue, by the fields of its event."""
     passed, left = _float(waiting.get("seconds")), _float(waiting.get("left"))
-    words = "the git server does not take the result yet"
+    message = "the git server does not take the result yet"
     if passed is None or left is None:
-        return words
-    return f"{words}; trying for {duration(passed)} so far, and for {duration(left)} more (publish.patience)"
+        return message
+    return f"{message}; trying for {duration(passed)} so far, and for {duration(left)} more (publish.patience)"
 
 
 def _int(value: str | None) -> int | None:

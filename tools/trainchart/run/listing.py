@@ -1,4 +1,4 @@
-"""The runs of a namespace, or of all, by one list of Jobs: what a pod says is left to `status`."""
+"""The runs of a namespace, or of all, by one list of Jobs: pods are left to `status`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ class Row:
     attempt: int
     attempts: int
     running: int
-    """Pods that run, or have run to their end."""
+    """Pods that are running or have completed."""
     replicas: int
     created: datetime | None
-    began: datetime | None
-    """When the first attempt began to run."""
+    started: datetime | None
+    """When the first attempt started to run."""
     ended: datetime | None
     queue: str
 
 
 def runs(api: Api, *, everywhere: bool = False, family: str = "", states: Iterable[State] = ()) -> list[Row]:
-    """The newest first. One call per 500 runs; the family is chosen by the API server, the state, which is no label, here.
+    """Return the runs, the newest first, by one call per 500.
+
+    The API server filters by family; states, which are not labels, are filtered here.
 
     Raises:
         ForbiddenError, UnreachableError
@@ -62,15 +64,15 @@ def row(job: Object) -> Row:
         running=number(job, "status", "running") + number(job, "status", "succeeded"),
         replicas=run.replicas,
         created=run.created,
-        began=run.running_since,
+        started=run.running_since,
         ended=run.ended_at,
         queue=run.queue,
     )
 
 
 def table(rows: list[Row], now: datetime, *, with_namespace: bool = False) -> list[list[str]]:
-    """Cells, the head first."""
-    head = ["NAME", "FAMILY", "STATE", "ATTEMPT", "PODS", "AGE", "DURATION", "QUEUE"]
+    """Return the cells of a table, its header first."""
+    header = ["NAME", "FAMILY", "STATE", "ATTEMPT", "PODS", "AGE", "DURATION", "QUEUE"]
     cells = [
         [
             one.name,
@@ -79,30 +81,31 @@ def table(rows: list[Row], now: datetime, *, with_namespace: bool = False) -> li
             f"{one.attempt + 1}/{one.attempts}",
             str(one.replicas) if one.state.is_final else f"{one.running}/{one.replicas}",
             short(between(one.created, now)),
-            short(between(one.began, one.ended or now)) or "-",
+            short(between(one.started, one.ended or now)) or "-",
             one.queue,
         ]
         for one in rows
     ]
     if with_namespace:
-        head.insert(0, "NAMESPACE")
+        header.insert(0, "NAMESPACE")
         for one, line in zip(rows, cells, strict=True):
             line.insert(0, one.namespace)
-    return [head, *cells]
+    return [header, *cells]
 
 
-def short(words: str) -> str:
-    """`3m20s` for `3 min 20 s`: a column is narrow."""
-    return words.replace(" min", "m").replace(" ", "")
+def short(span: str) -> str:
+    """Return `3m20s` for `3 min 20 s`: a column is narrow."""
+    return span.replace(" min", "m").replace(" ", "")
 
 
 def aligned(cells: list[list[str]]) -> list[str]:
+    """Return the lines of a table whose columns are aligned."""
     widths = [max(len(line[place]) for line in cells) for place in range(len(cells[0]))]
-    return ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
 def as_object(one: Row) -> Object:
-    """For programs. Fields are only ever added."""
+    """Return the run as JSON for programs, which lose no field in a later version."""
     return {
         "name": one.name,
         "namespace": one.namespace,
@@ -112,7 +115,7 @@ def as_object(one: Row) -> Object:
         "attempts": one.attempts,
         "pods": {"running": one.running, "replicas": one.replicas},
         "created": stamp(one.created),
-        "began": stamp(one.began),
+        "began": stamp(one.started),
         "ended": stamp(one.ended),
         "queue": one.queue,
     }

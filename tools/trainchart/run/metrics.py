@@ -1,6 +1,7 @@
-"""What the names of metrics say, whoever trains: a loss goes down, a score goes up, a learning rate is neither.
+"""What the name of a metric says about it, whatever the trainer: a loss goes down, a score goes up.
 
-A name counts by its words: `metrics/mAP_0.5` is "metrics map 0 5", and `val_loss`, `val/box_loss` and `valLoss` are all losses.
+Names are compared word by word: `metrics/mAP_0.5` is "metrics map 0 5", and `val_loss`, `val/box_loss` and `valLoss`
+are all losses.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from enum import Enum
 
 
 class Kind(Enum):
-    """What a metric is, and so which curves share a scale."""
+    """The kind of a metric; curves of one kind may share a scale."""
 
     LOSS = "loss"
     SCORE = "score"
@@ -19,7 +20,7 @@ class Kind(Enum):
     OTHER = "other"
 
 
-# Of the scores an earlier one rather stands for the run.
+# Of several scores, the one that comes first here stands for the run.
 _SCORES = (
     *(
         "map",
@@ -46,7 +47,7 @@ _SPLITS = (*_HELD_OUT, "train", "training")
 
 
 def kind(name: str) -> Kind:
-    """What a metric of this name is likely to be."""
+    """Return the kind that a metric of this name is likely to have."""
     words = _words(name)
     for found, known in ((Kind.RATE, _RATES), (Kind.LOSS, _LOSSES), (Kind.SCORE, _SCORES)):
         if any(f" {word} " in words for word in known):
@@ -55,7 +56,7 @@ def kind(name: str) -> Kind:
 
 
 def headline(names: Iterable[str]) -> str | None:
-    """The one metric that says most about a run: a score, else a loss, of held-out data where there is one."""
+    """Return the one metric that says most about a run: a score, else a loss, on held-out data if possible."""
 
     def rank(name: str) -> tuple[int, int, bool, int]:
         words = _words(name)
@@ -67,21 +68,21 @@ def headline(names: Iterable[str]) -> str | None:
 
 
 def held_out(name: str) -> bool:
-    """Whether it is measured on data that was not trained on."""
+    """Return whether the metric is measured on data that was not trained on."""
     return not set(_HELD_OUT).isdisjoint(_words(name).split())
 
 
 def subject(name: str) -> str:
-    """What is measured, on whatever data: `train/box_loss` and `val/box_loss` are the same."""
+    """Return what is measured, on whatever data: it is the same for `train/box_loss` and `val/box_loss`."""
     return " ".join(word for word in _words(name).split() if word not in _SPLITS)
 
 
-def number(value: float) -> str:
-    """A metric as people read it: three digits that count, and no exponent where none is needed."""
+def format_number(value: float) -> str:
+    """Return a metric as people read it: three significant digits, and no exponent where none is needed."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.6g}"
 
 
 def _words(name: str) -> str:
-    """In lower case between spaces; digits are words, and valLoss is two, but mAP is one."""
+    """Return the words in lower case, with spaces around each; digits are words, valLoss is two, and mAP is one."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", name).lower()
     return f" {' '.join(re.findall(r'[a-z]+|[0-9]+', apart))} "

@@ -1,4 +1,4 @@
-"""Everything that is known of one run, wherever it was read."""
+"""Everything that is known about one run, wherever it was read."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from trainchart.files import read_bytes
 from trainchart.run.events import Progress
 
 MAX_BYTES = 256 << 20
-"""More than any node keeps of a log, or the runner of one."""
+"""More than any node or runner keeps of a log."""
 
 
 @dataclass(frozen=True)
 class Record:
     name: str
     namespace: str
-    settings: Mapping[str, Any]  # settings.json; empty where nobody has it
+    settings: Mapping[str, Any]  # settings.json; empty where it is not known
     result: Mapping[str, Any] | None  # result.json, or the termination message
     progress: Progress
     status: str  # completed, failed, stopped, running, ...
@@ -30,7 +30,7 @@ class Record:
 
 
 def of_files(name: str, namespace: str, *, log: Path, result: Path | None, settings: Path | None) -> Record:
-    """The record of a run whose log, and maybe more, was kept.
+    """Return the record of a run by files that were kept: its log, and maybe its result and settings.
 
     Raises:
         FileError: one of them cannot be read; the text names it.
@@ -52,7 +52,7 @@ def of_files(name: str, namespace: str, *, log: Path, result: Path | None, setti
 
 
 def status_of(progress: Progress, result: Mapping[str, Any] | None) -> str:
-    """What the run itself says of its end. A log that just ends leaves it open: the pod may have been killed."""
+    """Return the status that the run itself reported: `unfinished` where its log just ends, as that of a killed pod."""
     failure = (result or {}).get("failure")
     name = progress.failed.name if progress.failed else failure.get("name") if isinstance(failure, dict) else None
     if name:
@@ -63,7 +63,7 @@ def status_of(progress: Progress, result: Mapping[str, Any] | None) -> str:
 
 
 def moment(text: str) -> datetime | None:
-    """A time as the runner and Kubernetes write it."""
+    """Return a time as the runner and Kubernetes write it; None for anything else."""
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -76,7 +76,7 @@ def _object(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise FileError(f"{path} is not JSON; name the file as the run wrote it") from None
     if not isinstance(found, dict):
-        raise FileError(f"{path} holds no JSON object; name the file as the run wrote it")
+        raise FileError(f"{path} does not hold a JSON object; name the file as the run wrote it")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What Helm keeps of a release: the Job as it was installed, for a run whose Job is gone."""
+"""The Job as Helm installed it, from its release Secret, for a run whose Job is gone."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def installed_job(api: Api, name: str) -> Object | None:
-    """The manifest of the release's Volcano Job; None where Helm keeps none.
+    """Return the manifest of the release's Volcano Job; None where Helm has no release of this name.
 
     Raises:
-        ForbiddenError: Helm keeps it in Secrets.
+        ForbiddenError: this account may not list Secrets.
     """
     import yaml
 

@@ -1,4 +1,4 @@
-"""What a run is, as the chart told its runner."""
+"""The settings of a run, as the chart has passed them to its runner."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 
 def settings_of(api: Api, name: str) -> Object:
-    """settings.json (docs/runner.md); empty where it is not there."""
+    """Return settings.json (docs/runner.md); empty where the ConfigMap does not exist."""
     found = api.get(kinds.CONFIG_MAPS, f"{name}-run")
     return parsed(text(found, "data", "settings.json"))

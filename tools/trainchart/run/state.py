@@ -1,4 +1,4 @@
-"""What an API server says of a run: its Volcano Job and its pods, as one snapshot in our own words."""
+"""A run as the API server has it: its Volcano Job and its pods, as one snapshot."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CONTAINER = "train"
 
 PEER_LOST = 43
 STOPPED = 143
-# Killed from outside, by the signal KILL: the kernel for memory, or the kubelet after the grace period.
+# Killed from outside, by SIGKILL: by the kernel for its memory, or by the kubelet after the grace period.
 KILLED = 137
 
 
 class State(Enum):
-    """Where a run is, in a word for people."""
+    """The state of a run, in a word for people."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -39,14 +39,14 @@ class State(Enum):
     STOPPED = "stopped"
     """Aborted by a command of a user: `trainchart stop`, `vcctl job suspend`."""
     NO_JOB = "no job"
-    """A release is there; its Job is not."""
+    """The release exists; its Job does not."""
 
     @property
     def is_final(self) -> bool:
         return self in (State.COMPLETED, State.FAILED, State.STOPPED, State.NO_JOB)
 
 
-# Volcano says Terminated where an exit code ended the run, and Failed where all tries are used up.
+# Volcano has Terminated for a run that an exit code ended, and Failed for one whose retries are used up.
 _STATES = {
     "": State.PENDING,
     "Pending": State.PENDING,
@@ -64,7 +64,7 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a runner ended, in its own words."""
+    """Why a run failed, as its runner reported it."""
 
     stage: str
     code: int
@@ -86,34 +86,34 @@ class Pod:
     message: str = ""
     node: str = ""
     attempt: int | None = None
-    """What JOB_ATTEMPT is in it, from 0."""
+    """Its JOB_ATTEMPT, from 0."""
     uid: str = ""
     image: str = ""
     created: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
     is_ending: bool = False
-    """Somebody deleted it, and it has not gone yet."""
+    """It was deleted, and is not gone yet."""
     is_ready: bool = False
     waiting_reason: str = ""
     """Of a container that has not started: ContainerCreating, ImagePullBackOff, CreateContainerConfigError, ..."""
     waiting_message: str = ""
     unscheduled: str = ""
-    """Why no node has been found for it, in the scheduler's words."""
+    """The scheduler's message where no node has been found for it."""
     disrupted: str = ""
-    """Why the cluster took it away: PreemptionByScheduler, EvictionByEvictionAPI, DeletionByTaintManager, ..."""
+    """Why the cluster removed it: PreemptionByScheduler, EvictionByEvictionAPI, DeletionByTaintManager, ..."""
     disrupted_message: str = ""
     exit_code: int | None = None
-    """Of the container; None until it has ended."""
+    """Of the container; None until it has finished."""
     exit_reason: str = ""
     """Completed, Error, OOMKilled, StartError, ContainerCannotRun, ContainerStatusUnknown."""
     termination: str = ""
-    """What it wrote to /dev/termination-log, whole."""
+    """Its termination message."""
     result: Mapping[str, object] | None = None
-    """The same, where it is the runner's JSON object."""
+    """The termination message, where it is the runner's JSON object."""
 
     @property
-    def has_ended(self) -> bool:
+    def has_finished(self) -> bool:
         return self.exit_code is not None or self.phase in ("Succeeded", "Failed")
 
     @property
@@ -122,7 +122,7 @@ class Pod:
 
     @property
     def is_running(self) -> bool:
-        return self.phase == "Running" and not self.has_ended
+        return self.phase == "Running" and not self.has_finished
 
     @property
     def oom_killed(self) -> bool:
@@ -130,16 +130,16 @@ class Pod:
 
     @property
     def failure(self) -> Failure | None:
-        """The runner's own words on why it ended; None where it could leave none."""
-        said = mapping(self.result, "failure")
-        if not said:
+        """Why it failed, as the runner reported it; None where it reported nothing."""
+        found = mapping(self.result, "failure")
+        if not found:
             return None
         return Failure(
-            stage=text(said, "stage"),
-            code=number(said, "code"),
-            name=text(said, "name"),
-            reason=text(said, "reason"),
-            fix=text(said, "fix"),
+            stage=text(found, "stage"),
+            code=number(found, "code"),
+            name=text(found, "name"),
+            reason=text(found, "reason"),
+            fix=text(found, "fix"),
         )
 
 
@@ -152,34 +152,34 @@ class Snapshot:
     uid: str = ""
     family: str = ""
     job: Object | None = field(default=None, repr=False)
-    """None: the release is there, and the Job is not."""
+    """None where the Job does not exist."""
     pods: tuple[Pod, ...] = ()
-    """By rank; of the last attempt. Pods that Volcano has removed are not among them."""
+    """Of the last attempt, by rank. Pods that Volcano has removed are not among them."""
     phase: str = ""
-    """Volcano's own."""
+    """The phase of the Volcano Job."""
     state: State = State.PENDING
     attempt: int = 0
-    """What JOB_ATTEMPT is (or was) in its pods, from 0."""
+    """JOB_ATTEMPT in its pods, from 0."""
     max_retry: int = 1
-    """How many attempts there may be."""
+    """How many attempts there may be in all."""
     replicas: int = 1
     queue: str = ""
     created: datetime | None = None
     since: datetime | None = None
-    """When it came into this phase."""
+    """When it entered this phase."""
     running_since: datetime | None = None
-    """When its first attempt began to run; its creation, where that is not known."""
+    """When its first attempt started to run, or its creation where that is not known."""
     ended_at: datetime | None = None
     conditions: tuple[tuple[str, datetime | None], ...] = ()
-    """Its phases so far, and when each began."""
+    """Its phases so far, and when it entered each."""
 
     @property
-    def has_ended(self) -> bool:
+    def has_finished(self) -> bool:
         return self.state.is_final
 
     @property
     def is_well(self) -> bool:
-        """Nothing needs a diagnosis."""
+        """Whether there is nothing to diagnose."""
         if self.state is State.COMPLETED:
             return True
         running = self.state is State.RUNNING and len(self.pods) >= self.replicas
@@ -191,7 +191,7 @@ class Snapshot:
 
     @property
     def culprit(self) -> Pod | None:
-        """The rank that failed first for a reason of its own: not one that only lost a peer, or was stopped for another's sake."""
+        """The rank that caused the failure: not one that only lost its peer, or was stopped because of another."""
         failed = [pod for pod in self.pods if pod.has_failed]
         return min(failed, key=_blame, default=None)
 
@@ -207,7 +207,7 @@ class Snapshot:
 
     @property
     def uninstall(self) -> str:
-        """How to remove the rest of it, and what goes with that."""
+        """How to remove the release, and what is removed with it."""
         command = f"`helm uninstall {self.name} -n {self.namespace}` removes it"
         if self.job and self.workspace_claim != f"{self.name}-workspace":
             return command
@@ -215,36 +215,36 @@ class Snapshot:
         return f"{command}, and {claim} with the checkpoints, unless workspace.keep is true"
 
     @property
-    def goes_on(self) -> str:
-        """Whether another release can go on where it stopped."""
+    def resume_hint(self) -> str:
+        """Whether another release can resume where it stopped, and how."""
         if self.job is None:
-            return "a new release on its claim, where it had one, goes on from its checkpoints"
+            return "a new release on its claim, if it had one, resumes from its checkpoints"
         if not self.workspace_claim:
-            return "a new release begins anew, for its workspace was an emptyDir"
+            return "a new release starts from scratch, because its workspace was an emptyDir"
         where = f"workspace.claimName: {self.workspace_claim} and the same workspace.directory"
-        return f"a new release with workspace.type: existingClaim, {where} goes on from its checkpoints"
+        return f"a new release with workspace.type: existingClaim, {where} resumes from its checkpoints"
 
-    def command(self, words: str) -> str:
-        """A command for this run, to be typed; `{}` in its words is the run's name."""
-        return f"trainchart {words.format(self.name)} -n {self.namespace}"
+    def command(self, command: str) -> str:
+        """Return a command of trainchart for this run, to be typed; `{}` in it stands for the run's name."""
+        return f"trainchart {command.format(self.name)} -n {self.namespace}"
 
     @property
     def reference(self) -> dict[str, str]:
-        """What another object names the Job by."""
+        """The Job as an owner reference."""
         version = f"{kinds.JOBS.group}/{kinds.JOBS.version}"
         return {"apiVersion": version, "kind": "Job", "name": self.name, "uid": self.uid}
 
     @property
     def unscheduled(self) -> Pod | None:
-        """The first rank for which there is no node."""
+        """The first rank for which no node has been found."""
         return next((pod for pod in self.pods if pod.unscheduled), None)
 
 
 def load(api: Api, name: str) -> Snapshot:
-    """A run by its name: two calls. One whose release has no Job costs a third.
+    """Load a run by its name: two calls, and a third for a release that has no Job.
 
     Raises:
-        NotFoundError: there is neither; the text says what has a name like it.
+        NotFoundError: neither exists; the text suggests a run of a similar name.
         ForbiddenError, UnreachableError
     """
     job = api.get(kinds.JOBS, name)
@@ -252,7 +252,7 @@ def load(api: Api, name: str) -> Snapshot:
         return _without_job(api, name)
     if not text(job, "metadata", "labels", FAMILY):
         raise NotFoundError(
-            f"Job {name} in namespace {api.namespace} is no run of trainchart: it has no label {FAMILY}; "
+            f"Job {name} in namespace {api.namespace} is not a run of trainchart: it has no label {FAMILY}; "
             f"`kubectl -n {api.namespace} get vcjob {name}` shows it"
         )
     pods, _ = api.objects(kinds.PODS, selector=pod_selector(name))
@@ -264,9 +264,9 @@ def pod_selector(name: str) -> str:
 
 
 def of(job: Object, pods: Iterable[Object]) -> Snapshot:
-    """The same, of objects that are at hand. Pods of an earlier Job of this name are left out."""
+    """Return the snapshot of objects that were read already. Pods of an earlier Job of this name are left out."""
     uid = text(job, "metadata", "uid")
-    own = [pod for pod in pods if not is_of_another(pod, uid)]
+    own = [pod for pod in pods if not belongs_to_another(pod, uid)]
     ranks = tuple(sorted((pod_of(pod) for pod in own), key=lambda pod: (pod.rank, pod.name)))
     phase = text(job, "status", "state", "phase")
     state = _STATES.get(phase, State.PENDING)
@@ -279,8 +279,8 @@ def of(job: Object, pods: Iterable[Object]) -> Snapshot:
     since = moment(job, "status", "state", "lastTransitionTime")
     max_retry = number(job, "spec", "maxRetry") or 1
     attempt = _attempt(job, ranks, max_retry)
-    # Volcano keeps one time per phase, the latest: of several attempts, when the first began is not known any more.
-    began = next((at for phase, at in conditions if phase == "Running"), None)
+    # Volcano keeps only the latest time of each phase: with several attempts, the start of the first is not known.
+    started = next((at for phase, at in conditions if phase == "Running"), None)
     return Snapshot(
         name=text(job, "metadata", "name"),
         namespace=text(job, "metadata", "namespace"),
@@ -296,7 +296,7 @@ def of(job: Object, pods: Iterable[Object]) -> Snapshot:
         queue=text(job, "spec", "queue"),
         created=moment(job, "metadata", "creationTimestamp"),
         since=since or moment(job, "metadata", "creationTimestamp"),
-        running_since=began if attempt == 0 else moment(job, "metadata", "creationTimestamp"),
+        running_since=started if attempt == 0 else moment(job, "metadata", "creationTimestamp"),
         ended_at=since if state.is_final else None,
         conditions=conditions,
     )
@@ -307,11 +307,11 @@ def pod_of(pod: Object) -> Pod:
     statuses = items(status, "containerStatuses")
     container = next((one for one in statuses if text(one, "name") == CONTAINER), statuses[0] if statuses else {})
     ended = dig(container, "state", "terminated")
-    # A lost node's pod may say how its container ended only where it used to.
+    # The pod of a lost node may have this in its last state only.
     ended = ended if isinstance(ended, dict) else mapping(container, "lastState", "terminated")
     conditions = {text(condition, "type"): condition for condition in items(status, "conditions")}
     scheduled, disrupted = mapping(conditions, "PodScheduled"), mapping(conditions, "DisruptionTarget")
-    said = text(ended, "message")
+    termination = text(ended, "message")
     return Pod(
         name=name,
         rank=_rank(pod, name),
@@ -334,16 +334,16 @@ def pod_of(pod: Object) -> Pod:
         disrupted_message=text(disrupted, "message"),
         exit_code=whole(ended.get("exitCode")) if ended else None,
         exit_reason=text(ended, "reason"),
-        termination=said,
-        result=parsed(said) or None,
+        termination=termination,
+        result=parsed(termination) or None,
     )
 
 
 def _blame(pod: Pod) -> tuple[int, float, int]:
-    """Least for the rank with the cause."""
+    """A sort key that is least for the rank that caused the failure."""
     code = pod.exit_code if pod.failure is None else pod.failure.code
-    taken_away = pod.reason or pod.disrupted or pod.oom_killed
-    kind = 2 if code == STOPPED and not taken_away else 1 if code == PEER_LOST else 0
+    was_removed = pod.reason or pod.disrupted or pod.oom_killed
+    kind = 2 if code == STOPPED and not was_removed else 1 if code == PEER_LOST else 0
     return kind, pod.ended.timestamp() if pod.ended else 0.0, pod.rank
 
 
@@ -354,19 +354,20 @@ def _rank(pod: Object, name: str) -> int:
     return index or 0
 
 
-def is_of_another(pod: Object, uid: str) -> bool:
+def belongs_to_another(pod: Object, uid: str) -> bool:
+    """Return whether the pod is owned by another Job than the one of this UID."""
     owners = [text(owner, "uid") for owner in items(pod, "metadata", "ownerReferences")]
     return bool(uid and owners) and uid not in owners
 
 
 def _attempt(job: Object, pods: tuple[Pod, ...], max_retry: int) -> int:
-    """Volcano counts the failure that used up the last try as well, which was no new attempt: the pods know better."""
+    """Volcano also counts the failure of the last attempt, after which there was none: what the pods have is exact."""
     known = [pod.attempt for pod in pods if pod.attempt is not None]
     return max(known) if known else min(number(job, "status", "retryCount"), max_retry - 1)
 
 
 def _without_job(api: Api, name: str) -> Snapshot:
-    """A release whose Job is gone, by its ConfigMap; an error where there is none either."""
+    """Return a release whose Job is gone, by its ConfigMap; raise NotFoundError where that does not exist either."""
     settings = api.get(kinds.CONFIG_MAPS, f"{name}-run")
     if settings is not None:
         return Snapshot(
@@ -377,12 +378,12 @@ def _without_job(api: Api, name: str) -> Snapshot:
             created=moment(settings, "metadata", "creationTimestamp"),
         )
     raise NotFoundError(
-        f"there is no run {name} in namespace {api.namespace}{_like_it(api, name)}; "
+        f"run {name} not found in namespace {api.namespace}{_suggestion(api, name)}; "
         "`trainchart list -A` shows the runs of all namespaces"
     )
 
 
-def _like_it(api: Api, name: str) -> str:
+def _suggestion(api: Api, name: str) -> str:
     try:
         jobs, _ = api.objects(kinds.JOBS, selector=PART_OF)
     except ForbiddenError:
