@@ -103,18 +103,19 @@ REFUSED = [cell for cell in CELLS if cell.refusals]
 
 def pairwise(cells: list[Cell]) -> list[Cell]:
     """A few of the cells, in which every two values of different axes meet that meet in any of the cells."""
-    left = set().union(*map(_meetings, cells))
+    meetings = [(cell, _meetings(cell)) for cell in cells]
+    left = set().union(*(pairs for _, pairs in meetings))
     chosen = []
     while left:
-        chosen.append(max(cells, key=lambda cell: len(left & _meetings(cell))))
-        left -= _meetings(chosen[-1])
+        cell, met = max(meetings, key=lambda found: len(left & found[1]))
+        chosen.append(cell)
+        left -= met
     return chosen
 
 
-@cache
-def _meetings(cell: Cell) -> frozenset[tuple[tuple[str, str | int], ...]]:
+def _meetings(cell: Cell) -> set[tuple[tuple[str, str | int], ...]]:
     axes = {"family": cell.family, "profile": cell.profile, "workspace": cell.workspace, "replicas": cell.replicas}
-    return frozenset(combinations(axes.items(), 2))
+    return set(combinations(axes.items(), 2))
 
 
 def groups(cells: list[Cell]) -> list[Any]:
