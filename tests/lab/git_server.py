@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import gzip
 import http.client
 import http.server
 import os
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +40,19 @@ class Server:
     sent: dict[str, int] = field(default_factory=lambda: {"git": 0, "lfs": 0})  # bytes of bodies
 
     def repository(self, name: str) -> Path:
-        path = self.folder / name
-        git("init", "--quiet", "--bare", "--initial-branch=main", str(path))
-        git("-C", str(path), "config", "http.receivepack", "true")
-        git("-C", str(path), "config", "uploadpack.allowFilter", "true")
-        return path
+        """A new one, without a commit."""
+        return Path(shutil.copytree(_empty_repository(), self.folder / name))
+
+
+@cache
+def _empty_repository() -> Path:
+    """Copied for each test, for a copy takes no process."""
+    path = Path(tempfile.mkdtemp(prefix="trainchart-tests-"))
+    atexit.register(shutil.rmtree, path)
+    git("init", "--quiet", "--bare", "--initial-branch=main", "--template=", str(path))
+    with (path / "config").open("a") as config:
+        config.write("[http]\n\treceivepack = true\n[uploadpack]\n\tallowFilter = true\n[receive]\n\tautogc = false\n")
+    return path
 
 
 def git(*arguments: str, cwd: Path | None = None) -> str:
@@ -49,6 +61,7 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
     config = {
         "user.name": "tester", "user.email": "tester@example.invalid", "http.extraHeader": f"Authorization: Basic {header}", "init.defaultBranch": "main",
         "filter.lfs.clean": "git-lfs clean -- %f", "filter.lfs.smudge": "git-lfs smudge -- %f", "filter.lfs.required": "true", "lfs.locksverify": "false",
+        "maintenance.auto": "false",
     }  # fmt: skip
     environment = {
         **os.environ,
@@ -69,13 +82,16 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
 def push(
     server: Server, name: str, files: dict[str, str], branch: str = "main", lfs: str = "", message: str = "files"
 ) -> str:
-    """Commit `files` on top of a branch (made when it is not there) and push it, with its LFS objects. Returns the commit."""
+    """Commit `files` on top of a branch (made when it is not there) and push it, with its LFS objects. Returns the commit.
+
+    Only the objects go through the server: the commit reaches the repository on the disk sooner.
+    """
     work = server.folder.parent / "work" / f"{name}-{branch.replace('/', '_')}"
     if not work.exists():
         work.mkdir(parents=True)
-        git("init", "--quiet", cwd=work)
-        git("symbolic-ref", "HEAD", f"refs/heads/{branch}", cwd=work)
-        git("remote", "add", "origin", f"{server.url}/{name}", cwd=work)
+        git("init", "--quiet", "--template=", f"--initial-branch={branch}", cwd=work)
+        with (work / ".git" / "config").open("a") as config:
+            config.write(f'[remote "origin"]\n\turl = {server.url}/{name}\n')
     if lfs:
         (work / ".gitattributes").write_text(f"{lfs} filter=lfs diff=lfs merge=lfs -text\n")
     for path, content in files.items():
@@ -85,7 +101,7 @@ def push(
     git("commit", "--quiet", "--allow-empty", "-m", message, cwd=work)
     if lfs:
         git("lfs", "push", "origin", branch, cwd=work)
-    git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", cwd=work)
+    git("push", "--quiet", str(server.folder / name), f"HEAD:refs/heads/{branch}", cwd=work)
     return git("rev-parse", "HEAD", cwd=work)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,15 +134,17 @@ class Ended:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """`python -m runner` as the container starts it."""
+    """`python -m runner` as the container starts it, or another program of a test's in its place."""
 
-    def go(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def go(
+        home: Path, *arguments: str, program: Sequence[str] = ("-m", "runner"), **environment: str
+    ) -> subprocess.Popen[str]:
         keep = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
         defaults = {
             "HOME": str(tmp_path / "home-folder"), "TERMINATION_LOG": str(tmp_path / "termination-log"), "JOB_GROUP": f"run-42-{UID}", "JOB_ATTEMPT": "0",
             "VC_TASK_INDEX": "0", "PYTHONDONTWRITEBYTECODE": "1",
         }  # fmt: skip
-        command = [sys.executable, "-m", "runner", *arguments]
+        command = [sys.executable, *program, *arguments]
         return subprocess.Popen(
             command,
             cwd=home,
@@ -157,8 +159,8 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
 @pytest.fixture
 def run(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Callable[..., Ended]:
-    def go(home: Path, *arguments: str, **environment: str) -> Ended:
-        process = start(home, *arguments, **environment)
+    def go(home: Path, *arguments: str, **options: Any) -> Ended:
+        process = start(home, *arguments, **options)
         return finish(process, tmp_path / "termination-log")
 
     return go

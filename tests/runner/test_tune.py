@@ -50,6 +50,23 @@ for epoch in range(epochs):
     with open(output / "results.csv", "a") as results:
         results.write(f"{float('nan') if batch == 7 else 1 - abs(lr - 0.3)}\\n")
 """
+# The runner, asking Optuna in its own process: each question otherwise imports it in a new one, as the first tests here do.
+IN_ONE_PROCESS = """
+import contextlib, io, runpy, sys
+from types import SimpleNamespace
+import optuna
+from features import tune
+from runner import __main__, process
+
+def run(argv, *_, **more):
+    answer, sys.argv = io.StringIO(), argv[1:]
+    with contextlib.redirect_stdout(answer), contextlib.suppress(SystemExit):
+        runpy.run_path(argv[1], run_name="__main__")
+    return process.Finished(0, answer.getvalue(), [])
+
+tune.process = SimpleNamespace(run=run)
+sys.exit(__main__.main())
+"""
 SPACE = {"lr": {"low": 0.01, "high": 1.0, "log": True}, "batchSize": {"choices": [4, 8]}}
 
 
@@ -92,6 +109,14 @@ def home(server: Server, tmp_path: Path, make_home: Callable[..., Path]) -> Call
     return make
 
 
+@pytest.fixture
+def quick(run: Callable[..., Ended]) -> Callable[..., Ended]:
+    def go(home: Path, **environment: str) -> Ended:
+        return run(home, program=("-c", IN_ONE_PROCESS), **environment)
+
+    return go
+
+
 def trials(ended: Ended, state: str) -> list[int]:
     return [int(re.findall(r"number=(\d+)", line)[0]) for line in ended.events("trial") if f"state={state}" in line]
 
@@ -131,8 +156,8 @@ def test_two_pods_share_a_search_and_a_failed_trial_is_tolerated(
     assert zero.message["search"]["parameters"]["batchSize"] == 4
 
 
-def test_too_many_failed_trials_end_the_run(home: Callable[..., Path], run: Callable[..., Ended]) -> None:
-    ended = run(home(trials=5, failureLimit=1, space={**SPACE, "batchSize": {"choices": [13]}}))
+def test_too_many_failed_trials_end_the_run(home: Callable[..., Path], quick: Callable[..., Ended]) -> None:
+    ended = quick(home(trials=5, failureLimit=1, space={**SPACE, "batchSize": {"choices": [13]}}))
     assert ended.code == 40
     assert len(trials(ended, "begins")) == 2
     assert "more than tune.failureLimit 1" in ended.last
@@ -140,12 +165,12 @@ def test_too_many_failed_trials_end_the_run(home: Callable[..., Path], run: Call
 
 
 def test_a_trial_whose_pod_died_is_run_again_and_the_search_goes_on(
-    home: Callable[..., Path], run: Callable[..., Ended]
+    home: Callable[..., Path], quick: Callable[..., Ended]
 ) -> None:
     folder = home(kill="1")
-    first = run(folder)
+    first = quick(folder)
     assert (first.code, trials(first, "begins"), trials(first, "complete")) == (41, [0, 1], [0])
-    second = run(folder, JOB_ATTEMPT="1")
+    second = quick(folder, JOB_ATTEMPT="1")
     assert second.code == 0, second.log
     assert second.message["resumed"] == {"trials": [1]}
     assert second.message["search"]["trials"] == 3
@@ -159,9 +184,9 @@ def test_a_trial_whose_pod_died_is_run_again_and_the_search_goes_on(
 
 
 def test_a_metric_that_the_trainer_does_not_tell_ends_the_run_at_once(
-    home: Callable[..., Path], run: Callable[..., Ended]
+    home: Callable[..., Path], quick: Callable[..., Ended]
 ) -> None:
-    ended = run(home(metric="mAP", failureLimit=3))
+    ended = quick(home(metric="mAP", failureLimit=3))
     assert (ended.code, len(trials(ended, "begins"))) == (40, 1)
     assert "tune.metric: the trainer tells no mAP; it tells epoch, score" in ended.last
 
@@ -171,10 +196,10 @@ def table(folder: Path) -> list[list[str]]:
 
 
 def test_a_trial_that_is_worse_is_given_up_after_its_grace_period(
-    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+    home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
     space = {"lr": {"choices": [0.1, 0.3, 0.6, 0.9]}}
-    ended = run(home(epochs=3, trials=5, gracePeriod=1, seed=1, space=space))
+    ended = quick(home(epochs=3, trials=5, gracePeriod=1, seed=1, space=space))
     assert ended.code == 0, ended.log
     pruned = trials(ended, "pruned")
     assert pruned
@@ -185,9 +210,9 @@ def test_a_trial_that_is_worse_is_given_up_after_its_grace_period(
 
 
 def test_a_trial_that_diverges_fails_alone(
-    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+    home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
-    ended = run(home(failureLimit=3, trials=4, seed=1, space={**SPACE, "batchSize": {"choices": [4, 7]}}))
+    ended = quick(home(failureLimit=3, trials=4, seed=1, space={**SPACE, "batchSize": {"choices": [4, 7]}}))
     assert ended.code == 0, ended.log
     failed = [line for line in ended.events("trial") if "state=failed" in line]
     assert failed
@@ -196,48 +221,48 @@ def test_a_trial_that_diverges_fails_alone(
 
 
 def test_only_the_best_trial_keeps_its_folder(
-    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+    home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
-    best = run(home()).message["search"]["trial"]
+    best = quick(home()).message["search"]["trial"]
     assert [path.name for path in (tmp_path / "workspace/run-42/output/trials").iterdir()] == [str(best)]
 
 
 def test_a_search_goes_on_for_more_trials_and_begins_anew_for_other_ones(
-    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+    home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
-    assert trials(run(home(trials=2)), "begins") == [0, 1]
-    more = run(home(trials=3))
+    assert trials(quick(home(trials=2)), "begins") == [0, 1]
+    more = quick(home(trials=3))
     assert (trials(more, "begins"), more.message["search"]["trials"]) == ([2], 3)
     assert len(table(tmp_path)) == 3
-    other = run(home(trials=1, space={"lr": {"choices": [0.3]}}))
+    other = quick(home(trials=1, space={"lr": {"choices": [0.3]}}))
     assert (trials(other, "begins"), other.message["search"]["value"]) == ([0], 1)
     assert len(other.events("anew")) == 1
     assert float((tmp_path / "workspace/run-42/artifacts/model.pt").read_text()) == 1, "it was exported again"
 
 
 def test_what_a_killed_pod_was_writing_does_not_end_the_search(
-    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+    home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
-    assert run(home(trials=1)).code == 0
+    assert quick(home(trials=1)).code == 0
     journal = tmp_path / "workspace/run-42/output/search.journal"
     with journal.open("a") as file:
         file.write('{"op_code":4,"wor')
     journal.with_name("search.journal.lock").symlink_to(journal)
-    ended = run(home(trials=2))
+    ended = quick(home(trials=2))
     assert (ended.code, ended.message["search"]["trials"]) == (0, 2), ended.log
     assert "lock" not in ended.log
 
 
 def test_other_hyper_parameters_are_held_against_the_sources_again(
-    home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
+    home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
     (tmp_path / "family/probe_dataset.py").write_text(
         "import json, sys\n"
         "known = json.loads(sys.argv[1])['hyperparameters'] == ['lr']\n"
         "print(json.dumps({'ok': known, 'reason': 'tune.space: what is that?', 'fix': 'correct it'}))\n"
     )
-    assert run(home(trials=1)).code == 0
-    ended = run(home(trials=1, space={"rl": {"choices": [1]}}))
+    assert quick(home(trials=1)).code == 0
+    ended = quick(home(trials=1, space={"rl": {"choices": [1]}}))
     assert ended.code == 30
     assert "tune.space: what is that?" in ended.last
 
