@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,11 @@ def helm() -> str:
 def helm3() -> str:
     """The pinned `helm` of Helm 3."""
     return program("helm3")
+
+
+def rows(every: Iterable[Any], *always: Any) -> list[Any]:
+    """Parameters of a test: `make test` tries those that are named, and `make lab` the others."""
+    return [row if row in always else pytest.param(row, marks=pytest.mark.lab) for row in every]
 
 
 def program(name: str) -> str:

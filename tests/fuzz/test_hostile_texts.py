@@ -21,6 +21,7 @@ import pytest
 from helm_python import values_from_yaml
 
 from tests.chart.matrix import ROOT
+from tests.conftest import rows
 from tests.values.test_parity import SCHEMA
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import render_text
@@ -151,11 +152,6 @@ BASES: dict[str, Tree] = {
         load_values(ROOT / "values/llm-sft.yaml"), {"train": {"arguments": {"a": "b", "c": {"d": ["e"]}}}}
     ),
 }
-
-
-def one_and_in_the_lab_all(names: Iterable[str]) -> list[Any]:
-    first, *others = names
-    return [first, *(pytest.param(name, marks=pytest.mark.lab) for name in others)]
 
 
 def texts(tree: Any, above: Place = ()) -> Iterator[Place]:
@@ -292,7 +288,7 @@ def test_a_line_break_and_a_tab_are_allowed_in_a_program_s_arguments_and_environ
     ]
 
 
-@pytest.mark.parametrize("base", one_and_in_the_lab_all(BASES))
+@pytest.mark.parametrize("base", rows(BASES, "everything"))
 def test_without_the_schema_no_text_leaves_its_place(base: str) -> None:
     """All texts at once, but for those that a rule refuses."""
     places = list(texts(BASES[base]))
@@ -304,7 +300,8 @@ def test_without_the_schema_no_text_leaves_its_place(base: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "base", one_and_in_the_lab_all(["open maps of language models", "open maps of detection", "everything"])
+    "base",
+    rows(["everything", "open maps of detection", "open maps of language models"], "open maps of language models"),
 )
 def test_without_the_schema_no_key_leaves_its_place(base: str) -> None:
     places = sorted(maps(BASES[base]), key=len, reverse=True)

@@ -50,6 +50,7 @@ def _empty_repository() -> Path:
     path = Path(tempfile.mkdtemp(prefix="trainchart-tests-"))
     atexit.register(shutil.rmtree, path)
     git("init", "--quiet", "--bare", "--initial-branch=main", "--template=", str(path))
+    (path / "hooks").mkdir()
     with (path / "config").open("a") as config:
         config.write("[http]\n\treceivepack = true\n[uploadpack]\n\tallowFilter = true\n[receive]\n\tautogc = false\n")
     return path

@@ -108,6 +108,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.lab
 @table(CASES)
 def test_a_server_that_misbehaves(
     case: Case,

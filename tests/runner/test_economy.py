@@ -93,6 +93,7 @@ def sources(server: Server, repository: str) -> dict[str, Any]:
     return {"model": {"type": "git", "repository": f"{server.url}/{repository}", "revision": "main", "path": "model"}}
 
 
+@pytest.mark.lab
 def test_a_run_takes_a_tenth_of_what_a_clone_takes(
     server: Server, repository: str, make_context: Callable[..., Context], tmp_path: Path
 ) -> None:

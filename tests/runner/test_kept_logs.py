@@ -214,6 +214,7 @@ print("the runner's memory:", re.search(r"VmHWM:\\s+(\\d+) kB", status)[1], flus
 """
 
 
+@pytest.mark.lab
 def test_a_trainer_that_prints_without_end_eats_neither_the_claim_nor_the_memory(
     home: Callable[..., Path], run: Callable[..., Ended], workspace: Path
 ) -> None:

@@ -20,6 +20,7 @@ from runner import artifacts, commit, patience
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.publish import Published, Publisher
+from tests.conftest import rows
 from tests.lab.answers import Answer, Fault
 
 from .conftest import Ended, Server, finish, git, push
@@ -106,7 +107,17 @@ HOSTILE: dict[str, dict[str, bytes]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("label", HOSTILE)
+@pytest.mark.parametrize(
+    "label",
+    rows(
+        HOSTILE,
+        "ignore files",
+        "line endings in a folder",
+        "attributes of its own at the root",
+        "names that attributes and shells could misread",
+        "a pointer that was left behind",
+    ),
+)
 def test_a_fresh_clone_is_the_artifacts_byte_by_byte(
     label: str, made: Callable[..., Publisher], server: Server, tmp_path: Path
 ) -> None:
@@ -291,11 +302,7 @@ AWAY = {
 }  # fmt: skip
 
 
-# git-lfs itself tries an upload for minutes before it gives up.
-SLOW = {"an upload that is cut": (pytest.mark.lab,)}
-
-
-@pytest.mark.parametrize("label", [pytest.param(label, marks=SLOW.get(label, ())) for label in AWAY])
+@pytest.mark.parametrize("label", rows(AWAY, "503", "502 of LFS"))
 def test_a_server_that_comes_back_gets_the_result(
     label: str,
     impatient: None,
@@ -358,7 +365,7 @@ def test_when_patience_is_over_it_says_where_the_artifacts_are(
     assert "503" in caught.value.reason
 
 
-@pytest.mark.parametrize("status", [401, 403, 413])
+@pytest.mark.parametrize("status", rows([401, 403, 413], 403))
 def test_what_would_lose_the_model_with_its_pod_is_waited_for_until_somebody_mends_it(
     impatient: None, made: Callable[..., Publisher], server: Server, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,7 +50,7 @@ for epoch in range(epochs):
     with open(output / "results.csv", "a") as results:
         results.write(f"{float('nan') if batch == 7 else 1 - abs(lr - 0.3)}\\n")
 """
-# The runner, asking Optuna in its own process: each question otherwise imports it in a new one, as the first tests here do.
+# The runner, asking Optuna in its own process: otherwise each question imports it in a new one, as in the first test.
 IN_ONE_PROCESS = """
 import contextlib, io, runpy, sys
 from types import SimpleNamespace
@@ -143,7 +143,13 @@ def test_two_pods_share_a_search_and_a_failed_trial_is_tolerated(
     space = {**SPACE, "batchSize": {"choices": [4, 13]}}
     folder = home(replicas=2, trials=6, failureLimit=6, space=space, seed=3)
     pods = [
-        start(folder, VC_TASK_INDEX=rank, POD_IP="127.0.0.1", TERMINATION_LOG=str(tmp_path / f"message-{rank}"))
+        start(
+            folder,
+            program=("-c", IN_ONE_PROCESS),
+            VC_TASK_INDEX=rank,
+            POD_IP="127.0.0.1",
+            TERMINATION_LOG=str(tmp_path / f"message-{rank}"),
+        )
         for rank in "01"
     ]
     zero, one = (finish(pod, tmp_path / f"message-{rank}") for rank, pod in enumerate(pods))
