@@ -35,7 +35,7 @@ run: setup ## Train YOLOv5 in a local cluster, and print the result
 
 .PHONY: test
 test: tools ## Fast tests: no cluster, no network
-	$(PYTHON) -m pytest -n 2 --durations=5
+	$(PYTHON) -m pytest -n 2 --dist worksteal --durations=5
 
 .PHONY: lab
 lab: tools ## Exhaustive tests against misbehaving servers, hostile repositories and kills at any moment: no cluster, no network
