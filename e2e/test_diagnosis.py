@@ -23,17 +23,17 @@ REGISTRY = "registry-without-images"
 
 # run -> the cause's key, its severity, and words that it must have
 CAUSES = {
-    "queue-small": ("queue-too-small", "problem", ["small-", "asks for cpu 300m", "may have 200m"]),
-    "no-accelerator": ("no-such-resource", "problem", ["no node has nvidia.com/gpu", "asks for 1"]),
-    "cpu-too-large": ("above-every-node", "problem", ["asks for cpu 64", "the largest node", "has 2"]),
+    "queue-small": ("queue-too-small", "problem", ["small-", "requests cpu 300m", "may have 200m"]),
+    "no-accelerator": ("no-such-resource", "problem", ["no node has nvidia.com/gpu", "requests 1"]),
+    "cpu-too-large": ("above-every-node", "problem", ["requests cpu 64", "the largest node", "has 2"]),
     "no-node-matches": ("no-node-matches", "problem", ["trainchart.dev/test=there-is-none", "nodeSelector"]),
     "no-image": ("image-missing", "problem", ["there-is-none:1.0", "does not exist"]),
     "no-registry": ("registry-unreachable", "problem", ["registry.invalid/team/there-is-none:1.0"]),
-    "no-pull-secret": ("pull-secret-missing", "problem", ["image pull secret there-is-none is not there"]),
+    "no-pull-secret": ("pull-secret-missing", "problem", ["image pull secret there-is-none does not exist"]),
     # The chart mounts Secrets as optional: its runner says which it lacks.
-    "no-secret": ("secret-missing", "problem", ["no Secret there-is-none", "stage verify, code 20"]),
-    "no-claim": ("claim-missing", "problem", ["no PersistentVolumeClaim there-is-none"]),
-    "no-storage-class": ("storage-class-missing", "problem", ["no StorageClass there-is-none"]),
+    "no-secret": ("secret-missing", "problem", ["Secret there-is-none does not exist", "stage verify, code 20"]),
+    "no-claim": ("claim-missing", "problem", ["PersistentVolumeClaim there-is-none does not exist"]),
+    "no-storage-class": ("storage-class-missing", "problem", ["StorageClass there-is-none does not exist"]),
     "out-of-memory": ("out-of-memory", "problem", ["rank 0 was killed for memory", "6Mi"]),
     "evicted": ("evicted", "problem", ["evicted", "exceeds the limit"]),
     "no-python": ("no-python", "problem", ["registry.k8s.io/pause:3.10.1", "no python3"]),
@@ -96,7 +96,7 @@ def test_the_cause_is_named(session: Session, reader: Kube, run: str) -> None:
     found = cause(reader, release.name, key)
     assert found["severity"] == severity
     for word in words:
-        assert word in f"{found['text']} {found['fix']}"
+        assert word in f"{found['text']} {found['fix']} {found['details']}"
     assert found["fix"]
 
 
@@ -106,7 +106,7 @@ def test_a_queue_that_was_closed_later_is_named(session: Session, reader: Kube) 
     close_queue(admin, session.named(CLOSING_QUEUE))
     found = cause(reader, name, "queue-closed")
     # Volcano calls it Closing for as long as it holds anything.
-    assert f"queue {session.named(CLOSING_QUEUE)} is closed: its state is Clos" in found["text"]
+    assert f"queue {session.named(CLOSING_QUEUE)} takes no runs: its state is Clos" in found["text"]
 
 
 @pytest.mark.runs("diagnosis-queue-closed")
@@ -211,7 +211,7 @@ def test_without_the_right_to_see_nodes_it_says_what_it_did_not_look_at(session:
     assert code == 0, errors
     assert "not checked: no right to" in output
     assert "list nodes" in output
-    assert "enough cpu (it asks for cpu 64 in all)" in output
+    assert "enough cpu (it requests cpu 64 in all)" in output
 
 
 def test_a_run_that_is_not_there_ends_with_4_and_a_sentence(reader: Kube) -> None:

@@ -168,7 +168,7 @@ def test_a_run_that_can_be_submitted_has_no_problem(place: Place) -> None:
     report = json.loads(answer.out)
     assert report["ok"]
     assert {check["severity"] for check in report["findings"]} == {"ok"}
-    assert answer.check("Volcano")["text"].startswith("version 1.")
+    assert answer.check("Volcano")["text"].startswith("Volcano 1.")
     assert "restricted" in answer.check(f"namespace {PLACE}")["text"]
 
 
@@ -177,8 +177,8 @@ def test_without_the_right_to_look_at_the_cluster_it_says_what_it_did_not_look_a
     assert answer.code == 0, answer.both
     report = json.loads(answer.out)
     assert {check["severity"] for check in report["findings"]} == {"ok", "not-checked"}
-    assert answer.check("nodes")["text"] == "no right to list nodes"
-    assert answer.check("queue default")["text"] == "no right to list queues.scheduling.volcano.sh"
+    assert answer.check("nodes")["text"] == "nodes: no right to list nodes"
+    assert answer.check("queue default")["text"] == "queue default: no right to list queues.scheduling.volcano.sh"
     assert answer.check(f"rights in {PLACE}")["severity"] == "ok"
     assert answer.check("Job run-1")["severity"] == "ok"
 
@@ -211,9 +211,9 @@ def test_the_cluster_alone_needs_no_values(place: Place) -> None:
 
 
 QUEUES = {
-    "no-such-queue": "does not exist",
-    CLOSED: "is closed and takes no runs",
-    PARENT: f"has queues below it ({CHILD}) and takes no runs itself",
+    "no-such-queue": "queue no-such-queue does not exist",
+    CLOSED: f"queue {CLOSED} takes no runs: its state is Closed",
+    PARENT: f"queue {PARENT} takes no runs itself: it has queues below it ({CHILD})",
 }
 
 
@@ -240,10 +240,12 @@ def test_a_queue_that_is_too_small_for_the_gang_is_told_in_numbers(place: Place)
     answer = place.doctor({"queue": SMALL, "replicas": 3})
     assert answer.code == 8
     text = answer.check(f"queue {SMALL}")["text"]
-    assert text == f"the gang asks {SMALL} for cpu 150m of 100m at most, memory 384Mi of 256Mi at most"
+    assert text == (
+        f"queue {SMALL} is too small: the gang requests cpu 150m, and the queue may have 100m, memory 384Mi, and the queue may have 256Mi"
+    )
 
 
-def test_a_full_queue_is_a_warning_for_the_run_would_wait(place: Place) -> None:
+def test_in_a_full_queue_the_run_would_wait(place: Place) -> None:
     pod = {"restartPolicy": "Never", "containers": [container("80m", "128Mi")], "securityContext": RESTRICTED_POD}
     task = {"name": "fill", "replicas": 1, "template": {"spec": pod}}
     spec = {"schedulerName": "volcano", "queue": SMALL, "minAvailable": 1, "maxRetry": 1, "tasks": [task]}
@@ -258,8 +260,10 @@ def test_a_full_queue_is_a_warning_for_the_run_would_wait(place: Place) -> None:
         answer = place.doctor({"queue": SMALL})
         assert answer.code == 0, answer.both
         check = answer.check(f"queue {SMALL}")
-        assert check["severity"] == "warning"
-        assert check["text"] == f"the gang asks {SMALL} for cpu 50m of 20m free now"
+        assert check["severity"] == "waiting"
+        assert check["text"] == (
+            f"queue {SMALL} has no room for it now: the gang requests cpu 50m, and the queue has left 20m of 100m"
+        )
     finally:
         place.admin.kubectl("delete", "vcjob", "filler", "--wait=false")
 
@@ -277,52 +281,72 @@ def container(cpu: str, memory: str) -> Object:
 
 
 WRONG: dict[str, tuple[Object, str, str]] = {
-    "missing secret": ({"git": {"secretName": "no-such"}}, "secret no-such", "does not exist"),
+    "missing secret": ({"git": {"secretName": "no-such"}}, "Secret no-such", "Secret no-such does not exist"),
     "missing key": (
         {"git": {"secretName": "without-token"}},
-        "secret without-token",
-        "has no key GIT_TOKEN; it has GIT_USER",
+        "Secret without-token",
+        "Secret without-token has no key GIT_TOKEN; it has GIT_USER",
     ),
-    "missing CA bundle": ({"git": {"caBundle": {"configMapName": "no-ca"}}}, "ConfigMap no-ca", "does not exist"),
+    "missing CA bundle": (
+        {"git": {"caBundle": {"configMapName": "no-ca"}}},
+        "ConfigMap no-ca",
+        "ConfigMap no-ca does not exist",
+    ),
     "missing key of the CA bundle": (
         {"git": {"caBundle": {"key": "tls.crt"}}},
         f"ConfigMap {CA_BUNDLE}",
-        "has no key tls.crt; it has ca.crt",
+        f"ConfigMap {CA_BUNDLE} has no key tls.crt; it has ca.crt",
     ),
-    "missing pull secret": ({"imagePullSecrets": ["no-pull"]}, "image pull secret no-pull", "does not exist"),
+    "missing pull secret": (
+        {"imagePullSecrets": ["no-pull"]},
+        "image pull secret no-pull",
+        "image pull secret no-pull does not exist",
+    ),
     "wrong type of pull secret": (
         {"imagePullSecrets": [SECRET]},
         f"image pull secret {SECRET}",
-        "is of type Opaque, of which no registry's password is read",
+        f"image pull secret {SECRET} is of type Opaque, of which no registry's password is read",
     ),
     "missing claim": (
         {"workspace": {"type": "existingClaim", "claimName": "no-claim"}},
         "claim no-claim",
-        "does not exist",
+        "PersistentVolumeClaim no-claim does not exist",
     ),
     "missing StorageClass": (
         {"workspace": {"type": "newClaim", "storageClassName": "fast"}},
         "StorageClass fast",
-        "does not exist; there are standard",
+        "StorageClass fast does not exist",
     ),
     "no accelerator": (
         {"accelerator": {"profile": "nvidia", "count": 1}},
         "accelerator",
-        "no node offers nvidia.com/gpu; they offer no devices at all",
+        "no node has nvidia.com/gpu, of which each pod requests 1; nodes have no devices at all",
     ),
     "missing DeviceClass": (
         {"accelerator": {"profile": "nvidia-dra", "count": 1}},
         "DeviceClass gpu.nvidia.com",
-        "does not exist",
+        "DeviceClass gpu.nvidia.com does not exist",
     ),
     "request above every node": (
         {"resources": {"requests": {"cpu": "900"}, "limits": {"cpu": "900"}}},
         "nodes",
-        "a pod asks for cpu 900, and the largest node has 2",
+        "each pod requests cpu 900, and the largest node (",
     ),
-    "no node with the label": ({"nodeSelector": {"disk": "fast"}}, "nodes", "none has the label disk=fast"),
-    "missing priority": ({"priorityClassName": "urgent"}, "PriorityClass urgent", "does not exist"),
-    "missing account": ({"serviceAccount": {"name": "somebody"}}, "ServiceAccount somebody", "does not exist"),
+    "no node with the label": (
+        {"nodeSelector": {"disk": "fast"}},
+        "nodes",
+        "no node has the label disk=fast of nodeSelector",
+    ),
+    "missing priority": (
+        {"priorityClassName": "urgent"},
+        "PriorityClass urgent",
+        "PriorityClass urgent does not exist",
+    ),
+    "missing account": (
+        {"serviceAccount": {"name": "somebody"}},
+        "ServiceAccount somebody",
+        "ServiceAccount somebody does not exist",
+    ),
 }
 
 
@@ -346,7 +370,9 @@ def test_a_quota_that_is_too_small_is_told_in_numbers(place: Place) -> None:
         assert place.doctor().code == 0
         answer = place.doctor({"replicas": 2})
         assert answer.code == 8
-        assert answer.check("ResourceQuota tight")["text"] == "the run needs requests.cpu 100m of 60m allowed"
+        assert answer.check("ResourceQuota tight")["text"] == (
+            "ResourceQuota tight is too small: the run needs requests.cpu 100m, and 60m is allowed"
+        )
     finally:
         place.admin.kubectl("delete", "quota", "tight")
 
@@ -358,7 +384,7 @@ def test_limits_of_the_namespace_are_told_before_volcano_fails_to_make_pods(plac
         answer = place.doctor()
         assert answer.code == 8
         text = answer.check("LimitRange")["text"]
-        assert text == "a container has a limit of memory 512Mi where 256Mi is the most"
+        assert text.endswith(": a container has a limit of memory 512Mi where 256Mi is the most")
     finally:
         place.admin.kubectl("delete", "limitrange", "range")
 
@@ -388,7 +414,7 @@ def test_an_api_server_that_is_away_has_a_code_of_its_own(place: Place, tmp_path
 def test_an_installation_that_the_webhook_refuses_is_told_in_words_and_leaves_nothing(place: Place, helm: str) -> None:
     answer = place.submit("refused", {"queue": CLOSED}, "--no-doctor", "--helm", helm)
     assert answer.code == 2
-    assert f"refused is not installed: the queue {CLOSED} is Closed and takes no runs" in answer.err
+    assert f"refused is not installed: queue {CLOSED} takes no runs: its state is Closed" in answer.err
     assert "what Helm had made already is removed" in answer.err
     assert place.admin.objects("secret", "owner=helm") == []
     assert place.admin.objects("serviceaccount", "app.kubernetes.io/instance=refused") == []
@@ -397,7 +423,7 @@ def test_an_installation_that_the_webhook_refuses_is_told_in_words_and_leaves_no
 def test_submit_asks_doctor_first_and_installs_nothing_where_there_is_a_problem(place: Place) -> None:
     answer = place.submit("asked", {"queue": CLOSED})
     assert answer.code == 8
-    assert "is closed and takes no runs" in answer.err
+    assert "takes no runs: its state is Closed" in answer.err
     assert "--no-doctor" in answer.err
     assert place.admin.objects("secret", "owner=helm") == []
 
@@ -416,7 +442,7 @@ def test_a_name_that_is_taken_is_told_and_the_release_stays(place: Place) -> Non
         assert "helm test taken" in first.out
         again = place.trainchart("doctor", *VALUES, "--name", "taken", "--output", "json")
         assert again.code == 8
-        assert again.check("name taken")["text"] == "a release of this name is deployed"
+        assert again.check("name taken")["text"] == "a release of this name exists, and is deployed"
         for doctor in ("--doctor", "--no-doctor"):
             answer = place.submit("taken", {}, doctor)
             assert answer.code == (8 if doctor == "--doctor" else 2)

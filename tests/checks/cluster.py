@@ -30,6 +30,14 @@ def run(**values: Any) -> RunSpec:
     return run_spec(render(overlay(below, values), name="run-42"), "run-42")
 
 
+def requesting(resources: Object, *, replicas: int = 1, queue: str = "default", **pod: Any) -> RunSpec:
+    """A run whose pods request these resources, and nothing else."""
+    spec = {"containers": [{"resources": {"requests": resources}}], **pod}
+    task = {"name": "train", "replicas": replicas, "template": {"spec": spec}}
+    job = {"apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", "spec": {"queue": queue, "tasks": [task]}}
+    return RunSpec("run-42", (job,))
+
+
 def node(
     name: str = "n1", labels: Object | None = None, taints: list[Object] | None = None, **allocatable: str
 ) -> Object:

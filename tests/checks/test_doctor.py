@@ -95,7 +95,7 @@ def found(server: Server, ask: RunSpec | None = None, **options: Any) -> list[Fi
 
 
 def problems(checks: list[Finding]) -> list[str]:
-    return [f"{check.subject}: {check.text}" for check in checks if check.severity == "problem"]
+    return [check.text for check in checks if check.severity == "problem"]
 
 
 def test_a_run_for_which_all_is_there_has_only_good_lines() -> None:
@@ -150,16 +150,16 @@ def test_one_cause_is_told_once() -> None:
     server = Server()
     refusal = 'admission webhook "validatejob.volcano.sh" denied the request: unable to find job queue: queue "nope" not found;'
     server.refused = {"jobs": RefusedError(refusal)}
-    assert problems(found(server, run(queue="nope"))) == ["queue nope: does not exist"]
+    assert problems(found(server, run(queue="nope"))) == ["queue nope does not exist"]
     server.forbidden = {"queues"}
-    assert problems(found(server, run(queue="nope"))) == ["Job run-42: would be refused: the queue nope does not exist"]
+    assert problems(found(server, run(queue="nope"))) == ["Job run-42 would be refused: queue nope does not exist"]
 
 
 def test_a_policy_that_the_account_may_not_make_is_a_problem() -> None:
     server = Server()
     server.forbidden = {"networkpolicies"}
     refused = "this account has no right to create networkpolicies in namespace training"
-    assert problems(found(server)) == [f"NetworkPolicy run-42-run: would be refused: {refused}"]
+    assert problems(found(server)) == [f"NetworkPolicy run-42-run would be refused: {refused}"]
     assert problems(found(server, run(networkPolicy={"enabled": False}))) == []
 
 
@@ -178,7 +178,8 @@ def test_a_quota_that_is_full_now_makes_the_run_wait_and_is_no_problem() -> None
     checks = found(server)
     assert problems(checks) == []
     [check] = [check for check in checks if check.key == "quota"]
-    assert check.text.startswith("would be refused now: the ResourceQuota tight has no room for it")
+    assert (check.severity, check.subject) == ("waiting", "a pod of the gang")
+    assert "would be refused: ResourceQuota tight has no room for it now" in check.text
 
 
 def test_where_discovery_is_restricted_the_rest_is_looked_at() -> None:
@@ -194,16 +195,14 @@ def test_where_discovery_is_restricted_the_rest_is_looked_at() -> None:
 def test_without_volcano_the_rest_is_looked_at() -> None:
     server = Server()
     server.missing_groups = {"batch.volcano.sh", "scheduling.volcano.sh", "bus.volcano.sh"}
-    assert any(
-        line.startswith("Volcano: the API server knows no jobs.batch.volcano.sh") for line in problems(found(server))
-    )
+    assert any("the API server knows no jobs.batch.volcano.sh" in line for line in problems(found(server)))
 
 
 def test_in_a_namespace_that_is_not_there_nothing_more_is_looked_for() -> None:
     server = Server()
     server.objects_of["namespaces"] = []
     checks = found(server)
-    assert problems(checks) == ["namespace training: does not exist"]
+    assert problems(checks) == ["namespace training does not exist"]
     assert checks[-1].subject == "namespace training"
 
 
@@ -211,7 +210,10 @@ def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
     server = Server()
     server.rules = {"resourceRules": [], "incomplete": True}
     check = next(check for check in found(server) if check.subject == "rights in training")
-    assert (check.severity, check.text) == ("warning", "no right to create commands (stop)")
+    assert (check.severity, check.text) == (
+        "warning",
+        "this account has no right in training to create commands (stop)",
+    )
 
 
 @pytest.mark.parametrize("error", [UnauthorizedError("log in anew"), UnreachableError("away")])
@@ -237,7 +239,7 @@ def test_json_is_stable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         "key": "ok",
         "severity": "ok",
         "subject": "API server",
-        "text": "Kubernetes 1.35.3 at https://cluster.example",
+        "text": "Kubernetes 1.35.3 runs at https://cluster.example",
         "fix": "",
         "details": "",
     }

@@ -33,7 +33,7 @@ def live(ask: RunSpec, name: str = "run-41", phase: str = "Running", **metadata:
 def judged(ask: RunSpec, *jobs: Object) -> Finding:
     folder = folder_of(ask.job)
     assert folder
-    return check_folder(folder, ask.name, jobs)
+    return check_folder(ask, folder, jobs)
 
 
 def test_a_run_that_is_alive_in_the_same_folder_is_a_problem_that_names_it() -> None:
@@ -42,7 +42,7 @@ def test_a_run_that_is_alive_in_the_same_folder_is_a_problem_that_names_it() -> 
     assert check.subject == "folder one on claim shared"
     assert check.text == "run run-41, which is running, works in one on claim shared; two runs cannot share a folder"
     assert check.fix == (
-        "name another workspace.directory; or wait for its end, or stop it (`trainchart stop run-41 -n training`)"
+        "name another workspace.directory; or wait until it has finished, or stop it (`trainchart stop run-41 -n training`)"
     )
 
 
@@ -70,7 +70,7 @@ def test_a_run_that_has_not_ended_yet_is(phase: str) -> None:
 
 def test_a_run_that_is_being_deleted_is_waited_for_and_not_stopped() -> None:
     check = judged(on_claim("one"), live(on_claim("one"), deletionTimestamp="2026-11-24T17:11:41Z"))
-    assert check.fix == "name another workspace.directory; or wait for its end"
+    assert check.fix == "name another workspace.directory; or wait until it has finished"
 
 
 def test_the_folder_of_a_run_that_names_none_is_of_its_name() -> None:
@@ -103,8 +103,8 @@ def with_claim(server: Server) -> Server:
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_doctor_and_submit_look_at_it(quick: bool) -> None:
-    told = problems(found(with_claim(Busy()), on_claim("one"), quick=quick))
-    assert [line.partition(":")[0] for line in told] == ["folder one on claim shared"]
+    findings = found(with_claim(Busy()), on_claim("one"), quick=quick)
+    assert [one.subject for one in findings if one.severity == "problem"] == ["folder one on claim shared"]
     assert problems(found(with_claim(Busy()), on_claim("two"), quick=quick)) == []
 
 
@@ -112,7 +112,10 @@ def test_without_the_right_to_list_jobs_it_is_not_checked() -> None:
     server = with_claim(Server())
     server.forbidden = {"jobs"}
     [check] = [check for check in found(server, on_claim("one")) if check.subject.startswith("folder ")]
-    assert (check.severity, check.text) == ("not-checked", "no right to list jobs.batch.volcano.sh")
+    assert (check.severity, check.text) == (
+        "not-checked",
+        "folder one on claim shared: no right to list jobs.batch.volcano.sh",
+    )
 
 
 def test_a_workspace_that_goes_with_its_pod_costs_no_call() -> None:

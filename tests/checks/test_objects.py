@@ -6,19 +6,21 @@ from typing import Any
 
 import pytest
 
-from tests.checks.cluster import captured, run
-from trainchart.checks.admission import check_dry_run, pod_of
+from tests.checks.cluster import captured, requesting, run
 from trainchart.checks.claims import check_claim, check_new_claim
+from trainchart.checks.doctor import check_probe, pod_of
 from trainchart.checks.finding import Finding
 from trainchart.checks.names import check_name, check_namespace
 from trainchart.checks.reader import Refusal, Secret
-from trainchart.checks.refusals import explain
+from trainchart.checks.refusals import check_dry_run, explain
 from trainchart.checks.run_spec import Claim, Keys
 from trainchart.checks.secrets import check_config_map, check_pull_secret, check_secret
-from trainchart.checks.server import check_apis, check_probe, check_version, check_volcano
+from trainchart.checks.server import check_apis, check_version, check_volcano
+
+SPEC = run()
 
 
-def test_what_a_run_asks_for_is_read_from_its_objects() -> None:
+def test_what_a_run_requests_is_read_from_its_objects() -> None:
     source = {
         "type": "s3",
         "repository": None,
@@ -60,34 +62,36 @@ def test_the_pod_that_is_sent_for_a_dry_run_is_the_gang_s_own() -> None:
 
 def test_keys_are_told_and_nothing_else() -> None:
     wanted = Keys("git", ("GIT_USER", "GIT_TOKEN"))
-    assert check_secret(wanted, Secret("Opaque", frozenset(wanted.keys)), "ns").severity == "ok"
-    check = check_secret(wanted, Secret("Opaque", frozenset({"GIT_USER", "password"})), "ns")
-    assert check.text == "has no key GIT_TOKEN; it has GIT_USER, password"
-    missing = check_secret(wanted, None, "ns")
-    assert missing.fix.startswith("`kubectl -n ns create secret generic git --from-file=GIT_USER=FILE")
+    assert check_secret(SPEC, wanted, Secret("Opaque", frozenset(wanted.keys))).severity == "ok"
+    check = check_secret(SPEC, wanted, Secret("Opaque", frozenset({"GIT_USER", "password"})))
+    assert check.text == "Secret git has no key GIT_TOKEN; it has GIT_USER, password"
+    missing = check_secret(SPEC, wanted, None)
+    assert missing.fix.startswith("`kubectl -n default create secret generic git --from-file=GIT_USER=FILE")
 
 
 def test_a_git_secret_may_have_the_token_alone_and_no_other_may_lack_a_key() -> None:
     (git,) = run(publish={"secretName": "out"}, model={"secretName": "out"}, dataset={"secretName": "out"}).secrets
-    assert check_secret(git, Secret("Opaque", frozenset({"GIT_TOKEN"})), "ns").text == "has GIT_TOKEN"
-    assert check_secret(git, Secret("Opaque", frozenset({"GIT_USER"})), "ns").text.startswith("has no key GIT_TOKEN")
+    assert check_secret(SPEC, git, Secret("Opaque", frozenset({"GIT_TOKEN"}))).text == "Secret out has GIT_TOKEN"
+    assert check_secret(SPEC, git, Secret("Opaque", frozenset({"GIT_USER"}))).text.startswith(
+        "Secret out has no key GIT_TOKEN"
+    )
     one_key = run(git={"userKey": "GIT_TOKEN"}).secrets[0]
-    assert check_secret(one_key, Secret("Opaque", frozenset({"x"})), "ns").severity == "problem"
+    assert check_secret(SPEC, one_key, Secret("Opaque", frozenset({"x"}))).severity == "problem"
     tracked = {"trackingUri": "https://ml.example.com", "secretName": "ml", "userKey": "U", "passwordKey": "P"}
     (ml,) = [one for one in run(mlflow=tracked).secrets if one.name == "ml"]
-    assert check_secret(ml, Secret("Opaque", frozenset({"P"})), "ns").text.startswith("has no key U")
+    assert check_secret(SPEC, ml, Secret("Opaque", frozenset({"P"}))).text.startswith("Secret ml has no key U")
 
 
 def test_a_pull_secret_has_a_registry_s_password() -> None:
-    assert check_pull_secret("pull", Secret("kubernetes.io/dockerconfigjson", frozenset()), "ns").severity == "ok"
-    assert check_pull_secret("pull", Secret("Opaque", frozenset()), "ns").severity == "problem"
-    assert check_pull_secret("pull", None, "ns").text == "does not exist"
+    assert check_pull_secret(SPEC, "pull", Secret("kubernetes.io/dockerconfigjson", frozenset())).severity == "ok"
+    assert check_pull_secret(SPEC, "pull", Secret("Opaque", frozenset())).severity == "problem"
+    assert check_pull_secret(SPEC, "pull", None).text == "image pull secret pull does not exist"
 
 
 def test_a_ca_bundle_may_be_binary() -> None:
     wanted = Keys("ca", ("ca.crt",))
-    assert check_config_map(wanted, {"binaryData": {"ca.crt": "LQ=="}}, "ns").severity == "ok"
-    assert check_config_map(wanted, {"data": {}}, "ns").text == "has no key ca.crt; it is empty"
+    assert check_config_map(SPEC, wanted, {"binaryData": {"ca.crt": "LQ=="}}).severity == "ok"
+    assert check_config_map(SPEC, wanted, {"data": {}}).text == "ConfigMap ca has no key ca.crt; it is empty"
 
 
 # -- claims
@@ -95,26 +99,31 @@ def test_a_ca_bundle_may_be_binary() -> None:
 
 def new_claim(replicas: int = 1, classes: list[Any] | None = None, **workspace: Any) -> Finding:
     [claim] = run(workspace={"type": "newClaim", **workspace}).made("PersistentVolumeClaim")
-    return check_new_claim(claim, captured("storageclasses") if classes is None else classes, replicas)
+    spec = requesting({}, replicas=replicas)
+    return check_new_claim(spec, claim, captured("storageclasses") if classes is None else classes)
 
 
 def test_a_new_claim_needs_a_storage_class_or_a_default() -> None:
     check = new_claim()
     assert (check.subject, check.text) == (
         "StorageClass (default)",
-        "standard by rancher.io/local-path; the volume is made when the first pod comes",
+        "StorageClass standard by rancher.io/local-path; the volume is made when the first pod comes",
     )
-    assert new_claim(storageClassName="fast").text == "does not exist; there are standard"
+    fast = new_claim(storageClassName="fast")
+    assert fast.text == "StorageClass fast does not exist"
+    assert fast.fix == "name one that exists in workspace.storageClassName (standard)"
     plain = [{**one, "metadata": {"name": "standard"}} for one in captured("storageclasses")]
-    assert new_claim(classes=plain).text == "no StorageClass is the default; there are standard"
-    assert new_claim(classes=[], storageClassName="fast").text == "does not exist; there is none"
+    none = new_claim(classes=plain)
+    assert none.text == "no StorageClass is the default"
+    assert none.fix.endswith("(standard)")
+    assert new_claim(classes=[], storageClassName="fast").text == "StorageClass fast does not exist"
 
 
 def test_volumes_of_one_node_are_doubtful_for_several() -> None:
     check = new_claim(accessMode="ReadWriteMany")
     assert check.severity == "warning"
     assert "makes volumes of one node" in check.text
-    assert new_claim(2).text == "ReadWriteOnce brings all 2 pods to one node"
+    assert new_claim(2).text == "the new claim is ReadWriteOnce, which brings all 2 pods to one node"
     assert new_claim(2, accessMode="ReadWriteOncePod").severity == "problem"
 
 
@@ -137,12 +146,15 @@ def claim(phase: str = "Bound", modes: tuple[str, ...] = ("ReadWriteMany",), **m
     ],
 )
 def test_a_claim_that_exists_is_judged_by_its_state_and_modes(found: Any, replicas: int, severity: str) -> None:
-    assert check_claim(Claim("shared", False), found, captured("storageclasses"), replicas).severity == severity
+    assert (
+        check_claim(requesting({}, replicas=replicas), Claim("shared"), found, captured("storageclasses")).severity
+        == severity
+    )
 
 
 def test_a_claim_that_is_only_read_may_be_read_only_and_one_without_a_volume_is_doubtful() -> None:
-    assert check_claim(Claim("data", True), claim(modes=("ReadOnlyMany",)), [], 3).severity == "ok"
-    assert check_claim(Claim("shared", False), claim("Pending"), [], 1).severity == "warning"
+    assert check_claim(requesting({}, replicas=3), Claim("data", True), claim(modes=("ReadOnlyMany",))).severity == "ok"
+    assert check_claim(SPEC, Claim("shared"), claim("Pending")).severity == "warning"
 
 
 # -- names
@@ -155,21 +167,21 @@ def test_a_name_is_free_taken_or_still_ending() -> None:
         for version, status in (("10", "failed"), ("9", "superseded"))  # the API server sorts by name
     ]
     pod = {"metadata": {"name": "run-42-train-0"}}
-    assert check_name("name run-42", [], None, []).text == "is free"
-    assert check_name("name run-42", release, job, []).text == "a release of this name is failed"
-    assert "`helm uninstall run-42 -n vision`" in check_name("name run-42", release, job, []).fix
-    assert check_name("name run-42", [], job, []).text == "there is a Job of this name, of no release"
-    assert check_name("name run-42", [], None, [pod]).severity == "warning"
+    assert check_name(SPEC, [], None, []).text == "the name run-42 is free"
+    assert check_name(SPEC, release, job, []).text == "a release of this name exists, and is failed"
+    assert "`helm uninstall run-42 -n vision`" in check_name(SPEC, release, job, []).fix
+    assert check_name(SPEC, [], job, []).text == "a Job of this name exists, and belongs to no release"
+    assert check_name(SPEC, [], None, [pod]).severity == "warning"
     job["metadata"]["deletionTimestamp"] = "2026-11-24T00:00:00Z"
-    assert "still being deleted" in check_name("name run-42", release, job, []).text
+    assert "still being deleted" in check_name(SPEC, release, job, []).text
 
 
 def test_a_namespace_is_there_and_tells_its_level() -> None:
     level = {"pod-security.kubernetes.io/enforce": "restricted"}
-    assert "restricted" in check_namespace("namespace a", {"metadata": {"labels": level}}).text
-    assert check_namespace("namespace a", None).fix.startswith("`kubectl create namespace a`")
+    assert "restricted" in check_namespace("a", {"metadata": {"labels": level}}).text
+    assert check_namespace("a", None).fix.startswith("`kubectl create namespace a`")
     ending = {"metadata": {}, "status": {"phase": "Terminating"}}
-    assert check_namespace("namespace a", ending).severity == "problem"
+    assert check_namespace("a", ending).severity == "problem"
 
 
 # -- the server
@@ -178,11 +190,11 @@ def test_a_namespace_is_there_and_tells_its_level() -> None:
 def test_versions_are_read_as_clusters_write_them() -> None:
     assert check_version({"major": "1", "minor": "27+", "gitVersion": "v1.27.3-gke.100"}, "https://a").severity == "ok"
     old = check_version({"major": "1", "minor": "24", "gitVersion": "v1.24.0"}, "https://a")
-    assert (old.severity, old.text) == ("problem", "Kubernetes 1.24.0 at https://a")
+    assert (old.severity, old.text) == ("problem", "Kubernetes 1.24.0 runs at https://a")
 
 
 def test_volcano_s_version_is_that_of_its_oldest_program() -> None:
-    assert check_volcano(captured("pods")).text == "version 1.15.1"
+    assert check_volcano(captured("pods")).text == "Volcano 1.15.1 is installed"
 
     def pods(*images: str) -> list[Any]:
         return [{"spec": {"containers": [{"image": image}]}} for image in images]
@@ -194,7 +206,8 @@ def test_volcano_s_version_is_that_of_its_oldest_program() -> None:
 
 def test_a_cluster_without_volcano_is_told_by_what_it_does_not_know() -> None:
     check = check_apis({"/apis/batch.volcano.sh/v1alpha1": None})
-    assert (check.severity, check.text) == ("problem", "the API server knows no jobs.batch.volcano.sh")
+    assert check.severity == "problem"
+    assert check.text.endswith("the API server knows no jobs.batch.volcano.sh")
 
 
 def test_the_webhook_shows_itself_by_refusing() -> None:
@@ -275,6 +288,6 @@ def test_a_refusal_that_is_not_known_is_told_without_its_wrapping() -> None:
 
 
 def test_a_dry_run_that_is_refused_is_a_problem_with_its_cause() -> None:
-    check = check_dry_run("Job run-42", Refusal(SAID["queue-closed"]), "")
-    assert (check.severity, check.key) == ("problem", "queue-closed")
-    assert check.text == "would be refused: the queue nope is Closed and takes no runs"
+    check = check_dry_run("Job run-42", Refusal(SAID["queue-closed"]))
+    assert (check.severity, check.key, check.subject) == ("problem", "queue-closed", "Job run-42")
+    assert check.text == "Job run-42 would be refused: queue nope takes no runs: its state is Closed"

@@ -82,4 +82,7 @@ def test_what_is_vital_is_a_problem_and_the_rest_a_warning() -> None:
     assert check_rights({}, "training").severity == "ok"
     assert check_rights({commands: ["create"]}, "training").severity == "warning"
     check = check_rights({jobs: ["create"]}, "training")
-    assert (check.severity, check.text) == ("problem", "no right to create jobs (every command)")
+    assert (check.severity, check.text) == (
+        "problem",
+        "this account has no right in training to create jobs (every command)",
+    )

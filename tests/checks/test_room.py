@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.checks.cluster import captured, node, queue, quota, run
+from tests.checks.cluster import captured, node, queue, quota, requesting, run
 from trainchart.checks.finding import Finding
-from trainchart.checks.limits import check_limit_ranges, check_quota, with_defaults
+from trainchart.checks.limit_range import check_limit_ranges
 from trainchart.checks.nodes import check_nodes
 from trainchart.checks.queue import check_guarantees, check_queue
+from trainchart.checks.quota import check_quota
 from trainchart.checks.run_spec import RunSpec
-from trainchart.cluster.quantities import amounts, of_pod
+from trainchart.cluster.quantities import of_pod
 
 GPU = {"profile": "nvidia", "count": 2}
 
 
 def on_nodes(ask: RunSpec, *nodes: Any, pods: list[Any] | None = None) -> list[tuple[str, str]]:
-    checks = check_nodes(list(nodes), [] if pods is None else pods, ask.pod, ask.replicas)
-    return [(check.severity, f"{check.subject}: {check.text}") for check in checks]
+    findings = check_nodes(ask, nodes, pods or [])
+    return [(finding.severity, finding.text) for finding in findings]
 
 
 # -- nodes
 
 
 def test_the_real_node_takes_the_small_run_beside_what_runs_there() -> None:
-    [(verdict, text)] = on_nodes(run(), *captured("nodes"), pods=captured("pods"))
-    assert verdict == "ok"
-    assert text.startswith("nodes: trainchart-control-plane could take ")
+    [(severity, text)] = on_nodes(run(), *captured("nodes"), pods=captured("pods"))
+    assert severity == "ok"
+    assert text.startswith("trainchart-control-plane could take ")
 
 
 def test_without_a_right_to_see_pods_nodes_count_as_empty_and_the_line_says_so() -> None:
     ask = run()
-    [check] = check_nodes(captured("nodes"), None, ask.pod, 1)
+    [check] = check_nodes(ask, captured("nodes"))
     assert check.text == "trainchart-control-plane could take 40: room for 40 pods while they are empty"
 
 
@@ -42,8 +44,8 @@ def test_the_best_nodes_are_named_with_their_number_of_pods() -> None:
     ask = run(accelerator=GPU, replicas=3)
     nodes = [node("small", nvidia_com__gpu="2"), node("large", nvidia_com__gpu="8")]
     assert on_nodes(ask, *nodes) == [
-        ("ok", "accelerator: nodes offer nvidia.com/gpu"),
-        ("ok", "nodes: large could take 4, small could take 1: room for 5 pods now, 3 needed"),
+        ("ok", "nodes have nvidia.com/gpu"),
+        ("ok", "large could take 4, small could take 1: room for 5 pods now, 3 needed"),
     ]
 
 
@@ -53,12 +55,17 @@ def test_devices_that_others_hold_make_the_run_wait() -> None:
         "spec": {"nodeName": "n1", "containers": [{"resources": {"limits": {"nvidia.com/gpu": "3"}}}]},
     }
     [_, waits] = on_nodes(run(accelerator=GPU), node(nvidia_com__gpu="4"), pods=[held])
-    assert waits == ("warning", "nodes: now they take 0 of 1 pods (nvidia.com/gpu 2 per pod, at most 1 free on a node)")
+    assert waits == (
+        "waiting",
+        "the nodes are large enough, but take 0 of 1 pod now: "
+        "each pod requests nvidia.com/gpu 2, at most 1 is free on a node",
+    )
 
 
 def test_a_device_that_no_node_offers_is_told_with_those_that_there_are() -> None:
-    [(verdict, text)] = on_nodes(run(accelerator=GPU), node(amd_com__gpu="8"))
-    assert (verdict, text) == ("problem", "accelerator: no node offers nvidia.com/gpu; they offer amd.com/gpu")
+    [(severity, text)] = on_nodes(run(accelerator=GPU), node(amd_com__gpu="8"))
+    assert severity == "problem"
+    assert text == "no node has nvidia.com/gpu, of which each pod requests 2; nodes have amd.com/gpu"
 
 
 def test_a_part_of_a_device_that_nodes_do_not_list_is_doubtful_and_no_more() -> None:
@@ -72,21 +79,23 @@ def test_a_part_of_a_device_that_nodes_do_not_list_is_doubtful_and_no_more() -> 
 def test_a_request_above_every_node_names_the_resource_and_the_largest_node() -> None:
     ask = run(resources={"requests": {"cpu": 3}, "limits": {"cpu": 4}})
     assert on_nodes(ask, node("a"), node("b", cpu="2500m")) == [
-        ("problem", "nodes: a pod asks for cpu 3, and the largest node has 2500m")
+        ("problem", "each pod requests cpu 3, and the largest node (b) has 2500m")
     ]
 
 
 def test_nodes_that_each_lack_something_else_are_told_so() -> None:
     ask = run(resources={"requests": {"cpu": 3, "memory": "4Gi"}, "limits": {"cpu": 4, "memory": "8Gi"}})
-    [(verdict, text)] = on_nodes(ask, node("a", cpu="8", memory="1Gi"), node("b", cpu="1", memory="16Gi"))
-    assert verdict == "problem"
-    assert text == "nodes: none has all of cpu 3, memory 4Gi together"
+    [(severity, text)] = on_nodes(ask, node("a", cpu="8", memory="1Gi"), node("b", cpu="1", memory="16Gi"))
+    assert severity == "problem"
+    assert text == (
+        "of the 2 nodes that the run may go to, none is large enough: none has all of cpu 3, memory 4Gi at once"
+    )
 
 
 def test_a_gang_that_does_not_fit_even_into_an_empty_cluster_is_a_problem() -> None:
-    [(verdict, text)] = on_nodes(run(replicas=50), node())
-    assert verdict == "problem"
-    assert "even empty they take 40 of 50 pods" in text
+    [(severity, text)] = on_nodes(run(replicas=50), node())
+    assert severity == "problem"
+    assert "the gang is 50 pods of cpu 50m, memory 128Mi; all nodes together take 40 of them" in text
 
 
 TAINT = {"key": "gpu", "value": "true", "effect": "NoSchedule"}
@@ -94,7 +103,8 @@ TAINT = {"key": "gpu", "value": "true", "effect": "NoSchedule"}
 
 def test_taints_are_told_unless_they_are_tolerated() -> None:
     tainted = node(taints=[TAINT])
-    assert on_nodes(run(), tainted) == [("problem", "nodes: all that are meant have taints: gpu=true:NoSchedule")]
+    text = "1 node could take the pods, but for taints that they do not tolerate: gpu=true:NoSchedule"
+    assert on_nodes(run(), tainted) == [("problem", text)]
     for toleration in (
         {"key": "gpu", "operator": "Exists"},
         {"key": "gpu", "value": "true", "effect": "NoSchedule"},
@@ -106,7 +116,8 @@ def test_taints_are_told_unless_they_are_tolerated() -> None:
 
 
 def test_labels_that_no_node_has_are_told() -> None:
-    assert on_nodes(run(nodeSelector={"disk": "fast"}), node()) == [("problem", "nodes: none has the label disk=fast")]
+    text = "no node has the label disk=fast of nodeSelector; no node has the label disk at all"
+    assert on_nodes(run(nodeSelector={"disk": "fast"}), node()) == [("problem", text)]
     assert on_nodes(run(nodeSelector={"disk": "fast"}), node(labels={"disk": "fast"}))[0][0] == "ok"
 
 
@@ -125,42 +136,40 @@ def test_labels_that_no_node_has_are_told() -> None:
 def test_required_affinity_is_judged_as_the_scheduler_does(expression: dict[str, Any], fits: bool) -> None:
     required = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
     ask = run(affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}})
-    verdict, _ = on_nodes(ask, node(labels={"zone": "a", "cards": "8"}))[0]
-    assert verdict == ("ok" if fits else "problem")
+    severity, _ = on_nodes(ask, node(labels={"zone": "a", "cards": "8"}))[0]
+    assert severity == ("ok" if fits else "problem")
 
 
 def test_a_cluster_without_a_ready_node_is_a_problem() -> None:
     cordoned = node()
     cordoned["spec"]["unschedulable"] = True
-    assert on_nodes(run(), cordoned) == [("problem", "nodes: none of 1 is ready and takes pods")]
+    assert on_nodes(run(), cordoned) == [("problem", "no node that could take the pods is open: n1 is cordoned")]
 
 
 # -- queue
 
 
 def in_queue(name: str, *queues: Any, **gang: str) -> Finding:
-    return check_queue(name, list(queues), amounts(gang or {"cpu": "1"}))
+    return check_queue(requesting(gang or {"cpu": "1"}, queue=name), queues)
 
 
 def test_the_real_queue_takes_the_run() -> None:
     check = in_queue("default", *captured("queues"), cpu="8", memory="16Gi")
-    assert (check.severity, check.text) == ("ok", "is open and takes cpu 8, memory 16Gi")
+    assert (check.severity, check.text) == ("ok", "queue default is open and takes cpu 8, memory 16Gi")
 
 
-@pytest.mark.parametrize(
-    ("state", "words"), [("Closed", "is closed"), ("Closing", "is closing"), ("", "is new"), ("Unknown", "is unknown")]
-)
-def test_a_queue_that_is_not_open_takes_nothing(state: str, words: str) -> None:
+@pytest.mark.parametrize("state", ["Closed", "Closing", "", "Unknown"])
+def test_a_queue_that_is_not_open_takes_nothing(state: str) -> None:
     check = in_queue("team", queue("team", state), queue("default"))
-    assert check.severity == "problem"
-    assert check.text == f"{words} and takes no runs"
+    assert (check.severity, check.key) == ("problem", "queue-closed")
+    assert check.text == f"queue team takes no runs: its state is {state or 'not set yet'}"
     assert check.fix.startswith("name an open one in queue: (default)")
 
 
 def test_queues_above_others_and_the_root_take_no_runs_themselves() -> None:
     queues = [*captured("queues"), queue("team"), queue("team-a", parent="team")]
-    assert in_queue("team", *queues).text == "has queues below it (team-a) and takes no runs itself"
-    assert in_queue("root", *queues).text == "is the root of all queues and takes no runs itself"
+    assert in_queue("team", *queues).text == "queue team takes no runs itself: it has queues below it (team-a)"
+    assert in_queue("root", *queues).text == "queue root takes no runs itself: it is the root of all queues"
 
 
 def test_more_than_the_capability_never_fits_and_more_than_is_free_waits() -> None:
@@ -168,21 +177,26 @@ def test_more_than_the_capability_never_fits_and_more_than_is_free_waits() -> No
     team["status"]["allocated"] = {"cpu": "3", "nvidia.com/gpu": "0"}
     assert in_queue("team", team, cpu="5").severity == "problem"
     waits = in_queue("team", team, cpu="2", memory="900Gi")
-    assert (waits.severity, waits.text) == ("warning", "the gang asks team for cpu 2 of 1 free now")
+    assert waits.severity == "waiting"
+    text = "queue team has no room for it now: the gang requests cpu 2, and the queue has left 1 of 4"
+    assert waits.text == text
     assert in_queue("team", team, cpu="1").severity == "ok"
 
 
 def test_the_capability_of_the_queues_above_counts_too() -> None:
     above = queue("team", capability={"cpu": "2"})
     check = in_queue("team-a", above, queue("team-a", parent="team"), cpu="3")
-    assert (check.severity, check.text) == ("problem", "the gang asks team for cpu 3 of 2 at most")
+    assert check.severity == "problem"
+    assert check.text == "queue team is too small: the gang requests cpu 3, and the queue may have 2"
 
 
 def test_what_other_queues_are_guaranteed_is_not_there() -> None:
     queues = [queue("default"), queue("first", guarantee={"resource": {"cpu": "1500m"}})]
-    [check] = check_guarantees("default", queues, {"cpu": Decimal(1)}, [node()])
-    assert check.text == "the gang asks the cluster for cpu 1 of 500m not guaranteed to other queues"
-    assert list(check_guarantees("first", queues, {"cpu": Decimal(1)}, [node()])) == []
+    [check] = check_guarantees(requesting({"cpu": "1"}), queues, [node()])
+    assert check.text == (
+        "other queues are guaranteed too much: the gang requests cpu 1, and the cluster has left 500m"
+    )
+    assert list(check_guarantees(requesting({"cpu": "1"}, queue="first"), queues, [node()])) == []
 
 
 # -- LimitRange, ResourceQuota
@@ -193,20 +207,18 @@ def limits(**limit: Any) -> list[Any]:
 
 
 def limited(ranges: list[Any], **values: Any) -> Finding:
-    ask = run(**values)
-    [check] = check_limit_ranges(ranges, with_defaults(ask.pod, ranges), ask.made("PersistentVolumeClaim"))
-    return check
+    return check_limit_ranges(replace(run(**values), limit_ranges=tuple(ranges)))
 
 
 def test_a_namespace_without_limits_is_fine() -> None:
-    assert limited([]).text == "the namespace has none"
+    assert limited([]).text == "the namespace has no LimitRange"
 
 
 def test_limits_are_told_in_numbers() -> None:
     assert limited(limits(max={"memory": "1Gi"})).severity == "ok"
     check = limited(limits(min={"cpu": "100m"}, max={"memory": "256Mi"}))
     assert check.text == (
-        "a container asks for cpu 50m and must ask for 100m at least, "
+        "a LimitRange of the namespace does not admit it: a container requests cpu 50m and must request 100m at least, "
         "a container has a limit of memory 512Mi where 256Mi is the most"
     )
     assert "more than 4 times" in limited(limits(maxLimitRequestRatio={"cpu": "4"})).text
@@ -217,29 +229,30 @@ def test_the_limits_of_claims_count_for_the_workspace() -> None:
         {"metadata": {"name": "r"}, "spec": {"limits": [{"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}]}}
     ]
     check = limited(ranges, workspace={"type": "newClaim", "size": "2Gi"})
-    assert check.text == "a claim has a limit of storage 2Gi where 1Gi is the most"
+    assert check.text.endswith(": a claim has a limit of storage 2Gi where 1Gi is the most")
 
 
 def test_defaults_of_the_namespace_fill_in_what_the_values_leave_out() -> None:
     ask = run(resources={"requests": None, "limits": None})
     ranges = limits(default={"cpu": "2", "memory": "1Gi"}, defaultRequest={"cpu": "500m"})
-    requests, given = of_pod(with_defaults(ask.pod, ranges))
+    requests, given = of_pod(replace(ask, limit_ranges=tuple(ranges)).pod)
     assert (requests["cpu"], given["cpu"], requests["memory"]) == (Decimal("0.5"), 2, 1 << 30)
-    assert of_pod(ask.pod) == ({}, {}), "the pod itself is not touched"
+    assert of_pod(ask.pod_template) == ({}, {}), "the pod itself is not touched"
 
 
 def in_quota(made: Any, **values: Any) -> Finding:
-    ask = run(**values)
-    return check_quota(made, ask, ask.pod)
+    return check_quota(run(**values), made)
 
 
 def test_a_quota_is_held_against_all_pods_together() -> None:
     hard = {"requests.cpu": "120m", "pods": "5", "limits.memory": "2Gi"}
     assert in_quota(quota(hard), replicas=2).severity == "ok"
     check = in_quota(quota(hard), replicas=3)
-    assert (check.severity, check.text) == ("problem", "the run needs requests.cpu 150m of 120m allowed")
+    assert check.severity == "problem"
+    assert check.text == "ResourceQuota tight is too small: the run needs requests.cpu 150m, and 120m is allowed"
     waits = in_quota(quota(hard, {"requests.cpu": "100m"}))
-    assert (waits.severity, waits.text) == ("warning", "the run needs requests.cpu 50m of 20m left now")
+    assert waits.severity == "waiting"
+    assert waits.text.endswith("no room for it now: the run needs requests.cpu 50m, and 20m of 120m is left")
 
 
 def test_a_quota_of_objects_that_helm_makes_refuses_at_once() -> None:
@@ -250,13 +263,13 @@ def test_a_quota_of_objects_that_helm_makes_refuses_at_once() -> None:
     assert in_quota(claims, workspace={"type": "newClaim"}).severity == "problem"
     of_class = quota({"fast.storageclass.storage.k8s.io/requests.storage": "1Gi"})
     kept = {"type": "newClaim", "size": "2Gi", "storageClassName": "fast"}
-    assert "2Gi of 1Gi allowed" in in_quota(of_class, workspace=kept).text
+    assert "2Gi, and 1Gi is allowed" in in_quota(of_class, workspace=kept).text
 
 
 def test_pods_must_say_what_a_quota_counts() -> None:
     check = in_quota(quota({"limits.cpu": "100"}), resources={"limits": {"cpu": None}})
     assert check.severity == "problem"
-    assert "counts limits.cpu, of which the pods say nothing" in check.text
+    assert "counts limits.cpu, which the pods do not set" in check.text
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ def test_a_running_run_is_one_screen_with_stage_and_pods() -> None:
 def test_a_cause_is_shown_with_what_to_do_and_the_cluster_s_own_words() -> None:
     shown = lines(status.load_status(cluster("queue-small"), "queue-small"), NOW)  # type: ignore[arg-type]
     assert shown[-3:] == [
-        "problem   queue follow-small is too small for it: the gang asks for cpu 300m, the queue may have 200m",
-        "          to do: lower replicas or resources, take another queue, or ask for a larger one: it will never start like this",
+        "problem   queue follow-small is too small: the gang requests cpu 300m, and the queue may have 200m",
+        "          to do: lower replicas, resources or accelerator, name a larger queue in queue:, or let an administrator enlarge this one",
         "          details: queue resource quota insufficient: insufficient cpu",
     ]
 

@@ -142,7 +142,7 @@ def test_a_refusal_is_explained_and_what_was_made_is_removed(
 ) -> None:
     assert submit(cluster, helm_that(cluster, says=CLOSED)) == 2
     error = capsys.readouterr().err
-    assert "run-42 is not installed: the queue team is Closed and takes no runs; name another in queue:" in error
+    assert "run-42 is not installed: queue team takes no runs: its state is Closed; name an open one in queue:" in error
     assert "(what Helm had made already is removed)" in error
     assert [call[:2] for call in calls(cluster)] == [["install", "run-42"], ["uninstall", "run-42"]]
 
@@ -163,7 +163,7 @@ def test_a_release_of_somebody_else_is_never_removed(
     # And one that was there before is not even tried.
     assert submit(cluster, helm_that(cluster), "--no-doctor") == 2
     assert [call[0] for call in calls(cluster)] == ["install"]
-    assert "there is a release of this name already" in capsys.readouterr().err
+    assert "a release of this name exists already" in capsys.readouterr().err
 
 
 def test_ctrl_c_during_the_installation_leaves_nothing(
@@ -190,7 +190,7 @@ def test_a_problem_keeps_the_run_from_being_installed(cluster: Cluster, capsys: 
     assert submit(cluster, helm) == 8
     assert calls(cluster) == []
     error = capsys.readouterr().err
-    assert "secret git-credentials: does not exist" in error
+    assert "Secret git-credentials does not exist" in error
     assert "--no-doctor installs it anyway" in error
     assert submit(cluster, helm, "--no-doctor") == 0
 

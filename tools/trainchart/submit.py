@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainchart.checks.refusals import Explanation, explain
+from trainchart.checks.finding import Finding, problem
+from trainchart.checks.refusals import explain
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError
@@ -52,10 +53,10 @@ _NOT_PASSED_ON = {
 class InstallError(TrainchartError):
     """Helm could not install the release; the text says why, what to do, and what is left."""
 
-    def __init__(self, text: str, explanation: Explanation) -> None:
+    def __init__(self, text: str, finding: Finding) -> None:
         super().__init__(text)
-        self.explanation = explanation
-        self.exit_code = _CODES.get(explanation.key, ExitCode.REFUSED)
+        self.finding = finding
+        self.exit_code = _CODES.get(finding.key, ExitCode.REFUSED)
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ def install(
         InstallError
     """
     if is_taken(api, name):
-        explanation = explain("cannot reuse a name that is still in use")
-        raise InstallError(_words(name, explanation), explanation)
+        finding = explain("cannot reuse a name that is still in use")
+        raise InstallError(_words(name, finding), finding)
     values = [word for file in files for word in ("-f", file)]
     dry = ["--dry-run=server"] if dry_run else []
     mark = secrets.token_hex(8)
@@ -157,21 +158,21 @@ def install(
     except subprocess.TimeoutExpired:
         said = f"timed out waiting for the condition: helm install took more than {INSTALL_SECONDS} s"
     except KeyboardInterrupt:
-        stopped = Explanation("interrupted", "it was interrupted", "")
+        stopped = problem("interrupted", name, "it was interrupted")
         left = "" if dry_run else _clean_up(api, helm, name, mark)
         raise InstallError(_words(name, stopped) + left, stopped) from None
     else:
         if process.returncode == 0:
             return process.stdout
         said = process.stderr.strip() or process.stdout.strip()
-    explanation = explain(said)
+    finding = explain(said)
     left = "" if dry_run else _clean_up(api, helm, name, mark)
-    raise InstallError(_words(name, explanation) + left, explanation)
+    raise InstallError(_words(name, finding) + left, finding)
 
 
-def _words(name: str, explanation: Explanation) -> str:
-    fix = f"; {explanation.fix}" if explanation.fix else ""
-    return f"{name} is not installed: {explanation.text}{fix}"
+def _words(name: str, finding: Finding) -> str:
+    fix = f"; {finding.fix}" if finding.fix else ""
+    return f"{name} is not installed: {finding.text}{fix}"
 
 
 def _clean_up(api: Api, helm: Helm, name: str, mark: str) -> str:

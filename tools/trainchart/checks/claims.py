@@ -1,14 +1,14 @@
-"""Claims: those that the run makes, and those that it finds."""
+"""PersistentVolumeClaims and their StorageClasses: those that the run makes, and those that it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 
-from trainchart.checks.finding import Finding, listed, ok, problem, warning
-from trainchart.checks.reader import ClusterReader, NoRight
+from trainchart.checks.finding import Finding, enumerate_names, ok, problem, warning
 from trainchart.checks.run_spec import Claim, RunSpec
-from trainchart.cluster import kinds
-from trainchart.cluster.fields import Object
+from trainchart.cluster.fields import Object, dig, mapping, text
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _LATER = "WaitForFirstConsumer"
@@ -24,74 +24,116 @@ _OF_ONE_NODE = (
 )
 
 
-def storage_checks(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
-    for made in spec.made("PersistentVolumeClaim"):
-        classes = reader.objects(kinds.STORAGE_CLASSES)
-        if isinstance(classes, NoRight):
-            yield classes.check(f"StorageClass {made['spec'].get('storageClassName') or '(default)'}")
-        else:
-            yield check_new_claim(made, classes, spec.replicas)
-    for claim in spec.claims:
-        topic = f"claim {claim.name}"
-        found = reader.get(kinds.CLAIMS, claim.name)
-        if isinstance(found, NoRight):
-            yield found.check(topic)
-            continue
-        pending = found is not None and (found.get("status") or {}).get("phase") == "Pending"
-        classes = reader.objects(kinds.STORAGE_CLASSES) if pending else []
-        yield check_claim(claim, found, [] if isinstance(classes, NoRight) else classes, spec.replicas)
-
-
-def check_new_claim(claim: Object, classes: list[Object], replicas: int) -> Finding:
-    wanted = claim["spec"].get("storageClassName") or ""
-    topic = f"StorageClass {wanted or '(default)'}"
-    names = sorted(one["metadata"]["name"] for one in classes)
-    there = f"there are {listed(names)}" if names else "there is none"
+def check_new_claim(spec: RunSpec, claim: Object, classes: list[Object]) -> Finding:
+    """Whether a claim that the release makes would get a volume that its pods can share."""
+    wanted, replicas = text(claim, "spec", "storageClassName"), spec.replicas
+    subject = f"StorageClass {wanted or '(default)'}"
+    names = sorted(text(one, "metadata", "name") for one in classes)
     if wanted:
-        chosen = [one for one in classes if one["metadata"]["name"] == wanted]
+        chosen = [one for one in classes if text(one, "metadata", "name") == wanted]
         if not chosen:
-            return problem(topic, f"does not exist; {there}", "name one of them in workspace.storageClassName")
+            return missing_class(wanted, names)
     else:
-        chosen = [one for one in classes if (one["metadata"].get("annotations") or {}).get(_DEFAULT) == "true"]
+        chosen = [one for one in classes if text(mapping(one, "metadata", "annotations"), _DEFAULT) == "true"]
         if not chosen:
-            return problem(topic, f"no StorageClass is the default; {there}", "name one in workspace.storageClassName")
-    one, modes = chosen[0], claim["spec"]["accessModes"]
-    provisioner, binding = one.get("provisioner", ""), one.get("volumeBindingMode") or "Immediate"
+            return problem("storage-class-default", subject, "no StorageClass is the default", _choose_class(names))
+    one, modes = chosen[0], dig(claim, "spec", "accessModes") or []
+    name, provisioner = text(one, "metadata", "name"), text(one, "provisioner")
     if "ReadWriteMany" in modes and provisioner in _OF_ONE_NODE:
         fix = "name a StorageClass of a shared file system in workspace.storageClassName"
-        return warning(topic, f"{provisioner} makes volumes of one node, and the claim is ReadWriteMany", fix)
-    if replicas > 1 and "ReadWriteOncePod" in modes:
-        return problem(
-            topic, f"ReadWriteOncePod admits one pod of {replicas}", "set workspace.accessMode: ReadWriteMany"
-        )
-    if replicas > 1 and "ReadWriteMany" not in modes:
-        text = f"{listed(modes)} brings all {replicas} pods to one node"
-        return warning(topic, text, "set workspace.accessMode: ReadWriteMany for several nodes")
-    when = "when the first pod comes" if binding == _LATER else "at once, on any node"
-    return ok(topic, f"{one['metadata']['name']} by {provisioner}; the volume is made {when}")
+        text_ = f"StorageClass {name} by {provisioner} makes volumes of one node, and the claim is ReadWriteMany"
+        return warning("claim-access-mode", subject, text_, fix)
+    if shared := _cannot_be_shared(
+        subject, "the new claim", modes, replicas, "set workspace.accessMode: ReadWriteMany"
+    ):
+        return shared
+    when = "when the first pod comes" if text(one, "volumeBindingMode") == _LATER else "at once, on any node"
+    return ok(subject, f"StorageClass {name} by {provisioner}; the volume is made {when}")
 
 
-def check_claim(wanted: Claim, claim: Object | None, classes: list[Object], replicas: int) -> Finding:
-    topic = f"claim {wanted.name}"
+def check_claim(spec: RunSpec, wanted: Claim, claim: Object | None, classes: Iterable[Object] | None = None) -> Finding:
+    """Whether a claim that the run mounts can be used by its pods. Without `classes` one that is not bound is doubtful."""
+    subject, replicas = f"claim {wanted.name}", spec.replicas
     if claim is None:
-        return problem(topic, "does not exist", "make it, or name another of this namespace")
-    if claim["metadata"].get("deletionTimestamp"):
-        return problem(topic, "is being deleted, and goes when the last pod lets it", "name another")
-    spec, phase = claim.get("spec") or {}, (claim.get("status") or {}).get("phase") or "Pending"
-    modes = spec.get("accessModes") or []
+        return missing(wanted.name, spec.namespace)
+    if text(claim, "metadata", "deletionTimestamp"):
+        text_ = f"{subject} is being deleted, and goes when the last pod lets go of it"
+        return problem("claim-deleting", subject, text_, "name another")
+    modes, phase = dig(claim, "spec", "accessModes") or [], text(claim, "status", "phase") or "Pending"
     if phase == "Lost":
-        return problem(topic, "has lost its volume", "make it anew, or name another")
+        return problem("claim-lost", subject, f"{subject} has lost its volume", "create it again, or name another")
     if not wanted.read_only and set(modes) == {"ReadOnlyMany"}:
-        return problem(topic, "can only be read, and the run writes to it", "name one with ReadWriteMany")
+        text_ = f"{subject} can only be read, and the run writes to it"
+        return problem("claim-access-mode", subject, text_, "name one with ReadWriteMany")
     if replicas > 1 and set(modes) == {"ReadWriteOncePod"}:
-        return problem(topic, f"ReadWriteOncePod admits one pod of {replicas}", "name one with ReadWriteMany")
+        return _cannot_be_shared(subject, subject, modes, replicas, "name one with ReadWriteMany") or ok(subject, "")
     if phase == "Pending":
-        modes_of = {one["metadata"]["name"]: one.get("volumeBindingMode") for one in classes}
-        if modes_of.get(spec.get("storageClassName", "")) == _LATER:
-            return ok(topic, "gets its volume when the first pod comes")
-        namespace = claim["metadata"].get("namespace", "default")
-        return warning(topic, "has no volume yet", f"`kubectl -n {namespace} describe pvc {wanted.name}` says why")
-    if replicas > 1 and not set(modes) & {"ReadWriteMany", "ReadOnlyMany"}:
-        text = f"is {listed(modes)}, which brings all {replicas} pods to one node"
-        return warning(topic, text, "name one with ReadWriteMany for several nodes")
-    return ok(topic, f"is bound, {listed(modes)}")
+        return _pending(spec, subject, claim, classes)
+    fix = "name one with ReadWriteMany for several nodes"
+    return _cannot_be_shared(subject, subject, modes, replicas, fix) or ok(
+        subject, f"{subject} is bound, {enumerate_names(modes)}"
+    )
+
+
+def _pending(spec: RunSpec, subject: str, claim: Object, classes: Iterable[Object] | None) -> Finding:
+    of_class = text(claim, "spec", "storageClassName")
+    known = {text(one, "metadata", "name"): one for one in classes or []}
+    if of_class and classes is not None and of_class not in known:
+        return missing_class(of_class, sorted(known), text(claim, "metadata", "name"))
+    if text(known.get(of_class, {}), "volumeBindingMode") == _LATER:
+        return ok(subject, f"{subject} gets its volume when the first pod comes")
+    finding = unbound(text(claim, "metadata", "name"), spec.namespace)
+    return finding if classes is not None else replace(finding, severity="warning")
+
+
+def _cannot_be_shared(subject: str, what: str, modes: list[str], replicas: int, fix: str) -> Finding | None:
+    if replicas == 1 or set(modes) & {"ReadWriteMany", "ReadOnlyMany"}:
+        return None
+    if "ReadWriteOncePod" in modes:
+        text_ = f"{what} is ReadWriteOncePod, which admits one pod of {replicas}"
+        return problem("claim-access-mode", subject, text_, fix)
+    text_ = f"{what} is {enumerate_names(modes)}, which brings all {replicas} pods to one node"
+    return warning("claim-access-mode", subject, text_, fix)
+
+
+def missing(claim: str, namespace: str, details: str = "") -> Finding:
+    return problem(
+        "claim-missing",
+        f"claim {claim}",
+        f"PersistentVolumeClaim {claim} does not exist in namespace {namespace}",
+        f"create it, or name one that exists (`kubectl -n {namespace} get pvc` lists them)",
+        details,
+    )
+
+
+def missing_class(name: str, names: Iterable[str] = (), claim: str = "", details: str = "") -> Finding:
+    whose = f", which PersistentVolumeClaim {claim} requests" if claim else ""
+    text_, fix = f"StorageClass {name} does not exist{whose}", _choose_class(names)
+    return problem("storage-class-missing", f"StorageClass {name}", text_, fix, details)
+
+
+def _choose_class(names: Iterable[str]) -> str:
+    existing = enumerate_names(names) or "`kubectl get storageclasses` lists them"
+    return f"name one that exists in workspace.storageClassName ({existing})"
+
+
+def unbound(claim: str, namespace: str, why: str = "", details: str = "") -> Finding:
+    return problem(
+        "claim-unbound",
+        f"claim {claim}",
+        f"PersistentVolumeClaim {claim} is not bound to a volume" + (f": {why}" if why else ""),
+        f"`kubectl -n {namespace} describe pvc {claim}` says what it waits for",
+        details,
+    )
+
+
+def explain_unscheduled(spec: RunSpec, message: str, claim: Object | None, why: str) -> Finding | None:
+    """The claim for which the scheduler finds no node, by its message; `claim` is the one that it means, as far as is known."""
+    if found := re.search(r'persistentvolumeclaim "([^"]+)" not found', message):
+        return missing(found[1], spec.namespace, message)
+    if found := re.search(r'storageclass\.storage\.k8s\.io "([^"]+)" not found', message):
+        return missing_class(found[1], (), text(claim, "metadata", "name"), message)
+    if re.search(r"had no pv name|unbound immediate|PersistentVolume", message, re.IGNORECASE):
+        name = text(claim, "metadata", "name") or next((one.name for one in spec.claims), "of the workspace")
+        return unbound(name, spec.namespace, why, message)
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ class Finding:
     subject: str
     """What was checked: `queue team`, `Secret git-credentials`, ..."""
     text: str
+    """A whole sentence, which names the subject."""
     fix: str = ""
     details: str = ""
     """What the cluster itself said, unchanged."""
@@ -27,19 +29,39 @@ def ok(subject: str, text: str) -> Finding:
     return Finding("ok", "ok", subject, text)
 
 
-def warning(subject: str, text: str, fix: str = "") -> Finding:
-    return Finding("warning", "warning", subject, text, fix)
-
-
-def problem(subject: str, text: str, fix: str, key: str = "problem") -> Finding:
-    return Finding(key, "problem", subject, text, fix)
-
-
 def not_checked(subject: str, text: str, fix: str = "") -> Finding:
     return Finding("not-checked", "not-checked", subject, text, fix)
 
 
-def listed(names: list[str], most: int = 5) -> str:
+def problem(key: str, subject: str, text: str, fix: str = "", details: str = "") -> Finding:
+    return Finding(key, "problem", subject, text, fix, details)
+
+
+def warning(key: str, subject: str, text: str, fix: str = "", details: str = "") -> Finding:
+    return Finding(key, "warning", subject, text, fix, details)
+
+
+def waiting(key: str, subject: str, text: str, fix: str = "", details: str = "") -> Finding:
+    return Finding(key, "waiting", subject, text, fix, details)
+
+
+def info(key: str, subject: str, text: str, fix: str = "", details: str = "") -> Finding:
+    return Finding(key, "info", subject, text, fix, details)
+
+
+def enumerate_names(names: Iterable[str], most: int = 5) -> str:
     """`a, b and 3 more`: of many names only the first are worth a line."""
+    names = list(names)
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def count(number: int, what: str) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def by_severity(findings: Iterable[Finding]) -> Sequence[Finding]:
+    """The most telling first, each once."""
+    order: list[Severity] = ["problem", "warning", "waiting", "info", "not-checked", "ok"]
+    return sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.severity))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trainchart.checks.finding import Finding, ok, problem
-from trainchart.checks.reader import ClusterReader, NoRight
 from trainchart.checks.run_spec import RunSpec
-from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object, text
-from trainchart.run.state import FAMILY, PART_OF, State, of
+from trainchart.run.state import State, of
 
 _DIRECTORY = "trainchart.dev/workspace-directory"
 
@@ -36,30 +34,18 @@ class Folder:
         return [part for part in posixpath.normpath(self.directory).split("/") if part not in ("", ".")]
 
 
-def folder_checks(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
-    """Calls: the namespace's runs, where this one has a claim."""
-    folder = folder_of(spec.job)
-    if folder is None:
-        return
-    jobs = reader.objects(kinds.JOBS, selector=f"{PART_OF},{FAMILY}")
-    yield jobs.check(f"folder {folder}") if isinstance(jobs, NoRight) else check_folder(folder, spec.name, jobs)
-
-
-def check_folder(folder: Folder, name: str, jobs: Iterable[Object]) -> Finding:
-    """`name` is the run's own; whether there is a Job of that name is another check."""
-    topic = f"folder {folder}"
+def check_folder(spec: RunSpec, folder: Folder, jobs: Iterable[Object]) -> Finding:
+    """Whether another run works in it; whether a Job of this name exists is another check."""
+    subject = f"folder {folder}"
     for job in jobs:
         there, run = folder_of(job), of(job, [])
-        if there is None or run.name == name or run.state.is_final or not folder.overlaps(there):
+        if there is None or run.name == spec.name or run.state.is_final or not folder.overlaps(there):
             continue
-        found = f"run {run.name}, which is {run.state.value}, works in {there}; two runs cannot share a folder"
-        stop = (
-            "wait for its end"
-            if run.state is State.ENDING
-            else f"wait for its end, or stop it (`{run.command('stop {}')}`)"
-        )
-        return problem(topic, found, f"name another workspace.directory; or {stop}")
-    return ok(topic, "no other run works in it")
+        text_ = f"run {run.name}, which is {run.state.value}, works in {there}; two runs cannot share a folder"
+        stop = f", or stop it (`{run.command('stop {}')}`)" if run.state is not State.ENDING else ""
+        fix = f"name another workspace.directory; or wait until it has finished{stop}"
+        return problem("folder-in-use", subject, text_, fix)
+    return ok(subject, f"no other run works in {folder}")
 
 
 def folder_of(job: Object) -> Folder | None:

@@ -1,111 +1,112 @@
-"""Volcano's queue: it takes the run, and has room for the gang."""
+"""Volcano's queue: whether it takes the run, and has room for the gang."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
-from trainchart.checks.finding import Finding, listed, ok, problem, warning
-from trainchart.checks.reader import ClusterReader, NoRight
+from trainchart.checks.finding import Finding, enumerate_names, ok, problem, waiting
 from trainchart.checks.run_spec import RunSpec
-from trainchart.cluster import kinds
-from trainchart.cluster.fields import Object
+from trainchart.cluster.fields import Object, dig, text
 from trainchart.cluster.quantities import Amounts, amounts, format_quantity, is_device, minus, short, total
 
 ROOT = "root"
+_LESS = (
+    "lower replicas, resources or accelerator, name a larger queue in queue:, or let an administrator enlarge this one"
+)
 
 
-def queue_checks(reader: ClusterReader, spec: RunSpec, gang: Amounts) -> Iterator[Finding]:
-    queues = reader.objects(kinds.QUEUES)
-    topic = f"queue {spec.queue}"
-    if isinstance(queues, NoRight):
-        one = reader.get(kinds.QUEUES, spec.queue)  # a right to one queue by its name is a usual thing to grant
-        if isinstance(one, NoRight):
-            yield queues.check(topic)
-            return
-        queues = [one] if one else []
-    yield check_queue(spec.queue, queues, gang)
-    nodes = reader.objects(kinds.NODES) if reader.knows(kinds.NODES) else None
-    if isinstance(nodes, list):
-        yield from check_guarantees(spec.queue, queues, gang, nodes)
-
-
-def check_queue(name: str, queues: list[Object], gang: Mapping[str, Decimal]) -> Finding:
-    """Whether the gang may enter the queue, and whether it would fit there now."""
-    topic = f"queue {name}"
-    by_name = {queue["metadata"]["name"]: queue for queue in queues}
+def check_queue(spec: RunSpec, queues: Iterable[Object]) -> Finding:
+    """Whether the gang may enter its queue, and whether it would fit there now."""
+    name, gang = spec.queue, spec.gang_requests
+    by_name = {text(queue, "metadata", "name"): queue for queue in queues}
     queue = by_name.get(name)
     others = [other for other in sorted(by_name) if other not in (name, ROOT) and _takes_runs(other, by_name)]
-    choice = f"name an open one in queue: ({listed(others)})" if others else "name another in queue:"
     if queue is None:
-        return problem(topic, "does not exist", f"{choice}, or let an administrator make it")
-    if state := _not_open(queue):
-        return problem(topic, f"is {state} and takes no runs", f"{choice}, or let an administrator open it")
-    below = _below(name, by_name)
-    if below or name == ROOT:
-        text = "is the root of all queues" if name == ROOT else f"has queues below it ({listed(below)})"
-        return problem(topic, f"{text} and takes no runs itself", f"{choice}")
-    waits = []
+        return missing(name, others)
+    if not _is_open(queue):
+        return not_open(name, text(queue, "status", "state"), others)
+    if (below := _below(name, by_name)) or name == ROOT:
+        return not_leaf(name, below, others)
+    full: list[str] = []
     while queue is not None:
-        here = queue["metadata"]["name"]
-        capability = amounts((queue.get("spec") or {}).get("capability"))
+        here = text(queue, "metadata", "name")
+        capability = amounts(dig(queue, "spec", "capability"))
         if over := short(gang, capability):
-            return problem(topic, _too_much(here, over, gang, capability, "at most"), _LESS)
-        left = minus(capability, amounts((queue.get("status") or {}).get("allocated")))
+            text_ = f"queue {here} is too small: {_excess(over, gang, capability, 'the queue may have')}"
+            return problem("queue-too-small", f"queue {name}", text_, _LESS)
+        left = minus(capability, amounts(dig(queue, "status", "allocated")))
         if over := short(gang, left):
-            waits.append(_too_much(here, over, gang, left, "free now"))
-        parent = (queue.get("spec") or {}).get("parent") or ""
-        queue = by_name.get(parent) if parent != here else None
-    if waits:
-        return warning(topic, waits[0], "the run waits until others of the queue end")
-    return ok(topic, f"is open and takes {told(gang)}")
+            full.append(
+                f"queue {here} has no room for it now: {_excess(over, gang, left, 'the queue has left', capability)}"
+            )
+        parent = text(queue, "spec", "parent")
+        queue = by_name.pop(parent, None) if parent != here else None  # a circle of queues ends here
+    if full:
+        return waiting("queue-full", f"queue {name}", full[0], "it starts when others of the queue finish")
+    return ok(f"queue {name}", f"queue {name} is open and takes {_format_gang(gang)}")
 
 
-def check_guarantees(
-    name: str, queues: list[Object], gang: Mapping[str, Decimal], nodes: list[Object]
-) -> Iterator[Finding]:
+def missing(queue: str, others: Iterable[str] = ()) -> Finding:
+    fix = f"{_choose(others)}, or let an administrator create it"
+    return problem("queue-missing", f"queue {queue}", f"queue {queue} does not exist", fix)
+
+
+def not_open(queue: str, state: str, others: Iterable[str] = ()) -> Finding:
+    """A queue that was made a moment ago has no state, and takes nothing either."""
+    fix = f"{_choose(others)}, or let an administrator open it (`vcctl queue operate -n {queue} -a open`)"
+    text_ = f"queue {queue} takes no runs: its state is {state or 'not set yet'}"
+    return problem("queue-closed", f"queue {queue}", text_, fix)
+
+
+def not_leaf(queue: str, below: Iterable[str] = (), others: Iterable[str] = ()) -> Finding:
+    which = f" ({enumerate_names(below)})" if below else ""
+    text_ = f"queue {queue} takes no runs itself: it has queues below it{which}"
+    if queue == ROOT:
+        text_ = f"queue {queue} takes no runs itself: it is the root of all queues"
+    return problem("queue-not-leaf", f"queue {queue}", text_, _choose(others))
+
+
+def check_guarantees(spec: RunSpec, queues: Iterable[Object], nodes: Iterable[Object]) -> Iterator[Finding]:
     """What other queues are guaranteed is nobody else's, even while they do not use it."""
+    gang = spec.gang_requests
     guaranteed = total(
-        amounts(((queue["spec"].get("guarantee")) or {}).get("resource"))
+        amounts(dig(queue, "spec", "guarantee", "resource"))
         for queue in queues
-        if queue["metadata"]["name"] not in (name, ROOT)
+        if text(queue, "metadata", "name") not in (spec.queue, ROOT)
     )
-    everything = total(amounts(node["status"].get("allocatable")) for node in nodes)
+    everything = total(amounts(dig(node, "status", "allocatable")) for node in nodes)
     left = {key: value for key, value in minus(everything, guaranteed).items() if key in guaranteed}
     if over := short(gang, left):
-        text = _too_much("the cluster", over, gang, left, "not guaranteed to other queues")
-        yield problem(f"queue {name}", text, _LESS)
+        text_ = f"other queues are guaranteed too much: {_excess(over, gang, left, 'the cluster has left')}"
+        yield problem("queue-guarantees", f"queue {spec.queue}", text_, _LESS)
 
 
-_LESS = "ask for less (replicas:, resources:, accelerator:), or name a larger queue"
+def _choose(others: Iterable[str]) -> str:
+    return f"name an open one in queue: ({enumerate_names(others) or '`kubectl get queues` lists them'})"
 
 
-def told(gang: Mapping[str, Decimal]) -> str:
-    """What a gang asks for, in a few words."""
-    shown_first = [name for name in gang if name in ("cpu", "memory") or is_device(name)]
-    return (
-        ", ".join(f"{name} {format_quantity(name, gang[name])}" for name in shown_first) or "pods that ask for nothing"
+def _format_gang(gang: Amounts) -> str:
+    """What a gang requests, in a few words."""
+    first = [name for name in gang if name in ("cpu", "memory") or is_device(name)]
+    return ", ".join(f"{name} {format_quantity(name, gang[name])}" for name in first) or "pods that request nothing"
+
+
+def _excess(over: list[str], gang: Amounts, limit: Amounts, what: str, of: Mapping[str, Decimal] | None = None) -> str:
+    return "the gang requests " + enumerate_names(
+        f"{name} {format_quantity(name, gang[name])}, and {what} {format_quantity(name, limit[name])}"
+        + (f" of {format_quantity(name, of[name])}" if of else "")
+        for name in over
     )
 
 
-def _too_much(where: str, over: list[str], gang: Mapping[str, Decimal], limit: Mapping[str, Decimal], what: str) -> str:
-    parts = [
-        f"{name} {format_quantity(name, gang[name])} of {format_quantity(name, limit[name])} {what}" for name in over
-    ]
-    return f"the gang asks {where} for {listed(parts)}"
-
-
-def _not_open(queue: Object) -> str:
-    """The state in words where it is not Open. A queue that was made a moment ago has none, and is refused too."""
-    state = (queue.get("status") or {}).get("state") or "new"
-    return "" if state == "Open" else str(state).lower()
+def _is_open(queue: Object) -> bool:
+    return text(queue, "status", "state") == "Open"
 
 
 def _below(name: str, by_name: Mapping[str, Object]) -> list[str]:
-    return sorted(
-        other for other, queue in by_name.items() if other != name and (queue.get("spec") or {}).get("parent") == name
-    )
+    return sorted(other for other, queue in by_name.items() if other != name and text(queue, "spec", "parent") == name)
 
 
 def _takes_runs(name: str, by_name: Mapping[str, Object]) -> bool:
-    return not _not_open(by_name[name]) and not _below(name, by_name)
+    return _is_open(by_name[name]) and not _below(name, by_name)

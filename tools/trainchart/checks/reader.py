@@ -1,4 +1,4 @@
-"""What the cluster is asked, each question once. A right that the account lacks is an answer, not an error."""
+"""Reads the cluster, everything once. A right that the account lacks is an answer, not an error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from trainchart.checks.finding import Finding, not_checked, ok, problem
+from trainchart.checks.finding import Finding, not_checked
 from trainchart.cluster import helm, kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
@@ -27,16 +27,13 @@ class NoRight:
     def __str__(self) -> str:
         return f"no right to {self.verb} {self.kind}{self.where}"
 
-    def check(self, topic: str) -> Finding:
+    def finding(self, subject: str) -> Finding:
+        fix = f"deploy/{'submitter' if self.kind.namespaced and not self.where else 'cluster-reader'}.yaml has it"
         if self.kind == kinds.RULES_REVIEWS:
-            return not_checked(
-                topic,
-                str(self),
-                "every account has it by the ClusterRole system:basic-user, unless that was taken away",
-            )
-        reader = not self.kind.namespaced or self.where
-        file = "deploy/cluster-reader.yaml" if reader else "deploy/submitter.yaml"
-        return not_checked(topic, str(self), f"{file} has it")
+            fix = "every account has it by the ClusterRole system:basic-user, unless that was taken away"
+        elif self.kind.plural.startswith("/"):
+            fix = "an administrator can bind the ClusterRole system:discovery"
+        return not_checked(subject, f"{subject}: {self}", fix)
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,8 @@ class ClusterReader:
         self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False
     ) -> list[Object] | NoRight:
         def found() -> list[Object]:
-            listed, _ = self.api.objects(kind, selector=selector, fields=fields, everywhere=everywhere)
-            return [_whole(one) for one in listed]
+            objects, _ = self.api.objects(kind, selector=selector, fields=fields, everywhere=everywhere)
+            return [_whole(one) for one in objects]
 
         return self._once(
             (kind, selector, fields, everywhere),
@@ -85,9 +82,28 @@ class ClusterReader:
             NoRight("list", kind, " of all namespaces" if everywhere else ""),
         )
 
-    def knows(self, kind: Kind) -> bool:
-        """Whether objects of the kind have been listed already, so that using them costs no call."""
-        return (kind, "", "", False) in self._answers
+    def listed(self, kind: Kind) -> list[Object] | None:
+        """All objects of the kind, if they have been read already, so that using them costs no call."""
+        found = self._answers.get((kind, "", "", False))
+        return found if isinstance(found, list) else None
+
+    def queues(self, name: str) -> list[Object] | NoRight:
+        """All of them; the one of this name where this account may read no other."""
+        queues = self.objects(kinds.QUEUES)
+        if isinstance(queues, NoRight):
+            one = self.get(kinds.QUEUES, name)
+            return queues if isinstance(one, NoRight) else [one] if one else []
+        return queues
+
+    def events(self, **of: str) -> list[Object] | NoRight:
+        """Of one object: `kind`, `name`, `uid`."""
+        fields = ",".join(f"involvedObject.{key}={value}" for key, value in of.items() if value)
+        return self.objects(kinds.EVENTS, fields=fields)
+
+    def exists(self, kind: Kind, name: str) -> bool | NoRight:
+        """By its metadata alone: what is in it stays where it is."""
+        found = lambda: self.api.metadata(kind, name) is not None  # noqa: E731
+        return self._once(("exists", kind, name), found, NoRight("get", kind))
 
     def secret(self, name: str) -> Secret | NoRight | None:
         def keys_alone() -> Secret | None:
@@ -154,10 +170,10 @@ class ClusterReader:
     def may(self, verb: str, kind: Kind, subresource: str) -> bool:
         return self.api.may(verb, kind, subresource=subresource)
 
-    def _once(self, key: object, ask: Callable[[], T], no_right: NoRight | T) -> T | NoRight:
+    def _once(self, key: object, read: Callable[[], T], no_right: NoRight | T) -> T | NoRight:
         if key not in self._answers:
             try:
-                self._answers[key] = ask()
+                self._answers[key] = read()
             except UnauthorizedError:
                 raise
             except ForbiddenError:
@@ -169,11 +185,3 @@ def _whole(one: Object) -> Object:
     """With the parts that every object of an honest API server has; what the checks read of them may still be missing."""
     metadata = {**mapping(one, "metadata"), "name": text(one, "metadata", "name")}
     return {**one, "metadata": metadata, "spec": mapping(one, "spec"), "status": mapping(one, "status")}
-
-
-def existence(reader: ClusterReader, kind: Kind, topic: str, name: str, fix: str) -> Finding:
-    """Whether there is an object that the run only names."""
-    found = reader.get(kind, name)
-    if isinstance(found, NoRight):
-        return found.check(topic)
-    return problem(topic, "does not exist", fix) if found is None else ok(topic, "exists")

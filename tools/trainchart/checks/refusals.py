@@ -1,163 +1,153 @@
-"""Why an object was refused, in words: what Volcano's webhooks, the API server's admission and Helm say, and what to do."""
+"""Why an object was refused: what Volcano's webhooks, the API server's admission and Helm say, as findings."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+
+from trainchart.checks import limit_range, names, queue, quota, server
+from trainchart.checks.finding import Finding, ok, problem
+from trainchart.checks.reader import NoRight, Refusal
+from trainchart.cluster.fields import Object
+
+_SUBMITTER = "let an administrator bind deploy/submitter.yaml to it (docs/rights.md)"
+_ANOTHER = "choose another name, or delete it if nobody needs it"
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """`key` is for programs, `text` and `fix` are for people."""
-
-    key: str
-    text: str
-    fix: str
+def _plain(key: str, text: str, fix: str) -> Callable[..., Finding]:
+    return lambda **found: problem(key, "", text.format(**found), fix)
 
 
-# What is searched for, and what it means. The first match wins; groups fill the texts.
-_KNOWN: tuple[tuple[str, str, str, str], ...] = (
+# What is searched for, and the finding that it is. The first match wins; its groups are the arguments.
+_KNOWN: tuple[tuple[str, Callable[..., Finding]], ...] = (
+    (r"unable to find job queue:? *(?:queues?\S* )?\"?(?P<queue>[a-z0-9.-]*)", queue.missing),
     (
-        "queue-missing",
-        r"unable to find job queue:? *(?:queues?\S* )?\"?(?P<queue>[a-z0-9.-]*)",
-        "the queue {queue} does not exist",
-        "name another in queue:, or let an administrator make it; `kubectl get queues` lists them",
+        r"can only submit job to queue with state [`']Open[`'],? *queue [`']?(?P<queue>[a-z0-9.-]+)[`']? status is "
+        r"[`']?(?P<state>\w*)",
+        queue.not_open,
     ),
+    (r"can not submit job to (?P<queue>root) queue", queue.not_leaf),
+    (r"can only submit job to leaf queue(?:, *queue [`']?(?P<queue>[a-z0-9.-]+))?", queue.not_leaf),
     (
-        "queue-closed",
-        r"can only submit job to queue with state [`']Open[`'],? *queue [`']?(?P<queue>[a-z0-9.-]+)[`']? status is [`']?(?P<state>\w*)",
-        "the queue {queue} is {state} and takes no runs",
-        "name another in queue:, or let an administrator open it",
-    ),
-    (
-        "queue-not-leaf",
-        r"can (?:not submit job to root queue|only submit job to leaf queue)(?:, *queue [`']?(?P<queue>[a-z0-9.-]+))?",
-        "the queue {queue} has queues below it and takes no runs itself",
-        "name one of the queues below it in queue:",
-    ),
-    (
-        "webhook-down",
         r"failed calling webhook \"(?P<webhook>[^\"]+)\": (?P<why>.*)",
-        "the webhook {webhook} does not answer, and without it nothing is admitted: {why}",
-        "let an administrator look at the program behind it (Volcano's is the Deployment volcano-admission)",
+        _plain(
+            "webhook-down",
+            "the webhook {webhook} does not answer, and without it nothing is admitted: {why}",
+            "let an administrator look at the program behind it (Volcano's is the Deployment volcano-admission)",
+        ),
     ),
     (
-        "no-volcano",
-        r"no matches for kind \"(?P<kind>Job)\" in version \"batch\.volcano\.sh|create jobs\.batch\.volcano\.sh: (?:404|the server could not find)",
-        "Volcano is not installed in this cluster: it knows no Job of batch.volcano.sh/v1alpha1",
-        "let an administrator install Volcano 1.9 or newer",
+        r"no matches for kind \"Job\" in version \"batch\.volcano\.sh"
+        r"|create jobs\.batch\.volcano\.sh: (?:404|the server could not find)",
+        lambda: server.no_volcano("jobs.batch.volcano.sh"),
     ),
     (
-        "quota",
-        r"exceeded quota: (?P<quota>[\w.-]+), (?P<why>requested: .*?, used: .*?, limited: [^\s]+)",
-        "the ResourceQuota {quota} has no room for it: {why}",
-        "ask for less, wait until other runs of the namespace end, or let the quota be raised",
+        r"exceeded quota: (?P<name>[\w.-]+), requested: (?P<requested>.*?), used: (?P<used>.*?), limited: (?P<limited>[^\s]+)",
+        quota.refused,
     ),
     (
-        "quota-unspecified",
-        r"failed quota: (?P<quota>[\w.-]+): must specify (?P<what>.*)",
-        "the ResourceQuota {quota} admits only pods that say how much of it they need: {what}",
-        "set it in resources.requests and resources.limits",
+        r"failed quota: (?P<name>[\w.-]+): must specify (?P<lacking>.*)",
+        lambda name, lacking: quota.unspecified(f"ResourceQuota {name}", lacking),
     ),
     (
-        "pod-security",
         r"violates PodSecurity \"(?P<level>[^\"]+)\": (?P<why>.*)",
-        "the namespace's Pod Security level {level} does not admit the pods: {why}",
-        'run in a namespace whose level admits them; pods of the chart itself keep to "restricted"',
+        _plain(
+            "pod-security",
+            "the namespace enforces the Pod Security level {level}, which does not admit the pods: {why}",
+            'run in a namespace whose level admits them; pods of the chart itself keep to "restricted", and what a '
+            "webhook or the values add may not",
+        ),
     ),
     (
-        "limit-range",
-        r"(?P<why>(?:minimum|maximum) [\w./-]+ (?:usage )?per (?:Container|Pod|PersistentVolumeClaim) is .*?)(?:, \[|\]|$)",
-        "a LimitRange of the namespace does not admit it: {why}",
-        "set resources: within these limits",
+        r"(?P<violations>(?:minimum|maximum) [\w./-]+ (?:usage )?per (?:Container|Pod|PersistentVolumeClaim) is .*?)"
+        r"(?:, \[|\]|$)",
+        limit_range.exceeded,
     ),
     (
-        "service-account",
-        r"error looking up service account (?P<account>[\w./-]+)",
-        "the ServiceAccount {account} does not exist",
-        "make it, or leave serviceAccount.name empty",
+        r"(?:error looking up service account (?:[\w.-]+/)?|serviceaccounts? \")(?P<name>[\w.-]+)(?:: serviceaccount|\" not found)",
+        names.missing_account,
     ),
+    (r"no PriorityClass with name (?P<name>[\w.-]+)", names.missing_priority),
     (
-        "priority-class",
-        r"no PriorityClass with name (?P<name>[\w.-]+) was found",
-        "the PriorityClass {name} does not exist",
-        "name another in priorityClassName:; `kubectl get priorityclasses` lists them",
-    ),
-    (
-        "no-right",
         r"cannot (?P<verb>\w+) resource \"networkpolicies\"(?:.*in the namespace \"(?P<namespace>[\w.-]+)\")?",
-        "this account has no right to {verb} networkpolicies in namespace {namespace}",
-        "let an administrator bind deploy/submitter.yaml to it (docs/rights.md), or set networkPolicy.enabled: false",
+        _plain(
+            "no-right",
+            "this account has no right to {verb} networkpolicies in namespace {namespace}",
+            f"{_SUBMITTER}, or set networkPolicy.enabled: false",
+        ),
     ),
     (
-        "no-right",
         r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w./-]+)\".* at the cluster scope",
-        "this account has no right to {verb} {resource}, which are the whole cluster's",
-        "let an administrator do it",
+        _plain(
+            "no-right",
+            "this account has no right to {verb} {resource}, which are the whole cluster's",
+            "let an administrator do it",
+        ),
     ),
     (
-        "no-right",
-        r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w./-]+)\"(?: in API group \"(?P<group>[\w.-]*)\")?(?: in the namespace \"(?P<namespace>[\w.-]+)\")?",
-        "this account has no right to {verb} {resource} in namespace {namespace}",
-        "let an administrator bind deploy/submitter.yaml to it (docs/rights.md)",
+        r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w./-]+)\"(?: in API group \"[\w.-]*\")?"
+        r"(?: in the namespace \"(?P<namespace>[\w.-]+)\")?",
+        _plain("no-right", "this account has no right to {verb} {resource} in namespace {namespace}", _SUBMITTER),
     ),
+    (r"namespaces? \"(?P<name>[\w.-]+)\" not found", names.missing_namespace),
     (
-        "namespace-missing",
-        r"namespaces? \"(?P<namespace>[\w.-]+)\" not found",
-        "the namespace {namespace} does not exist",
-        "make it, or name another by -n",
-    ),
-    (
-        "name-in-use",
         r"cannot re-?use a name that is still in use|release: already exists|sh\.helm\.release\S* already exists",
-        "there is a release of this name already",
-        "choose another name: every run needs its own",
+        _plain("name-in-use", "a release of this name exists already", names.ANOTHER),
     ),
     (
-        "busy",
         r"another operation \(install/upgrade/rollback\) is in progress",
-        "Helm is already at work on a release of this name",
-        "wait for it, or choose another name",
+        _plain("busy", "Helm is already at work on a release of this name", "wait for it, or choose another name"),
     ),
     (
-        "object-in-the-way",
         r"(?P<kind>\w+) \"(?P<name>[\w.-]+)\" in namespace \"[\w.-]+\" exists and cannot be imported",
-        "the {kind} {name} is there already and belongs to no release of this name",
-        "choose another name, or delete it if nobody needs it",
+        _plain("object-in-the-way", "{kind} {name} exists already and belongs to no release of this name", _ANOTHER),
     ),
     (
-        "being-deleted",
         r"object is being deleted: (?P<what>.*) already exists",
-        "{what} of an earlier run is still being deleted",
-        "wait a moment, or choose another name",
+        _plain(
+            "being-deleted", "{what} of an earlier run is still being deleted", "wait a moment, or choose another name"
+        ),
     ),
     (
-        "object-exists",
         r"(?P<kind>[\w.]+) \"(?P<name>[\w.-]+)\" already exists",
-        "{kind} {name} is there already",
-        "choose another name, or delete it if nobody needs it",
+        _plain("object-exists", "{kind} {name} exists already", _ANOTHER),
     ),
     (
-        "unreachable",
         r"Kubernetes cluster unreachable: (?P<why>.*)",
-        "the API server cannot be reached: {why}",
-        "is the network up, and the kubeconfig the right one?",
+        _plain(
+            "unreachable",
+            "the API server cannot be reached: {why}",
+            "is the network up, and the kubeconfig the right one?",
+        ),
     ),
     (
-        "too-slow",
         r"(?:context deadline exceeded|timed out waiting for the condition|i/o timeout)",
-        "the API server or a webhook did not answer in time",
-        "try again; if it stays so, let an administrator look at the API server and Volcano's webhook",
+        _plain(
+            "too-slow",
+            "the API server or a webhook did not answer in time",
+            "try again; if it stays so, let an administrator look at the API server and Volcano's webhook",
+        ),
     ),
 )
 
 
-def explain(said: str) -> Explanation:
-    """What a refusal means. One that is not known is told as it is."""
-    words = " ".join(said.split())
-    for key, pattern, text, fix in _KNOWN:
-        if match := re.search(pattern, words):
+def explain(message: str) -> Finding:
+    """The finding that a refusal is, with the message as its details. One that is not known is told as it is."""
+    message = " ".join(message.split())
+    for pattern, finding in _KNOWN:
+        if match := re.search(pattern, message):
             found = {name: (value or "").strip(" ;\"'`") or "?" for name, value in match.groupdict().items()}
-            return Explanation(key, text.format(**found), fix)
-    plain = re.sub(r'^(?:Error: |INSTALLATION FAILED: |admission webhook "[^"]+" denied the request: )+', "", words)
-    return Explanation("refused", plain or "no reason was given", "")
+            return replace(finding(**found), details=message)
+    plain = re.sub(r'^(?:Error: |INSTALLATION FAILED: |admission webhook "[^"]+" denied the request: )+', "", message)
+    return problem("refused", "", plain or "no reason was given", "change what it names", message)
+
+
+def check_dry_run(subject: str, answer: Object | Refusal | NoRight, admitted: str = "") -> Finding:
+    """What became of an object that was sent without being kept."""
+    if isinstance(answer, NoRight):
+        return answer.finding(subject)
+    if isinstance(answer, Refusal):
+        found = explain(answer.text)
+        return replace(found, subject=subject, text=f"{subject} would be refused: {found.text}")
+    return ok(subject, f"the API server takes {subject}{admitted}")

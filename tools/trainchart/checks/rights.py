@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainchart.checks.finding import Finding, listed, ok, problem, warning
-from trainchart.checks.reader import ClusterReader, NoRight
+from trainchart.checks.finding import Finding, enumerate_names, ok, problem, warning
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
 from trainchart.cluster.kinds import Kind
@@ -71,33 +69,24 @@ READER: tuple[Right, ...] = (
 """Of deploy/cluster-reader.yaml: optional, of the whole cluster, and only to reader."""
 
 
-def rights_checks(reader: ClusterReader) -> Iterator[Finding]:
-    rules = reader.rules()
-    if isinstance(rules, NoRight):
-        yield rules.check("rights")
-        return
+def lacking_rights(rules: Object) -> dict[Right, list[str]]:
+    """The verbs that the rules of a SelfSubjectRulesReview do not grant."""
     lacking = {right: [verb for verb in right.verbs if not allows(rules, verb, right)] for right in RIGHTS}
-    if rules.get("incomplete"):
-        # An authorizer that cannot list its rules can still be asked about each.
-        lacking = {
-            right: [verb for verb in verbs if not reader.may(verb, right.kind, right.subresource)]
-            for right, verbs in lacking.items()
-        }
-    yield check_rights({right: verbs for right, verbs in lacking.items() if verbs}, reader.namespace)
+    return {right: verbs for right, verbs in lacking.items() if verbs}
 
 
 def check_rights(lacking: dict[Right, list[str]], namespace: str) -> Finding:
-    topic, fix = (
-        f"rights in {namespace}",
+    subject = f"rights in {namespace}"
+    if not lacking:
+        return ok(subject, f"this account has all rights in {namespace} that the commands need")
+    parts = [f"{'/'.join(verbs)} {right.resource} ({right.used_by})" for right, verbs in lacking.items()]
+    is_vital = any(verb in right.vital for right, verbs in lacking.items() for verb in verbs)
+    return (problem if is_vital else warning)(
+        "rights",
+        subject,
+        f"this account has no right in {namespace} to {enumerate_names(parts)}",
         "let an administrator bind deploy/submitter.yaml to this account (docs/rights.md)",
     )
-    if not lacking:
-        return ok(topic, "all that the commands need")
-    parts = [f"{'/'.join(verbs)} {right.resource} ({right.used_by})" for right, verbs in lacking.items()]
-    text = f"no right to {listed(parts)}"
-    if any(verb in right.vital for right, verbs in lacking.items() for verb in verbs):
-        return problem(topic, text, fix)
-    return warning(topic, text, fix)
 
 
 def allows(rules: Object, verb: str, right: Right) -> bool:

@@ -1,13 +1,15 @@
-"""What a run asks of the cluster, read from its rendered objects."""
+"""What a run requests of the cluster, read from its rendered objects or from its Job in the cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from trainchart.cluster.fields import Object, mapping, parsed, text
-from trainchart.cluster.quantities import Amounts, of_pod, times
+from trainchart.cluster.fields import Object, items, mapping, number, parsed, text
+from trainchart.cluster.quantities import Amounts, of_pod, pod_requests, times
+from trainchart.run.state import Snapshot
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Keys:
     """Keys that a pod mounts of a Secret or a ConfigMap."""
 
     name: str
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()  # those of them that may be missing
 
 
@@ -24,55 +26,82 @@ class Claim:
     """A claim that a pod mounts, and that the release does not make."""
 
     name: str
-    read_only: bool
+    read_only: bool = False
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """The objects of a release, without those of `helm test`."""
+    """The objects of a release, without those of `helm test`; of a submitted run its Job alone."""
 
     name: str
     manifests: tuple[Object, ...]
+    namespace: str = "default"
+    limit_ranges: tuple[Object, ...] = ()
+    """The namespace's, which fill in what the pods leave out."""
+    missing_pods: int | None = None
+    """How many pods of a submitted run do not exist; None where nothing of the run exists yet."""
 
     @cached_property
     def job(self) -> Object:
-        return next(item for item in self.manifests if item["apiVersion"].startswith("batch.volcano.sh/"))
+        return next(
+            (item for item in self.manifests if text(item, "apiVersion").startswith("batch.volcano.sh/")),
+            self.manifests[0] if self.manifests else {},
+        )
+
+    @property
+    def is_submitted(self) -> bool:
+        return self.missing_pods is not None
 
     @property
     def queue(self) -> str:
-        return str(self.job["spec"]["queue"])
+        return text(self.job, "spec", "queue")
 
     @property
     def priority_class(self) -> str:
-        return str(self.job["spec"].get("priorityClassName") or "")
-
-    @property
-    def _task(self) -> Object:
-        task: Object = self.job["spec"]["tasks"][0]
-        return task
+        return text(self.job, "spec", "priorityClassName")
 
     @property
     def replicas(self) -> int:
-        return int(self._task["replicas"])
+        return number(self.job, "spec", "tasks", 0, "replicas") or 1
 
     @property
-    def pod(self) -> Object:
-        """The spec of every pod of the gang."""
-        spec: Object = self._task["template"]["spec"]
-        return spec
+    def pod_template(self) -> Object:
+        """The spec of every pod of the gang, as the Job has it."""
+        return mapping(self.job, "spec", "tasks", 0, "template", "spec")
 
     @property
     def pod_metadata(self) -> Object:
-        metadata: Object = self._task["template"].get("metadata") or {}
-        return metadata
+        return mapping(self.job, "spec", "tasks", 0, "template", "metadata")
 
-    def of_gang(self, pod: Object) -> Amounts:
-        """Requests of all pods together."""
-        return times({**of_pod(pod)[0]}, self.replicas)
+    @cached_property
+    def pod(self) -> Object:
+        """The same as the API server fills it in from the namespace's LimitRanges."""
+        filled: Object = copy.deepcopy(self.pod_template)
+        for limit in limits_of(self.limit_ranges, "Container"):
+            for container in items(filled, "containers"):
+                requests = dict(mapping(container, "resources", "requests"))
+                limits = dict(mapping(container, "resources", "limits"))
+                for name, value in mapping(limit, "defaultRequest").items():
+                    if name not in limits:
+                        requests.setdefault(name, value)
+                for name, value in mapping(limit, "default").items():
+                    limits.setdefault(name, value)
+                container["resources"] = {**mapping(container, "resources"), "requests": requests, "limits": limits}
+        return filled
+
+    @property
+    def pod_requests(self) -> Amounts:
+        """What a pod requests of a node."""
+        return pod_requests(self.pod)
+
+    @property
+    def gang_requests(self) -> Amounts:
+        """The requests of all pods together."""
+        return times(of_pod(self.pod)[0], self.replicas)
 
     def made(self, kind: str) -> list[Object]:
         """The objects of a kind that the release brings along."""
-        return [item for item in self.manifests if item["kind"] == kind]
+        return [item for item in self.manifests if item.get("kind") == kind]
 
     def _makes(self, kind: str, name: str) -> bool:
         return any(item["metadata"]["name"] == name for item in self.made(kind))
@@ -80,13 +109,9 @@ class RunSpec:
     @cached_property
     def secrets(self) -> list[Keys]:
         return _merged(
-            Keys(
-                volume["secret"]["secretName"],
-                tuple(item["key"] for item in volume["secret"].get("items") or []),
-                self._optional(volume["name"]),
-            )
-            for volume in self.pod.get("volumes") or []
-            if "secret" in volume
+            Keys(text(secret, "secretName"), _keys(secret), self._optional(text(volume, "name")))
+            for volume in items(self.pod_template, "volumes")
+            if (secret := mapping(volume, "secret"))
         )
 
     def _optional(self, volume: str) -> tuple[str, ...]:
@@ -99,45 +124,63 @@ class RunSpec:
     @cached_property
     def config_maps(self) -> list[Keys]:
         return _merged(
-            Keys(volume["configMap"]["name"], tuple(item["key"] for item in volume["configMap"].get("items") or []))
-            for volume in self.pod.get("volumes") or []
-            if "configMap" in volume and not self._makes("ConfigMap", volume["configMap"]["name"])
+            Keys(text(config_map, "name"), _keys(config_map))
+            for volume in items(self.pod_template, "volumes")
+            if (config_map := mapping(volume, "configMap")) and not self._makes("ConfigMap", text(config_map, "name"))
         )
 
     @cached_property
     def claims(self) -> list[Claim]:
         mounted: dict[str, bool] = {}
-        for volume in self.pod.get("volumes") or []:
-            claim = volume.get("persistentVolumeClaim")
-            if claim and not self._makes("PersistentVolumeClaim", claim["claimName"]):
-                read_only = bool(claim.get("readOnly"))
-                mounted[claim["claimName"]] = read_only and mounted.get(claim["claimName"], True)
+        for volume in items(self.pod_template, "volumes"):
+            claim = mapping(volume, "persistentVolumeClaim")
+            name = text(claim, "claimName")
+            if name and not self._makes("PersistentVolumeClaim", name):
+                mounted[name] = bool(claim.get("readOnly")) and mounted.get(name, True)
         return [Claim(name, read_only) for name, read_only in mounted.items()]
 
     @property
     def pull_secrets(self) -> list[str]:
-        return [entry["name"] for entry in self.pod.get("imagePullSecrets") or []]
+        return [text(entry, "name") for entry in items(self.pod_template, "imagePullSecrets")]
 
     @property
     def account(self) -> str:
         """The pods' ServiceAccount where the release does not make it."""
-        name = str(self.pod.get("serviceAccountName") or "default")
+        name = text(self.pod_template, "serviceAccountName") or "default"
         return "" if self._makes("ServiceAccount", name) else name
 
     @property
     def device_classes(self) -> list[str]:
         names = [
-            (request.get("exactly") or request).get("deviceClassName", "")
+            text(mapping(request, "exactly") or request, "deviceClassName")
             for template in self.made("ResourceClaimTemplate")
-            for request in template["spec"]["spec"]["devices"]["requests"]
+            for request in items(template, "spec", "spec", "devices", "requests")
         ]
         return sorted({name for name in names if name})
 
 
-def run_spec(manifests: Iterable[Object], name: str) -> RunSpec:
+def run_spec(manifests: Iterable[Object], name: str, namespace: str = "default") -> RunSpec:
     """What `helm install NAME` would make."""
     kept = (item for item in manifests if "helm.sh/hook" not in (item["metadata"].get("annotations") or {}))
-    return RunSpec(name, tuple(kept))
+    return RunSpec(name, tuple(kept), namespace)
+
+
+def submitted(run: Snapshot) -> RunSpec:
+    """What a run in the cluster requests, by its Job."""
+    missing = max(run.replicas - len(run.pods), 0)
+    return RunSpec(run.name, (run.job or {},), run.namespace, missing_pods=missing)
+
+
+def limits_of(ranges: Iterable[Object], kind: str) -> Iterator[Object]:
+    """The limits of LimitRanges on a kind: Container, Pod or PersistentVolumeClaim."""
+    for item in ranges:
+        for limit in items(item, "spec", "limits"):
+            if text(limit, "type") == kind:
+                yield limit
+
+
+def _keys(volume: Object) -> tuple[str, ...]:
+    return tuple(text(item, "key") for item in items(volume, "items"))
 
 
 def _merged(all_keys: Iterable[Keys]) -> list[Keys]:

@@ -2,70 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 
-from trainchart.checks.finding import Finding, listed, ok, problem
-from trainchart.checks.reader import ClusterReader, NoRight, Secret
+from trainchart.checks.finding import Finding, enumerate_names, ok, problem
+from trainchart.checks.reader import Secret
 from trainchart.checks.run_spec import Keys, RunSpec
-from trainchart.cluster import kinds
-from trainchart.cluster.fields import Object
+from trainchart.cluster.fields import Object, mapping
 
 _PULL_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 
 
-def secret_checks(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
-    for wanted in spec.secrets:
-        secret = reader.secret(wanted.name)
-        yield (
-            secret.check(f"secret {wanted.name}")
-            if isinstance(secret, NoRight)
-            else check_secret(wanted, secret, reader.namespace)
-        )
-    for name in spec.pull_secrets:
-        secret = reader.secret(name)
-        topic = f"image pull secret {name}"
-        yield secret.check(topic) if isinstance(secret, NoRight) else check_pull_secret(name, secret, reader.namespace)
-    for wanted in spec.config_maps:
-        found = reader.get(kinds.CONFIG_MAPS, wanted.name)
-        topic = f"ConfigMap {wanted.name}"
-        yield found.check(topic) if isinstance(found, NoRight) else check_config_map(wanted, found, reader.namespace)
-
-
-def check_secret(wanted: Keys, secret: Secret | None, namespace: str) -> Finding:
-    topic = f"secret {wanted.name}"
+def check_secret(spec: RunSpec, wanted: Keys, secret: Secret | None) -> Finding:
     if secret is None:
-        literals = " ".join(f"--from-file={key}=FILE" for key in wanted.keys)
-        return problem(
-            topic, "does not exist", f"`kubectl -n {namespace} create secret generic {wanted.name} {literals}`"
-        )
-    return _check_keys(topic, wanted, sorted(secret.keys), "Secret")
+        return missing("Secret", wanted, spec)
+    return _check_keys("Secret", wanted, sorted(secret.keys))
 
 
-def check_config_map(wanted: Keys, found: Object | None, namespace: str) -> Finding:
-    topic = f"ConfigMap {wanted.name}"
+def check_config_map(spec: RunSpec, wanted: Keys, found: Object | None) -> Finding:
     if found is None:
-        literals = " ".join(f"--from-file={key}=FILE" for key in wanted.keys)
-        return problem(topic, "does not exist", f"`kubectl -n {namespace} create configmap {wanted.name} {literals}`")
-    return _check_keys(
-        topic, wanted, sorted({*(found.get("data") or {}), *(found.get("binaryData") or {})}), "ConfigMap"
-    )
+        return missing("ConfigMap", wanted, spec)
+    return _check_keys("ConfigMap", wanted, sorted({*mapping(found, "data"), *mapping(found, "binaryData")}))
 
 
-def _check_keys(topic: str, wanted: Keys, there: list[str], kind: str) -> Finding:
+def _check_keys(kind: str, wanted: Keys, there: list[str]) -> Finding:
     lacking = [key for key in wanted.keys if key not in there and key not in wanted.optional]
     if lacking:
-        has = f"it has {listed(there)}" if there else "it is empty"
-        return problem(
-            topic, f"has no key {listed(lacking)}; {has}", f"add it to the {kind}, or name its key in the values"
-        )
-    return ok(topic, f"has {listed([key for key in wanted.keys if key in there])}")
+        has = f"it has {enumerate_names(there)}" if there else "it is empty"
+        return missing_key(f"{kind} {wanted.name}", enumerate_names(lacking), has)
+    has = enumerate_names(key for key in wanted.keys if key in there)
+    return ok(f"{kind} {wanted.name}", f"{kind} {wanted.name} has {has}")
 
 
-def check_pull_secret(name: str, secret: Secret | None, namespace: str) -> Finding:
-    topic = f"image pull secret {name}"
-    create = f"`kubectl -n {namespace} create secret docker-registry {name} --docker-server=REGISTRY ...`"
+def check_pull_secret(spec: RunSpec, name: str, secret: Secret | None, details: str = "") -> Finding:
+    subject = f"image pull secret {name}"
+    create = f"`kubectl -n {spec.namespace} create secret docker-registry {name} --docker-server=REGISTRY ...`"
     if secret is None:
-        return problem(topic, "does not exist", create)
+        return problem("pull-secret-missing", subject, f"{subject} does not exist", create, details)
     if secret.kind not in _PULL_TYPES:
-        return problem(topic, f"is of type {secret.kind}, of which no registry's password is read", create)
-    return ok(topic, f"is of type {secret.kind}")
+        text_ = f"{subject} is of type {secret.kind}, of which no registry's password is read"
+        return problem("pull-secret-type", subject, text_, create)
+    return ok(subject, f"{subject} is of type {secret.kind}")
+
+
+def missing(kind: str, wanted: Keys, spec: RunSpec, details: str = "") -> Finding:
+    """A Secret or ConfigMap that does not exist."""
+    name = wanted.name
+    command = "secret generic" if kind == "Secret" else "configmap"
+    files = " ".join(f"--from-file={key}=FILE" for key in wanted.keys or ("KEY",))
+    fix = f"`kubectl -n {spec.namespace} create {command} {name} {files}`, or correct its name"
+    if name == f"{spec.name}-run":
+        fix = "it belongs to the release: install a new one"
+    text_ = f"{kind} {name} does not exist in namespace {spec.namespace}"
+    return problem("secret-missing" if kind == "Secret" else "configmap-missing", f"{kind} {name}", text_, fix, details)
+
+
+def missing_key(holder: str, key: str, has: str = "", details: str = "") -> Finding:
+    fix = f"add it to the {holder.partition(' ')[0]}, or name the key that it has in the values"
+    return problem("key-missing", holder, f"{holder} has no key {key}" + (f"; {has}" if has else ""), fix, details)
+
+
+def explain_kubelet(spec: RunSpec, message: str) -> Finding | None:
+    """A Secret or ConfigMap, or a key of one, that a pod cannot do without, by the kubelet's message. (Those that the values
+    name are optional, and the runner says what they lack.)"""
+    if found := re.search(r'\b(secret|configmap) "([^"]+)" not found', message, re.IGNORECASE):
+        kind, mounted = ("Secret", spec.secrets) if found[1].lower() == "secret" else ("ConfigMap", spec.config_maps)
+        return missing(kind, next((one for one in mounted if one.name == found[2]), Keys(found[2])), spec, message)
+    if found := re.search(r"key:? (\S+?)(?: in (Secret|ConfigMap) \S+?/(\S+))?$", message):
+        holder = f"{found[2]} {found[3]}" if found[2] else "Secret or ConfigMap"
+        return missing_key(holder, found[1], "", message)
+    return None

@@ -113,10 +113,10 @@ class Progress:
 
 
 def line(finding: Finding) -> str:
-    """`severity  subject: what was found; what to do`."""
+    """`severity  what was found; what to do`."""
     fix = f"; {finding.fix}" if finding.fix else ""
     padding = " " * (12 - len(finding.severity))
-    return f"{coloured(finding.severity)}{padding}{printable(f'{finding.subject}: {finding.text}{fix}')}"
+    return f"{coloured(finding.severity)}{padding}{printable(finding.text + fix)}"
 
 
 def summary(findings: Iterable[Finding]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from trainchart.checks.cause import STUCK_SECONDS
+from trainchart.checks.events import STUCK_SECONDS
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.follow.pods import Pods

@@ -1,34 +1,21 @@
-"""What a cause is, and how the latest of several events is read."""
+"""Events of Kubernetes: which is the latest, and what it says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from trainchart.checks.finding import Finding
 from trainchart.cluster.fields import Object, mapping, moment, text
 
 STUCK_SECONDS = 60
-"""What ends within seconds where all is well, and has not for so long, does not end by itself."""
-
-
-def problem(key: str, text: str, fix: str = "", details: str = "") -> Finding:
-    return Finding(key, "problem", "", text, fix, details)
-
-
-def waiting(key: str, text: str, fix: str = "", details: str = "") -> Finding:
-    return Finding(key, "waiting", "", text, fix, details)
-
-
-def info(key: str, text: str, fix: str = "", details: str = "") -> Finding:
-    return Finding(key, "info", "", text, fix, details)
+"""What takes seconds where all is well, and has taken longer than this, does not finish by itself."""
 
 
 def latest(events: Iterable[Object]) -> Object | None:
-    return max(events, key=_said_at, default=None)
+    return max(events, key=_time, default=None)
 
 
-def _said_at(event: Object) -> float:
+def _time(event: Object) -> float:
     times = (
         moment(event, "series", "lastObservedTime"),
         moment(event, "lastTimestamp"),
@@ -38,7 +25,7 @@ def _said_at(event: Object) -> float:
     return next((at.timestamp() for at in times if at), 0.0)
 
 
-def last_words(events: Iterable[Object], *reasons: str) -> str:
+def last_message(events: Iterable[Object], *reasons: str) -> str:
     """The message of the latest event of these reasons; an empty reason stands for any."""
     return text(
         latest(event for event in events if any(text(event, "reason").startswith(one) for one in reasons)), "message"
@@ -46,4 +33,5 @@ def last_words(events: Iterable[Object], *reasons: str) -> str:
 
 
 def seconds(since: datetime | None, now: datetime) -> float:
+    """How long ago it was; 0 where that is not known."""
     return max((now - since).total_seconds(), 0.0) if since else 0.0

@@ -1,0 +1,106 @@
+"""The run's Job as a whole: missing, stopped, restarting, not looked at by Volcano, or slow to finish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trainchart.checks.events import STUCK_SECONDS, last_message, seconds
+from trainchart.checks.facts import Facts
+from trainchart.checks.finding import Finding, info, problem, waiting
+from trainchart.cluster.fields import items, number, text
+from trainchart.run.state import Snapshot, State
+from trainchart.units import span
+
+# Volcano answers within seconds; what has heard nothing for longer waits for a program that does not run.
+SILENT_SECONDS = 30
+
+
+def check_release(run: Snapshot, facts: Facts) -> Finding:
+    """Of a release without a Job."""
+    if facts.release_status in ("failed", "pending-install"):
+        return problem(
+            "refused",
+            f"release {run.name}",
+            f"release {run.name} could not be installed: Volcano or the API server refused its Job",
+            f"`helm status {run.name} -n {run.namespace}` has the reason (a queue that is missing or closed, ...); {run.uninstall}; "
+            f"`trainchart doctor -n {run.namespace} -f VALUES` says before what would be refused",
+            f"helm: {facts.release_status}",
+        )
+    return problem(
+        "no-job",
+        f"release {run.name}",
+        f"release {run.name} exists, and its Job does not: somebody deleted it, or it was cleaned up after it had finished",
+        f"{run.resume_hint}; {run.uninstall}",
+    )
+
+
+def stopped(run: Snapshot, facts: Facts) -> Finding:
+    by = next((event for event in facts.job_events if text(event, "reason") == "CommandIssued"), {})
+    return info("stopped-by-user", _job(run), "a user stopped it", run.resume_hint, text(by, "message"))
+
+
+def attempts(run: Snapshot) -> Finding:
+    return info("attempts", _job(run), f"that was attempt {run.attempt + 1} of {run.max_retry}")
+
+
+def restarting(run: Snapshot, facts: Facts) -> Finding:
+    which = run.attempt + 1 if run.attempt or run.pods else number(run.job, "status", "retryCount") + 1
+    text_ = f"restart in progress: attempt {min(which, run.max_retry)} of {run.max_retry}"
+    if run.attempt > 0 and run.state is State.RUNNING:
+        text_ = f"attempt {run.attempt + 1} of {run.max_retry}: the one before failed"
+    why = last_message(facts.group_events, "Evict") or last_message(facts.job_events, "ExecuteAction")
+    return info("restarted", _job(run), text_, "", why)
+
+
+def stuck_restart(run: Snapshot, facts: Facts) -> Finding | None:
+    waited = seconds(run.since, facts.now)
+    if run.state is not State.RESTARTING or run.pods or facts.group is not None or waited < STUCK_SECONDS:
+        return None
+    # Its last event can get lost in Volcano; then nothing happens until the Job changes (docs/following.md).
+    return problem(
+        "stuck-restart",
+        _job(run),
+        f"Volcano has lost a restart: the Job is in Restarting for {span(waited)} and has no pods",
+        f"`{run.command('wait {}')}` wakes it, and so does any change of the Job: "
+        f"`kubectl -n {run.namespace} annotate vcjob {run.name} trainchart.dev/nudged=1 --overwrite`",
+    )
+
+
+def unanswered(run: Snapshot, facts: Facts) -> Finding | None:
+    """Volcano has not looked at the Job, or at its PodGroup; None where both have been looked at."""
+    waited = seconds(run.since, facts.now)
+    if facts.groups == ():
+        if waited > SILENT_SECONDS:
+            text_ = f"Volcano's controller has not looked at the Job for {span(waited)}: it has no PodGroup"
+            return problem("controller-silent", "Volcano", text_, _whether_runs("volcano-controllers"))
+        return waiting("new", _job(run), "Volcano has not looked at it yet")
+    if facts.group is None or facts.group_events or items(facts.group, "status", "conditions"):
+        return None
+    if text(facts.group, "status", "phase") in ("", "Pending") and waited > SILENT_SECONDS:
+        text_ = f"Volcano's scheduler has said nothing about it for {span(waited)}"
+        return problem("scheduler-silent", "Volcano", text_, _whether_runs("volcano-scheduler"))
+    return waiting("new", _job(run), "Volcano is about to create its pods")
+
+
+def _whether_runs(program: str) -> str:
+    return f"ask whoever runs the cluster whether {program} runs (`kubectl -n volcano-system get pods`)"
+
+
+def ending(run: Snapshot, facts: Facts) -> Iterator[Finding]:
+    waited = seconds(run.since, facts.now)
+    left = [pod for pod in run.pods if not pod.has_finished]
+    if left and waited > 2 * STUCK_SECONDS:
+        names = ", ".join(sorted({pod.node for pod in left if pod.node}))
+        yield problem(
+            "pods-do-not-end",
+            _job(run),
+            f"{len(left)} of its pods have not ended for {span(waited)}"
+            + (f"; are the nodes lost ({names})?" if names else ""),
+            f"`kubectl -n {run.namespace} get pods -l volcano.sh/job-name={run.name}` shows them",
+        )
+    if run.phase == "Aborting":
+        yield info("stopping", _job(run), "a user stops it: its pods are ending")
+
+
+def _job(run: Snapshot) -> str:
+    return f"Job {run.name}"
