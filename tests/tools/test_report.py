@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.tools import records
 from trainchart.cli.main import main
+from trainchart.report import page as report
 from trainchart.report.curve import curve, curves
 from trainchart.report.page import page
 from trainchart.report.scale import MAX_POINTS, PER_CHART, axis, finite, groups, thin, tick
@@ -98,6 +99,15 @@ def test_names_that_are_code_are_words() -> None:
     assert "<b>run</b>" in words.text
 
 
+def test_the_template_marks_no_text_as_safe() -> None:
+    """What it prints is escaped without exception: attributes are quoted, and nothing stands in a script or a style."""
+    template = Path(report.__file__).with_name("page.html.j2").read_text(encoding="utf-8")
+    assert not re.search(r"\bsafe\b|\bautoescape\b|\bMarkup\b", template)
+    assert not re.search(r"=\s*\{\{", template)
+    style = template.partition("<style>")[2].partition("</style>")[0]
+    assert style.split() == ["{%", "include", '"style.css"', "%}"]
+
+
 def test_a_link_leads_to_the_web_or_nowhere() -> None:
     sources = {"model": {"repository": "javascript:alert(1)", "commit": "c" * 40}}
     words = read(records.made(records.empty, result={"sources": sources}))
@@ -134,7 +144,7 @@ def test_the_trials_of_a_search_stand_in_a_table() -> None:
     words = read(records.made(records.search, settings={"tune": {"metric": "score", "trials": 9}}, result=told))
     assert "Curves of trial 5, the best, by epoch" in words.text
     assert "3 failed out of memory 0.04" in words.text
-    assert "Best of 9 trials, 1 of them failed: trial 5. This log tells 6 of them" in words.text
+    assert "Best of 9 trials, 1 of which failed: trial 5. This log has 6 of them" in words.text
 
 
 def test_two_thousand_epochs_of_twenty_metrics_are_less_than_a_megabyte() -> None:

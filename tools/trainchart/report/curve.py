@@ -1,6 +1,6 @@
-"""A curve in a terminal, drawn with the dots of braille characters, or in ASCII where the terminal has no others.
+"""A curve in a terminal, drawn with braille characters, or in ASCII where the terminal has no others.
 
-Our own, in a hundred lines: see docs/decisions/0011-curves-are-drawn-by-us.md.
+Why it is our own: docs/decisions/0011-curves-are-drawn-by-us.md.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ MIN_WIDTH = 40
 
 
 def curves(rows: Sequence[Mapping[str, float]], *, width: int, encoding: str | None) -> str:
-    """What a run came to, as text: the curve of its score and that of its loss. Empty where there is nothing to draw."""
+    """Return the curve of a run's score and that of its loss as text; empty where there is nothing to draw."""
     names = list(dict.fromkeys(name for row in rows for name in row if name != "epoch"))
     losses = [name for name in names if kind(name) is Kind.LOSS]
     chosen = dict.fromkeys([headline(names), headline(losses)])
-    told = {name: [(row["epoch"], row[name]) for row in rows if name in row] for name in chosen if name}
-    drawn = {name: points for name, points in told.items() if len(finite(points)) > 1}
+    known = {name: [(row["epoch"], row[name]) for row in rows if name in row] for name in chosen if name}
+    drawn = {name: points for name, points in known.items() if len(finite(points)) > 1}
     return "\n\n".join(curve(name, points, width=width, encoding=encoding) for name, points in drawn.items())
 
 
 def curve(title: str, points: Points, *, width: int, encoding: str | None, height: int = 7) -> str:
-    """One curve: its highest and lowest value on the left, the last one on the right, epochs below."""
+    """Return one curve: its highest and lowest value on the left, the last one on the right, epochs below."""
     real = finite(points)
     if not real:
-        return f"{_written(title, encoding)}: no number that could be drawn"
+        return f"{_encodable(title, encoding)}: no number that could be drawn"
     low, high = min(y for _, y in real), max(y for _, y in real)
     labels = (format_number(high), format_number(low))
     margin = max(map(len, labels))
@@ -40,7 +40,7 @@ def curve(title: str, points: Points, *, width: int, encoding: str | None, heigh
     braille = _fits("\u2800\u28ff\u2502\u2500\u2514", encoding)
     bar, corner, floor = ("\u2502", "\u2514", "\u2500") if braille else ("|", "+", "-")
     end = round((1 - (real[-1][1] - low) / (high - low)) * (height - 1)) if high > low else height // 2
-    lines = [_written(title, encoding)]
+    lines = [_encodable(title, encoding)]
     for place, row in enumerate(cells):
         label = labels[0] if place == 0 else labels[1] if place == height - 1 and high > low else ""
         drawn = "".join(_character(bits, braille=braille) for bits in row)
@@ -54,7 +54,7 @@ def curve(title: str, points: Points, *, width: int, encoding: str | None, heigh
 
 
 def _cells(points: Points, width: int, height: int, limits: tuple[float, float]) -> list[list[int]]:
-    """The dots of every character. Neighbours are joined by a line; where a number is missing, the line is broken."""
+    """Return the dots of every character. Neighbours are joined by a line, broken where a number is missing."""
     cells = [[0] * width for _ in range(height)]
     left, right = points[0][0], points[-1][0]
     before: tuple[int, int] | None = None
@@ -87,8 +87,8 @@ def _character(bits: int, *, braille: bool) -> str:
     return ":" if bits & _UPPER and bits & _LOWER else "'" if bits & _UPPER else "."
 
 
-def _written(text: str, encoding: str | None) -> str:
-    """A name as the terminal can show it; what would move its cursor is replaced."""
+def _encodable(text: str, encoding: str | None) -> str:
+    """Return the name as the terminal can show it; what would move its cursor is replaced."""
     clean = "".join(c if c.isprintable() else "?" for c in text)
     return clean.encode(encoding or "ascii", "replace").decode(encoding or "ascii")
 

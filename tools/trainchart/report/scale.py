@@ -1,4 +1,4 @@
-"""What curves need before anybody draws them: which belong together, where an axis begins and ends, which points are shown."""
+"""What curves need before they are drawn: which belong together, the ticks of an axis, and which points are shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Group:
 
 
 def groups(rows: Sequence[Mapping[str, float]]) -> list[Group]:
-    """Scores, losses and learning rates apart, and each other metric by itself."""
+    """Return the groups: scores, losses and learning rates apart, and each other metric by itself."""
     names = dict.fromkeys(name for row in rows for name in row if name != "epoch")
     curves = {name: [(row["epoch"], row[name]) for row in rows if name in row] for name in names}
     found = []
@@ -41,7 +41,7 @@ def groups(rows: Sequence[Mapping[str, float]]) -> list[Group]:
 
 
 def _charts(curves: Mapping[str, Points]) -> Iterator[dict[str, Points]]:
-    """Of like size, and few enough to tell apart."""
+    """Yield curves of similar size, few enough to be told apart."""
     sizes = {name: max((abs(y) for _, y in finite(points)), default=0.0) for name, points in curves.items()}
     parts: list[list[str]] = []
     for name in sorted(curves, key=lambda name: -sizes[name]):
@@ -52,16 +52,16 @@ def _charts(curves: Mapping[str, Points]) -> Iterator[dict[str, Points]]:
         parts[-1].append(name)
     order = list(curves)
     for part in parts:
-        told = sorted(part, key=order.index)
-        if len(told) > PER_CHART:  # of train and val the same ones stay together
-            subjects = [subject(name) for name in told]
-            told.sort(key=lambda name: subjects.index(subject(name)))
-        for start in range(0, len(told), PER_CHART):
-            yield {name: curves[name] for name in told[start : start + PER_CHART]}
+        names = sorted(part, key=order.index)
+        if len(names) > PER_CHART:  # of train and val the same ones stay together
+            subjects = [subject(name) for name in names]
+            names.sort(key=lambda name: subjects.index(subject(name)))
+        for start in range(0, len(names), PER_CHART):
+            yield {name: curves[name] for name in names[start : start + PER_CHART]}
 
 
 def finite(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Those that can be drawn."""
+    """Return the points that can be drawn."""
     return [(x, y) for x, y in points if drawable(y)]
 
 
@@ -70,13 +70,13 @@ def drawable(value: float) -> bool:
 
 
 def thin(points: Points, limit: int = MAX_POINTS) -> Points:
-    """At most `limit` points: of every stretch the lowest and the highest, so that no peak is lost. Gaps stay gaps."""
+    """Return at most `limit` points: the lowest and the highest of every section, and gaps stay gaps."""
     if len(points) <= limit:
         return points
-    stretch = math.ceil(len(points) / ((limit - 2) // 2))
+    step = math.ceil(len(points) / ((limit - 2) // 2))
     kept = [points[0]]
-    for start in range(0, len(points), stretch):
-        part = points[start : start + stretch]
+    for start in range(0, len(points), step):
+        part = points[start : start + step]
         real = finite(part)
         if not real:
             kept.append(part[0])
@@ -88,7 +88,7 @@ def thin(points: Points, limit: int = MAX_POINTS) -> Points:
 
 
 def axis(values: Sequence[float], *, whole: bool = False, wanted: int = 4) -> list[float]:
-    """Round numbers from at or below the lowest to at or above the highest. Zero is among them where it is near."""
+    """Return round numbers from at or below the lowest to at or above the highest; with zero where that is near."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     if not whole:
         if 0 < low < 0.5 * high:
@@ -107,7 +107,7 @@ def axis(values: Sequence[float], *, whole: bool = False, wanted: int = 4) -> li
 
 
 def _round_up(step: float, *, whole: bool) -> float:
-    """The next of 1, 2, 2.5, 5 times a power of ten."""
+    """Return the next of 1, 2, 2.5, 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
     found = next(
         (power * factor for factor in (1, 2, 5 if whole else 2.5, 5) if power * factor >= step * (1 - 1e-9)), power * 10
@@ -116,7 +116,7 @@ def _round_up(step: float, *, whole: bool) -> float:
 
 
 def tick(value: float, step: float) -> str:
-    """With as many digits as tell one tick from the next."""
+    """Return a tick with as many digits as it takes to tell it from the next."""
     if value == 0:
         return "0"
     if not 1e-4 <= step < 1e5:
