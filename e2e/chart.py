@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from e2e.families.allreduce.section import Allreduce
+from hack.generate.schema import schema_text
 from trainchart.chart.paths import CHART
-from trainchart.values.models import schema_text
 from trainchart.values.models.families import FAMILIES
 
 FAMILY = Path(__file__).resolve().parent / "families" / "allreduce"

@@ -1,69 +1,37 @@
-"""Files of the repository that are made from code; committed, and compared in the tests."""
+"""Every file of the repository that is made from code: its path, and the text that it should have."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
-from pydantic import TypeAdapter
 
 from hack.generate.decisions import decisions_index
 from hack.generate.defaults import defaults_text, sections_text
+from hack.generate.readme import readme_text
+from hack.generate.reference import reference_text
+from hack.generate.schema import editor_schema_text, schema_text
+from hack.generate.values_yaml import values_yaml_text
 from hack.generate.versions import chart_text
-from trainchart.chart.families import family_data, family_names, profile_data, profile_names
+from trainchart.chart.families import family_names, profile_data, profile_names
 from trainchart.chart.paths import CHART, EDITOR_SCHEMA, LIB, ROOT
-from trainchart.values.models import Values, editor_schema_text, schema_text
-from trainchart.values.models.accelerator import Profile
-from trainchart.values.models.base import (
-    MOST,
-    Duration,
-    KeyName,
-    ObjectName,
-    Quantity,
-    ResourceName,
-    Section,
-    is_map,
-    section_of,
-)
 from trainchart.values.models.families import FAMILIES
 from trainchart.values.preset import accelerator_text, family_text, schema_path
 
-Schema = dict[str, Any]
-
-_INTRODUCTION = """\
-<!-- Made from the typed values in tools/trainchart/values/models/ and the data in files/. Change those, then: make generate -->
-# Values
-
-One release of this chart is one training run. A values file says what is trained, on what, and where the result goes:
-
-```sh
-trainchart preset FAMILY --accelerator PROFILE --write run.yaml   # a file to begin with
-trainchart validate run.yaml                                 # everything that is wrong with it, in milliseconds
-helm install run-42 ./charts/train -f run.yaml -n training
-```
-
-A value that is empty (`""` or null) is not configured: the family's default applies, else the one below, else nothing. Keys that
-are not listed here are refused. A quantity is written as Kubernetes does: `500m`, `2`, `512Mi`, `20Gi`; a duration is a whole number
-with `s`, `m`, `h` or `d`.
-"""
-
 
 def generated() -> dict[Path, str]:
-    """Every generated file with the text it should have."""
+    """The text of every generated file, by its path."""
     values = ROOT / "values"
     accelerators = values / "accelerators"
     return {
         CHART / "Chart.yaml": chart_text(CHART / "Chart.yaml"),
         LIB / "Chart.yaml": chart_text(LIB / "Chart.yaml"),
+        CHART / "values.yaml": values_yaml_text(),
         CHART / "values.schema.json": schema_text(),
         EDITOR_SCHEMA: editor_schema_text(),
         LIB / "files/defaults.yaml": defaults_text(),
         LIB / "files/sections.yaml": sections_text(),
         ROOT / "docs/values.md": reference_text(),
         ROOT / "docs/decisions/README.md": decisions_index(ROOT / "docs/decisions"),
+        ROOT / "README.md": readme_text(),
         **{
             values / f"{name}.yaml": family_text(name, schema=schema_path(values))
             for name in family_names()
@@ -75,181 +43,3 @@ def generated() -> dict[Path, str]:
             if not profile_data(name).get("refused")
         },
     }
-
-
-def reference_text() -> str:
-    """`docs/values.md`: the families, the accelerators, and every value."""
-    return "\n".join([_INTRODUCTION, *_families(), *_accelerators(), *_values()])
-
-
-def _families() -> Iterator[str]:
-    yield "## Families\n"
-    rows = []
-    for name in family_names():
-        data = family_data(name)
-        rows.append(
-            [
-                f"[`{name}`](#train-of-family-{name})",
-                data["title"],
-                str(data.get("task", "")),
-                str(data.get("framework", "")),
-                ", ".join(data.get("backends") or []),
-                ", ".join(data.get("multiProcessBackends") or []) or "one process only",
-                ", ".join(f"`{section}.repository`" for section in data.get("requires") or []),
-            ]
-        )
-    yield from _table(["Family", "Trainer", "Task", "Framework", "Devices", "In several processes on", "Needs"], rows)
-
-
-def _accelerators() -> Iterator[str]:
-    yield "## Accelerators\n"
-    yield (
-        "`values/accelerators/` has a file for each, to lay over a family's. A profile says which resources of Kubernetes ask for "
-        "its devices; `accelerator.resourceNames` changes them where a cluster has other names.\n"
-    )
-    rows, refused = [], []
-    for name in profile_names():
-        data = profile_data(name)
-        if data.get("refused"):
-            refused.append(f"- `{name}` ({data['title']}) cannot run: {data['refused']}.")
-        else:
-            rows.append(
-                [
-                    f"`{name}`",
-                    data["title"],
-                    data.get("requires") or "",
-                    "<br>".join(_resources(data)) or "none",
-                    data.get("verified") or "",
-                ]
-            )
-    yield from _table(["Profile", "Devices", "Needs", "Resources", "Verified"], rows)
-    if refused:
-        yield "\n".join([*refused, ""])
-    for name in profile_names():
-        if variants := profile_data(name).get("variants"):
-            yield f"- `accelerator.variant` of `{name}`: {', '.join(f'`{variant}`' for variant in variants)}"
-    yield ""
-
-
-def _resources(data: Mapping[str, Any]) -> Iterator[str]:
-    for key, resource in data["resources"].items():
-        limits = [
-            f"in {resource['unit']}" if resource.get("unit") else "",
-            f"at most {resource['max']}" if resource.get("max") else "",
-            "of one device only" if resource.get("oneDevice") else "",
-        ]
-        asked = f"`{resource['name']}`" if resource.get("name") else f"claim of class `{data.get('deviceClass')}`"
-        words = ", ".join(limit for limit in limits if limit)
-        yield f"{key}: {asked}{f' ({words})' if words else ''}"
-
-
-def _values() -> Iterator[str]:
-    defaults = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-    schema = Values.model_json_schema()
-    sections = {key: section for key, info in Values.model_fields.items() if (section := section_of(info.annotation))}
-    yield "## The run\n"
-    others = {key: info for key, info in Values.model_fields.items() if key not in sections and key != "train"}
-    yield from _reference(_rows(Values, schema, defaults, keys=list(others)))
-    for key, section in sections.items():
-        yield f"## {key}\n"
-        yield f"{Values.model_fields[key].description}\n"
-        yield from _reference(_rows(section, section.model_json_schema(), defaults.get(key) or {}, above=f"{key}."))
-    for name, model in sorted(FAMILIES.items()):
-        train = family_data(name).get("defaults", {}).get("train", {})
-        yield f"## train of family {name}\n"
-        yield from _reference(_rows(model, model.model_json_schema(), train, above="train."))
-    yield "## A profile of your own\n"
-    yield (
-        "What `accelerator.profiles.NAME` may hold, and the files in `files/accelerators/` do; choose it with "
-        "`accelerator.profile: NAME`.\n"
-    )
-    yield from _reference(_rows(Profile, Profile.model_json_schema(), None))
-
-
-def _reference(rows: Iterator[list[str]]) -> Iterator[str]:
-    return _table(["Key", "Type", "Default", "What it is"], list(rows))
-
-
-def _rows(
-    section: type[Section], schema: Schema, defaults: Any, *, above: str = "", keys: Sequence[str] | None = None
-) -> Iterator[list[str]]:
-    """A row per value; sections below are flattened into dotted keys. Without defaults (None) the model's are shown."""
-    definitions = schema.get("$defs", {})
-    for key, info in section.model_fields.items():
-        if keys is not None and key not in keys:
-            continue
-        path = f"{above}{key}"
-        below = section_of(info.annotation)
-        if below and not is_map(info.annotation):
-            inner = {**below.model_json_schema(), "$defs": definitions}
-            yield from _rows(below, inner, defaults and (defaults.get(key) or {}), above=f"{path}.")
-            continue
-        if defaults is not None:
-            default = _code((defaults or {}).get(key))
-        else:
-            default = "required" if info.is_required() else _code(info.default)
-        kind = "map of [profiles](#a-profile-of-your-own)" if below is Profile else _kind(schema["properties"][key])
-        examples = [_code(example) for example in info.examples or [] if _code(example) != default]
-        like = f" Such as {' or '.join(examples)}." if examples else ""
-        yield [f"`{path}`", kind, default, f"{info.description}{like}"]
-
-
-def _code(value: Any) -> str:
-    """A value as it is written; nothing for what is empty."""
-    if value is None or value in ("", [], {}):
-        return ""
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
-
-
-def _pattern(kind: Any) -> str | None:
-    """The pattern of a type of text, wherever it stands in its schema."""
-    schema = TypeAdapter(kind).json_schema()
-    found: list[str] = [part["pattern"] for part in [schema, *schema.get("anyOf", [])] if "pattern" in part]
-    return found[0] if found else None
-
-
-_PATTERNS = {
-    _pattern(Quantity): "quantity",
-    _pattern(Duration): "duration",
-    _pattern(ResourceName): "resource name",
-    _pattern(ObjectName): "name of an object",
-    _pattern(KeyName): "key of a Secret or ConfigMap",
-}
-
-
-def _kind(schema: Schema) -> str:
-    """The type of a value in words."""
-    if "anyOf" in schema:
-        kinds = [_kind(part) for part in schema["anyOf"] if part.get("type") != "null" and part.get("const") != ""]
-        # A quantity may be a number too, and says so by itself.
-        kinds = [kind for kind in kinds if not ("quantity" in kinds and kind.startswith("number"))]
-        return " or ".join(dict.fromkeys(kinds))
-    if "enum" in schema:
-        *first, last = [f"`{choice}`" for choice in schema["enum"]]
-        return f"{', '.join(first)} or {last}" if first else last
-    kind = schema.get("type")
-    if kind == "string":
-        return _PATTERNS.get(schema.get("pattern"), "text")
-    if kind in ("integer", "number"):
-        low, high = schema.get("minimum"), schema.get("maximum")
-        high = None if high == MOST else high
-        least = f" from {low:g}" if low is not None else ""
-        most = f" to {high:g}" if high is not None else ""
-        return f"{'whole number' if kind == 'integer' else 'number'}{least}{most}"
-    if kind == "boolean":
-        return "`true` or `false`"
-    if kind == "array":
-        return f"list of {_plural(_kind(schema.get('items', {})))}"
-    maps = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
-    values = next((one for one in maps if isinstance(one, dict) and "not" not in one), None)
-    return "map" if values is None else f"map of {_plural(_kind(values))}"
-
-
-def _plural(kind: str) -> str:
-    return {"text": "texts", "map": "maps", "name of an object": "names of objects"}.get(kind, kind)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table of Markdown, and an empty line."""
-    lines = [head, ["---"] * len(head), *rows]
-    yield "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"

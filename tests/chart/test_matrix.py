@@ -11,11 +11,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from hack.generate.schema import schema
 from tests.chart.matrix import ADMITTED, CELLS, REFUSED, Cell, for_each, groups, pairwise
 from tests.chart.schemas import check_object
 from trainchart.chart.render import Manifest, manifests_of, render, render_text
 from trainchart.errors import RenderError
-from trainchart.values.models import schema
 
 SHAPE = jsonschema_rs.Draft202012Validator(schema())
 

@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from hack.generate import outputs
+from hack.generate.schema import schema
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from trainchart.chart.families import profile_data
 from trainchart.chart.paths import CHART, LIB
 from trainchart.chart.render import render
 from trainchart.files import Tree, load_values, overlay
-from trainchart.values.models import schema
 from trainchart.values.schema_errors import misfits
 
 SCHEMA = CHART / "values.schema.json"

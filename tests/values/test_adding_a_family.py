@@ -13,12 +13,13 @@ import yaml
 
 from tests.chart.matrix import ROOT
 
-PARTS = ("charts", "docs", "e2e", "hack", "tests", "tools", "values", "pyproject.toml")
+PARTS = ("charts", "docs", "e2e", "hack", "tests", "tools", "values", "pyproject.toml", "README.md")
 FOLDER = "charts/train/charts/lib/files/families/toy-net"
 
 PLACES = {
     f"{FOLDER}/family.yaml": """
 title: Toynet
+summary: a toy
 task: other
 framework: pytorch
 launcher: python
@@ -102,7 +103,7 @@ CASE = Case(image="toy-cpu", sources={"toy": lambda image: Path()}, results=("to
     "e2e/images/toy-cpu/Dockerfile": "FROM scratch\n",
 }
 GENERATED = {"values/toy-net.yaml"}
-REWRITTEN = {"charts/train/values.schema.json", "values/schema.json", "docs/values.md"}
+REWRITTEN = {"charts/train/values.schema.json", "values/schema.json", "docs/values.md", "README.md"}
 
 
 @pytest.fixture(scope="module")

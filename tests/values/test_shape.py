@@ -42,7 +42,7 @@ WRONG = {
     "train: [1]": "1:1 train: a list is not a map",
     "model: https://x": "1:1 model: 'https://x' is not a map",
     "imagePullSecrets: name": "1:1 imagePullSecrets: 'name' is not a list",
-    "env: {JOB_GROUP: x}": "1:7 env.JOB_GROUP: cannot be set: it says which run and pod this is; leave it out",
+    "env: {JOB_GROUP: x}": "1:7 env.JOB_GROUP: cannot be set: it identifies the run and the pod; leave it out",
     "env: {A: }": "1:7 env.A: is empty, where text is due",
     "tolerations:\n- {key: a}\n- b": "3:3 tolerations[1]: 'b' is not a map",
     "train:\n  arguments:\n    - --a\n    - 1": "4:7 train.arguments[1]: 1 is not text; put it in quotes: '1'",

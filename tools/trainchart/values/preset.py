@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainchart.errors import RenderError, UsageError
+from trainchart.values.commented_yaml import comment, lines
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from trainchart.values.models.family import Family
 
 SHARED = ("corePercent", "memory")
-WIDTH = 120
 
 # Comments that every family's file has; a family's own come before them.
 _NOTES = {
@@ -118,7 +118,7 @@ def accelerator_text(name: str, *, schema: str) -> str:
     about = notes.pop("accelerator")
     header = f"{about}\nPut it after the family's file: -f values/FAMILY.yaml -f values/accelerators/{name}.yaml"
     tree = {"accelerator": {key: section.get(key) for key in ordered}}
-    return "\n".join([_schema_line(schema), *_comment(header), *_lines(tree, notes), ""])
+    return "\n".join([schema_comment(schema), *comment(header), *lines(tree, notes), ""])
 
 
 def schema_path(folder: Path) -> str:
@@ -380,12 +380,11 @@ def _family_text(name: str, family: Family, values: Tree, *, schema: str) -> str
     notes = _descriptions(values, family) | _NOTES | _accelerator_notes(values["accelerator"]) | dict(family.notes)
     parts: list[str] = []
     for key, value in values.items():
-        lines = list(_lines({key: value}, notes))
         # A blank line before every section; scalars stay together.
         if not parts or isinstance(value, dict) or parts[-1].startswith(" "):
             parts.append("")
-        parts += lines
-    return "\n".join([_schema_line(schema), *_comment(header), *parts, ""])
+        parts += lines({key: value}, notes, on_one_line=_ON_ONE_LINE)
+    return "\n".join([schema_comment(schema), *comment(header), *parts, ""])
 
 
 def _is_placeholder(key: str) -> bool:
@@ -430,58 +429,10 @@ def _accelerator_notes(section: Tree) -> dict[str, str]:
     return notes
 
 
-def _schema_line(schema: str) -> str:
+def schema_comment(schema: str) -> str:
+    """The line that leads an editor to the schema."""
     return f"# yaml-language-server: $schema={schema}"
 
 
 def _yaml(tree: Tree) -> str:
-    return "\n".join([*_lines(tree, {}), ""])
-
-
-def _lines(tree: Mapping[str, Any], notes: Mapping[str, str], above: str = "") -> Iterator[str]:
-    """A map as YAML, each key under its note."""
-    indent = "  " * above.count(".")
-    for key, value in tree.items():
-        path = f"{above}{key}"
-        if notes.get(path):
-            yield from _comment(notes[path], indent)
-        if isinstance(value, dict) and value and path not in _ON_ONE_LINE:
-            yield f"{indent}{_scalar(key)}:"
-            yield from _lines(value, notes, f"{path}.")
-        else:
-            yield f"{indent}{_scalar(key)}: {_scalar(value)}".rstrip()
-
-
-def _comment(text: str, indent: str = "") -> Iterator[str]:
-    """Lines of a comment; a line that is indented is kept whole."""
-    import textwrap
-
-    for line in text.splitlines():
-        hanging = len(line) - len(line.lstrip())
-        width = WIDTH if not hanging else 1000
-        for part in textwrap.wrap(line, width - len(indent) - 2, break_long_words=False, break_on_hyphens=False):
-            yield f"{indent}# {part}"
-
-
-def _scalar(value: Any) -> str:
-    """A value on one line, read alike by YAML 1.1 and 1.2."""
-    import json
-
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value if _is_plain(value) else json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(key)}: {_scalar(item) or 'null'}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_scalar(item) or "null" for item in value) + "]"
-    return json.dumps(value) if isinstance(value, (bool, int, float)) else json.dumps(str(value))
-
-
-def _is_plain(text: str) -> bool:
-    """Text that needs no quotes: it looks like no number, no boolean and no syntax."""
-    if not re.fullmatch(r"[A-Za-z0-9/][-\w./:@+]*", text, re.ASCII) or text.endswith(":"):
-        return False
-    if re.fullmatch(r"(?i:[0-9][0-9a-fxo_.:+-]*|y|n|yes|no|on|off|true|false|null|nan|inf)", text, re.ASCII):
-        return False
-    return not re.match(r"[0-9]+[eE][0-9]", text)
+    return "\n".join([*lines(tree, {}), ""])

@@ -1,4 +1,4 @@
-"""Section `accelerator`, and what a profile is: a file of the chart's files/accelerators/, or one of the user's own."""
+"""Section `accelerator`, and a profile: a file of the chart's files/accelerators/, or the user's own in the values."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ VariantName = Annotated[str, StringConstraints(pattern=r"^[-A-Za-z0-9._]*$", max
 
 
 class DeviceCount(Section):
-    name: Text = Field(None, description="Resource that counts devices; {variant} stands for accelerator.variant.")
-    max: int | None = Field(None, ge=1, le=MOST, description="Most devices that a pod can have.")
+    name: Text = Field(
+        None, description="Name of the resource that counts devices; {variant} stands for accelerator.variant."
+    )
+    max: int | None = Field(None, ge=1, le=MOST, description="Maximum number of devices of a pod.")
 
 
 class DeviceShare(Section):
-    name: Text = Field(None, description="Resource that asks for it; {variant} stands for accelerator.variant.")
-    max: int | None = Field(None, ge=1, le=MOST, description="Most that can be asked for.")
-    oneDevice: bool = Field(False, description="Honoured for one device only; of several each is whole.")
+    name: Text = Field(None, description="Name of the resource to request; {variant} stands for accelerator.variant.")
+    max: int | None = Field(None, ge=1, le=MOST, description="Maximum that can be requested.")
+    oneDevice: bool = Field(
+        False, description="Whether it applies to a single device only; several devices are whole ones."
+    )
 
 
 class DeviceMemory(DeviceShare):
@@ -41,44 +45,58 @@ class DeviceMemory(DeviceShare):
 
 
 class ProfileResources(Section):
-    count: DeviceCount | None = Field(None, description="How devices are counted.")
-    corePercent: DeviceShare | None = Field(None, description="How a share of compute is asked for.")
-    memory: DeviceMemory | None = Field(None, description="How device memory is asked for.")
+    count: DeviceCount | None = Field(None, description="How to request devices.")
+    corePercent: DeviceShare | None = Field(None, description="How to request a share of compute.")
+    memory: DeviceMemory | None = Field(None, description="How to request device memory.")
 
 
 class Profile(Section):
-    title: Line = Field(..., description="What it is, in a few words.")
-    requires: Text = Field(None, description="What the cluster must have for it.")
-    backend: Line = Field(..., description="What frameworks call the device.", examples=["cpu", "cuda", "npu"])
+    title: Line = Field(..., description="Name of the devices, for messages.")
+    requires: Text = Field(None, description="What it needs in the cluster.")
+    backend: Line = Field(..., description="Name of the device in frameworks.", examples=["cpu", "cuda", "npu"])
     resources: ProfileResources = Field(
-        ..., description="Resources by what they ask for; those left out cannot be set."
+        ..., description="Resources by what they request; those that are left out cannot be set."
     )
-    variants: list[VariantName] | None = Field(None, description="Choices for accelerator.variant.")
-    processes: Literal["one", "perDevice"] = Field(..., description="Training processes in a pod.")
+    variants: list[VariantName] | None = Field(None, description="Choices of accelerator.variant.")
+    processes: Literal["one", "perDevice"] = Field(..., description="How many training processes a pod has.")
     deviceClass: ObjectName = Field(
         None, description="DeviceClass of dynamic resource allocation, instead of resources."
     )
     annotations: dict[LabelKey, str] | None = Field(None, description="Annotations of the pods.")
     runtimeClassName: ObjectName = Field(None, description="RuntimeClass of the pods.")
-    refused: Text = Field(None, description="Why Volcano cannot place it; shown instead of a run.")
-    verified: Text = Field(None, description="Whether it has run on hardware.")
+    refused: Text = Field(
+        None, description="Why Volcano cannot schedule it; a run with this profile is refused with this reason."
+    )
+    verified: Text = Field(None, description="Whether it has been tested on hardware.")
 
 
 class ResourceNames(Section):
     count: ResourceName = Field(None, description="Resource that counts devices.", examples=["vendor.example.com/gpu"])
-    corePercent: ResourceName = Field(None, description="Resource that asks for a share of compute.")
-    memory: ResourceName = Field(None, description="Resource that asks for device memory.")
+    corePercent: ResourceName = Field(None, description="Resource that requests a share of compute.")
+    memory: ResourceName = Field(None, description="Resource that requests device memory.")
 
 
 class Accelerator(Section):
     profile: ProfileName | Literal[""] | None = Field(
-        "cpu", description="A file of files/accelerators/, or one of profiles.", examples=["cpu"]
+        "cpu",
+        description="Profile of the devices: one of the chart's (values/accelerators/ has a file for each), or one of "
+        "profiles.",
+        examples=["cpu"],
     )
-    variant: VariantName | None = Field(None, description="Which of the profile's variants.", examples=["1g.10gb"])
-    count: Annotated[int, Field(ge=1, le=1000)] | Empty = Field(None, description="Devices per pod.", examples=[1])
+    variant: VariantName | None = Field(
+        None,
+        description="Variant of the profile, if it has several: a MIG slice, or the model of a card.",
+        examples=["1g.10gb"],
+    )
+    count: Annotated[int, Field(ge=1, le=1000)] | Empty = Field(
+        None, description="Number of devices per pod.", examples=[1]
+    )
     corePercent: Percent = Field(None, description="Share of each device's compute, in percent.", examples=[50])
-    memory: Quantity = Field(None, description="Memory of each device, as a quantity.", examples=["4096Mi"])
+    memory: Quantity = Field(None, description="Memory of each device.", examples=["4096Mi"])
     resourceNames: ResourceNames | None = Field(
-        None, description="Other resource names than the profile's, for clusters that renamed them."
+        None, description="Resource names that replace the profile's, for clusters that renamed them."
     )
-    profiles: dict[ProfileName, Profile] | None = Field(None, description="Your own profiles by name.")
+    profiles: dict[ProfileName, Profile] | None = Field(
+        None,
+        description='Your own profiles by name, in the form of the chart\'s (see "A profile of your own" in docs/values.md).',
+    )

@@ -1,4 +1,4 @@
-"""What all sections of the values share: closed objects, and the types of Kubernetes that a value may have."""
+"""What all sections of the values share: closed objects, and the types that a value may have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainchart.values.characters import LINE, LINES
 
 
 class Section(BaseModel):
-    """A closed map of values. Every key may be left out: the chart and the family have the defaults."""
+    """A map of values that refuses unknown keys. Every key may be left out, and then has its default."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -24,24 +24,25 @@ PLAIN: dict[str, Any] = {
     "additionalProperties": {"$ref": "#/$defs/plain"},
     "items": {"$ref": "#/$defs/plain"},
 }
-"""Schema of any value, at every depth: no control characters in texts and keys. Each keyword is about its own kind of value."""
+"""Schema of any value, at every depth: no control characters in strings and keys. Each keyword applies to its own "
+"type of value."""
 
 Line = Annotated[str, StringConstraints(pattern=LINE)]
 Text = Line | None
 
 MOST = 2**31 - 1
-"""The largest number that every reader of settings and objects takes."""
+"""The largest number that every reader of settings and objects accepts."""
 
 Count = Annotated[int, Field(ge=1, le=MOST)] | Empty
 Percent = Annotated[int, Field(ge=1, le=100)] | Empty
 
 Quantity = (
     Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
-    # A number of a size that is never written with an exponent, which is no quantity.
+    # A number in the range that is written without an exponent, which the chart does not accept.
     | Annotated[float, Field(ge=0.001, le=1e15)]
     | Empty
 )
-"""An amount as Kubernetes writes it: 500m, 2, 512Mi, 20Gi."""
+"""A Kubernetes quantity, such as 500m, 2, 512Mi or 20Gi."""
 
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")]
 
@@ -68,13 +69,13 @@ Image = Annotated[
         max_length=1000,
     ),
 ]
-"""An image as container runtimes read it: host, path in lower case, tag, digest."""
+"""A reference to an image: host, path in lower case, tag, digest."""
 
 KeyName = Annotated[str, StringConstraints(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$", max_length=253)]
-"""A key of a Secret or ConfigMap, which is a file's name in the pod: it begins with no more than one dot."""
+"""A key of a Secret or ConfigMap, which is the name of a file in the pod: it begins with at most one dot."""
 
 Open = dict[str, Any]
-"""A map of the user's own, handed on as it is."""
+"""A map that is passed on as it is."""
 
 
 def section_of(annotation: Any) -> type[Section] | None:
@@ -85,5 +86,5 @@ def section_of(annotation: Any) -> type[Section] | None:
 
 
 def is_map(annotation: Any) -> bool:
-    """Whether an annotation is of a map with names of the user's."""
+    """Whether an annotation is a map whose keys the user chooses."""
     return get_origin(annotation) is dict or any(is_map(part) for part in get_args(annotation))

@@ -20,7 +20,8 @@ class Family:
     model: type[Section]
     """The typed model of its `train` section."""
     estimate: Callable[[Data, Layout], Estimate] | None
-    """The device memory that one training process needs, from the effective `train` values; None where nobody can know."""
+    """The device memory that one training process needs, from the effective `train` values; None where nobody can "
+    "know."""
     example: Data
     """What its ready-to-run values file holds beside the family's own defaults."""
     notes: Mapping[str, str]

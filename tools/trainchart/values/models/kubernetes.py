@@ -1,7 +1,7 @@
-"""Parts of Kubernetes objects that values hand on: every field of core/v1 and networking.k8s.io/v1 that they have.
+"""Parts of Kubernetes objects in the values, with every field that they have in core/v1 and networking.k8s.io/v1.
 
-A typing mistake in them is refused here. The API server would refuse it after half of a release is installed, and Helm 3 drops
-it: the pods then run anywhere. What spans several fields is among the chart's rules (templates/rules/_placement.tpl).
+The schema refuses a typo in them. The API server would refuse it with half of the release installed, and Helm 3 drops the
+field: the pods then run anywhere. Rules that span several fields are the chart's (templates/rules/_placement.tpl).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from trainchart.values.models.base import MOST, LabelKey, LabelValue, Name, Section
 
 KUBERNETES = "x-kubernetes"
-"""Marks the definitions whose fields are not the values' own: in them, nothing stands for "not configured"."""
+"""Marks definitions whose fields are Kubernetes' own: an empty value in them does not mean "not configured"."""
 
 NamespaceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 PortName = Annotated[str, StringConstraints(pattern=r"^([0-9]+-)*[0-9]*[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
@@ -39,20 +39,22 @@ _EXAMPLE_CIDR = "10.0.0.0/8"
 
 
 class Part(BaseModel):
-    """A map with the fields of a Kubernetes type, and no others."""
+    """A map with exactly the fields of a Kubernetes type."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, json_schema_extra={KUBERNETES: True})
 
 
 class Toleration(Part):
     key: LabelKey | Literal[""] = Field("", description="Key of the taint; empty, with operator Exists: all.")
-    operator: Literal["Exists", "Equal", ""] = Field("Equal", description="Exists: whatever the taint's value.")
+    operator: Literal["Exists", "Equal", ""] = Field(
+        "Equal", description="Equal: the taint has this value. Exists: any value."
+    )
     value: LabelValue = Field("", description="Value of the taint, with operator Equal.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute", ""] = Field(
         "", description="Effect of the taint; empty: all."
     )
     tolerationSeconds: int = Field(
-        0, ge=-MOST, le=MOST, description="With NoExecute: how long pods stay on a node that gets the taint."
+        0, ge=-MOST, le=MOST, description="With NoExecute: how long pods stay on a node after it gets the taint."
     )
 
 
@@ -63,8 +65,10 @@ class LabelRequirement(Part):
 
 
 class LabelSelector(Part):
-    matchLabels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="Labels that are there.")
-    matchExpressions: list[LabelRequirement] = Field(default_factory=list, description="What else holds of labels.")
+    matchLabels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="Labels with their values.")
+    matchExpressions: list[LabelRequirement] = Field(
+        default_factory=list, description="Further requirements on labels."
+    )
 
 
 class NodeRequirement(Part):
@@ -78,67 +82,80 @@ class NodeRequirement(Part):
 
 
 class FieldRequirement(Part):
-    key: Literal["metadata.name"] = Field(..., description="The one field that nodes can be chosen by.")
+    key: Literal["metadata.name"] = Field(..., description="The one field that nodes can be selected by.")
     operator: Literal["In", "NotIn"] = Field(..., description="How it is compared.")
     values: list[Name] = Field(..., min_length=1, max_length=1, description="The name of one node.")
 
 
 class NodeTerm(Part):
-    matchExpressions: list[NodeRequirement] = Field(default_factory=list, description="What holds of a node's labels.")
-    matchFields: list[FieldRequirement] = Field(default_factory=list, description="What holds of a node's fields.")
+    matchExpressions: list[NodeRequirement] = Field(
+        default_factory=list, description="Requirements on the labels of a node."
+    )
+    matchFields: list[FieldRequirement] = Field(
+        default_factory=list, description="Requirements on the fields of a node."
+    )
 
 
 class NodeSelector(Part):
-    nodeSelectorTerms: list[NodeTerm] = Field(..., min_length=1, description="One of these holds.")
+    nodeSelectorTerms: list[NodeTerm] = Field(..., min_length=1, description="Terms, of which a node has to match one.")
 
 
 class PreferredNodes(Part):
-    weight: Weight = Field(..., description="How much it counts, of 100.")
-    preference: NodeTerm = Field(..., description="Which nodes.")
+    weight: Weight = Field(..., description="Weight from 1 to 100.")
+    preference: NodeTerm = Field(..., description="Nodes that are preferred.")
 
 
 class NodeAffinity(Part):
     requiredDuringSchedulingIgnoredDuringExecution: NodeSelector | None = Field(
-        None, description="Nodes that are allowed."
+        None, description="Nodes that are required."
     )
     preferredDuringSchedulingIgnoredDuringExecution: list[PreferredNodes] = Field(
-        default_factory=list, description="Nodes that are better than others."
+        default_factory=list, description="Nodes that are preferred."
     )
 
 
 class PodTerm(Part):
-    topologyKey: LabelKey = Field(..., description="Label of nodes: those with the same value are one place.")
-    labelSelector: LabelSelector | None = Field(None, description="Which pods.")
-    namespaces: list[NamespaceName] = Field(default_factory=list, description="Where they are; empty: here.")
-    namespaceSelector: LabelSelector | None = Field(None, description="Where they are, by labels of namespaces.")
-    matchLabelKeys: list[LabelKey] = Field(default_factory=list, description="Labels that are as this pod's.")
-    mismatchLabelKeys: list[LabelKey] = Field(default_factory=list, description="Labels that are not as this pod's.")
+    topologyKey: LabelKey = Field(..., description="Label of nodes: nodes with the same value are one topology domain.")
+    labelSelector: LabelSelector | None = Field(None, description="Labels of the pods.")
+    namespaces: list[NamespaceName] = Field(
+        default_factory=list, description="Namespaces of the pods; empty: that of the run."
+    )
+    namespaceSelector: LabelSelector | None = Field(None, description="Namespaces of the pods, by their labels.")
+    matchLabelKeys: list[LabelKey] = Field(
+        default_factory=list, description="Labels whose values are those of this pod."
+    )
+    mismatchLabelKeys: list[LabelKey] = Field(
+        default_factory=list, description="Labels whose values differ from those of this pod."
+    )
 
 
 class PreferredPods(Part):
-    weight: Weight = Field(..., description="How much it counts, of 100.")
-    podAffinityTerm: PodTerm = Field(..., description="Which pods.")
+    weight: Weight = Field(..., description="Weight from 1 to 100.")
+    podAffinityTerm: PodTerm = Field(..., description="Pods that are preferred.")
 
 
 class PodAffinity(Part):
     requiredDuringSchedulingIgnoredDuringExecution: list[PodTerm] = Field(
-        default_factory=list, description="Pods that must (not) be in the same place."
+        default_factory=list, description="Pods that must (not) be in the same topology domain."
     )
     preferredDuringSchedulingIgnoredDuringExecution: list[PreferredPods] = Field(
-        default_factory=list, description="Pods that are better (not) in the same place."
+        default_factory=list, description="Pods that should (not) be in the same topology domain."
     )
 
 
 class Affinity(Section):
-    nodeAffinity: NodeAffinity | None = Field(None, description="Which nodes.")
-    podAffinity: PodAffinity | None = Field(None, description="Beside which pods.")
-    podAntiAffinity: PodAffinity | None = Field(None, description="Apart from which pods.")
+    nodeAffinity: NodeAffinity | None = Field(None, description="Nodes to run on.")
+    podAffinity: PodAffinity | None = Field(None, description="Pods to run next to.")
+    podAntiAffinity: PodAffinity | None = Field(None, description="Pods to stay away from.")
 
 
 class IpBlock(Part):
-    cidr: Cidr = Field(..., description="Addresses.", examples=[_EXAMPLE_CIDR])
+    cidr: Cidr = Field(..., description="Range of addresses.", examples=[_EXAMPLE_CIDR])
     excluded: list[Cidr] = Field(
-        default_factory=list, alias="except", description="Addresses of these that are not.", examples=["10.1.0.0/16"]
+        default_factory=list,
+        alias="except",
+        description="Ranges within it that are excluded.",
+        examples=["10.1.0.0/16"],
     )
 
 
@@ -149,17 +166,17 @@ def _not_empty(schema: dict[str, Any]) -> None:
 class Peer(Part):
     model_config = ConfigDict(json_schema_extra=_not_empty)
 
-    ipBlock: IpBlock | None = Field(None, description="Addresses.")
-    podSelector: LabelSelector | None = Field(None, description="Pods, by labels.")
-    namespaceSelector: LabelSelector | None = Field(None, description="Pods of namespaces, by their labels.")
+    ipBlock: IpBlock | None = Field(None, description="Range of addresses.")
+    podSelector: LabelSelector | None = Field(None, description="Pods, by their labels.")
+    namespaceSelector: LabelSelector | None = Field(None, description="Namespaces, by their labels.")
 
 
 class Port(Part):
-    protocol: Literal["TCP", "UDP", "SCTP"] = Field("TCP", description="Its protocol.")
-    port: PortNumber | PortName | None = Field(None, description="A number, or a name of the pods' own; none: all.")
-    endPort: PortNumber | None = Field(None, description="The last of a range of ports.")
+    protocol: Literal["TCP", "UDP", "SCTP"] = Field("TCP", description="Protocol.")
+    port: PortNumber | PortName | None = Field(None, description="Number or name of the port; none: all ports.")
+    endPort: PortNumber | None = Field(None, description="Last port of a range that begins with port.")
 
 
 class Egress(Part):
-    to: list[Peer] = Field(default_factory=list, description="Targets; none: all.")
-    ports: list[Port] = Field(default_factory=list, description="Ports; none: all.")
+    to: list[Peer] = Field(default_factory=list, description="Allowed targets; none: all.")
+    ports: list[Port] = Field(default_factory=list, description="Allowed ports; none: all.")

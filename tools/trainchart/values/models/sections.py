@@ -1,4 +1,4 @@
-"""The sections of the values that every family has."""
+"""The sections of the values that all families share."""
 
 from __future__ import annotations
 
@@ -13,56 +13,61 @@ ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_
 
 
 class ResourceList(Section):
-    cpu: Quantity = Field(None, description="Processor cores.", examples=["8", "500m"])
+    cpu: Quantity = Field(None, description="CPU cores.", examples=["8", "500m"])
     memory: Quantity = Field(None, description="Memory, shared memory included.", examples=["20Gi"])
 
 
 class Resources(Section):
-    requests: ResourceList | None = Field(None, description="What a pod is scheduled by.")
-    limits: ResourceList | None = Field(None, description="What a pod may use at most.")
+    requests: ResourceList | None = Field(None, description="What the scheduler reserves for a pod.")
+    limits: ResourceList | None = Field(None, description="The most that a pod may use.")
 
 
 class Workspace(Section):
     type: Literal["emptyDir", "newClaim", "existingClaim"] = Field(
         "emptyDir",
-        description="emptyDir: new for every pod. newClaim: a claim of this release. existingClaim: claimName.",
+        description="emptyDir: a new one for every pod. newClaim: a claim of this release. existingClaim: the claim "
+        "claimName.",
     )
-    size: Quantity = Field(None, description="Size of the emptyDir or new claim.", examples=["5Gi"])
-    claimName: ObjectName = Field(None, description="The existing PersistentVolumeClaim.")
-    storageClassName: ObjectName = Field(None, description="StorageClass of a new claim; empty: the default.")
+    size: Quantity = Field("5Gi", description="Size of the emptyDir or the new claim.", examples=["5Gi"])
+    claimName: ObjectName = Field(None, description="Name of an existing PersistentVolumeClaim.")
+    storageClassName: ObjectName = Field(None, description="StorageClass of a new claim; empty: the cluster's default.")
     accessMode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = Field(
-        "ReadWriteOnce", description="How many nodes may mount the claim."
+        "ReadWriteOnce", description="Access mode of the claim."
     )
-    keep: bool = Field(False, description="Keep a new claim when the release is uninstalled.")
-    directory: Text = Field(None, description="The run's folder in the workspace; empty: the release's name.")
+    keep: bool = Field(False, description="Whether a new claim is kept when the release is uninstalled.")
+    directory: Text = Field(None, description="Folder of the run in the workspace; empty: the name of the release.")
 
 
 class CaBundle(Section):
-    configMapName: ObjectName = Field(None, description="ConfigMap with the CA certificates.")
-    key: KeyName = Field("ca.crt", description="Its key.")
+    configMapName: ObjectName = Field(None, description="Name of a ConfigMap with the CA certificates.")
+    key: KeyName = Field("ca.crt", description="Key of the CA certificates in the ConfigMap.")
 
 
 class Git(Section):
     secretName: ObjectName = Field(
         None,
-        description="Secret with user and token for the server of publish.repository (where nothing is published: of "
-        "model.repository, else of dataset.repository), and for no other; empty for public repositories.",
+        description="Secret with the user and the token (or password) for the server of publish.repository (if "
+        "nothing is published: of "
+        "model.repository, else of dataset.repository), and for no other server; empty: public repositories.",
         examples=["git-credentials"],
     )
     userKey: KeyName = Field(
         "GIT_USER",
-        description="Key of the user in every git Secret; one without it has a token alone, sent with the user oauth2.",
+        description="Key of the user in every git Secret; without it, the token is sent with the user oauth2.",
     )
     tokenKey: KeyName = Field("GIT_TOKEN", description="Key of the token or password in every git Secret.")
-    caBundle: CaBundle | None = Field(None, description="CA certificates of a git server with its own.")
+    caBundle: CaBundle | None = Field(
+        None, description="CA certificates of a git server whose certificate is not publicly trusted."
+    )
     allowPlainHttp: bool = Field(
-        False, description="Allow repositories by http://, where the token travels unencrypted."
+        False, description="Whether repositories may be at http://, where the token is sent unencrypted."
     )
 
 
 class Source(Section):
     type: Literal["git", "claim", "s3"] = Field(
-        "git", description="git: a repository. claim: a volume of the cluster. s3: an S3-compatible object store."
+        "git",
+        description="git: a repository. claim: a PersistentVolumeClaim. s3: a bucket of an S3-compatible object store.",
     )
     repository: Text = Field(
         None, description="git: URL of the repository.", examples=["https://git.example.com/team/model.git"]
@@ -71,35 +76,44 @@ class Source(Section):
         None, description="git: branch, tag or full commit; empty: the default branch.", examples=["main", "v7.0"]
     )
     claimName: ObjectName = Field(
-        None, description="claim: a PersistentVolumeClaim, mounted read-only.", examples=["coco"]
+        None, description="claim: name of the PersistentVolumeClaim; it is mounted read-only.", examples=["coco"]
     )
-    subPath: Text = Field(None, description="claim: a folder of it; empty: all of it.", examples=["datasets/coco8"])
+    subPath: Text = Field(
+        None, description="claim: folder of the claim; empty: all of it.", examples=["datasets/coco8"]
+    )
     endpoint: Text = Field(
         None, description="s3: URL of the object store.", examples=["https://s3.eu-central-1.amazonaws.com"]
     )
-    bucket: Text = Field(None, description="s3: the bucket.", examples=["datasets"])
-    prefix: Text = Field(None, description="s3: a folder of the bucket; empty: all of it.", examples=["coco"])
-    region: Text = Field(None, description="s3: region of the signature.", examples=["us-east-1"])
+    bucket: Text = Field(None, description="s3: name of the bucket.", examples=["datasets"])
+    prefix: Text = Field(None, description="s3: folder of the bucket; empty: all of it.", examples=["coco"])
+    region: Text = Field("us-east-1", description="s3: region that requests are signed for.", examples=["us-east-1"])
     secretName: ObjectName = Field(
         None,
-        description="git: Secret with user and token for this repository's server; empty: git.secretName where that is for the "
-        "same server, else none. s3: Secret with the access key; empty for a public bucket.",
+        description="git: Secret with the user and the token for this repository's server; empty: git.secretName if "
+        "that is for the "
+        "same server, else none. s3: Secret with the access key; empty: a public bucket.",
         examples=["s3-credentials"],
     )
-    accessKeyKey: KeyName = Field("AWS_ACCESS_KEY_ID", description="s3: key of the access key's id in the Secret.")
-    secretKeyKey: KeyName = Field("AWS_SECRET_ACCESS_KEY", description="s3: key of the secret access key in it.")
-    cached: bool = Field(False, description="Keep it in the cache volume, for this and later runs.")
+    accessKeyKey: KeyName = Field("AWS_ACCESS_KEY_ID", description="s3: key of the access key ID in the Secret.")
+    secretKeyKey: KeyName = Field(
+        "AWS_SECRET_ACCESS_KEY", description="s3: key of the secret access key in the Secret."
+    )
+    cached: bool = Field(False, description="Whether it is kept in the cache volume, for this and later runs.")
 
 
 class Dataset(Source):
-    path: Text = Field(None, description="Where it lies in the run's folder.", examples=["datasets/coco128"])
+    path: Text = Field(
+        None,
+        description="Folder of the dataset in the run's folder, next to the model; empty: the family's.",
+        examples=["datasets/coco128"],
+    )
 
 
 class Cache(Section):
     claimName: ObjectName = Field(
-        None, description="PersistentVolumeClaim that keeps sources for many runs.", examples=["models-cache"]
+        None, description="Name of the PersistentVolumeClaim; empty: no cache.", examples=["models-cache"]
     )
-    readOnly: bool = Field(False, description="Only read it: it was filled beforehand.")
+    readOnly: bool = Field(False, description="Whether the cache is only read, because it was filled beforehand.")
 
 
 class Mlflow(Section):
@@ -107,88 +121,105 @@ class Mlflow(Section):
         None, description="URL of the MLflow server; empty: no tracking.", examples=["https://mlflow.example.com"]
     )
     allowPlainHttp: bool = Field(
-        False, description="Allow a trackingUri by http:// with a Secret, whose token then travels unencrypted."
+        False, description="Whether trackingUri may be at http:// with a Secret, whose token is then sent unencrypted."
     )
-    experiment: Text = Field(None, description="Experiment; empty: the namespace.", examples=["detectors"])
+    experiment: Text = Field(None, description="Name of the experiment; empty: the namespace.", examples=["detectors"])
     secretName: ObjectName = Field(None, description="Secret with the credentials; empty: none.", examples=["mlflow"])
-    tokenKey: KeyName | Literal[""] | None = Field(None, description="Key of a bearer token in it.")
-    userKey: KeyName | Literal[""] | None = Field(None, description="Key of the user in it, with passwordKey.")
-    passwordKey: KeyName | Literal[""] | None = Field(None, description="Key of the password in it.")
+    tokenKey: KeyName | Literal[""] | None = Field(None, description="Key of a bearer token in the Secret.")
+    userKey: KeyName | Literal[""] | None = Field(None, description="Key of the user in the Secret, with passwordKey.")
+    passwordKey: KeyName | Literal[""] | None = Field(
+        None, description="Key of the password in the Secret, with userKey."
+    )
 
 
 class Parameter(Section):
-    """What a parameter may be: choices, or a range."""
+    """The values of a parameter that a search may try: choices, or a range."""
 
     choices: list[str | float | bool] | None = Field(
-        None, min_length=1, description="One of these.", examples=[["SGD", "AdamW"]]
+        None, min_length=1, description="Values to choose from.", examples=[["SGD", "AdamW"]]
     )
-    low: float | None = Field(None, description="Least value of a range.", examples=[0.00001])
-    high: float | None = Field(None, description="Greatest value of a range.", examples=[0.1])
-    log: bool = Field(False, description="Search the range by its logarithm.")
-    integer: bool = Field(False, description="Whole numbers of the range only.")
+    low: float | None = Field(None, description="Lowest value of a range.", examples=[0.00001])
+    high: float | None = Field(None, description="Highest value of a range.", examples=[0.1])
+    log: bool = Field(False, description="Whether the range is searched on a logarithmic scale.")
+    integer: bool = Field(False, description="Whether only whole numbers of the range are tried.")
 
 
 class Tune(Section):
     trials: Annotated[int, Field(ge=0, le=10000)] | Empty = Field(
-        None,
-        description="Trainings to try; 0 or empty: one training, no search. As many at the same time as there are replicas.",
+        0,
+        description="Number of trainings to try; 0 or empty: one training, no search.",
         examples=[20],
     )
     metric: Text = Field(
-        None, description="Metric to compare trials by, as the log calls it.", examples=["metrics/mAP50-95"]
+        None,
+        description="Metric that trials are compared by, under its name in the log.",
+        examples=["metrics/mAP50-95"],
     )
-    goal: Literal["maximize", "minimize"] = Field("maximize", description="Whether more of it is better.")
+    goal: Literal["maximize", "minimize"] = Field(
+        "maximize", description="Whether the metric is better higher or lower."
+    )
     gracePeriod: Count = Field(
         None,
-        description="Epochs that every trial gets before it may be given up; empty: none is given up.",
+        description="Epochs that every trial gets before it may be stopped early; empty: none is stopped.",
         examples=[5],
     )
-    failureLimit: int = Field(0, ge=0, le=MOST, description="Trials that may fail before the run does.")
-    seed: int = Field(0, ge=0, le=MOST, description="Makes the search of one pod repeatable; 0: it is not.")
+    failureLimit: int = Field(0, ge=0, le=MOST, description="Number of trials that may fail before the run fails.")
+    seed: int = Field(
+        0, ge=0, le=MOST, description="Seed that makes the search of a single pod repeatable; 0: a random one."
+    )
     space: dict[ParameterName, Parameter] | None = Field(
         None,
-        description="What is tried: settings of the family (such as batchSize), or hyper-parameters of its trainer (such as lr0).",
+        description="What to try, by parameter: settings of the family (such as batchSize), or hyper-parameters of "
+        "its trainer (such as lr0). "
+        "Each is {low, high}, with log or integer, or {choices}.",
     )
 
 
 class Publish(Section):
     type: Literal["git", "none"] = Field(
-        "git", description="git: push to a branch. none: leave the result in the workspace."
+        "git", description="git: push the result to a branch. none: leave it in the workspace."
     )
-    repository: Text = Field(None, description="URL of the git repository.")
+    repository: Text = Field(None, description="URL of the git repository to push to.")
     secretName: ObjectName = Field(
-        None, description="Secret with user and token for the repository's server; empty: git.secretName."
+        None, description="Secret with the user and the token for the repository's server; empty: git.secretName."
     )
     branch: Annotated[str, StringConstraints(pattern=r"^$|^[A-Za-z0-9][-A-Za-z0-9._/]*$", max_length=200)] | None = (
-        Field(None, description="Branch; empty: sft-YYYYmmdd-HHMMSS.", examples=["candidates/first"])
+        Field(None, description="Branch to push to; empty: sft-YYYYmmdd-HHMMSS.", examples=["candidates/first"])
     )
     modelName: Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z0-9]*$")] | None = Field(
-        None, description="Name in the model's configuration; empty: the last part of the repository."
+        None, description="Name of the model in its configuration; empty: the last part of the repository."
     )
-    maxBatchSize: int = Field(8, ge=1, le=MOST, description="The largest batch that the exported model is served with.")
+    maxBatchSize: int = Field(8, ge=1, le=MOST, description="Largest batch that the exported model is served with.")
     patience: Duration = Field(
         "2h",
-        description="How long to go on trying when the git server is away at the end, or on an emptyDir refuses; "
-        "timeLimit ends it earlier.",
+        description="How long to retry the push when the git server is unreachable, or, with an emptyDir, when it "
+        "refuses; timeLimit "
+        "can end it earlier.",
         examples=["30m", "12h"],
     )
 
 
 class SecurityContext(Section):
-    runAsUser: int = Field(1000, ge=1, le=MOST, description="User id of the training process; not root.")
-    runAsGroup: int = Field(1000, ge=0, le=MOST, description="Group id of the training process.")
-    fsGroup: int = Field(1000, ge=0, le=MOST, description="Group that owns the volumes.")
+    runAsUser: int = Field(1000, ge=1, le=MOST, description="User ID of the training process; not root.")
+    runAsGroup: int = Field(1000, ge=0, le=MOST, description="Group ID of the training process.")
+    fsGroup: int = Field(1000, ge=0, le=MOST, description="ID of the group that owns the volumes.")
 
 
 class ServiceAccount(Section):
-    name: ObjectName = Field(None, description="An account of yours; empty: a new one without rights.")
+    name: ObjectName = Field(
+        None,
+        description="Name of an existing service account; empty: a new one without rights, named like the release.",
+    )
 
 
 class NetworkPolicy(Section):
     enabled: bool = Field(
         True,
-        description="Only pods of this run may connect to its pods, and so to its rendezvous; false: no policy is made.",
+        description="Whether only pods of this run may connect to its pods, where the network plugin enforces it; "
+        "false: no policy "
+        "is made, if you may not create NetworkPolicies or something else has to reach the pods.",
     )
     egress: list[Egress] = Field(
-        default_factory=list, description="Allowed targets, as NetworkPolicy egress rules; empty: all."
+        default_factory=list,
+        description="Allowed targets besides the run's own pods, as NetworkPolicy egress rules (DNS too); empty: all.",
     )

@@ -26,11 +26,13 @@ class Custom(Section):
     )
     rendezvous: Literal["nodes", "ranks", "none"] = Field(
         "nodes",
-        description="Environment for several pods. nodes: what launchers read. ranks: also RANK and WORLD_SIZE, of pods. none.",
+        description="Environment for several pods. nodes: what launchers read. ranks: also RANK and WORLD_SIZE, of "
+        "pods. none.",
     )
     artifacts: list[Pattern] | None = Field(
         None,
-        description="What is published, as globs below OUTPUT_DIR; empty: ARTIFACTS_DIR, or else all but the checkpoints.",
+        description="What is published, as globs below OUTPUT_DIR; empty: ARTIFACTS_DIR, or else all but the "
+        "checkpoints.",
         examples=[["model/*", "config.json"]],
     )
     metricsFile: Annotated[str, StringConstraints(pattern=rf"^({_INSIDE[:-1]}[.](csv|jsonl))?$")] | None = Field(

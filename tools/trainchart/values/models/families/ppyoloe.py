@@ -1,4 +1,5 @@
-"""Family ppyoloe: the parameters of PaddleDetection's PP-YOLOE training, the memory it needs, and its ready-to-run example."""
+"""Family ppyoloe: the parameters of PaddleDetection's PP-YOLOE training, the memory it needs, and its ready-to-run "
+"example."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class Ppyoloe(Section):
     snapshotInterval: Count = Field(None, description="Epochs from one snapshot to the next.", examples=[1])
     pretrainWeights: Text = Field(
         None,
-        description="Starting weights, a .pdparams file in the model repository; empty: random ones. Nothing is downloaded.",
+        description="Starting weights, a .pdparams file in the model repository; empty: random ones. Nothing is "
+        "downloaded.",
         examples=["weights/CSPResNetb_l_pretrained.pdparams"],
     )
     trainImages: Text = Field(None, description="Folder of the dataset with the training images.")
@@ -55,7 +57,8 @@ class Ppyoloe(Section):
 @dataclass(frozen=True)
 class _Size:
     parameters: int
-    """Of the model for 80 classes, with the statistics of its normalizations. Two classes have 0.5 million fewer (s)."""
+    """Of the model for 80 classes, with the statistics of its normalizations. Two classes have 0.5 million fewer "
+    "(s)."""
     saved: int
     """Bytes per pixel of an image that the forward pass keeps for the backward pass, in single precision."""
 

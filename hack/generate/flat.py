@@ -1,7 +1,7 @@
-"""The schemas that Pydantic makes, with fewer words: Helm compiles the chart's at every render, and people read its refusals.
+"""Pydantic's schemas, simplified: Helm compiles the chart's at every render, and people read what it refuses.
 
-Each keyword of JSON schema is about one kind of value (`pattern` about texts, `minimum` about numbers). So `X | Y | "" | null`
-needs no list of alternatives, and what does not fit is refused for what it is.
+Each keyword of JSON schema applies to one type of value (`pattern` to strings, `minimum` to numbers). So
+`X | Y | "" | null` needs no `anyOf`, and a value that does not match is refused for the keyword that it violates.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from trainchart.values.models.kubernetes import KUBERNETES
 Schema = dict[str, Any]
 
 _NAMED = ("properties", "$defs")
-"""Keywords whose maps have keys of their own."""
+"""Keywords whose value is a map of names, not a schema."""
 
 
 def flat(node: Any, drop: Sequence[str] = ()) -> Any:
-    """Without Pydantic's titles, its defaults (which are values.yaml's), alternatives where one schema says the same, and `drop`."""
+    """A schema without Pydantic's titles and defaults, `anyOf` that one schema can replace, and the keywords `drop`."""
     if isinstance(node, list):
         return [flat(item, drop) for item in node]
     if not isinstance(node, dict):
         return node
-    tidy = {
+    simple = {
         key: {name: flat(item, drop) for name, item in value.items()} if key in _NAMED else flat(value, drop)
         for key, value in node.items()
         if key not in ("title", "default", *drop)
     }
-    if "patternProperties" in tidy:
-        _close(tidy)
-    return _merge(tidy) if "anyOf" in tidy else tidy
+    if "patternProperties" in simple:
+        _close(simple)
+    return _merge(simple) if "anyOf" in simple else simple
 
 
 def _close(schema: Schema) -> None:
-    """A map whose keys have a pattern has no others."""
+    """Refuse the keys of a map that match none of its patterns."""
     patterns = schema["patternProperties"]
     if len(patterns) > 1:
         schema["additionalProperties"] = False
@@ -46,6 +46,7 @@ def _close(schema: Schema) -> None:
 
 
 def _merge(node: Schema) -> Schema:
+    """One schema instead of `anyOf`, where no two alternatives have a keyword in common."""
     words = {key: value for key, value in node.items() if key != "anyOf"}
     kinds = [branch for branch in node["anyOf"] if branch.get("type") != "null" and branch.get("const") != ""]
     merged: Schema = {"type": []}
@@ -66,11 +67,11 @@ def _merge(node: Schema) -> Schema:
 
 
 def or_empty(schema: Schema) -> Schema:
-    """The same, and null and "", which both mean "not configured"."""
+    """The schema with null and "" allowed too: both mean "not configured"."""
     if "enum" in schema:
         choices = [choice for choice in schema["enum"] if choice not in ("", None)]
         return {**{key: value for key, value in schema.items() if key != "type"}, "enum": [*choices, "", None]}
-    if "type" not in schema:  # a section, which says it itself; or whatever there is
+    if "type" not in schema:  # a reference to a section, which allows them itself; or a schema of any value
         return schema
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     kinds = [kind for kind in kinds if kind != "null"]
@@ -84,7 +85,7 @@ def or_empty(schema: Schema) -> Schema:
 
 
 def with_empty(document: Schema) -> Schema:
-    """The schema of values, in which every key of ours may be empty, sections too, but for those that are required."""
+    """The schema with every key of the values allowed to be empty, sections included, required keys excepted."""
     foreign = {f"#/$defs/{name}" for name, definition in document["$defs"].items() if definition.get(KUBERNETES)}
     definitions = {}
     for name, definition in document["$defs"].items():
@@ -111,7 +112,7 @@ def _keys_or_empty(section: Schema, foreign: Set[str]) -> Schema:
 
 
 def _required(schema: Schema) -> Schema:
-    """Without null, and without "" where the pattern names it apart."""
+    """The schema without null, and without the "" that or_empty added to a pattern."""
     kinds = schema.get("type")
     if not isinstance(kinds, list):
         return schema
