@@ -15,7 +15,8 @@ from functools import cached_property
 from e2e.kube import Kube, Object, phase, poll
 from e2e.runs import Session
 from trainchart.cluster import kinds
-from trainchart.cluster.api import Api, connect
+from trainchart.cluster.api import Api
+from trainchart.cluster.connect import connect
 from trainchart.cluster.kinds import Kind
 
 AT = "2026-01-02T03:04:05Z"

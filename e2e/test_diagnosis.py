@@ -135,7 +135,7 @@ def test_a_queue_that_was_removed_later_is_named(session: Session, reader: Kube)
 
 @pytest.mark.runs("diagnosis-well")
 def test_a_run_that_is_well_has_no_cause_and_costs_three_calls(session: Session, reader: Kube) -> None:
-    from trainchart.cluster.api import connect
+    from trainchart.cluster.connect import connect
     from trainchart.follow.status import load_status
 
     release = session.release("diagnosis-well")

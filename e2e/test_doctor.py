@@ -403,7 +403,7 @@ def test_an_api_server_that_is_away_has_a_code_of_its_own(place: Place, tmp_path
     away.write_text(json.dumps(config))
     answer = place.doctor(kube=Kube(away, PLACE))
     assert answer.code == 5
-    assert "cannot be reached" in answer.err
+    assert "is unreachable" in answer.err
     assert len(answer.err.splitlines()) == 1
 
 

@@ -258,6 +258,6 @@ def test_a_cut_network_neither_loses_nor_repeats_a_line(session: Session, tmp_pa
         assert f"{release.name} completed" in waited
         for stage in ("verify", "train", "publish"):
             assert len(re.findall(rf"^  {stage} +begins$", waited, re.MULTILINE)) == 1
-    assert "cannot be reached" in read("refused", "logs", "err")
+    assert "is unreachable" in read("refused", "logs", "err")
     assert "answers again" in read("refused", "logs", "err")
     assert "trying again" in read("refused", "wait") + read("refused", "wait", "err")

@@ -58,7 +58,13 @@ class Server:
         return next((item for item in found if item["metadata"]["name"] == name), None)
 
     def objects(
-        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, metadata_only: bool = False
+        self,
+        kind: Kind,
+        *,
+        selector: str = "",
+        fields: str = "",
+        all_namespaces: bool = False,
+        metadata_only: bool = False,
     ) -> Any:
         self._ask("list", kind)
         return ([] if selector else self.objects_of.get(kind.plural, [])), "1"

@@ -1,4 +1,4 @@
-"""Reading objects that may lack anything."""
+"""Safe accessors yield an empty value for whatever is missing or mistyped."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ JSON = st.recursive(
     ("written", "micro"),
     [("2026-11-24T17:11:41Z", 0), ("2026-11-24T17:11:41.5Z", 500000), ("2026-11-24T17:11:41.123456789Z", 123456)],
 )
-def test_times_are_read_as_kubernetes_writes_them(written: str, micro: int) -> None:
+def test_times_are_parsed_as_kubernetes_writes_them(written: str, micro: int) -> None:
     assert moment(written) == datetime(2026, 11, 24, 17, 11, 41, micro, tzinfo=timezone.utc)
 
 
 @given(JSON, st.lists(st.sampled_from([*"abc", 0, -1]), max_size=3))
-def test_nothing_raises_whatever_lies_there(value: object, path: list[str | int]) -> None:
+def test_no_accessor_raises_whatever_the_value(value: object, path: list[str | int]) -> None:
     for read in (dig, text, number, mapping, items, moment):
         read(value, *path)

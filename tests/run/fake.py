@@ -41,10 +41,16 @@ class FakeApi:
         return None if found is None else {"metadata": found.get("metadata", {})}
 
     def objects(
-        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, metadata_only: bool = False
+        self,
+        kind: Kind,
+        *,
+        selector: str = "",
+        fields: str = "",
+        all_namespaces: bool = False,
+        metadata_only: bool = False,
     ) -> tuple[list[Object], str]:
         self._call("list", kind, selector or fields)
-        found = self._of(kind, everywhere=everywhere)
+        found = self._of(kind, all_namespaces=all_namespaces)
         return [one for one in found if _selected(one, selector) and _has_fields(one, fields)], "1"
 
     def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
@@ -103,9 +109,9 @@ class FakeApi:
         if f"{verb} {kind}" in self.forbidden:
             raise ForbiddenError(f"no right to {verb} {kind}")
 
-    def _of(self, kind: Kind, *, everywhere: bool = False) -> list[Object]:
+    def _of(self, kind: Kind, *, all_namespaces: bool = False) -> list[Object]:
         found = self.there.get(kind, [])
-        if everywhere or not kind.namespaced:
+        if all_namespaces or not kind.namespaced:
             return found
         return [one for one in found if text(one, "metadata", "namespace") in ("", self.namespace)]
 

@@ -140,7 +140,7 @@ def _volcano(reader: ClusterReader, *, quick: bool) -> Iterator[Finding]:
     if found.severity != "ok" or quick:
         yield found
         return
-    pods = reader.objects(kinds.PODS, fields=server.RUNNING, everywhere=True)
+    pods = reader.objects(kinds.PODS, fields=server.RUNNING, all_namespaces=True)
     yield found if isinstance(pods, NoRight) else server.check_volcano(pods)
     yield check_probe(reader.dry_run(kinds.JOBS, _PROBE))
 
@@ -196,7 +196,7 @@ def _nodes(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     if isinstance(found, NoRight):
         yield found.finding("nodes")
         return
-    pods = reader.objects(kinds.PODS, fields=server.RUNNING, everywhere=True)
+    pods = reader.objects(kinds.PODS, fields=server.RUNNING, all_namespaces=True)
     yield from nodes.check_nodes(spec, found, None if isinstance(pods, NoRight) else pods)
     if isinstance(pods, NoRight):
         finding = pods.finding("room on the nodes now")

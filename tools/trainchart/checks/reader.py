@@ -70,16 +70,16 @@ class ClusterReader:
         return self._once((kind, name), found, NoRight("get", kind))
 
     def objects(
-        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False
+        self, kind: Kind, *, selector: str = "", fields: str = "", all_namespaces: bool = False
     ) -> list[Object] | NoRight:
         def found() -> list[Object]:
-            objects, _ = self.api.objects(kind, selector=selector, fields=fields, everywhere=everywhere)
+            objects, _ = self.api.objects(kind, selector=selector, fields=fields, all_namespaces=all_namespaces)
             return [_whole(one) for one in objects]
 
         return self._once(
-            (kind, selector, fields, everywhere),
+            (kind, selector, fields, all_namespaces),
             found,
-            NoRight("list", kind, " of all namespaces" if everywhere else ""),
+            NoRight("list", kind, " of all namespaces" if all_namespaces else ""),
         )
 
     def listed(self, kind: Kind) -> list[Object] | None:

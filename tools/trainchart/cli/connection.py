@@ -53,6 +53,6 @@ def connected(options: argparse.Namespace) -> Api:
     Raises:
         KubeconfigError
     """
-    from trainchart.cluster.api import connect
+    from trainchart.cluster.connect import connect
 
     return connect(kubeconfig=options.kubeconfig, context=options.context, namespace=options.namespace)

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     api = connected(options)
     found = runs(
         api,
-        everywhere=options.all_namespaces,
+        all_namespaces=options.all_namespaces,
         family=options.family,
         states=[State(word) for word in options.state],
     )

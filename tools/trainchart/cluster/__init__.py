@@ -1,1 +1,1 @@
-"""What talks to an API server: the client, and nothing that knows a training run."""
+"""A client for Kubernetes API servers, and generic knowledge of Kubernetes objects. Nothing here knows training runs."""

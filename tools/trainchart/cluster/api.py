@@ -1,103 +1,93 @@
-"""One account on one API server, in one namespace: objects as plain dictionaries, and errors that say what to do.
+"""A client for one API server, account and namespace. Objects are plain dictionaries.
 
-The official client reads kubeconfigs (certificates, tokens, exec plugins, OIDC) and keeps the connections; its typed models are
-not used, for they hold no Volcano objects and cost more time than the calls (docs/decisions/0013).
+The official client reads kubeconfigs (certificates, tokens, exec plugins, OIDC) and pools connections. Its typed models are not
+used: they do not include Volcano's objects and cost more time than the requests (docs/decisions/0013).
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import (
     ExpiredError,
-    ForbiddenError,
     KubeconfigError,
     NotFoundError,
-    RefusedError,
-    UnauthorizedError,
     UnreachableError,
+    network_errors,
+    response_error,
 )
 from trainchart.cluster.fields import Object, dig, items, number, parsed, text
 from trainchart.cluster.kinds import Kind
-from trainchart.errors import TrainchartError
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient, Configuration
+    from kubernetes.client import ApiClient
     from urllib3 import BaseHTTPResponse
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-# A stream that is silent for longer is taken for dead: a cut network sends nothing, not even an end. A training that says
-# nothing for so long only costs a new connection.
+# A stream that is silent for longer counts as broken: a cut network sends nothing, not even an end. Where a training just
+# prints nothing for so long, this costs one reconnection.
 SILENT_SECONDS = 60.0
-_META = "g=meta.k8s.io;v=v1"  # how metadata alone is asked for
-PAGE = 500  # objects per call of a list, as kubectl has it
+PAGE_SIZE = 500  # objects per list request, as in kubectl
 MAX_PAGES = 2_000
-LONGEST_LINE = 4 << 20  # of a stream; an object of a watch has 1.5 MiB at most
-_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+MAX_LINE_BYTES = 4 << 20  # of a stream; an object in a watch has at most 1.5 MiB
 
 
 @dataclass
 class Api:
-    """Calls of one account. `calls` counts the requests, for the promise of how many a command makes."""
+    """Requests of one account.
+
+    Every method may raise ForbiddenError and UnreachableError; others are listed where they apply.
+    `calls` counts requests: tests limit how many a command makes.
+    """
 
     client: ApiClient
     namespace: str
     server: str
-    context: str = ""  # of the kubeconfig; "" for the pod's own account
+    context: str = ""  # of the kubeconfig; empty inside a pod
+    impersonation: Sequence[tuple[str, str]] = ()  # headers, which may repeat
     calls: int = field(default=0, compare=False)
 
     # -- objects
 
     def get(self, kind: Kind, name: str) -> Object | None:
-        """One object, or None where it is not there.
-
-        Raises:
-            ForbiddenError, UnreachableError
-        """
-        try:
-            return self._json("GET", self._path(kind, name), what=f"get {kind} {name}")
-        except NotFoundError:
-            return None
+        """An object, or None if it does not exist."""
+        return self._get(kind, name, {})
 
     def metadata(self, kind: Kind, name: str) -> Object | None:
-        """One object without what is in it: whether there is a Secret may be asked, and its values never leave the server.
-
-        Raises:
-            ForbiddenError, UnreachableError
-        """
-        headers = {"Accept": f"application/json;as=PartialObjectMetadata;{_META}"}
-        try:
-            return self._json("GET", self._path(kind, name), headers=headers, what=f"get {kind} {name}")
-        except NotFoundError:
-            return None
+        """An object's metadata, or None if it does not exist. The values of a Secret do not leave the server."""
+        return self._get(kind, name, _metadata_only("PartialObjectMetadata"))
 
     def objects(
-        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, metadata_only: bool = False
+        self,
+        kind: Kind,
+        *,
+        selector: str = "",
+        fields: str = "",
+        all_namespaces: bool = False,
+        metadata_only: bool = False,
     ) -> tuple[list[Object], str]:
-        """Objects by label and field selectors, and the resource version to watch from. A kind that is not there has none.
+        """List objects; also return the resource version to watch from. A kind that does not exist has no objects.
 
-        With `metadata_only` what is in them never leaves the server.
-
-        Raises:
-            ForbiddenError, UnreachableError
+        Args:
+            kind: of the objects.
+            selector: a label selector.
+            fields: a field selector.
+            all_namespaces: list them in all namespaces.
+            metadata_only: fetch only metadata: the contents do not leave the server.
         """
-        query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(PAGE)}
-        path = self._path(kind, everywhere=everywhere)
-        headers = {"Accept": f"application/json;as=PartialObjectMetadataList;{_META}"} if metadata_only else {}
+        query = {"labelSelector": selector, "fieldSelector": fields, "limit": str(PAGE_SIZE)}
+        path = self._path(kind, all_namespaces=all_namespaces)
+        headers = _metadata_only("PartialObjectMetadataList") if metadata_only else {}
         found: list[Object] = []
         for _ in range(MAX_PAGES):
             try:
-                page = self._json("GET", path, query, headers=headers, what=f"list {kind}")
+                page = self._json("GET", path, query, headers=headers, action=f"list {kind}")
             except NotFoundError:
                 return [], ""
             found += items(page, "items")
@@ -107,59 +97,57 @@ class Api:
         raise UnreachableError(f"{self.server} lists {kind} without end; is it an API server?")
 
     def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
-        """Raises: ForbiddenError, UnreachableError, RefusedError (it exists, or a webhook says no)"""
-        query = {"dryRun": "All" if dry_run else ""}
-        return self._json("POST", self._path(kind), query, body=body, what=f"create {kind}")
-
-    def patch(self, kind: Kind, name: str, change: Object) -> Object:
-        """A JSON merge patch.
+        """Create an object, or with `dry_run` only have the server admit it.
 
         Raises:
-            NotFoundError, ForbiddenError, UnreachableError, RefusedError
+            RefusedError: it exists already, or admission rejects it.
+        """
+        query = {"dryRun": "All" if dry_run else ""}
+        return self._json("POST", self._path(kind), query, body=body, action=f"create {kind}")
+
+    def patch(self, kind: Kind, name: str, change: Object) -> Object:
+        """Apply a JSON merge patch.
+
+        Raises:
+            NotFoundError, RefusedError
         """
         headers = {"Content-Type": "application/merge-patch+json"}
-        path = self._path(kind, name)
-        return self._json("PATCH", path, body=change, headers=headers, what=f"patch {kind} {name}")
+        return self._json("PATCH", self._path(kind, name), body=change, headers=headers, action=f"patch {kind} {name}")
 
     def delete(self, kind: Kind, name: str) -> None:
-        """Asks for it; the object may still end for a while. One that is not there is deleted already."""
+        """Request the deletion of an object, which may take a while to finish. A missing object is no error."""
         try:
-            self._json("DELETE", self._path(kind, name), what=f"delete {kind} {name}")
+            self._json("DELETE", self._path(kind, name), action=f"delete {kind} {name}")
         except NotFoundError:
             return
 
     def may(self, verb: str, kind: Kind, *, subresource: str = "") -> bool:
-        """Whether this account may do it here, by the API server's own judgement."""
-        attributes = {
-            "verb": verb,
-            "group": kind.group,
-            "resource": kind.plural,
-            "subresource": subresource,
-        }
+        """Whether this account has a permission in this namespace, by the API server's own review."""
+        attributes = {"verb": verb, "group": kind.group, "resource": kind.plural, "subresource": subresource}
         if kind.namespaced:
             attributes["namespace"] = self.namespace
-        review = self.create(
-            kinds.ACCESS_REVIEWS,
-            {
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": attributes},
-            },
-        )
-        return dig(review, "status", "allowed") is True
+        request = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        return dig(self.create(kinds.ACCESS_REVIEWS, request), "status", "allowed") is True
 
     def raw(self, path: str) -> Object:
-        """Any other JSON of the server, such as /version."""
-        return self._json("GET", path, what=f"get {path}")
+        """The JSON object at any other path of the server, such as /version.
+
+        Raises:
+            NotFoundError
+        """
+        return self._json("GET", path, action=f"get {path}")
 
     # -- streams
 
     def watch(self, kind: Kind, *, since: str, selector: str = "", seconds: int = 240) -> Iterator[Object]:
-        """Changes (`type`, `object`) since a resource version, until the server ends the watch after so many seconds.
+        """Yield changes (`type`, `object`) after a resource version, until the server ends the watch after `seconds`.
 
         Raises:
-            ExpiredError: the version is too old: list anew.
-            ForbiddenError, UnreachableError
+            ExpiredError: the resource version is too old.
         """
         query = {
             "labelSelector": selector,
@@ -172,12 +160,10 @@ class Api:
             change = parsed(line)
             if text(change, "type") == "ERROR":
                 if number(change, "object", "code") == 410:
-                    raise ExpiredError("the watch is too old")
+                    raise ExpiredError("the resource version of the watch is too old")
                 raise UnreachableError(f"the API server ended a watch: {text(change, 'object', 'message')}")
             if not isinstance(change.get("object"), dict):
-                raise UnreachableError(
-                    f"{self.server} answers a watch with something that is not a change of an object"
-                )
+                raise UnreachableError(f"{self.server} answers a watch with something other than changes of objects")
             yield change
 
     def log(
@@ -189,11 +175,12 @@ class Api:
         timestamps: bool = False,
         tail: int | None = None,
     ) -> Iterator[bytes]:
-        """A pod's log by lines, without their ends. `since` is a time as Kubernetes writes it, of which only whole seconds count.
+        """Yield the lines of a pod's log, without line breaks. `since` is an RFC 3339 time, of which only whole seconds count.
 
         Raises:
-            NotFoundError, ForbiddenError, UnreachableError (also when a followed log breaks off)
+            NotFoundError
             RefusedError: the container has not started.
+            UnreachableError: also if a followed log breaks off.
         """
         query = {
             "follow": "true" if follow else "",
@@ -205,10 +192,17 @@ class Api:
 
     # -- requests
 
-    def _path(self, kind: Kind, name: str = "", *, everywhere: bool = False) -> str:
+    def _path(self, kind: Kind, name: str = "", *, all_namespaces: bool = False) -> str:
         root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-        place = f"/namespaces/{quote(self.namespace, safe='')}" if kind.namespaced and not everywhere else ""
-        return f"{root}{place}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
+        in_namespace = kind.namespaced and not all_namespaces
+        namespace = f"/namespaces/{quote(self.namespace, safe='')}" if in_namespace else ""
+        return f"{root}{namespace}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+    def _get(self, kind: Kind, name: str, headers: Mapping[str, str]) -> Object | None:
+        try:
+            return self._json("GET", self._path(kind, name), headers=headers, action=f"get {kind} {name}")
+        except NotFoundError:
+            return None
 
     def _json(
         self,
@@ -216,44 +210,42 @@ class Api:
         path: str,
         query: Mapping[str, str] | None = None,
         *,
-        what: str,
+        action: str,
         body: Object | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Object:
-        with _reaching(self.server):
+        with network_errors(self.server):
             response = self._request(method, path, query or {}, body, headers or {}, READ_SECONDS)
             data = response.data
         if response.status >= 400:
-            raise _error(response.status, data, what)
+            raise response_error(response.status, data, action)
         try:
-            found: Object = json.loads(data)
+            found = json.loads(data)
         except (ValueError, RecursionError):
             raise UnreachableError(
-                f"{self.server} answers with no JSON; is it an API server, or a page to log in?"
+                f"{self.server} does not answer with JSON; is it an API server, or a login page?"
             ) from None
         if not isinstance(found, dict):
-            raise UnreachableError(
-                f"{self.server} answers with something that is not a Kubernetes object; is it an API server?"
-            )
+            raise UnreachableError(f"{self.server} does not answer with a Kubernetes object; is it an API server?")
         return found
 
-    def _lines(self, path: str, query: Mapping[str, str], what: str) -> Iterator[bytes]:
-        with _reaching(self.server):
+    def _lines(self, path: str, query: Mapping[str, str], action: str) -> Iterator[bytes]:
+        with network_errors(self.server):
             response = self._request("GET", path, query, None, {}, SILENT_SECONDS)
             try:
                 if response.status >= 400:
-                    raise _error(response.status, response.data, what)
+                    raise response_error(response.status, response.data, action)
                 rest = b""
                 for chunk in response.stream(65536):
                     *lines, rest = (rest + chunk).split(b"\n")
                     yield from lines
-                    if len(rest) > LONGEST_LINE:
+                    if len(rest) > MAX_LINE_BYTES:
                         yield rest
                         rest = b""
                 if rest:
                     yield rest
             finally:
-                response.close()  # a stream that was left early does not go back to the pool
+                response.close()  # a stream that was left early must not return to the pool
 
     def _request(
         self,
@@ -267,23 +259,26 @@ class Api:
         import urllib3
 
         self.calls += 1
-        accept = {"Accept": "application/json, */*", **headers}
+        wanted = {"Accept": "application/json, */*", **headers}
         if body is not None:
-            accept.setdefault("Content-Type", "application/json")
+            wanted.setdefault("Content-Type", "application/json")
         url, sent = self.client.param_serialize(
             method,
             path,
             query_params=[(key, value) for key, value in query.items() if value],
-            header_params=accept,
+            header_params=wanted,
             auth_settings=["BearerToken"],
         )[1:3]
         if token := sent.get("authorization"):
-            sent["authorization"] = _sendable(token)
-        # Not by the client's own call, which turns some of urllib3's errors, not all, into errors of its own.
+            sent["authorization"] = _valid_token(token)
+        all_headers = urllib3.HTTPHeaderDict(sent)
+        for name, value in self.impersonation:
+            all_headers.add(name, value)
+        # Not by the client's own request method, which converts some of urllib3's errors, but not all.
         response: BaseHTTPResponse = self.client.rest_client.pool_manager.request(
             method,
             url,
-            headers=sent,
+            headers=all_headers,
             body=None if body is None else json.dumps(body),
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
             retries=False,
@@ -292,139 +287,19 @@ class Api:
         return response
 
 
-def _sendable(token: str) -> str:
-    """A token as a header takes it. http.client would put one that it cannot send into its error, and so before everybody's eyes.
+def _metadata_only(kind: str) -> dict[str, str]:
+    return {"Accept": f"application/json;as={kind};g=meta.k8s.io;v=v1"}
+
+
+def _valid_token(token: str) -> str:
+    """A token as it is sent in a header. http.client would include one that it cannot send in its error message.
 
     Raises:
         KubeconfigError
     """
-    token = token.strip()  # a file of it mostly ends with a line break
+    token = token.strip()  # token files usually end with a line break
     if not token.isascii() or not token.isprintable():
         raise KubeconfigError(
-            "the account's token cannot be sent: it has a line break, or what is no ASCII; get a new one"
+            "the account's token cannot be sent: it has a line break or a character that is not ASCII; get a new one"
         )
     return token
-
-
-def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> Api:
-    """The API server of a kubeconfig (else $KUBECONFIG, else ~/.kube/config, else the pod's own account), as kubectl takes it.
-
-    Nothing is asked yet: whether the server answers shows at the first call.
-
-    Raises:
-        KubeconfigError
-    """
-    import logging
-
-    import urllib3
-    from kubernetes import client, config
-
-    from trainchart.cluster import kubeconfig as kubeconfig_files
-
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what goes wrong is said in our own words
-    urllib3.disable_warnings()
-    configuration = client.Configuration()
-    files = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-    try:
-        if not kubeconfig and not context and not _any_exists(files):
-            return _of_the_pod(configuration, namespace)
-        merged = kubeconfig_files.load(files)
-        with _complaints() as complaints:
-            config.load_kube_config_from_dict(merged, context or None, configuration, persist_config=False)  # type: ignore[no-untyped-call]
-        if complaints:
-            raise ValueError(f"its way to log in fails: {complaints[0]}")
-    except (config.ConfigException, OSError, AttributeError, TypeError, KeyError, ValueError) as error:
-        raise KubeconfigError(_no_kubeconfig(kubeconfig, files, context, error)) from None
-    name = context or merged["current-context"]
-    chosen = next(entry for entry in merged["contexts"] if entry["name"] == name)
-    own = text(chosen, "context", "namespace") or "default"
-    shown = re.sub("//.*@", "//***@", configuration.host)  # it is in messages, and may have a user and a password
-    return Api(client.ApiClient(configuration), namespace or own, shown, name)
-
-
-@contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """What the client only logs: an exec plugin that is not installed or fails, a token that cannot be renewed."""
-    import logging
-
-    said: list[str] = []
-
-    class Kept(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said.append(" ".join(record.getMessage().split()))
-
-    handler = Kept(logging.ERROR)
-    logging.getLogger().addHandler(handler)
-    try:
-        yield said
-    finally:
-        logging.getLogger().removeHandler(handler)
-
-
-def _of_the_pod(configuration: Configuration, namespace: str) -> Api:
-    """For trainchart inside a pod, such as a step of a pipeline."""
-    from kubernetes import client, config
-
-    config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    own = _POD_NAMESPACE.read_text(encoding="utf-8").strip() if _POD_NAMESPACE.exists() else "default"
-    return Api(client.ApiClient(configuration), namespace or own, configuration.host)
-
-
-def _any_exists(files: str) -> bool:
-    return any(Path(file).expanduser().exists() for file in files.split(os.pathsep) if file)
-
-
-def _no_kubeconfig(kubeconfig: str, files: str, context: str, error: Exception) -> str:
-    if not _any_exists(files):
-        where = "--kubeconfig" if kubeconfig else "the kubeconfig"
-        return f"{where}: {files} does not exist; name one by --kubeconfig or in $KUBECONFIG"
-    if isinstance(error, (AttributeError, TypeError)):
-        return f"the kubeconfig {files} cannot be used: it does not have the form of one; name another by --kubeconfig"
-    words = " ".join(str(error).split())
-    if context and "context" in words:
-        return f"--context: {files} has no context {context!r}; `kubectl config get-contexts` lists them"
-    return f"the kubeconfig {files} cannot be used: {words}"
-
-
-@contextmanager
-def _reaching(server: str) -> Iterator[None]:
-    """What the network does, as one sentence."""
-    from urllib3 import exceptions
-
-    try:
-        yield
-    except exceptions.SSLError as error:
-        words = str(error.args[0] if error.args else error)
-        raise UnreachableError(
-            f"the API server {server} shows no certificate that the kubeconfig trusts: {words}"
-        ) from None
-    except exceptions.NewConnectionError as error:
-        words = str(error.__cause__ or error).rpartition("] ")[2]
-        raise UnreachableError(f"the API server {server} cannot be reached: {words}") from None
-    except (exceptions.TimeoutError, TimeoutError):
-        raise UnreachableError(f"the API server {server} does not answer; is the network up?") from None
-    except (exceptions.HTTPError, OSError) as error:
-        raise UnreachableError(f"the connection to the API server {server} broke: {type(error).__name__}") from None
-
-
-def _error(status: int, data: bytes, what: str) -> TrainchartError:
-    """The error of an answer that is no success; Kubernetes puts its words into a Status."""
-    try:
-        message = str(json.loads(data)["message"])
-    except (ValueError, KeyError, TypeError):
-        message = " ".join(data.decode("utf-8", "replace").split())[:300] or f"HTTP {status}"
-    if status == 401 or (status == 403 and '"system:anonymous"' in message):
-        return UnauthorizedError(
-            f"{what}: the API server does not know this account; log in anew, or name another --context"
-        )
-    # Admission (quota, Pod Security, webhooks) refuses with 403 too, but only what would change something.
-    is_admission = what.startswith(("create ", "patch ", "delete ")) and not re.search(r'[Uu]ser ".*" cannot ', message)
-    if status == 403 and not is_admission:
-        return ForbiddenError(f"no right to {what}: {message}")
-    if status == 404:
-        return NotFoundError(f"{what}: {message}")
-    if status == 410:
-        return ExpiredError(message)
-    if status == 429 or status >= 500:
-        return UnreachableError(f"{what}: the API server cannot answer now: {message}")
-    return RefusedError(message)

@@ -1,4 +1,4 @@
-"""What Helm keeps of a release: a Secret per revision, with the state of it in labels."""
+"""Releases as Helm stores them: one Secret per revision, with its status in labels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from trainchart.cluster.fields import Object, number
 
 
 def release_selector(name: str) -> str:
+    """The label selector for the Secrets of a release."""
     return f"owner=helm,name={name}"
 
 
 def newest(records: Sequence[Object]) -> Object:
-    """The last revision's; empty where there is none. The API server sorts by name, and .v9 comes after .v10."""
+    """The Secret of the latest revision, or {} if there is none. The server sorts by name, where .v9 follows .v10."""
     return max(records, key=lambda record: number(record, "metadata", "labels", "version"), default={})

@@ -1,4 +1,4 @@
-"""The kinds of objects that trainchart asks for, and where they lie on an API server."""
+"""The kinds of objects that trainchart uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """A resource as RBAC names it: its plural and its API group (empty: the core)."""
+    """A resource as RBAC names it: its plural, and its API group, which is empty for the core."""
 
     plural: str
     group: str = ""

@@ -1,6 +1,6 @@
-"""Kubeconfigs, read once and merged as kubectl does it; whatever else lies under that name is told in one line, and quickly.
+"""Read kubeconfigs and merge them as kubectl does. Any other file is refused quickly, with a message of one line.
 
-The official client would read them itself, three times, and takes minutes for a large file that is something else.
+The official client would read each three times, and takes minutes for a large file that is something else.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from trainchart.errors import FileError
 from trainchart.files import read_bytes
 
 MAX_BYTES = 4 << 20
-"""Some thousand clusters with their certificates."""
+"""Enough for thousands of clusters with their certificates."""
 MAX_VALUES = 200_000
 MAX_DEPTH = 100
 
-# libyaml where PyYAML was built with it
+# libyaml, if PyYAML was built with it
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _LISTS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
-"""Names of files, which count from the kubeconfig's own folder."""
+"""Fields with paths of files, which are relative to the kubeconfig."""
 
 
 def load(files: str) -> Object:
-    """What the kubeconfigs of a list say together: of two entries of a name the first counts. One that is not there says nothing.
+    """The kubeconfigs of a list such as $KUBECONFIG, merged: the first entry of a name counts, and missing files are skipped.
 
     Raises:
-        KubeconfigError: one of them cannot be read, or is none.
+        KubeconfigError: a file cannot be read, or is not a kubeconfig.
     """
     merged: Object = {"apiVersion": "v1", "kind": "Config", **{key: [] for key in _LISTS}}
     for name in filter(None, files.split(os.pathsep)):
         path = Path(name).expanduser()
         if not path.exists():
             continue
-        one = _one(path)
+        config = _read(path)
         for key, inner in _LISTS.items():
             known = {entry["name"] for entry in merged[key]}
             merged[key] += [
                 _with_absolute_paths(entry, inner, path.parent.absolute())
-                for entry in one.get(key) or []
+                for entry in config.get(key) or []
                 if entry["name"] not in known
             ]
         if not merged.get("current-context"):
-            merged["current-context"] = one.get("current-context") or ""
+            merged["current-context"] = config.get("current-context") or ""
     return merged
 
 
-def _one(path: Path) -> Object:
+def _read(path: Path) -> Object:
     try:
         content = read_bytes(str(path), MAX_BYTES + 1)
     except FileError as error:
@@ -63,21 +63,21 @@ def _one(path: Path) -> Object:
     try:
         text = content.decode("utf-8")
         _check_size(path, text)
-        found: Object = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a safe one
+        found: Object = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except UnicodeDecodeError:
-        raise _refused(path, "it is not text in UTF-8") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        raise _refused(path, "it is not UTF-8 text") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date
         raise _refused(path, " ".join(str(error).split())) from None
     if not _is_kubeconfig(found):
-        raise _refused(path, "it does not have the form of one")
+        raise _refused(path, "it is not a kubeconfig")
     return found
 
 
 def _check_size(path: Path, text: str) -> None:
-    """Before it is built: a parser of C that goes as deep as the text has no way back, and aliases grow without end."""
+    """Refuse deep or huge documents before they are built: libyaml overflows its stack, and aliases multiply."""
     depth = values = 0
     sizes: dict[str, int] = {}
-    opened: list[tuple[str | None, int]] = []  # with how many values there were before it
+    opened: list[tuple[str | None, int]] = []  # anchor, and how many values came before
     for event in yaml.parse(text, Loader=_Loader):
         anchor = getattr(event, "anchor", None)
         if isinstance(event, yaml.CollectionStartEvent):
@@ -89,7 +89,7 @@ def _check_size(path: Path, text: str) -> None:
             if anchor:
                 sizes[anchor] = values - before
         elif isinstance(event, yaml.AliasEvent):
-            values += sizes.get(str(anchor), MAX_VALUES)  # of what is around it there is no end
+            values += sizes.get(str(anchor), MAX_VALUES)  # an alias inside its own anchor never ends
         elif isinstance(event, yaml.ScalarEvent):
             values += 1
             if anchor:
@@ -124,5 +124,5 @@ def _with_absolute_paths(entry: Object, inner: str, folder: Path) -> Object:
     return {**entry, inner: body}
 
 
-def _refused(path: Path, why: str) -> KubeconfigError:
-    return KubeconfigError(f"the kubeconfig {path} cannot be used: {why}; name another by --kubeconfig")
+def _refused(path: Path, reason: str) -> KubeconfigError:
+    return KubeconfigError(f"the kubeconfig {path} cannot be used: {reason}; name another by --kubeconfig")

@@ -1,4 +1,4 @@
-"""Whether a node is open to a pod, as the scheduler judges it by labels, taints and its state."""
+"""Whether a node accepts a pod by its labels, taints and conditions, following the scheduler's rules."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from trainchart.cluster.fields import Object, dig, items, mapping, text, whole
 
 
 def is_ready(node: Object) -> bool:
-    """What says nothing of it is not called unready: the control plane taints such a node."""
-    said = [text(one, "status") for one in items(node, "status", "conditions") if text(one, "type") == "Ready"]
-    return all(status in ("True", "") for status in said)
+    """Whether its Ready condition is true. A node without one counts as ready: the control plane taints it if it is not."""
+    conditions = items(node, "status", "conditions")
+    return all(text(one, "status") in ("True", "") for one in conditions if text(one, "type") == "Ready")
 
 
 def is_cordoned(node: Object) -> bool:
@@ -18,7 +18,7 @@ def is_cordoned(node: Object) -> bool:
 
 
 def is_selected(node: Object, spec: object) -> bool:
-    """By the pod's nodeSelector and required affinity."""
+    """Whether it matches the nodeSelector and the required node affinity of a pod's spec."""
     labels = mapping(node, "metadata", "labels")
     if any(labels.get(key) != value for key, value in mapping(spec, "nodeSelector").items()):
         return False
@@ -29,14 +29,14 @@ def is_selected(node: Object, spec: object) -> bool:
 
 def _matches(node: Object, term: Object) -> bool:
     labels, fields = mapping(node, "metadata", "labels"), {"metadata.name": text(node, "metadata", "name")}
-    rules = [(labels, one) for one in items(term, "matchExpressions")]
-    rules += [(fields, one) for one in items(term, "matchFields")]
-    return bool(rules) and all(_holds(there, rule) for there, rule in rules)
+    requirements = [(labels, one) for one in items(term, "matchExpressions")]
+    requirements += [(fields, one) for one in items(term, "matchFields")]
+    return bool(requirements) and all(_is_met(requirement, values) for values, requirement in requirements)
 
 
-def _holds(labels: Mapping[str, object], rule: Object) -> bool:
-    value, operator = labels.get(text(rule, "key")), text(rule, "operator")
-    values = dig(rule, "values")
+def _is_met(requirement: Object, labels: Mapping[str, object]) -> bool:
+    value, operator = labels.get(text(requirement, "key")), text(requirement, "operator")
+    values = dig(requirement, "values")
     values = values if isinstance(values, list) else []
     if operator in ("Exists", "DoesNotExist"):
         return (value is not None) == (operator == "Exists")
@@ -49,7 +49,7 @@ def _holds(labels: Mapping[str, object], rule: Object) -> bool:
 
 
 def untolerated(node: Object, spec: object) -> list[Object]:
-    """The taints that keep the pod away. A cordoned node has one too, and is told by its own word."""
+    """The taints that keep a pod away, but for that of a cordoned node, which `is_cordoned` reports."""
     tolerations = items(spec, "tolerations")
     return [
         taint
@@ -70,6 +70,6 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
 
 
 def taint_words(taint: Object) -> str:
-    """`dedicated=speech:NoSchedule`, as kubectl writes it."""
+    """The taint as kubectl prints it: `dedicated=speech:NoSchedule`."""
     value = text(taint, "value")
     return f"{text(taint, 'key')}{f'={value}' if value else ''}:{text(taint, 'effect')}"

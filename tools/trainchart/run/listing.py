@@ -34,7 +34,7 @@ class Row:
     queue: str
 
 
-def runs(api: Api, *, everywhere: bool = False, family: str = "", states: Iterable[State] = ()) -> list[Row]:
+def runs(api: Api, *, all_namespaces: bool = False, family: str = "", states: Iterable[State] = ()) -> list[Row]:
     """Return the runs, the newest first, by one call per 500.
 
     The API server filters by family; states, which are not labels, are filtered here.
@@ -43,7 +43,7 @@ def runs(api: Api, *, everywhere: bool = False, family: str = "", states: Iterab
         ForbiddenError, UnreachableError
     """
     selector = f"{PART_OF},{FAMILY}={family}" if family else f"{PART_OF},{FAMILY}"
-    jobs, _ = api.objects(kinds.JOBS, selector=selector, everywhere=everywhere)
+    jobs, _ = api.objects(kinds.JOBS, selector=selector, all_namespaces=all_namespaces)
     wanted = set(states)
     rows = [row(job) for job in jobs]
     rows = [one for one in rows if not wanted or one.state in wanted]
