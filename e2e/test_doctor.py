@@ -415,7 +415,7 @@ def test_an_installation_that_the_webhook_refuses_is_told_in_words_and_leaves_no
     answer = place.submit("refused", {"queue": CLOSED}, "--no-doctor", "--helm", helm)
     assert answer.code == 2
     assert f"refused is not installed: queue {CLOSED} takes no runs: its state is Closed" in answer.err
-    assert "what Helm had made already is removed" in answer.err
+    assert "what Helm created was removed" in answer.err
     assert place.admin.objects("secret", "owner=helm") == []
     assert place.admin.objects("serviceaccount", "app.kubernetes.io/instance=refused") == []
 

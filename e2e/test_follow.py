@@ -128,7 +128,7 @@ def test_a_limit_that_passes_ends_with_3_and_a_stop_with_143(session: Session, t
     assert f"{release.name} was stopped" in told
 
     # What its pods said is in the file that it named, to the last line.
-    assert f"what its pods said is in {release.name}.log" in stopped.stdout
+    assert f"the logs of its pods are in {release.name}.log" in stopped.stdout
     log = (tmp_path / f"{release.name}.log").read_text().splitlines()
     for rank in (0, 1):
         ours = [line[4:] for line in log if line.startswith(f"[{rank}] ")]
@@ -138,7 +138,7 @@ def test_a_limit_that_passes_ends_with_3_and_a_stop_with_143(session: Session, t
     result = json.loads(trainchart(release, "result", release.name, "--output", "json").stdout)
     assert result["failure"]["name"] == "stopped"
     again = trainchart(release, "stop", release.name)
-    assert (again.returncode, again.stdout) == (0, f"{release.name} had ended already: stopped\n")
+    assert (again.returncode, again.stdout) == (0, f"{release.name} had finished: stopped\n")
     assert trainchart(release, "wait", release.name).returncode == 143
 
 

@@ -136,7 +136,7 @@ def test_no_value_of_a_secret_is_printed_or_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = Server()
-    monkeypatch.setattr(command, "connected", lambda _: server)
+    monkeypatch.setattr(command, "connect", lambda _: server)
     files = ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
     arguments = [word for file in files for word in ("-f", file)]
     assert cli.main(["doctor", *arguments]) == 0
@@ -237,7 +237,7 @@ def test_where_nothing_can_be_asked_nothing_is_judged(error: Exception) -> None:
 
 
 def test_json_is_stable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(command, "connected", lambda _: Server())
+    monkeypatch.setattr(command, "connect", lambda _: Server())
     assert cli.main(["doctor", "--output", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report.keys() == {"ok", "findings", "calls"}
@@ -253,12 +253,12 @@ def test_json_is_stable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_a_name_belongs_to_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--name", "run-42"]) == 2
-    assert "name its values files by -f" in capsys.readouterr().err
+    assert "--name needs the values files of the run; name them by -f" in capsys.readouterr().err
 
 
 def test_without_a_name_none_is_tried_that_a_run_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
-    monkeypatch.setattr(command, "connected", lambda _: Server())
+    monkeypatch.setattr(command, "connect", lambda _: Server())
     monkeypatch.setattr(command, "valid_run_spec", lambda *_, name, namespace: names.append(name))
     assert cli.main(["doctor", "-f", "values/yolov5.yaml"]) == 2
     assert names == ["trainchart-doctor"]

@@ -258,7 +258,7 @@ def test_what_cannot_be_a_name_is_refused_before_it_is_part_of_a_request(
     with pytest.raises(SystemExit) as ended:
         cli.main([*command.split(), name])
     assert ended.value.code == 2
-    assert "cannot be a name" in capsys.readouterr().err
+    assert "is not a valid name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["status run-42", "list", "result run-42", "doctor"])
@@ -292,7 +292,7 @@ def test_a_closed_output_changes_no_exit_code() -> None:
 def test_a_full_disk_is_no_internal_error() -> None:
     script = f'"{sys.executable}" -m trainchart validate "{YOLOV5}" >/dev/full'
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
-    said = b"trainchart: the disk is full: the standard output was not written whole\n"
+    said = b"trainchart: the disk is full: the standard output was not written completely\n"
     assert (process.returncode, process.stderr) == (2, said)
 
 

@@ -118,7 +118,7 @@ def test_sigterm_ends_a_command_that_waits_as_ctrl_c_does(tmp_path: Path) -> Non
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
     """As `nohup` has it."""
-    script = "import signal; from trainchart.cli import main as cli; cli._take_signals(raising=True); print(signal.getsignal(1) is signal.SIG_IGN)"
+    script = "import signal; from trainchart.cli import main as cli; cli._handle_signals(raising=True); print(signal.getsignal(1) is signal.SIG_IGN)"
     process = subprocess.run(
         ["nohup", sys.executable, "-c", script], capture_output=True, check=False, cwd=ROOT / "tools"
     )
@@ -223,7 +223,7 @@ def test_no_permission_is_told(tmp_path: Path) -> None:
                 os.setuid(65534)
             files.read_bytes(str(secret), 10)
         except FileError as error:
-            os._exit(0 if str(error) == "no permission to read it" else 1)
+            os._exit(0 if str(error) == "cannot be read: permission denied" else 1)
         finally:
             os._exit(2)
     assert os.waitpid(child, 0)[1] == 0

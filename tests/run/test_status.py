@@ -36,7 +36,7 @@ trainchart time=2026-11-24T18:13:30Z event=metrics epoch=3 epochs=10 metrics/mAP
 
 def served(monkeypatch: pytest.MonkeyPatch, api: FakeApi) -> None:
     for command in (status_command, list_command):
-        monkeypatch.setattr(command, "connected", lambda _options: api)
+        monkeypatch.setattr(command, "connect", lambda _options: api)
 
 
 def test_a_running_run_is_one_screen_with_stage_and_pods() -> None:

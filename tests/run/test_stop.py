@@ -36,7 +36,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """Every command reaches it."""
     cluster = Cluster()
     for module in (command, logs_command, result_command):
-        monkeypatch.setattr(module, "connected", lambda _: cluster)
+        monkeypatch.setattr(module, "connect", lambda _: cluster)
     return cluster
 
 
@@ -74,7 +74,7 @@ def test_a_stopped_run_leaves_its_log_and_its_result(
     assert cli.main(["stop", NAME]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "run-42 is stopped; its release stays; `helm uninstall run-42 -n training` removes it",
-        "what its pods said is in run-42.log",
+        "the logs of its pods are in run-42.log",
     ]
     assert (tmp_path / "run-42.log").read_text() == "first words\nlast words\n"
     ((kind, sent),) = cluster.created
@@ -92,7 +92,7 @@ def test_on_a_claim_the_runner_keeps_the_log(
     cluster.pod(0, 0, stamped(1, 0, "first words"))
     obeys(cluster)
     assert cli.main(["stop", NAME]) == 0
-    assert "kept in its workspace: trainchart logs run-42 --attempt 1" in capsys.readouterr().out
+    assert "in its workspace: trainchart logs run-42 --attempt 1" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,7 +109,7 @@ def test_a_command_that_volcano_has_forgotten_is_sent_again(cluster: Cluster, mo
 def test_one_that_has_ended_is_left_alone(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     cluster.phase("Completed")
     assert cli.main(["stop", NAME]) == 0
-    assert capsys.readouterr().out == "run-42 had ended already: completed\n"
+    assert capsys.readouterr().out == "run-42 had finished: completed\n"
     assert cluster.created == []
 
 
@@ -208,7 +208,7 @@ def test_an_attempt_that_is_not_kept_is_told_with_those_that_are(
     assert "attempt 5 of run-42 was not kept; kept are 1, 2" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["logs", NAME, "--attempt", "0"])
-    assert "attempts count from 1, the first" in capsys.readouterr().err
+    assert "attempts count from 1" in capsys.readouterr().err
 
 
 def test_the_whole_result_of_a_run_whose_job_is_gone(
@@ -226,7 +226,7 @@ def test_the_whole_result_of_a_run_whose_job_is_gone(
     )
     cluster.job = None
     assert cli.main(["result", NAME]) == 4
-    assert "trainchart result run-42 --whole reads its workspace" in capsys.readouterr().err
+    assert "to read its workspace, run: trainchart result run-42 --whole" in capsys.readouterr().err
     assert cli.main(["result", NAME, "--whole", "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"status": "completed"}
 
@@ -328,7 +328,7 @@ def test_the_rank_stands_before_the_lines_of_several(
     two = Cluster(replicas=2)
     two.pod(0, 0, stamped(1, 5, "a line"))
     two.pod(1, 0)
-    monkeypatch.setattr(logs_command, "connected", lambda _: two)
+    monkeypatch.setattr(logs_command, "connect", lambda _: two)
     assert cli.main(["logs", NAME, *options]) == 0
     assert capfdbinary.readouterr().out.decode() == f"{prefix}a line\n"
     assert cli.main(["logs", NAME, "--timestamps", *options]) == 0

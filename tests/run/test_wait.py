@@ -373,7 +373,7 @@ def test_ctrl_c_stops_following_only(monkeypatch: pytest.MonkeyPatch, capsys: py
     def interrupted(*_: object, **__: object) -> Outcome:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "connected", lambda _: cluster)
+    monkeypatch.setattr(command, "connect", lambda _: cluster)
     monkeypatch.setattr(wait, "wait", interrupted)
     assert cli.main(["wait", NAME]) == 130
     assert capsys.readouterr().err == "trainchart: stopped following; the run continues: trainchart wait run-42\n"
@@ -386,7 +386,7 @@ def test_the_command_ends_with_the_run_s_code(
     cluster.pod()
     cluster.end(0, 40, failure("train-failed", 40))
     cluster.phase("Terminated")
-    monkeypatch.setattr(command, "connected", lambda _: cluster)
+    monkeypatch.setattr(command, "connect", lambda _: cluster)
     assert cli.main(["wait", NAME, "--quiet"]) == 40
     assert capsys.readouterr().out.splitlines()[1:] == [
         "  what happened  why train-failed",
@@ -473,7 +473,7 @@ def test_logs_have_the_rank_before_each_line_where_there_are_several(
     for rank in range(replicas):
         cluster.pod(rank, 0, stamped(1, rank, "what it prints"))
     cluster.phase("Running")
-    monkeypatch.setattr(command, "connected", lambda _: cluster)
+    monkeypatch.setattr(command, "connect", lambda _: cluster)
     codes: list[int] = []
     following = threading.Thread(target=lambda: codes.append(cli.main(["wait", NAME, "--logs"])), daemon=True)
     following.start()
@@ -495,9 +495,9 @@ def test_logs_have_the_rank_before_each_line_where_there_are_several(
     ("words", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("1h30m", 5400), ("2d", 172800)]
 )
 def test_limits_are_durations(words: str, seconds: float) -> None:
-    from trainchart.cli.duration import seconds_of
+    from trainchart.cli.options import parse_duration
 
-    assert seconds_of(words) == seconds
+    assert parse_duration(words) == seconds
 
 
 @pytest.mark.parametrize("words", ["", "x", "5 m", "5w", "-5s", "m5"])

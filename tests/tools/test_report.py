@@ -360,8 +360,8 @@ def test_a_page_is_made_from_files_that_were_kept(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--log", "/none.log"], "/none.log: there is no such file"),
-        (["--log", "/"], "/: is a directory; name the file in it"),
+        (["--log", "/none.log"], "/none.log: does not exist"),
+        (["--log", "/"], "/: is a directory; name a file in it"),
         (
             ["--log", f"{DATA}/run.log", "--result", f"{DATA}/run.log"],
             f"{DATA}/run.log is not JSON; name the file as the run wrote it",

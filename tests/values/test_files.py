@@ -52,7 +52,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "a program": (b"\x7fELF\0\0\1", "None:None None: is a binary file; values are YAML text in UTF-8"),
     "a photograph": (
         b"#" * (2 << 20),
-        "None:None None: is larger than 1 MiB, and values are a page of text; is it the right file?",
+        "None:None None: is larger than 1 MiB, too large for values; is it the right file?",
     ),
     "a key that has no name": ("~: 1", "None:None None: not YAML: unsupported map key of type: %!s(<nil>), key: <nil>, value: 1"),
 }  # fmt: skip
@@ -122,8 +122,8 @@ def test_all_files_that_cannot_be_read_are_told_and_nothing_else(tmp_path: Path)
     wrong.write_text("replicas: 0")
     findings = validate([str(tmp_path / "none.yaml"), str(wrong), str(folder)]).findings
     assert [(finding.file, finding.message) for finding in findings] == [
-        (str(tmp_path / "none.yaml"), "there is no such file"),
-        (str(folder), "is a directory; name the file in it"),
+        (str(tmp_path / "none.yaml"), "does not exist"),
+        (str(folder), "is a directory; name a file in it"),
     ]
 
 
@@ -132,7 +132,7 @@ def test_a_file_without_permission_is_told(tmp_path: Path) -> None:
     secret = tmp_path / "secret.yaml"
     secret.write_text("")
     secret.chmod(0)
-    assert [finding.message for finding in validate([str(secret)]).findings] == ["no permission to read it"]
+    assert [finding.message for finding in validate([str(secret)]).findings] == ["cannot be read: permission denied"]
 
 
 def test_a_refusal_to_open_a_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_a_refusal_to_open_a_file_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", denied)
-    assert [finding.message for finding in validate(["a.yaml"]).findings] == ["no permission to read it"]
+    assert [finding.message for finding in validate(["a.yaml"]).findings] == ["cannot be read: permission denied"]
 
 
 def test_the_standard_input_is_a_file_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

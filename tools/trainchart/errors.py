@@ -1,4 +1,4 @@
-"""The errors a user can meet: each is one sentence that says what is wrong and what to do. And what the command ends with."""
+"""Exit codes, and the errors that users see: each message is one line that says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Every exit code of `trainchart` itself. Of a run that failed, the commands that wait for it end with the code of its
-    runner (the chart's files/runner/exit_codes.json); docs/exit-codes.md has both in one table.
+    """The exit codes of `trainchart` itself. Commands that wait for a run exit with the code of its runner if it fails (the
+    chart's files/runner/exit_codes.json); docs/exit-codes.md lists both.
     """
 
     OK = 0
-    # Ours, not the user's: an internal error; or, of `generate --check`, a file that nobody generated anew.
+    # An internal error.
     FAILED = 1
-    # The values, the files or the command line cannot be used; argparse ends with the same number.
+    # Invalid values, files or command line. argparse exits with the same code.
     REFUSED = 2
     TIMED_OUT = 3
     NOT_FOUND = 4
     UNREACHABLE = 5
     FORBIDDEN = 6
-    # The run failed, and its runner could not say why: evicted, killed for memory, never started.
+    # The run failed with no reason reported by its runner: evicted, out of memory, never started.
     RUN_FAILED = 7
-    # `doctor` found what would keep the run from starting.
+    # `doctor` found a problem that would keep the run from starting.
     PROBLEM = 8
-    # 128 + SIGINT, as a shell counts it; also for SIGTERM, as 143 says of `wait` that the run was stopped.
+    # 128 + SIGINT, as shells count it. Also for SIGTERM: 143 is the code of a run that was stopped.
     INTERRUPTED = 130
 
 
 class TrainchartError(Exception):
-    """Base of all of them; `exit_code` is what the command ends with."""
+    """The base class; `exit_code` is that of the command."""
 
     exit_code = ExitCode.FAILED
 
 
 class RenderError(TrainchartError):
-    """The chart refused the values; the text is Helm's."""
+    """The chart refused the values; the message is Helm's."""
 
     exit_code = ExitCode.REFUSED
 
 
 class UsageError(TrainchartError):
-    """A command line that argparse lets through and that cannot be meant."""
+    """The command line is invalid in a way that argparse does not detect."""
 
     exit_code = ExitCode.REFUSED
 
 
 class FileError(TrainchartError):
-    """A file cannot be read or written; the text says why."""
+    """A file cannot be read or written."""
 
     exit_code = ExitCode.REFUSED

@@ -1,4 +1,4 @@
-"""Values files: read, and laid over each other as Helm does it."""
+"""Read values files, and merge them as Helm does."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Tree = dict[str, Any]
 
 STDIN = "-"
 MAX_BYTES = 1 << 20
-"""Helm keeps the values in the release's Secret, which holds 1 MiB; nobody writes as much by hand."""
+"""Helm stores the values in the release's Secret, which holds 1 MiB."""
 FIFO_SECONDS = 10.0
-"""How long to wait for the first byte of a FIFO, such as the shell's `<(command)`."""
+"""How long to wait for the first byte of a FIFO, such as that of the shell's `<(command)`."""
 
 
 def load_values(*paths: Path) -> Tree:
-    """The values of several files, later ones over earlier ones: `helm install -f first -f second`."""
+    """The values of several files, where later ones override earlier ones: `helm install -f first -f second`."""
     import yaml  # 15 ms, and `validate` reads by Helm's reader
 
     values: Tree = {}
@@ -32,7 +32,7 @@ def load_values(*paths: Path) -> Tree:
 
 
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
-    """Maps are merged, everything else of `above` replaces what is below it; a null stays, and means "not configured"."""
+    """Merge maps; everything else in `above` replaces what is below it. A null stays, and means "not configured"."""
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
@@ -44,7 +44,7 @@ def read_text(path: str) -> str:
     """The text of a values file; `-` is the standard input.
 
     Raises:
-        FileError: it is not there, not readable, too large, or not text in UTF-8.
+        FileError: it is missing, not readable, too large, or not UTF-8 text. The message leaves out its name.
     """
     if path == STDIN:
         if not sys.stdin:
@@ -53,7 +53,7 @@ def read_text(path: str) -> str:
     else:
         content = read_bytes(path, MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise FileError(f"is larger than {MAX_BYTES >> 20} MiB, and values are a page of text; is it the right file?")
+        raise FileError(f"is larger than {MAX_BYTES >> 20} MiB, too large for values; is it the right file?")
     if b"\0" in content:
         raise FileError("is a binary file; values are YAML text in UTF-8")
     try:
@@ -65,29 +65,29 @@ def read_text(path: str) -> str:
         ) from None
 
 
-def read_bytes(path: str, most: int) -> bytes:
-    """The beginning of a file of any kind, `most` bytes of it; of a FIFO what is written to it, where anybody writes.
+def read_bytes(path: str, limit: int) -> bytes:
+    """The first `limit` bytes of a file of any kind. A FIFO is read if anybody writes to it.
 
     Raises:
-        FileError: the text says why it cannot be read, without its name.
+        FileError: the message leaves out the file's name.
     """
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise FileError("there is no such file") from None
+        raise FileError("does not exist") from None
     except PermissionError:
-        raise FileError("no permission to read it") from None
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+        raise FileError("cannot be read: permission denied") from None
+    except (OSError, ValueError) as error:  # ValueError: the path has a NUL character
         raise FileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     mode = os.fstat(file).st_mode
     if stat.S_ISDIR(mode):
         os.close(file)
-        raise FileError("is a directory; name the file in it")
+        raise FileError("is a directory; name a file in it")
     try:
         with os.fdopen(file, "rb") as opened:
             if stat.S_ISFIFO(mode) and not select.select([file], [], [], FIFO_SECONDS)[0]:
-                raise FileError(f"is a FIFO that nobody has written to for {FIFO_SECONDS:g} seconds")
+                raise FileError(f"is a FIFO without a writer for {FIFO_SECONDS:g} seconds")
             os.set_blocking(file, True)
-            return opened.read(most)
+            return opened.read(limit)
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror or error}") from None

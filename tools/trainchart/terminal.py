@@ -1,4 +1,4 @@
-"""Where text leaves for a terminal. What came from a pod, a git server, an API object or a file cannot command it: it is escaped here."""
+"""Text for a terminal. Control characters from pods, git servers, API objects and files are escaped here."""
 
 from __future__ import annotations
 
@@ -8,85 +8,87 @@ import re
 import sys
 from typing import TextIO
 
-# Colours and their end: all that `styled` text is let through, where its caller has escaped what came from elsewhere.
+# Colours, which pass where text is `styled`: its caller has escaped what came from elsewhere.
 _STYLE = re.compile(r"(\033\[[0-9;]*m)")
 
 CLEAR = "\r\033[K"
-"""To the beginning of the line, which becomes empty."""
+"""Go to the beginning of the line, and clear it."""
 
 
 def printable(text: str) -> str:
-    """On one line and without terminal sequences: any other character is escaped, as Python writes it."""
-    return text if text.isprintable() else "".join(_escaped(character) for character in text)
+    """The text on one line: all other than printable characters are escaped as in Python."""
+    return text if text.isprintable() else "".join(map(_escape, text))
 
 
-def safe(text: str, *, styled: bool = False) -> str:
-    """The same with the line breaks and tabs that it has."""
-    parts = _STYLE.split(text) if styled else [text]
-    parts[::2] = ["".join(c if c in "\n\t" else _escaped(c) for c in part) for part in parts[::2]]
-    return "".join(parts)
-
-
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]
 
 
-def put(text: str, stream: TextIO | None = None, *, styled: bool = False, before: str = "", end: str = "\n") -> None:
-    """To the standard output or another stream, whatever its encoding. A reader that went away (`| head`) has what it wanted.
+def _escape_lines(text: str, *, styled: bool) -> str:
+    """Like `printable`, but line breaks and tabs stay, and colours where the text is `styled`."""
+    parts = _STYLE.split(text) if styled else [text]
+    parts[::2] = ["".join(c if c in "\n\t" else _escape(c) for c in part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def print_text(
+    text: str, stream: TextIO | None = None, *, styled: bool = False, prefix: str = "", end: str = "\n"
+) -> None:
+    """Print any text in the encoding of the stream. A reader that has gone away (`| head`) is no error.
 
     Args:
-        text: may hold anything; of control characters only line breaks and tabs get through.
-        stream: the standard output where none is named.
-        styled: let colours through too; the caller has passed what is not its own through `printable`.
-        before: our own control sequence, such as what clears the line.
-        end: behind it.
+        text: may hold anything; of control characters only line breaks and tabs are printed.
+        stream: the standard output by default.
+        styled: print colours too; the caller has escaped all other parts by `printable`.
+        prefix: a control sequence of ours, such as CLEAR.
+        end: printed after the text.
     """
     stream = stream or sys.stdout
     encoding = stream.encoding or "utf-8"
-    words = before + safe(text, styled=styled) + end
+    content = prefix + _escape_lines(text, styled=styled) + end
     try:
-        stream.write(words.encode(encoding, "backslashreplace").decode(encoding))
+        stream.write(content.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
     except BrokenPipeError:
-        silence(stream)
+        discard(stream)
 
 
-def tell(words: str) -> None:
-    """Beside what the command prints, for a person."""
-    put(f"trainchart: {words}", sys.stderr)
+def print_message(text: str) -> None:
+    """Print a message for people to the standard error."""
+    print_text(f"trainchart: {text}", sys.stderr)
 
 
-def write(document: bytes) -> None:
-    """A document to the standard output as it is, for a file or another program."""
+def write_bytes(document: bytes) -> None:
+    """Write a document for a file or another program to the standard output, unchanged."""
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(document)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        silence(sys.stdout)
+        discard(sys.stdout)
 
 
-_gone: set[int] = set()
+_discarded: set[int] = set()
 
 
-def silence(stream: TextIO) -> None:
-    """For a reader that went away: Python flushes once more when it ends, and would complain."""
-    _gone.add(stream.fileno())
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+def discard(stream: TextIO) -> None:
+    """Discard all further output to a stream whose reader has gone away: Python flushes it once more at exit."""
+    _discarded.add(stream.fileno())
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def has_reader() -> bool:
-    """Whether anybody is left who reads the standard output: what would go on for ever may end."""
-    return sys.stdout.fileno() not in _gone if _gone else True
+    """Whether the standard output still has a reader: what would print forever may stop otherwise."""
+    return sys.stdout.fileno() not in _discarded if _discarded else True
 
 
 def flush(stream: TextIO) -> OSError | None:
-    """What Python still has of a stream; the error where the disk is full."""
+    """Flush what Python has buffered of a stream; returns the error if the disk is full."""
     try:
         stream.flush()
     except OSError as error:
-        silence(stream)
+        discard(stream)
         return error if error.errno == errno.ENOSPC else None
     return None

@@ -1,1 +1,1 @@
-"""One module per command: its options, and what it prints. What it does lies in the modules that it calls, imported when it runs."""
+"""The command line: `main`, and a module per command with its options and output. What a command does is imported when it runs."""

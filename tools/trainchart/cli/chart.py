@@ -1,23 +1,24 @@
-"""`trainchart chart`: where the chart of this installation lies, for the helm program."""
+"""`trainchart chart`: print the folder of the chart, for the helm program."""
 
 from __future__ import annotations
 
 import argparse
 
 from trainchart.chart.paths import CHART
-from trainchart.cli.output import show
-from trainchart.cli.parser import Commands
+from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode
+from trainchart.terminal import print_text
 
 
 def add_parser(commands: Commands) -> None:
     commands.add_parser(
         "chart",
-        help="print where the chart lies",
-        description="Print the folder of the chart that these tools judge by: helm install NAME $(trainchart chart) -f FILE",
+        help="print the folder of the chart",
+        description="Print the folder of the chart that this version uses: helm install NAME $(trainchart chart) -f FILE",
+        epilog=exit_codes(),
     )
 
 
 def run(_options: argparse.Namespace) -> ExitCode:
-    show(str(CHART))
+    print_text(str(CHART))
     return ExitCode.OK

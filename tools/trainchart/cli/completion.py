@@ -1,13 +1,13 @@
-"""`trainchart completion`: what makes a shell complete the commands, options, files, families and profiles."""
+"""`trainchart completion`: print a script that completes commands, options, files, families and profiles in a shell."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 
-from trainchart import terminal
-from trainchart.cli.parser import Commands
+from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode
+from trainchart.terminal import write_bytes
 
 _FILES = {"FILE", "PATH"}
 _FOLDERS = {"FOLDER"}
@@ -16,11 +16,12 @@ _FOLDERS = {"FOLDER"}
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "completion",
-        help="print a script that makes your shell complete trainchart's commands",
+        help="print a completion script for a shell",
         description="Print a script that completes commands, options, files, families and accelerators. "
         'bash: eval "$(trainchart completion bash)" in ~/.bashrc. '
         'zsh: eval "$(trainchart completion zsh)" in ~/.zshrc, after compinit. '
         "fish: trainchart completion fish > ~/.config/fish/completions/trainchart.fish",
+        epilog=exit_codes(),
     )
     parser.add_argument("shell", choices=("bash", "zsh", "fish"))
 
@@ -32,8 +33,8 @@ def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.cli.main import make_parser
 
     names = {"FAMILY": family_names, "PROFILE": profile_names}
-    # What an argument takes is what its metavar says in the help: the commands need not know of completion.
     parser = make_parser()
+    # The metavar of an argument says what it takes, so that commands need not know of completion.
     for action in _actions(parser):
         if action.metavar in names and not action.choices:
             action.choices = names[action.metavar]()
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> ExitCode:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.metavar in _FOLDERS:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-    terminal.write((shtab.complete(parser, options.shell) + "\n").encode("utf-8"))
+    write_bytes((shtab.complete(parser, options.shell) + "\n").encode("utf-8"))
     return ExitCode.OK
 
 
@@ -50,7 +51,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):
-            for said in action._choices_actions:
-                command = action.choices[said.dest]
-                command.description = said.help  # what zsh and fish show beside the name: the short one
+            for listed in action._choices_actions:
+                command = action.choices[listed.dest]
+                command.description = listed.help  # zsh and fish show it beside the name: the short one
                 yield from _actions(command)

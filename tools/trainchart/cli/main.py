@@ -1,5 +1,5 @@
-"""The `trainchart` command. What costs time to import is imported by the commands that need it, and nothing here before `main` runs:
-from there on Ctrl-C shows no traceback.
+"""The `trainchart` command. Imports that cost time are left to the commands that need them; all others wait until `main` runs, from
+where on Ctrl-C prints no traceback.
 """
 
 from __future__ import annotations
@@ -7,53 +7,53 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # as typing has it, which takes its time too
+TYPE_CHECKING = False  # as in typing, whose import costs time too
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType, ModuleType
 
     from trainchart.cli.parser import Parser
 
-# In the order of the help. Each is a module of this package.
+# Each is a module of this package; in the order of the help.
 COMMANDS = (
     "preset", "validate", "doctor", "submit", "status", "list", "wait", "logs", "result", "report", "stop", "chart",
     "completion",
 )  # fmt: skip
-_INTERRUPTED = 130  # ExitCode.INTERRUPTED, which is not imported yet
+_INTERRUPTED = 130  # ExitCode.INTERRUPTED, before it is imported
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the result is one of `ExitCode`. No exception leaves it, argparse's SystemExit excepted.
+    """Run a command and return its exit code. Raises nothing but argparse's SystemExit.
 
-    Without arguments it is the program itself: they are those of the process, and so are its signals and its streams.
+    Without arguments it is the program itself, with the arguments, signals and streams of the process.
     """
     if arguments is not None:
         return _run(arguments)
     try:
         try:
-            _take_signals(raising=False)
+            _handle_signals(raising=False)
             return _program()
         except KeyboardInterrupt:
-            _take_signals(raising=False)
+            _handle_signals(raising=False)
             return _INTERRUPTED
     except KeyboardInterrupt:  # a second one, just before the line above
         return _INTERRUPTED
 
 
-def _take_signals(*, raising: bool) -> None:
-    """Ctrl-C, SIGTERM and a terminal that is closed: an exception where there may be something to undo, else the end at once."""
+def _handle_signals(*, raising: bool) -> None:
+    """On Ctrl-C, SIGTERM and a closed terminal, raise KeyboardInterrupt, or with nothing to clean up yet, exit at once."""
     import signal
 
     def interrupt(_: int, frame: FrameType | None) -> None:
         if not raising:
             os._exit(_INTERRUPTED)
-        if _is_importing(frame):  # libraries in C and Rust take no exception there: some end with words of their own
-            signal.setitimer(signal.ITIMER_REAL, 0.01)  # and then it is here again
+        if _is_importing(frame):  # an exception there makes some libraries in C and Rust print messages of their own
+            signal.setitimer(signal.ITIMER_REAL, 0.01)  # SIGALRM tries again
             return
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
-        # Ignored ones stay so: nohup, and a shell for what runs in the background, start a program like that.
+        # Ignored signals stay ignored: nohup and background jobs of shells rely on it.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
 
@@ -65,7 +65,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """A KeyboardInterrupt in a callback of the interpreter, such as one of an import, would be shown and then forgotten."""
+    """Exit on a KeyboardInterrupt in a callback of the interpreter, such as one of an import, which would only be printed."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         os._exit(_INTERRUPTED)
     sys.__unraisablehook__(unraisable)
@@ -73,7 +73,7 @@ def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
 
 def _program() -> int:
     from trainchart import terminal
-    from trainchart.cli.output import complain
+    from trainchart.cli.output import print_error
     from trainchart.errors import ExitCode
 
     _open_closed_streams()
@@ -81,14 +81,14 @@ def _program() -> int:
     code: int = ExitCode.OK
     try:
         parser = make_parser()
-        _take_signals(raising=True)
+        _handle_signals(raising=True)
         code = _run(sys.argv[1:], parser)
-    finally:  # also of argparse's own end, which has printed the help
-        _take_signals(raising=False)
+    finally:  # also when argparse exits after the help
+        _handle_signals(raising=False)
         full = terminal.flush(sys.stdout)
         terminal.flush(sys.stderr)
     if full:
-        complain(_words_of_full_disk(full), ExitCode.REFUSED, as_json=False)
+        print_error(_full_disk_message(full), ExitCode.REFUSED, as_json=False)
         return ExitCode.REFUSED
     return code
 
@@ -96,7 +96,7 @@ def _program() -> int:
 def _run(arguments: Sequence[str], parser: Parser | None = None) -> int:
     import errno
 
-    from trainchart.cli.output import complain
+    from trainchart.cli.output import print_error
     from trainchart.errors import ExitCode, TrainchartError
 
     options = (parser or make_parser()).parse_args(arguments)
@@ -104,32 +104,32 @@ def _run(arguments: Sequence[str], parser: Parser | None = None) -> int:
     try:
         return int(_module(options.command).run(options))
     except TrainchartError as error:
-        words = str(error)
-        # The API server's own words, without a fix.
-        if error.exit_code == ExitCode.FORBIDDEN and " is forbidden: User " in words:
-            words += "; name another namespace by -n, or ask for a right of docs/rights.md"
-        complain(words, error.exit_code, as_json=as_json)
+        message = str(error)
+        # The API server's message, which has no fix.
+        if error.exit_code == ExitCode.FORBIDDEN and " is forbidden: User " in message:
+            message += "; name another namespace by -n, or ask for the permission (docs/rights.md)"
+        print_error(message, error.exit_code, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            complain(_words_of_full_disk(error), ExitCode.REFUSED, as_json=False)
+            print_error(_full_disk_message(error), ExitCode.REFUSED, as_json=False)
             return ExitCode.REFUSED
         if os.environ.get("TRAINCHART_DEBUG") == "1":
             raise
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        report = "please report it with the values; TRAINCHART_DEBUG=1 shows where it happened"
-        complain(f"internal error: {words}; {report}", ExitCode.FAILED, as_json=as_json)
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        report = "please report it with the values; TRAINCHART_DEBUG=1 shows the traceback"
+        print_error(f"internal error: {message}; {report}", ExitCode.FAILED, as_json=as_json)
         return ExitCode.FAILED
 
 
-def _words_of_full_disk(error: OSError) -> str:
-    return f"the disk is full: {error.filename or 'the standard output'} was not written whole"
+def _full_disk_message(error: OSError) -> str:
+    return f"the disk is full: {error.filename or 'the standard output'} was not written completely"
 
 
 def _open_closed_streams() -> None:
-    """Python has None for a stream that the caller closed (`>&-`); what is printed then goes nowhere, as is meant."""
+    """Discard output to a stream that the caller has closed (`>&-`), for which Python has None."""
     if sys.stdout is None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     if sys.stderr is None:
@@ -139,14 +139,13 @@ def _open_closed_streams() -> None:
 def make_parser() -> Parser:
     """The command line: every command with its options."""
     from trainchart import __version__
-    from trainchart.cli.parser import Parser
+    from trainchart.cli.parser import Parser, exit_codes
+    from trainchart.errors import ExitCode
 
     parser = Parser(
         prog="trainchart",
-        description="Write, check, submit and follow training runs: releases of the chart train.",
-        epilog="exit codes: 0 done, 1 internal error, 2 refused (values, files or usage), 3 timed out, 4 not found, 5 API server not "
-        "reachable, 6 no right, 7 the run failed without a word, 8 doctor found a problem, 130 interrupted; of a run that failed, its "
-        "runner's own: docs/exit-codes.md has all",
+        description="Write, check, submit and follow training runs, which are releases of the chart `train`.",
+        epilog=exit_codes(*ExitCode, also="a failed run has the exit code of its runner"),
     )
     parser.add_argument("--version", action="version", version=f"trainchart {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -156,7 +155,7 @@ def make_parser() -> Parser:
 
 
 def _module(command: str) -> ModuleType:
-    """The module of a command: `add_parser(commands)` adds its options, `run(options)` runs it and returns an exit code."""
+    """The module of a command. `add_parser(commands)` adds its options; `run(options)` runs it and returns an exit code."""
     import importlib
 
     return importlib.import_module(f"trainchart.cli.{command}")

@@ -5,12 +5,27 @@ from __future__ import annotations
 import argparse
 from typing import Any, TypeAlias
 
+from trainchart.errors import ExitCode
+
+_MEANINGS = {
+    ExitCode.OK: "success",
+    ExitCode.FAILED: "internal error",
+    ExitCode.REFUSED: "invalid values, file or command line",
+    ExitCode.TIMED_OUT: "timed out",
+    ExitCode.NOT_FOUND: "not found",
+    ExitCode.UNREACHABLE: "API server unreachable",
+    ExitCode.FORBIDDEN: "permission missing",
+    ExitCode.RUN_FAILED: "the run failed with no reason reported",
+    ExitCode.PROBLEM: "problem found by doctor",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser that accepts no abbreviations of options; so are those that its `add_subparsers` makes.
+    """A parser that accepts no abbreviations of options; nor do those that its `add_subparsers` makes.
 
     Args:
-        passed_on: the option that receives the arguments after `--`, which are for another program.
+        passed_on: the name of the option that receives the arguments after `--`, which are for another program.
     """
 
     def __init__(self, *, passed_on: str = "", **settings: Any) -> None:
@@ -28,3 +43,16 @@ class Parser(argparse.ArgumentParser):
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+def exit_codes(*codes: ExitCode, ok: str = "success", also: str = "") -> str:
+    """The end of a command's help: its exit codes. Those that every command has need not be named.
+
+    Args:
+        codes: exit codes of the command.
+        ok: what success means.
+        also: exit codes of runs.
+    """
+    every = (ExitCode.REFUSED, ExitCode.INTERRUPTED)
+    listed = [f"{code.value} {_MEANINGS[code]}" for code in sorted({*codes, *every} - {ExitCode.OK})]
+    return f"exit codes: {'; '.join([f'0 {ok}', *listed, *([also] if also else [])])} (docs/exit-codes.md)"

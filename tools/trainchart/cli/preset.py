@@ -5,49 +5,44 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trainchart import terminal
-from trainchart.cli.output import refuse_existing, write
-from trainchart.cli.parser import Commands
+from trainchart.cli.output import check_target, write_file
+from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode, UsageError
-from trainchart.terminal import tell
+from trainchart.terminal import print_message, write_bytes
 
 
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "preset",
         help="write a values file for a family on an accelerator",
-        description="Write a small, commented values file that the chart admits, and say what memory the run needs.",
-        epilog="exit codes: 0 done, 2 refused (what cannot run; with --strict also what is only doubtful)",
+        description="Write a small, commented values file that the chart accepts, and estimate the memory that the run needs.",
+        epilog=exit_codes(),
     )
-    parser.add_argument("family", metavar="FAMILY", help="what to train: a folder of the chart's files/families/")
+    parser.add_argument("family", metavar="FAMILY", help="what to train: a folder in the chart's files/families/")
     parser.add_argument(
-        "--accelerator", metavar="PROFILE", help="what to train on: a file of the chart's files/accelerators/"
+        "--accelerator", metavar="PROFILE", help="what to train on: a file in the chart's files/accelerators/"
     )
-    parser.add_argument("--variant", metavar="NAME", help="which of the profile's variants, such as a slice")
+    parser.add_argument("--variant", metavar="NAME", help="variant of the profile, such as a slice")
     parser.add_argument("--count", type=int, metavar="N", help="devices per pod (default: 1)")
-    parser.add_argument("--gpu-memory", metavar="QUANTITY", help="memory of one whole device, such as 24Gi")
+    parser.add_argument("--gpu-memory", metavar="QUANTITY", help="memory of a whole device, such as 24Gi")
     parser.add_argument("--fraction", metavar="PERCENT", help="share of each device, such as 50%%")
     parser.add_argument("--replicas", type=int, metavar="N", help="pods (default: 1)")
     parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="any other value"
+        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="set any other value"
     )
-    parser.add_argument("--write", metavar="FILE", help="the file to write (default: print to the standard output)")
-    parser.add_argument("--force", action="store_true", help="replace FILE where it exists")
-    parser.add_argument("--schema", metavar="PATH", help="the schema that editors check it by (default: the chart's)")
-    parser.add_argument("--strict", action="store_true", help="write nothing when there is a warning")
+    parser.add_argument("--write", metavar="FILE", help="write to this file (default: print to the standard output)")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("--schema", metavar="PATH", help="schema for editors to check FILE by (default: the chart's)")
+    parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the file that the command line asks for; the result is an exit code.
-
-    Raises:
-        TrainchartError: it cannot run, or cannot be written; the text is what is said to the user.
-    """
+    """Raises: TrainchartError: such a run is not possible, or the file cannot be written."""
     from trainchart.values.preset import Request, parse_fraction, parse_memory, preset, schema_path
 
-    output = Path(options.write) if options.write else None
-    if output:
-        refuse_existing(output, force=options.force)
+    file = Path(options.write) if options.write else None
+    if file:
+        check_target(file, force=options.force)
     request = Request(
         family=options.family,
         accelerator=options.accelerator,
@@ -58,17 +53,17 @@ def run(options: argparse.Namespace) -> int:
         replicas=_positive(options.replicas, "--replicas"),
         settings=options.settings,
     )
-    made = preset(request, schema=options.schema or schema_path(output.parent if output else Path()))
+    made = preset(request, schema=options.schema or schema_path(file.parent if file else Path()))
     for notice in made.notices:
-        tell(notice)
+        print_message(notice)
     for warning in made.warnings:
-        tell(f"warning: {warning}")
+        print_message(f"warning: {warning}")
     if options.strict and made.warnings:
         return ExitCode.REFUSED
-    if output is None:
-        terminal.write(made.text.encode("utf-8"))
+    if file:
+        write_file(file, made.text, force=options.force)
     else:
-        write(output, made.text, force=options.force)
+        write_bytes(made.text.encode("utf-8"))
     return ExitCode.OK
 
 

@@ -1,4 +1,4 @@
-"""`trainchart result`: what a run came to."""
+"""`trainchart result`: show the result of a run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from trainchart.cli.connection import add_connection_options, add_run_name, again, connected
-from trainchart.cli.output import add_format_option, complain, show
-from trainchart.cli.parser import Commands
+from trainchart.cli.options import add_connection_options, add_format_option, add_run_name, command_line, connect
+from trainchart.cli.output import print_error
+from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode
-from trainchart.terminal import tell
+from trainchart.terminal import print_message, print_text
 
 if TYPE_CHECKING:
     from trainchart.run.record import Record
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "result",
-        help="what a run came to: branch, commit, metrics, files, curve",
-        description="What a run came to: the branch and commit it was pushed to, its metrics and files, and its curve.",
-        epilog="exit codes: 0 there is a result, 4 no such run or no result (yet), 5 API server away, 6 no right, 8 the "
-        "workspace could not be read",
-    )
+        help="show the result of a run: branch, commit, metrics, files, curve",
+        description="Show the result of a run: the branch and commit it was pushed to, its metrics and files, and its curve.",
+        epilog=exit_codes(
+            ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, also="8 workspace not readable"
+        ),
+    )  # fmt: skip
     add_run_name(parser)
     add_format_option(parser)
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="with all files, from the run's workspace: starts a small pod that reads it (right: create pods)",
+        help="show all files, from the run's workspace. Starts a small pod (permission: create pods)",
     )
     add_connection_options(parser)
 
@@ -40,16 +41,16 @@ def run(options: argparse.Namespace) -> ExitCode:
 
     from trainchart.follow.record import load
 
-    record = load(connected(options), options.name, tell, whole=options.whole)
+    record = load(connect(options), options.name, print_message, whole=options.whole)
     as_json = options.format == "json"
     if record.result is None:
-        complain(_none(record, options), ExitCode.NOT_FOUND, as_json=as_json)
+        print_error(_no_result_message(record, options), ExitCode.NOT_FOUND, as_json=as_json)
         return ExitCode.NOT_FOUND
-    show(json.dumps(record.result, indent=2) if as_json else "\n".join(_text(record)))
+    print_text(json.dumps(record.result, indent=2) if as_json else "\n".join(_format_text(record)))
     return ExitCode.OK
 
 
-def _text(record: Record) -> list[str]:
+def _format_text(record: Record) -> list[str]:
     from trainchart.follow.outcome import format_failure, format_result
     from trainchart.report.curve import curves
 
@@ -63,18 +64,16 @@ def _text(record: Record) -> list[str]:
     return [*lines, "", drawn] if drawn else lines
 
 
-def _none(record: Record, options: argparse.Namespace) -> str:
+def _no_result_message(record: Record, options: argparse.Namespace) -> str:
     from trainchart.cluster.fields import dig, text
 
     name = record.name
     if record.status in ("pending", "running", "restarting", "ending"):
-        return f"{name} is {record.status} and has no result yet; {again(options, 'wait {}')} follows it"
+        return f"{name} is {record.status} and has no result yet; to follow it, run: {command_line(options, 'wait {}')}"
     branch = text(record.settings, "publish", "branch")
     repository = text(record.settings, "publish", "repository")
-    published = ""
-    if repository:
-        published = f"; its result went to branch {branch or 'sft-<time>'} of {repository}"
-    gone = f"the Job or the pods of {name} are gone{published}"
+    published = f"; its result was pushed to branch {branch or 'sft-<time>'} of {repository}" if repository else ""
+    gone = f"the Job or the pods of {name} were deleted{published}"
     if dig(record.settings, "workspace", "shared") is False:
-        return gone + ("" if published else "; its workspace was an emptyDir, and its result is gone with it")
-    return f"{gone}; {again(options, 'result {} --whole')} reads its workspace"
+        return gone + ("" if published else "; its workspace was an emptyDir, and its result is lost")
+    return f"{gone}; to read its workspace, run: {command_line(options, 'result {} --whole')}"

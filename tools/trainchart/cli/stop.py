@@ -1,82 +1,94 @@
-"""`trainchart stop`: ends a run in order."""
+"""`trainchart stop`: stop a run gracefully."""
 
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trainchart.cli.connection import add_connection_options, add_run_name, again, connected
-from trainchart.cli.duration import seconds_of
-from trainchart.cli.output import show
-from trainchart.cli.parser import Commands
+from trainchart.cli.console import LogPrinter
+from trainchart.cli.options import add_connection_options, add_run_name, command_line, connect, parse_duration
+from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode, FileError
-from trainchart.terminal import tell
+from trainchart.terminal import print_message, print_text
+
+if TYPE_CHECKING:
+    from trainchart.run.state import Snapshot
 
 
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "stop",
-        help="end a run in order; the release stays",
-        description="Ends a run in order (Volcano: AbortJob) and waits until its pods are gone. The release stays, with what "
-        "the run said: on a claim the runner keeps its log; on an emptyDir the log is written to a file here.",
-        epilog="exit codes: 0 stopped, or it had ended; 3 its pods took too long; 4 no such run; 5 API server away; 6 no right",
-    )
+        help="stop a run gracefully; its release stays",
+        description="Stop a run gracefully (Volcano: AbortJob) and wait until its pods are gone. The release stays. On a claim "
+        "the runner saves its log; if the workspace is an emptyDir, the log is written to a local file.",
+        epilog=exit_codes(
+            ExitCode.TIMED_OUT, ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN,
+            ok="stopped, or finished before",
+        ),
+    )  # fmt: skip
     add_run_name(parser)
     parser.add_argument(
         "--logs",
         metavar="FILE",
         default="",
-        help="add what its pods print to this file (default, without a claim: ./NAME.log)",
+        help="append the logs of its pods to this file (default, without a claim: ./NAME.log)",
     )
     parser.add_argument(
-        "--timeout", type=seconds_of, default=180.0, metavar="D", help="for its pods to end (default: 3m)"
+        "--timeout",
+        type=parse_duration,
+        default=180.0,
+        metavar="DURATION",
+        help="wait so long for its pods (default: 3m)",
     )
     add_connection_options(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    from trainchart.cli.logs import Printer
     from trainchart.follow.stop import keeps_logs, stop
     from trainchart.run import state
 
-    api = connected(options)
-    snapshot = state.load(api, options.name)
-    file = options.logs or ("" if keeps_logs(snapshot) or not snapshot.pods else f"{options.name}.log")
-    with ExitStack() as stack:
-        printer = None
-        if file and not snapshot.has_finished:
-            try:
-                out = stack.enter_context(Path(file).open("ab"))
-            except OSError as error:
-                raise FileError(
-                    f"--logs: {file} cannot be written: {error.strerror}; nothing was stopped; name another file by --logs"
-                ) from None
-            printer = Printer(snapshot.replicas > 1, False, snapshot.replicas, out)
+    api, name = connect(options), options.name
+    before = state.load(api, name)
+    file = options.logs or ("" if keeps_logs(before) or not before.pods else f"{name}.log")
+    with _log_printer(before, file) as printer:
         try:
-            ended = stop(
-                api,
-                snapshot,
-                tell,
-                show=printer.show if printer else None,
-                seconds=options.timeout,
-            )
+            outcome = stop(
+                api, before, print_message, show=printer.show if printer else None, seconds=options.timeout
+            )  # fmt: skip
         except KeyboardInterrupt:
-            tell(f"{options.name} ends nevertheless; `{again(options, 'stop {}')}` waits for it again")
+            print_message(f"{name} is stopping nevertheless; to wait for it, run: {command_line(options, 'stop {}')}")
             return ExitCode.INTERRUPTED
-    name, state_now = options.name, ended.snapshot.state.value
-    if ended.had_finished:
-        gone = ended.snapshot.state is state.State.NO_JOB
-        show(f"the Job of {name} is gone already" if gone else f"{name} had ended already: {state_now}")
+    after = outcome.snapshot
+    if outcome.had_finished:
+        gone = after.state is state.State.NO_JOB
+        print_text(f"the Job of {name} was deleted already" if gone else f"{name} had finished: {after.state.value}")
         return ExitCode.OK
-    if ended.snapshot.state is state.State.STOPPED:
-        show(f"{name} is stopped; its release stays; {ended.snapshot.uninstall}")
+    if after.state is state.State.STOPPED:
+        print_text(f"{name} is stopped; its release stays; {after.uninstall}")
     else:
-        show(f"{name} {state_now} before it could be stopped")
+        print_text(f"{name} {after.state.value} before it could be stopped")
     if file:
-        show(f"what its pods said is in {file}")
-    elif keeps_logs(snapshot):
-        attempt = ended.snapshot.attempt + 1
-        kept = again(options, f"logs {{}} --attempt {attempt}")
-        show(f"what its pods said is kept in its workspace: {kept}")
+        print_text(f"the logs of its pods are in {file}")
+    elif keeps_logs(before):
+        saved = command_line(options, f"logs {{}} --attempt {after.attempt + 1}")
+        print_text(f"the logs of its pods are in its workspace: {saved}")
     return ExitCode.OK
+
+
+@contextmanager
+def _log_printer(snapshot: Snapshot, file: str) -> Iterator[LogPrinter | None]:
+    """Prints logs to a file; None without a file, and for a run that has finished."""
+    if not file or snapshot.has_finished:
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            out = stack.enter_context(Path(file).open("ab"))
+        except OSError as error:
+            raise FileError(
+                f"--logs: {file} cannot be written: {error.strerror}; nothing was stopped; name another file by --logs"
+            ) from None
+        yield LogPrinter(replicas=snapshot.replicas, out=out)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from trainchart.cluster.errors import UnreachableError
-from trainchart.terminal import tell
+from trainchart.terminal import print_message
 
 LIMIT_SECONDS = 600.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 5.0
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class Retry:
     """Shared by all threads of a command: each outage is reported once when it begins and once when it is over."""
 
-    def __init__(self, notify: Callable[[str], None] = tell, limit: float | None = None) -> None:
+    def __init__(self, notify: Callable[[str], None] = print_message, limit: float | None = None) -> None:
         """`limit`: how many seconds an outage may last (default: LIMIT_SECONDS); math.inf for as long as it takes."""
         self._notify = notify
         self._limit = LIMIT_SECONDS if limit is None else limit

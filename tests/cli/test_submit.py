@@ -1,4 +1,4 @@
-"""`trainchart submit` with a Helm of the test's own: what it is given, what becomes of its refusal, and what is left behind."""
+"""`trainchart submit` with a fake helm: its arguments, how its failures are explained, and what they leave in the cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainchart.cli import main as cli
 from trainchart.cli import submit as command
 from trainchart.cli import wait as waiting
 from trainchart.errors import UsageError
-from trainchart.submit import Helm, checked
+from trainchart.submit.helm import Helm, check_arguments
 
 FILES = [
     word
@@ -49,7 +49,7 @@ class Cluster(Server):
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster(tmp_path / "releases")
     made.state.mkdir()
-    monkeypatch.setattr(command, "connected", lambda _: made)
+    monkeypatch.setattr(command, "connect", lambda _: made)
     monkeypatch.setattr(waiting, "run", lambda options: 40 if options.name == "fails" else 0)
     return made
 
@@ -134,7 +134,16 @@ def test_more_arguments_reach_helm(cluster: Cluster) -> None:
 )
 def test_what_the_checks_would_not_have_seen_is_not_passed_on(argument: str, use: str) -> None:
     with pytest.raises(UsageError, match=f"use {use} of submit"):
-        checked([argument])
+        check_arguments([argument])
+
+
+@pytest.mark.parametrize("argument", ["--post-renderer", "--post-renderer=./change", "--post-renderer-args=x"])
+def test_a_post_renderer_is_refused_for_it_changes_what_was_checked(
+    argument: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submit(cluster, helm_that(cluster), "--", argument) == 2
+    assert "cannot be passed on to helm: it would change objects that were checked" in capsys.readouterr().err
+    assert calls(cluster) == []
 
 
 def test_a_refusal_is_explained_and_what_was_made_is_removed(
@@ -143,7 +152,7 @@ def test_a_refusal_is_explained_and_what_was_made_is_removed(
     assert submit(cluster, helm_that(cluster, says=CLOSED)) == 2
     error = capsys.readouterr().err
     assert "run-42 is not installed: queue team takes no runs: its state is Closed; name an open one in queue:" in error
-    assert "(what Helm had made already is removed)" in error
+    assert "(what Helm created was removed)" in error
     assert [call[:2] for call in calls(cluster)] == [["install", "run-42"], ["uninstall", "run-42"]]
 
 
@@ -179,9 +188,7 @@ def test_ctrl_c_during_the_installation_leaves_nothing(
 
     monkeypatch.setattr(subprocess, "run", interrupted)
     assert submit(cluster, helm) == 130
-    assert (
-        "run-42 is not installed: it was interrupted (what Helm had made already is removed)" in capsys.readouterr().err
-    )
+    assert "run-42 is not installed: it was interrupted (what Helm created was removed)" in capsys.readouterr().err
 
 
 def test_a_problem_keeps_the_run_from_being_installed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,7 +229,7 @@ def test_a_dry_run_lets_helm_ask_the_server_and_makes_nothing(
 
 def test_without_helm_it_says_so(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(cluster, "no-such-helm") == 2
-    assert "there is no program no-such-helm on PATH; install Helm 3 or 4" in capsys.readouterr().err
+    assert "no-such-helm is not on PATH; install Helm 3 or 4" in capsys.readouterr().err
 
 
 def test_helm_is_pointed_at_the_same_cluster() -> None:
@@ -241,15 +248,18 @@ def test_helm_is_pointed_at_the_same_cluster() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("HELM_NAMESPACE", "prod", "HELM_NAMESPACE is prod, and all else would look at training; unset it, or use -n"),
-        ("HELM_KUBECONTEXT", "prod", "HELM_KUBECONTEXT is prod, and all else would look at lab; unset it, or use --context"),
-        ("HELM_KUBETOKEN", "s3cret", "HELM_KUBETOKEN is set, and would show Helm another server or account"),
+        ("HELM_NAMESPACE", "prod", "HELM_NAMESPACE is prod, but the checks use training; unset it, or use -n"),
+        ("HELM_KUBECONTEXT", "prod", "HELM_KUBECONTEXT is prod, but the checks use lab; unset it, or use --context"),
+        ("HELM_KUBETOKEN", "s3cret", "HELM_KUBETOKEN is set, so Helm would use another server or account"),
         ("HELM_KUBEAPISERVER", "https://other.example", "HELM_KUBEAPISERVER is set"),
         ("HELM_KUBEASUSER", "admin", "HELM_KUBEASUSER is set"),
         ("HELM_KUBEASGROUPS", "admins", "HELM_KUBEASGROUPS is set"),
         ("HELM_KUBECAFILE", "/ca", "HELM_KUBECAFILE is set"),
         ("HELM_KUBETLS_SERVER_NAME", "other.example", "HELM_KUBETLS_SERVER_NAME is set"),
         ("HELM_KUBEINSECURE_SKIP_TLS_VERIFY", "true", "HELM_KUBEINSECURE_SKIP_TLS_VERIFY is set"),
+        ("HELM_DRIVER", "configmap", "HELM_DRIVER is configmap, but trainchart reads releases from Secrets"),
+        ("HELM_DRIVER", "memory", "HELM_DRIVER is memory"),
+        ("HELM_DRIVER", "sql", "HELM_DRIVER is sql"),
     ],
 )  # fmt: skip
 def test_an_environment_that_shows_helm_another_cluster_is_refused(
@@ -271,7 +281,7 @@ def test_an_environment_that_shows_helm_another_cluster_is_refused(
 def test_an_environment_that_shows_helm_the_same_cluster_is_none_the_worse(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    same = {"HELM_NAMESPACE": "training", "HELM_KUBECONTEXT": "lab", "HELM_KUBETOKEN": ""}
+    same = {"HELM_NAMESPACE": "training", "HELM_KUBECONTEXT": "lab", "HELM_KUBETOKEN": "", "HELM_DRIVER": "secret"}
     for name, value in {**same, "HELM_KUBEINSECURE_SKIP_TLS_VERIFY": "false"}.items():
         monkeypatch.setenv(name, value)
     assert submit(cluster, helm_that(cluster)) == 0

@@ -1,0 +1,115 @@
+"""Options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from trainchart.errors import UsageError
+from trainchart.files import STDIN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trainchart.cluster.api import Api
+
+# Names of Kubernetes and Helm. Any other would change the path of a request.
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def add_run_name(parser: argparse.ArgumentParser) -> None:
+    """Add `NAME`, of an installed run."""
+    parser.add_argument("name", type=parse_name, metavar="NAME", help="name of the run: that of its release")
+
+
+def add_values_option(parser: argparse.ArgumentParser, help_text: str, *, required: bool = False) -> None:
+    """Add `-f`, which may be repeated."""
+    parser.add_argument(
+        "-f", "--values", action="append", default=[], required=required, metavar="FILE", dest="files", help=help_text
+    )  # fmt: skip
+
+
+def add_format_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--output`, the format: text for people, JSON for programs."""
+    parser.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", dest="format", help="format (default: %(default)s)"
+    )
+
+
+def add_follow_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that follow a run until it finishes."""
+    parser.add_argument(
+        "--timeout", type=parse_duration, metavar="DURATION", help="stop following after this time, such as 90m or 12h"
+    )
+    parser.add_argument(
+        "--start-timeout", type=parse_duration, metavar="DURATION", help="stop following if no pod runs by this time"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print only the result")
+    parser.add_argument("--logs", action="store_true", help="print the logs of all pods")
+
+
+def add_connection_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--namespace`, `--context` and `--kubeconfig`, as kubectl has them."""
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "-n", "--namespace", type=_parse_namespace, default="", metavar="NAME",
+        help="namespace (default: that of the context)",
+    )  # fmt: skip
+    group.add_argument(
+        "--context", default="", metavar="NAME", help="context of the kubeconfig (default: the current context)"
+    )
+    group.add_argument(
+        "--kubeconfig", default="", metavar="FILE", help="kubeconfig (default: $KUBECONFIG, else ~/.kube/config)"
+    )
+
+
+def connect(options: argparse.Namespace) -> Api:
+    """A client for the API server that the options name. Importing it takes a quarter of a second.
+
+    Raises:
+        KubeconfigError
+    """
+    from trainchart.cluster.connect import connect as connect_to
+
+    return connect_to(kubeconfig=options.kubeconfig, context=options.context, namespace=options.namespace)
+
+
+def command_line(options: argparse.Namespace, command: str) -> str:
+    """A command to type for the same run and cluster. `command` has `{}` for the run's name, such as `logs -f {}`."""
+    connection = {"-n": options.namespace, "--context": options.context, "--kubeconfig": options.kubeconfig}
+    given = [f" {option} {shlex.quote(value)}" for option, value in connection.items() if value]
+    return f"trainchart {command.format(options.name)}{''.join(given)}"
+
+
+def check_files(command: str, files: Sequence[str]) -> None:
+    """Check the values files of a command line.
+
+    Raises:
+        UsageError: the standard input is named twice.
+    """
+    if files.count(STDIN) > 1:
+        raise UsageError(f"{command}: the standard input (-) can be read only once")
+
+
+def parse_name(value: str) -> str:
+    """The type of an option: the name of an object."""
+    if not _NAME.fullmatch(value):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a valid name; use lower-case letters, digits and -")
+    return value
+
+
+def _parse_namespace(value: str) -> str:
+    return value and parse_name(value)
+
+
+def parse_duration(value: str) -> float:
+    """The type of an option: seconds of `90s`, `10m`, `1.5h`, `1h30m` or, without a unit, `90`."""
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a duration; write 90s, 10m, 2h or 1d")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)

@@ -1,0 +1,102 @@
+"""The helm program and its arguments: what would make it see other values or another cluster than the checks is refused."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trainchart.cluster.api import Api
+from trainchart.errors import UsageError
+
+# Options of helm, and what to use instead.
+_REFUSED = {
+    **dict.fromkeys(
+        ("--set", "--set-string", "--set-file", "--set-json", "--set-literal", "--values", "-f"), "-f FILE"
+    ),
+    **dict.fromkeys(("--generate-name", "-g", "--name-template"), "NAME"),
+    **dict.fromkeys(("--namespace", "-n"), "-n"),
+    "--kube-context": "--context",
+    "--kubeconfig": "--kubeconfig",
+    "--dry-run": "--dry-run",
+}
+# Any other option of this prefix names a server or an account.
+_CONNECTION_PREFIX = "--kube"
+# These change the objects after they were rendered and checked.
+_POST_RENDERER = ("--post-renderer", "--post-renderer-args")
+
+
+@dataclass(frozen=True)
+class Helm:
+    """The program and the cluster it uses: the same as our own API client, by options and nothing else."""
+
+    program: str
+    namespace: str
+    context: str = ""  # empty in a pod, whose own account both use
+    kubeconfig: str = ""  # empty for $KUBECONFIG or the default, which both read
+
+    def command(self, *arguments: str) -> list[str]:
+        """The words of a command line that runs helm with `arguments`."""
+        options = {"--namespace": self.namespace, "--kube-context": self.context, "--kubeconfig": self.kubeconfig}
+        return [self.program, *arguments, *(word for key, value in options.items() if value for word in (key, value))]
+
+
+def helm_for(api: Api, program: str, kubeconfig: str, environment: Mapping[str, str]) -> Helm:
+    """Helm for the server, account and namespace of an API client.
+
+    Raises:
+        UsageError: the environment would make Helm use other ones.
+    """
+    same = {"HELM_NAMESPACE": (api.namespace, "-n"), "HELM_KUBECONTEXT": (api.context, "--context")}
+    for name, (ours, option) in same.items():
+        if environment.get(name, "") not in ("", ours):
+            raise UsageError(
+                f"submit: {name} is {environment[name]}, but the checks use {ours}; unset it, or use {option}"
+            )
+    driver = environment.get("HELM_DRIVER", "")
+    if driver not in ("", "secret", "secrets"):
+        raise UsageError(
+            f"submit: HELM_DRIVER is {driver}, but trainchart reads releases from Secrets, Helm's default; unset it"
+        )
+    for name, value in sorted(environment.items()):
+        # The message leaves out the value, which may be a token.
+        if name.startswith("HELM_KUBE") and name not in same and value not in ("", "false"):
+            raise UsageError(
+                f"submit: {name} is set, so Helm would use another server or account than the kubeconfig's; unset it, "
+                "and use --context or --kubeconfig"
+            )
+    return Helm(program, api.namespace, api.context, kubeconfig)
+
+
+def find_program(program: str) -> str:
+    """The path of a program.
+
+    Raises:
+        UsageError: it is not on PATH.
+    """
+    path = shutil.which(program)
+    if not path:
+        raise UsageError(f"{program} is not on PATH; install Helm 3 or 4, or name it by --helm")
+    return path
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Check the arguments after `--`, which are passed on to helm.
+
+    Raises:
+        UsageError: one would change what the checks have seen.
+    """
+    for argument in arguments:
+        if not argument.startswith("-") and not arguments[0].startswith("-"):
+            raise UsageError(f"submit: {argument}: name values files by -f; arguments after -- are passed on to helm")
+        # A short option may include its value.
+        option = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
+        if option in _POST_RENDERER:
+            raise UsageError(
+                f"submit: {option} cannot be passed on to helm: it would change objects that were checked; use helm install"
+            )
+        instead = _REFUSED.get(option)
+        if not instead and option.startswith(_CONNECTION_PREFIX):
+            instead = "--context and --kubeconfig"
+        if instead:
+            raise UsageError(f"submit: {option} cannot be passed on to helm; use {instead} of submit")
