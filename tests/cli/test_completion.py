@@ -1,4 +1,4 @@
-"""What shells complete, asked of the shells themselves; zsh and fish where they are installed."""
+"""Completion in real shells; zsh and fish if they are installed."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def test_a_shell_completes(
         cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert process.stderr == ""
-    assert sorted(told.split("\t")[0] for told in process.stdout.splitlines()) == expected
+    assert sorted(row.split("\t")[0] for row in process.stdout.splitlines()) == expected
 
 
 def test_zsh_completes_files_and_families(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """zsh's completion works in its line editor alone: a zsh in a terminal of its own is typed into."""
+    """zsh completes only in its line editor, so the test types into a zsh with a terminal of its own."""
     if not shutil.which("zsh"):
         pytest.skip("zsh is not installed")
     assert cli.main(["completion", "zsh"]) == 0

@@ -1,4 +1,4 @@
-"""`trainchart` as a program: signals from its first line on, readers that go away, and files that are something else."""
+"""`trainchart` as a process: signals, closed pipes, and files of unexpected kinds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def interrupted_at(at: int, number: int, *arguments: str) -> subprocess.Complete
 
 
 def kubeconfig(folder: Path, server: str = "http://127.0.0.1:9") -> Path:
-    """Of a cluster that is not there."""
+    """The kubeconfig of an unreachable cluster."""
     file = folder / "kubeconfig"
     file.write_text(
         f"clusters: [{{name: c, cluster: {{server: '{server}'}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
@@ -66,7 +66,7 @@ def assert_quiet(process: subprocess.CompletedProcess[bytes], at: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_during_the_first_imports_ends_with_130_and_without_a_word(number: int, tmp_path: Path) -> None:
+def test_a_signal_during_the_first_imports_exits_with_130_and_prints_nothing(number: int, tmp_path: Path) -> None:
     for at in (1, 2, 10, 40):
         process = interrupted_at(at, number, "validate", str(YOLOV5))
         assert assert_quiet(process, at)
@@ -86,7 +86,7 @@ def test_a_signal_at_any_import_is_quiet(tmp_path: Path) -> None:
 
 @pytest.mark.lab
 def test_a_signal_at_any_moment_is_quiet(tmp_path: Path) -> None:
-    """Except while Python itself starts: its own traceback has none of our files."""
+    """Except while Python itself starts: that traceback has none of our files."""
     for arguments in commands(tmp_path):
         for milliseconds in range(5, 600, 10):
             process = subprocess.Popen(
@@ -99,8 +99,8 @@ def test_a_signal_at_any_moment_is_quiet(tmp_path: Path) -> None:
             assert b"internal error:" not in out + err
 
 
-def test_sigterm_ends_a_command_that_waits_as_ctrl_c_does(tmp_path: Path) -> None:
-    """Not with 143, which says of `wait` that the run was stopped."""
+def test_sigterm_interrupts_a_waiting_command_like_ctrl_c(tmp_path: Path) -> None:
+    """Not with 143, the exit code of a run that was stopped."""
     command = [*COMMAND, "wait", "run-42", "--kubeconfig", str(kubeconfig(tmp_path))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT / "tools")
     assert process.stdout
@@ -116,8 +116,8 @@ def test_sigterm_ends_a_command_that_waits_as_ctrl_c_does(tmp_path: Path) -> Non
     )
 
 
-def test_a_signal_that_is_ignored_stays_so() -> None:
-    """As `nohup` has it."""
+def test_ignored_signals_stay_ignored() -> None:
+    """For `nohup`."""
     script = "import signal; from trainchart.cli import main as cli; cli._handle_signals(raising=True); print(signal.getsignal(1) is signal.SIG_IGN)"
     process = subprocess.run(
         ["nohup", sys.executable, "-c", script], capture_output=True, check=False, cwd=ROOT / "tools"
@@ -127,7 +127,7 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
 
 @pytest.mark.parametrize("arguments", ["--help", "validate VALUES", "preset yolov5", "completion bash", "nonsense"])
 @pytest.mark.parametrize("streams", ["| true", "2>&1 | true", "2>&1 >/dev/null | true"])
-def test_readers_that_go_away_see_no_complaint(arguments: str, streams: str) -> None:
+def test_a_pipe_that_is_closed_at_once_causes_no_message(arguments: str, streams: str) -> None:
     """The pipe is closed before the first byte."""
     words = arguments.replace("VALUES", str(YOLOV5))
     script = f"(sleep 0.2; exec {sys.executable} -m trainchart {words}) {streams}; exit ${{PIPESTATUS[0]}}"
@@ -190,7 +190,7 @@ KINDS = [
 @pytest.mark.parametrize(
     "arguments", ["list --kubeconfig FILE", "validate FILE", "report run-42 --write - --log DATA --result FILE"]
 )
-def test_a_file_of_another_kind_is_told_in_one_line_after_a_bounded_read(
+def test_a_file_of_another_kind_is_refused_in_one_line_after_a_bounded_read(
     arguments: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(files, "FIFO_SECONDS", 0.1)
@@ -210,8 +210,8 @@ def test_a_file_of_another_kind_is_told_in_one_line_after_a_bounded_read(
         assert len(line) < 600
 
 
-def test_no_permission_is_told(tmp_path: Path) -> None:
-    """By a child that is nobody, for root may read everything."""
+def test_a_missing_permission_to_read_a_file_is_reported(tmp_path: Path) -> None:
+    """In a child process as nobody, since root may read everything."""
     tmp_path.chmod(0o755)
     secret = tmp_path / "secret"
     secret.write_text("")
@@ -229,8 +229,8 @@ def test_no_permission_is_told(tmp_path: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_a_fifo_that_is_written_to_is_read(tmp_path: Path) -> None:
-    """As the shell makes one for `<(command)`."""
+def test_a_fifo_with_a_writer_is_read(tmp_path: Path) -> None:
+    """As the shell creates one for `<(command)`."""
     script = f"{sys.executable} -m trainchart validate <(sleep 0.3; cat {YOLOV5}) {YOLOV5}"
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
     assert process.returncode == 0, process.stdout

@@ -29,7 +29,7 @@ TAKEN = "Error: INSTALLATION FAILED: cannot reuse a name that is still in use"
 
 
 class Cluster(Server):
-    """With the releases that a Helm of `helm_that` has left in it."""
+    """Has the releases that the fake helm has left."""
 
     def __init__(self, state: Path) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def helm_that(
     cluster: Cluster, *, says: str = "", leaves: bool = True, cleans: bool = True, of_others: str = ""
 ) -> str:
-    """A program that keeps its arguments, makes a release (or finds one of others), and fails with what it says."""
+    """A fake helm, which records its arguments, creates a release (or finds one of others), and fails with what it `says`."""
     program = cluster.state.parent / "helm"
     program.write_text(
         f"""#!{sys.executable}
@@ -90,7 +90,7 @@ def submit(cluster: Cluster, helm: str, *more: str, name: str = "run-42") -> int
     return cli.main(["submit", name, *FILES, "--helm", helm, *more])
 
 
-def test_a_run_is_validated_looked_at_installed_and_followed(
+def test_a_run_is_validated_checked_installed_and_followed(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     helm = helm_that(cluster)
@@ -104,12 +104,12 @@ def test_a_run_is_validated_looked_at_installed_and_followed(
     assert submit(cluster, helm, name="fails") == 40, "it ends as the run does"
 
 
-def test_without_waiting_the_notes_are_printed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_wait_prints_the_notes(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(cluster, helm_that(cluster), "--no-wait") == 0
     assert capsys.readouterr().out == "NOTES: made\n"
 
 
-def test_more_arguments_reach_helm(cluster: Cluster) -> None:
+def test_arguments_after_two_dashes_are_passed_on_to_helm(cluster: Cluster) -> None:
     assert submit(cluster, helm_that(cluster), "--no-wait", "--", "--description", "by hand") == 0
     install = calls(cluster)[0]
     assert install[install.index("--description") + 1] == "by hand"
@@ -132,23 +132,19 @@ def test_more_arguments_reach_helm(cluster: Cluster) -> None:
         ("--kube-insecure-skip-tls-verify", "--context and --kubeconfig"),
     ],
 )
-def test_what_the_checks_would_not_have_seen_is_not_passed_on(argument: str, use: str) -> None:
+def test_options_that_would_change_what_was_checked_are_refused(argument: str, use: str) -> None:
     with pytest.raises(UsageError, match=f"use {use} of submit"):
         check_arguments([argument])
 
 
 @pytest.mark.parametrize("argument", ["--post-renderer", "--post-renderer=./change", "--post-renderer-args=x"])
-def test_a_post_renderer_is_refused_for_it_changes_what_was_checked(
-    argument: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_post_renderer_is_refused(argument: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(cluster, helm_that(cluster), "--", argument) == 2
     assert "cannot be passed on to helm: it would change objects that were checked" in capsys.readouterr().err
     assert calls(cluster) == []
 
 
-def test_a_refusal_is_explained_and_what_was_made_is_removed(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_installation_is_explained_and_removed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(cluster, helm_that(cluster, says=CLOSED)) == 2
     error = capsys.readouterr().err
     assert "run-42 is not installed: queue team takes no runs: its state is Closed; name an open one in queue:" in error
@@ -156,13 +152,15 @@ def test_a_refusal_is_explained_and_what_was_made_is_removed(
     assert [call[:2] for call in calls(cluster)] == [["install", "run-42"], ["uninstall", "run-42"]]
 
 
-def test_what_cannot_be_removed_is_told_with_the_command(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_leftovers_that_cannot_be_removed_are_reported_with_the_command(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert submit(cluster, helm_that(cluster, says=CLOSED, cleans=False)) == 2
     assert "is left: `helm uninstall run-42 -n training` removes it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("says", [TAKEN, "Error: INSTALLATION FAILED: release: already exists", CLOSED])
-def test_a_release_of_somebody_else_is_never_removed(
+def test_a_release_of_another_submission_is_never_removed(
     says: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Somebody installs the same name between our look and Helm's, or its own: the release is theirs, whatever ours was refused for.
@@ -191,7 +189,9 @@ def test_ctrl_c_during_the_installation_leaves_nothing(
     assert "run-42 is not installed: it was interrupted (what Helm created was removed)" in capsys.readouterr().err
 
 
-def test_a_problem_keeps_the_run_from_being_installed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_problem_found_by_doctor_prevents_the_installation(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     cluster.objects_of["secrets"] = []
     helm = helm_that(cluster)
     assert submit(cluster, helm) == 8
@@ -202,7 +202,7 @@ def test_a_problem_keeps_the_run_from_being_installed(cluster: Cluster, capsys: 
     assert submit(cluster, helm, "--no-doctor") == 0
 
 
-def test_values_that_are_refused_reach_no_cluster(
+def test_invalid_values_cause_no_request(
     cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"replica: 2\n")))
@@ -219,7 +219,7 @@ def test_the_standard_input_reaches_helm_as_a_file(cluster: Cluster, monkeypatch
     assert not Path(last).exists(), "it does not outlive the command"
 
 
-def test_a_dry_run_lets_helm_ask_the_server_and_makes_nothing(
+def test_a_dry_run_is_admitted_by_the_server_and_creates_nothing(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert submit(cluster, helm_that(cluster, leaves=False), "--dry-run") == 0
@@ -227,12 +227,12 @@ def test_a_dry_run_lets_helm_ask_the_server_and_makes_nothing(
     assert capsys.readouterr().out.endswith("run-42 would be installed in training; nothing was changed\n")
 
 
-def test_without_helm_it_says_so(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_helm_is_reported(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(cluster, "no-such-helm") == 2
     assert "no-such-helm is not on PATH; install Helm 3 or 4" in capsys.readouterr().err
 
 
-def test_helm_is_pointed_at_the_same_cluster() -> None:
+def test_helm_gets_the_cluster_of_the_api_client() -> None:
     helm = Helm("helm", "training", "other", "/k")
     assert helm.command("uninstall", "a")[3:] == [
         "--namespace",
@@ -262,7 +262,7 @@ def test_helm_is_pointed_at_the_same_cluster() -> None:
         ("HELM_DRIVER", "sql", "HELM_DRIVER is sql"),
     ],
 )  # fmt: skip
-def test_an_environment_that_shows_helm_another_cluster_is_refused(
+def test_an_environment_that_changes_helm_s_cluster_or_storage_is_refused(
     name: str,
     value: str,
     words: str,
@@ -278,7 +278,7 @@ def test_an_environment_that_shows_helm_another_cluster_is_refused(
     assert calls(cluster) == []
 
 
-def test_an_environment_that_shows_helm_the_same_cluster_is_none_the_worse(
+def test_an_environment_that_agrees_with_the_checks_is_accepted(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same = {"HELM_NAMESPACE": "training", "HELM_KUBECONTEXT": "lab", "HELM_KUBETOKEN": "", "HELM_DRIVER": "secret"}
@@ -287,7 +287,7 @@ def test_an_environment_that_shows_helm_the_same_cluster_is_none_the_worse(
     assert submit(cluster, helm_that(cluster)) == 0
 
 
-def test_a_file_that_is_not_named_by_f_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_files_need_the_option_f(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["submit", "run-42", "values.yaml", "-f", "other.yaml"])
     assert ended.value.code == 2
@@ -295,7 +295,7 @@ def test_a_file_that_is_not_named_by_f_is_refused(capsys: pytest.CaptureFixture[
     assert "unrecognized arguments: values.yaml" in capsys.readouterr().err
 
 
-def test_the_options_are_those_that_wait_reads() -> None:
+def test_submit_has_all_options_of_wait() -> None:
     parser = cli.make_parser()
     submitted = vars(parser.parse_args(["submit", "a", "-f", "b"]))
     assert vars(parser.parse_args(["wait", "a"])).keys() <= submitted.keys()
