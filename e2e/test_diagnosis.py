@@ -209,7 +209,7 @@ def test_without_the_right_to_see_nodes_it_says_what_it_did_not_look_at(session:
     release = session.release("diagnosis-cpu-too-large")
     code, output, errors = trainchart(session.world.submitter, "status", release.name)
     assert code == 0, errors
-    assert "not checked: no right to" in output
+    assert "not checked: no permission to" in output
     assert "list nodes" in output
     assert "enough cpu (it requests cpu 64 in all)" in output
 

@@ -177,8 +177,8 @@ def test_without_the_right_to_look_at_the_cluster_it_says_what_it_did_not_look_a
     assert answer.code == 0, answer.both
     report = json.loads(answer.out)
     assert {check["severity"] for check in report["findings"]} == {"ok", "not-checked"}
-    assert answer.check("nodes")["text"] == "nodes: no right to list nodes"
-    assert answer.check("queue default")["text"] == "queue default: no right to list queues.scheduling.volcano.sh"
+    assert answer.check("nodes")["text"] == "nodes: no permission to list nodes"
+    assert answer.check("queue default")["text"] == "queue default: no permission to list queues.scheduling.volcano.sh"
     assert answer.check(f"rights in {PLACE}")["severity"] == "ok"
     assert answer.check("Job run-1")["severity"] == "ok"
 
@@ -455,7 +455,7 @@ def test_a_name_that_is_taken_is_told_and_the_release_stays(place: Place) -> Non
 def test_an_account_without_rights_cannot_submit_and_is_told_which(place: Place) -> None:
     answer = place.trainchart("submit", "nobody", *VALUES, "--no-doctor", kube=place.nobody)
     assert answer.code == 6
-    assert "this account has no right to" in answer.err
+    assert "this account has no permission to" in answer.err
     assert f"in namespace {PLACE}" in answer.err
 
 

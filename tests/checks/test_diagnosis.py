@@ -149,7 +149,7 @@ def test_a_missing_right_is_said_and_hides_nothing_else() -> None:
     assert first.key == "cluster-full"
     assert "cpu 64 in all" in first.text
     assert (last.key, last.severity) == ("not-checked", "not-checked")
-    assert last.text == "not checked: no right to list queues, list nodes"
+    assert last.text == "not checked: no permission to list queues, list nodes"
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -50,7 +50,9 @@ class Server:
     def _ask(self, verb: str, kind: Kind) -> None:
         self.calls += 1
         if kind.plural in self.forbidden:
-            raise ForbiddenError(f"no right to {verb} {kind}: {kind} is forbidden: User cannot {verb} resource {kind}")
+            raise ForbiddenError(
+                f"no permission to {verb} {kind}: {kind} is forbidden: User cannot {verb} resource {kind}"
+            )
 
     def get(self, kind: Kind, name: str) -> Any:
         self._ask("get", kind)
@@ -164,7 +166,7 @@ def test_one_cause_is_told_once() -> None:
 def test_a_policy_that_the_account_may_not_make_is_a_problem() -> None:
     server = Server()
     server.forbidden = {"networkpolicies"}
-    refused = "this account has no right to create networkpolicies in namespace training"
+    refused = "this account has no permission to create networkpolicies in namespace training"
     assert problems(found(server)) == [f"NetworkPolicy run-42-run would be refused: {refused}"]
     assert problems(found(server, run(networkPolicy={"enabled": False}))) == []
 
@@ -191,7 +193,7 @@ def test_a_quota_that_is_full_now_makes_the_run_wait_and_is_no_problem() -> None
 def test_where_discovery_is_restricted_the_rest_is_looked_at() -> None:
     class Closed(Server):
         def raw(self, path: str) -> Any:
-            raise ForbiddenError(f"no right to get {path}")
+            raise ForbiddenError(f"no permission to get {path}")
 
     checks = found(Closed())
     assert [check.subject for check in checks if check.severity == "not-checked"] == ["API server", "Volcano"]
@@ -218,7 +220,7 @@ def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
     check = next(check for check in found(server) if check.subject == "rights in training")
     assert (check.severity, check.text) == (
         "warning",
-        "this account has no right in training to create commands (stop)",
+        "this account has no permission in training to create commands (stop)",
     )
 
 

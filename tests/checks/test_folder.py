@@ -114,7 +114,7 @@ def test_without_the_right_to_list_jobs_it_is_not_checked() -> None:
     [check] = [check for check in found(server, on_claim("one")) if check.subject.startswith("folder ")]
     assert (check.severity, check.text) == (
         "not-checked",
-        "folder one on claim shared: no right to list jobs.batch.volcano.sh",
+        "folder one on claim shared: no permission to list jobs.batch.volcano.sh",
     )
 
 

@@ -271,7 +271,7 @@ def test_an_account_that_may_not_make_policies_is_told_how_to_do_without() -> No
     found = explain(said)
     assert (found.key, found.text) == (
         "no-right",
-        "this account has no right to create networkpolicies in namespace training",
+        "this account has no permission to create networkpolicies in namespace training",
     )
     assert found.fix.endswith("or set networkPolicy.enabled: false")
 

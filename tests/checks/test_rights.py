@@ -84,5 +84,5 @@ def test_what_is_vital_is_a_problem_and_the_rest_a_warning() -> None:
     check = check_rights({jobs: ["create"]}, "training")
     assert (check.severity, check.text) == (
         "problem",
-        "this account has no right in training to create jobs (every command)",
+        "this account has no permission in training to create jobs (every command)",
     )

@@ -74,7 +74,7 @@ if arguments[0] == "install":
 elif {cleans}:
     (state / arguments[1]).unlink()
 else:
-    sys.exit("no right")
+    sys.exit("forbidden")
 """
     )
     program.chmod(0o755)

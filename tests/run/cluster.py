@@ -109,7 +109,7 @@ class Cluster:
         if self.away:
             raise UnreachableError("the API server cannot be reached: Connection refused")
         if what in self.forbidden:
-            raise ForbiddenError(f"no right to {what}")
+            raise ForbiddenError(f"no permission to {what}")
 
     def get(self, kind: Kind, name: str) -> Object | None:
         self._asked(f"get {kind}")

@@ -107,7 +107,7 @@ class FakeApi:
         self.calls += 1
         self.asked.append(f"{verb} {kind} {what}".rstrip())
         if f"{verb} {kind}" in self.forbidden:
-            raise ForbiddenError(f"no right to {verb} {kind}")
+            raise ForbiddenError(f"no permission to {verb} {kind}")
 
     def _of(self, kind: Kind, *, all_namespaces: bool = False) -> list[Object]:
         found = self.there.get(kind, [])

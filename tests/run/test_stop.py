@@ -352,4 +352,4 @@ def test_rights_that_are_missing_are_named(cluster: Cluster, capsys: pytest.Capt
     cluster.pod()
     cluster.forbidden = {"get pods/log"}
     assert cli.main(["logs", NAME]) == ForbiddenError.exit_code
-    assert "no right to get pods/log" in capsys.readouterr().err
+    assert "no permission to get pods/log" in capsys.readouterr().err

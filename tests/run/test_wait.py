@@ -306,7 +306,7 @@ def test_a_restart_that_volcano_has_lost_is_woken(may: bool, monkeypatch: pytest
         cluster.forbidden = {"patch jobs.batch.volcano.sh"}
     cluster.phase("Restarting")
     waiting = Waiting(cluster)
-    waiting.has_said("touched the Job, which wakes it" if may else "would wake it, but: no right to patch")
+    waiting.has_said("touched the Job, which wakes it" if may else "would wake it, but: no permission to patch")
     assert bool(cluster.patched) is may
     cluster.phase("Failed")
     assert waiting.end().code == 7
@@ -330,7 +330,7 @@ def test_without_the_right_to_read_logs_the_end_is_told_all_the_same() -> None:
     cluster.phase("Running")
     cluster.pod()
     waiting = Waiting(cluster)
-    waiting.has_said("its progress is not reported: no right to get pods/log")
+    waiting.has_said("its progress is not reported: no permission to get pods/log")
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     assert waiting.end().code == 0
@@ -438,7 +438,9 @@ def test_without_the_right_to_make_pods_it_may_stay_running() -> None:
     cluster.forbidden = {"create pods"}
     ended = Waiting(cluster).end()
     assert ended.code == 7
-    assert ended.lines[-1].startswith("  tracking       its MLflow run may still be RUNNING: no right to create pods; ")
+    assert ended.lines[-1].startswith(
+        "  tracking       its MLflow run may still be RUNNING: no permission to create pods; "
+    )
 
 
 def test_a_run_that_is_not_tracked_makes_no_pod() -> None:

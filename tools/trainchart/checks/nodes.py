@@ -10,7 +10,7 @@ from decimal import Decimal
 from trainchart.checks.finding import Finding, count, enumerate_names, ok, problem, waiting, warning
 from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster.fields import Object, dig, mapping, text
-from trainchart.cluster.nodes import is_cordoned, is_ready, is_selected, taint_words, untolerated
+from trainchart.cluster.nodes import format_taint, is_cordoned, is_ready, is_selected, untolerated
 from trainchart.cluster.quantities import (
     Amounts,
     amounts,
@@ -137,7 +137,7 @@ def _closed(pod: Object, nodes: list[_Node]) -> Finding | None:
             "taint",
             _NODES,
             f"{count(len(matching), 'node')} could take the pods, but for taints that they do not tolerate: "
-            + enumerate_names(sorted({taint_words(taint) for taint in taints})),
+            + enumerate_names(sorted({format_taint(taint) for taint in taints})),
             f"add to tolerations: {{key: {text(taints[0], 'key')}, operator: Exists, effect: {text(taints[0], 'effect')}}}, "
             "if the run may go there",
         )

@@ -25,7 +25,7 @@ class NoRight:
     where: str = ""
 
     def __str__(self) -> str:
-        return f"no right to {self.verb} {self.kind}{self.where}"
+        return f"no permission to {self.verb} {self.kind}{self.where}"
 
     def finding(self, subject: str) -> Finding:
         fix = f"deploy/{'submitter' if self.kind.namespaced and not self.where else 'cluster-reader'}.yaml has it"

@@ -73,7 +73,7 @@ _KNOWN: tuple[tuple[str, Callable[..., Finding]], ...] = (
         r"cannot (?P<verb>\w+) resource \"networkpolicies\"(?:.*in the namespace \"(?P<namespace>[\w.-]+)\")?",
         _plain(
             "no-right",
-            "this account has no right to {verb} networkpolicies in namespace {namespace}",
+            "this account has no permission to {verb} networkpolicies in namespace {namespace}",
             f"{_SUBMITTER}, or set networkPolicy.enabled: false",
         ),
     ),
@@ -81,14 +81,14 @@ _KNOWN: tuple[tuple[str, Callable[..., Finding]], ...] = (
         r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w./-]+)\".* at the cluster scope",
         _plain(
             "no-right",
-            "this account has no right to {verb} {resource}, which are the whole cluster's",
+            "this account has no permission to {verb} {resource}, which are the whole cluster's",
             "let an administrator do it",
         ),
     ),
     (
         r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w./-]+)\"(?: in API group \"[\w.-]*\")?"
         r"(?: in the namespace \"(?P<namespace>[\w.-]+)\")?",
-        _plain("no-right", "this account has no right to {verb} {resource} in namespace {namespace}", _SUBMITTER),
+        _plain("no-right", "this account has no permission to {verb} {resource} in namespace {namespace}", _SUBMITTER),
     ),
     (r"namespaces? \"(?P<name>[\w.-]+)\" not found", names.missing_namespace),
     (

@@ -84,7 +84,7 @@ def check_rights(lacking: dict[Right, list[str]], namespace: str) -> Finding:
     return (problem if is_vital else warning)(
         "rights",
         subject,
-        f"this account has no right in {namespace} to {enumerate_names(parts)}",
+        f"this account has no permission in {namespace} to {enumerate_names(parts)}",
         "let an administrator bind deploy/submitter.yaml to this account (docs/rights.md)",
     )
 

@@ -69,7 +69,7 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
     return key == text(taint, "key") and (is_exists or text(toleration, "value") == text(taint, "value"))
 
 
-def taint_words(taint: Object) -> str:
+def format_taint(taint: Object) -> str:
     """The taint as kubectl prints it: `dedicated=speech:NoSchedule`."""
     value = text(taint, "value")
     return f"{text(taint, 'key')}{f'={value}' if value else ''}:{text(taint, 'effect')}"

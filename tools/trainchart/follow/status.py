@@ -78,7 +78,7 @@ def _read_progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Find
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
             return progress, tuple(_stragglers(api, run, last))
     except ForbiddenError:
-        return None, (not_checked("log", "not checked: no right to get pods/log, which has the run's progress"),)
+        return None, (not_checked("log", "not checked: no permission to get pods/log, which has the run's progress"),)
     return progress, ()
 
 
