@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
         "The exit code is that of the run.",
         epilog=exit_codes(
             ExitCode.TIMED_OUT, ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ExitCode.RUN_FAILED,
-            ok="completed", also="10 to 62 the runner's own; 143 stopped by a user",
+            ok="completed", also="10 to 63 the runner's own; 143 stopped by a user",
         ),
     )  # fmt: skip
     add_run_name(parser)
