@@ -104,14 +104,14 @@ def test_every_command_that_a_fix_names_is_for_the_run_s_namespace(name: str) ->
 
 def test_only_a_claim_lets_another_release_go_on() -> None:
     job = captured("hog1")["job"]
-    assert "starts from scratch" in state.of(job, []).resume_hint
+    assert "starts from scratch" in state.snapshot_of(job, []).resume_hint
     spec = job["spec"]["tasks"][0]["template"]["spec"]
     spec["volumes"] = [{"name": "workspace", "persistentVolumeClaim": {"claimName": "hog1-workspace"}}]
-    own = state.of(job, [])
+    own = state.snapshot_of(job, [])
     assert "workspace.claimName: hog1-workspace" in own.resume_hint
     assert "its claim hog1-workspace with the checkpoints, unless workspace.keep" in own.uninstall
     spec["volumes"][0]["persistentVolumeClaim"]["claimName"] = "of-the-team"
-    assert "checkpoints" not in state.of(job, []).uninstall
+    assert "checkpoints" not in state.snapshot_of(job, []).uninstall
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -201,7 +201,7 @@ def test_pods_that_volcano_itself_took_away_were_preempted(words: str, who: str)
 def test_a_restart_that_volcano_lost_is_named_after_a_minute() -> None:
     case = captured("killme")
     case["job"]["status"]["state"]["phase"] = "Restarting"
-    run = state.of(case["job"], [])
+    run = state.snapshot_of(case["job"], [])
     stuck = diagnosis.explain(run, Facts(now=NOW, groups=()))
     assert stuck[0].key == "stuck-restart"
     assert "trainchart wait killme" in stuck[0].fix
@@ -210,7 +210,7 @@ def test_a_restart_that_volcano_lost_is_named_after_a_minute() -> None:
 def test_a_quota_is_named_from_its_numbers_where_the_events_are_gone() -> None:
     case = captured("quota")
     case["job"]["status"]["state"]["phase"] = "Pending"
-    run = state.of(case["job"], [])
+    run = state.snapshot_of(case["job"], [])
     found = diagnosis.explain(run, Facts(now=NOW, groups=(case["group"],), quotas=tuple(case["quotas"])))
     assert found[0].key == "quota"
     assert "the run needs requests.cpu 80m, and 50m is allowed" in found[0].text
@@ -273,7 +273,7 @@ def test_why_an_image_cannot_be_pulled_is_told_by_the_kubelet_s_words(key: str) 
     case = captured("no-image")
     waiting = case["pods"][0]["status"]["containerStatuses"][0]["state"]["waiting"]
     waiting["message"] = f"Back-off pulling image: ErrImagePull: {IMAGES[key]}"
-    run = state.of(case["job"], case["pods"])
+    run = state.snapshot_of(case["job"], case["pods"])
     found = diagnosis.explain(run, Facts(now=NOW, queues=(case["queue"],), groups=(case["group"],)))
     assert found[0].key == key
 
@@ -373,7 +373,7 @@ def test_objects_that_lack_anything_give_less_words_and_no_error(name: str, seed
     job = thinned(case["job"], chance)
     job = job if isinstance(job, dict) else {}
     pods = [pod for pod in (thinned(pod, chance) for pod in case["pods"]) if isinstance(pod, dict)]
-    run = state.of(job, pods)
+    run = state.snapshot_of(job, pods)
     events = [event for event in (thinned(event, chance) for event in case["events"]) if isinstance(event, dict)]
     group, queue, *nodes = (
         one if isinstance(one, dict) else {}

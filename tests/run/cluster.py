@@ -180,3 +180,12 @@ class Cluster:
         self._asked(f"delete {kind}")
         self.deleted.append(name)
         self.pods.pop(name, None)
+
+
+CLAIM = {"name": "workspace", "persistentVolumeClaim": {"claimName": "data"}}
+
+
+def on_a_claim(cluster: Cluster, **spec: Any) -> None:
+    assert cluster.job
+    container = {"image": "trainer:1", "securityContext": {"readOnlyRootFilesystem": True}}
+    cluster.job["spec"]["tasks"][0]["template"] = {"spec": {"volumes": [CLAIM], "containers": [container], **spec}}

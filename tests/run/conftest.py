@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.run.cluster import Cluster
+from trainchart.cli import logs as logs_command
+from trainchart.cli import result as result_command
+from trainchart.cli import stop as stop_command
 from trainchart.follow import logs, pods, retry, stop, watcher
 from trainchart.run import helper_pod
 
@@ -23,3 +26,12 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(helper_pod, "POLL_SECONDS", 0.01)
     yield
     Cluster.close_all()
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Every command reaches it."""
+    cluster = Cluster()
+    for module in (stop_command, logs_command, result_command):
+        monkeypatch.setattr(module, "connect", lambda _: cluster)
+    return cluster

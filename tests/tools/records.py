@@ -13,7 +13,7 @@ import pytest
 
 from runner import log
 from trainchart.run.events import Progress
-from trainchart.run.record import Record, moment, of_files, status_of
+from trainchart.run.record import Record, load_files, moment, status_of
 
 DATA = Path(__file__).parent.parent / "data"
 Tell = Callable[..., None]
@@ -49,7 +49,7 @@ def made(write: Callable[[Tell], None], **known: Any) -> Record:
 def real() -> Record:
     """A run of the end-to-end tests: two epochs of a small detector."""
     folder = DATA / "run-42"
-    return of_files(
+    return load_files(
         "run-42",
         "training",
         log=folder / "run.log",

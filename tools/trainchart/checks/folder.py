@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from trainchart.checks.finding import Finding, ok, problem
 from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster.fields import Object, text
-from trainchart.run.state import State, of
+from trainchart.run.state import State, snapshot_of
 
 _DIRECTORY = "trainchart.dev/workspace-directory"
 
@@ -38,7 +38,7 @@ def check_folder(spec: RunSpec, folder: Folder, jobs: Iterable[Object]) -> Findi
     """Whether another run works in it; whether a Job of this name exists is another check."""
     subject = f"folder {folder}"
     for job in jobs:
-        there, run = folder_of(job), of(job, [])
+        there, run = folder_of(job), snapshot_of(job, [])
         if there is None or run.name == spec.name or run.state.is_final or not folder.overlaps(there):
             continue
         text_ = f"run {run.name}, which is {run.state.value}, works in {there}; two runs cannot share a folder"
@@ -50,7 +50,7 @@ def check_folder(spec: RunSpec, folder: Folder, jobs: Iterable[Object]) -> Findi
 
 def folder_of(job: Object) -> Folder | None:
     """Where a run works; None where that is a folder of its pods alone."""
-    claim = of(job, []).workspace_claim
+    claim = snapshot_of(job, []).workspace_claim
     # Jobs of an older chart do not say it. They work in a folder of their own name, unless their values name another.
     directory = text(job, "metadata", "annotations", _DIRECTORY) or text(job, "metadata", "name")
     return Folder(claim, directory) if claim else None

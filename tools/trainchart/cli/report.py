@@ -50,10 +50,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _load_record(options: argparse.Namespace) -> Record:
     if options.log:
-        from trainchart.run.record import of_files
+        from trainchart.run.record import load_files
 
         result, settings = (Path(name) if name else None for name in (options.result, options.settings))
-        return of_files(options.name, options.namespace, log=Path(options.log), result=result, settings=settings)
+        return load_files(options.name, options.namespace, log=Path(options.log), result=result, settings=settings)
     if options.result or options.settings:
         raise UsageError("report: --result and --settings need --log; add --log FILE, or omit them to read the cluster")
     from trainchart.follow.record import load

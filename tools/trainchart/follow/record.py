@@ -12,7 +12,7 @@ from trainchart.run import state
 from trainchart.run.events import Progress
 from trainchart.run.record import Record, status_of
 from trainchart.run.settings import settings_of
-from trainchart.run.state import State
+from trainchart.run.state import Snapshot, State
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -32,12 +32,8 @@ def load(api: Api, name: str, notify: Callable[[str], None] = lambda _: None, *,
     """
     snapshot = state.load(api, name)
     settings = settings_of(api, name)
-    progress = Progress()
     result: Mapping[str, Any] = outcome.result_of(snapshot)
-    pod = snapshot.rank_0
-    if pod and (pod.is_running or pod.has_finished):
-        for line in current_lines(api, [pod], notify):
-            progress.feed(line.text.decode("utf-8", "replace"))
+    progress = _progress(api, snapshot, notify)
     if whole:
         from trainchart.run.attempts import kept_result
 
@@ -47,10 +43,7 @@ def load(api: Api, name: str, notify: Callable[[str], None] = lambda _: None, *,
                 progress.feed(text)
     if not settings and snapshot.job is None:
         raise NotFoundError(f"neither the Job nor the settings of {name} exist any longer")
-    known = {State.COMPLETED: "completed", State.FAILED: "failed", State.STOPPED: "stopped"}
-    status = known.get(snapshot.state) or (
-        status_of(progress, result) if snapshot.state is State.NO_JOB else snapshot.state.value
-    )
+    status = status_of(progress, result) if snapshot.state is State.NO_JOB else snapshot.state.value
     return Record(
         name=name,
         namespace=snapshot.namespace,
@@ -61,3 +54,11 @@ def load(api: Api, name: str, notify: Callable[[str], None] = lambda _: None, *,
         started=snapshot.running_since or snapshot.created,
         ended=snapshot.ended_at,
     )
+
+
+def _progress(api: Api, snapshot: Snapshot, notify: Callable[[str], None]) -> Progress:
+    progress, pod = Progress(), snapshot.rank_0
+    if pod and (pod.is_running or pod.has_finished):
+        for line in current_lines(api, [pod], notify):
+            progress.feed(line.text.decode("utf-8", "replace"))
+    return progress

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object, number
-from trainchart.run.state import FAMILY, PART_OF, Snapshot, State, of
+from trainchart.run.state import FAMILY, PART_OF, Snapshot, State, snapshot_of
 from trainchart.units import between, stamp
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def runs(api: Api, *, all_namespaces: bool = False, family: str = "", states: It
 
 
 def row(job: Object) -> Row:
-    run: Snapshot = of(job, [])
+    run: Snapshot = snapshot_of(job, [])
     return Row(
         name=run.name,
         namespace=run.namespace,

@@ -29,7 +29,7 @@ class Record:
     ended: datetime | None
 
 
-def of_files(name: str, namespace: str, *, log: Path, result: Path | None, settings: Path | None) -> Record:
+def load_files(name: str, namespace: str, *, log: Path, result: Path | None, settings: Path | None) -> Record:
     """Return the record of a run by files that were kept: its log, and maybe its result and settings.
 
     Raises:

@@ -256,14 +256,14 @@ def load(api: Api, name: str) -> Snapshot:
             f"`kubectl -n {api.namespace} get vcjob {name}` shows it"
         )
     pods, _ = api.objects(kinds.PODS, selector=pod_selector(name))
-    return of(job, pods)
+    return snapshot_of(job, pods)
 
 
 def pod_selector(name: str) -> str:
     return f"volcano.sh/job-name={name}"
 
 
-def of(job: Object, pods: Iterable[Object]) -> Snapshot:
+def snapshot_of(job: Object, pods: Iterable[Object]) -> Snapshot:
     """Return the snapshot of objects that were read already. Pods of an earlier Job of this name are left out."""
     uid = text(job, "metadata", "uid")
     own = [pod for pod in pods if not belongs_to_another(pod, uid)]

@@ -71,7 +71,7 @@ def test_broken_connections_lose_and_repeat_nothing(lines: list[tuple[int, int, 
     assert following.texts() == [line.partition(b" ")[2].decode() for line in log]
 
 
-def test_lines_that_stand_behind_a_younger_one_are_not_lost() -> None:
+def test_a_line_after_a_younger_one_is_not_lost() -> None:
     cluster = Cluster()
     log = [stamped(10, 0, "a"), stamped(11, 5, "b"), stamped(10, 999, "late"), stamped(11, 6, "c")]
     cluster.pod(0, 0, *log)
@@ -81,7 +81,7 @@ def test_lines_that_stand_behind_a_younger_one_are_not_lost() -> None:
     assert Following(cluster).end().texts() == ["a", "b", "late", "c"]
 
 
-def test_it_goes_on_where_lines_come_while_it_reads() -> None:
+def test_lines_that_come_while_a_connection_breaks_are_read() -> None:
     cluster = Cluster(replicas=2)
     cluster.phase("Running")
     uids = [cluster.pod(rank, 0, stamped(0, rank, "begins")) for rank in (0, 1)]
@@ -99,7 +99,7 @@ def test_it_goes_on_where_lines_come_while_it_reads() -> None:
         assert following.texts(rank) == ["begins", *(f"line {number}" for number in range(1, 30))]
 
 
-def test_the_next_attempt_is_another_log_though_its_pod_has_the_same_name() -> None:
+def test_the_next_attempt_is_read_from_its_start_though_its_pod_has_the_same_name() -> None:
     cluster = Cluster(retries=1)
     cluster.phase("Running")
     cluster.pod(0, 0, stamped(0, 1, "first"))
@@ -114,7 +114,7 @@ def test_the_next_attempt_is_another_log_though_its_pod_has_the_same_name() -> N
     assert [(line.pod.attempt, line.text) for line in following.lines] == [(0, b"first"), (1, b"second"), (1, b"third")]
 
 
-def test_a_server_that_is_away_is_told_once_and_waited_for() -> None:
+def test_an_outage_is_reported_once_and_waited_for() -> None:
     cluster = Cluster()
     cluster.phase("Running")
     uid = cluster.pod(0, 0, stamped(0, 1, "before"))
@@ -134,7 +134,7 @@ def test_a_server_that_is_away_is_told_once_and_waited_for() -> None:
     assert back.startswith("the API server answers again, after ")
 
 
-def test_it_gives_up_when_the_server_stays_away() -> None:
+def test_an_outage_longer_than_the_limit_ends_it() -> None:
     cluster = Cluster()
     cluster.phase("Running")
     cluster.pod(0, 0, stamped(0, 1, "before"))
@@ -147,7 +147,7 @@ def test_it_gives_up_when_the_server_stays_away() -> None:
     assert "given up" in str(following.error)
 
 
-def test_a_right_that_is_missing_ends_it() -> None:
+def test_a_missing_right_ends_it() -> None:
     cluster = Cluster()
     cluster.phase("Running")
     cluster.pod(0, 0, stamped(0, 1, "secret"))
@@ -164,7 +164,7 @@ def test_a_tail_stays_a_tail_when_the_connection_breaks() -> None:
     assert Following(cluster, tail=3).end().texts() == ["6", "7", "8"]
 
 
-def test_a_pod_that_never_started_ends_with_its_run() -> None:
+def test_a_pod_that_never_started_has_no_log() -> None:
     cluster = Cluster()
     cluster.pod()
     cluster.pods[f"{NAME}-train-0"]["status"] = {"phase": "Failed", "reason": "Evicted"}
@@ -173,7 +173,7 @@ def test_a_pod_that_never_started_ends_with_its_run() -> None:
     assert (following.lines, following.error) == ([], None)
 
 
-def test_what_there_is_comes_in_the_order_of_the_times() -> None:
+def test_the_lines_of_several_ranks_are_ordered_by_time() -> None:
     cluster = Cluster(replicas=2)
     cluster.pod(0, 0, stamped(0, 1, "a"), stamped(2, 0, "d"))
     cluster.pod(1, 0, stamped(0, 2, "b"), stamped(1, 0, "c"))
@@ -187,6 +187,6 @@ def test_a_node_may_write_its_own_time_zone() -> None:
     assert position.resume_from() == "2026-11-24T18:10:31Z"
 
 
-def test_a_node_that_answers_with_a_sentence_has_no_log() -> None:
+def test_an_error_message_of_a_node_is_not_taken_for_a_log() -> None:
     with pytest.raises(logs.NoLogError, match="unable to retrieve container logs"):
         Position().take(b"unable to retrieve container logs for containerd://f0d8")

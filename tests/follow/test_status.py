@@ -1,10 +1,10 @@
-"""What `trainchart status` and `trainchart list` print, and what they ask for."""
+"""What `trainchart status` prints, and what it requests from the API server."""
 
 from __future__ import annotations
 
 import io
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from time import sleep
 from typing import Any
 
@@ -13,18 +13,14 @@ import pytest
 from tests.run.captured import captured, cluster
 from tests.run.fake import FakeApi
 from trainchart.checks.finding import Finding
-from trainchart.cli import list as list_command
 from trainchart.cli import main as cli
 from trainchart.cli import status as status_command
-from trainchart.cli.list import STATES
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.follow import screen, status
 from trainchart.follow.screen import Picture, change, cut, lines, visible
 from trainchart.follow.watcher import Status
-from trainchart.run import listing
-from trainchart.run.state import Pod, Snapshot, State, load, of
-from trainchart.units import span
+from trainchart.run.state import Pod, Snapshot, State, load, snapshot_of
 
 NOW = datetime(2026, 11, 24, 18, 14, tzinfo=timezone.utc)
 LOG = b"""trainchart time=2026-11-24T18:13:00Z event=run run=hog1 uid=u attempt=0 rank=0 replicas=1
@@ -35,8 +31,7 @@ trainchart time=2026-11-24T18:13:30Z event=metrics epoch=3 epochs=10 metrics/mAP
 
 
 def served(monkeypatch: pytest.MonkeyPatch, api: FakeApi) -> None:
-    for command in (status_command, list_command):
-        monkeypatch.setattr(command, "connect", lambda _options: api)
+    monkeypatch.setattr(status_command, "connect", lambda _options: api)
 
 
 def test_a_running_run_is_one_screen_with_stage_and_pods() -> None:
@@ -52,7 +47,7 @@ def test_a_running_run_is_one_screen_with_stage_and_pods() -> None:
     ]
 
 
-def test_a_cause_is_shown_with_what_to_do_and_the_cluster_s_own_words() -> None:
+def test_a_finding_is_shown_with_its_fix_and_the_message_of_the_cluster() -> None:
     shown = lines(status.load_status(cluster("queue-small"), "queue-small"), NOW)  # type: ignore[arg-type]
     assert shown[-3:] == [
         "problem   queue follow-small is too small: the gang requests cpu 300m, and the queue may have 200m",
@@ -66,7 +61,7 @@ trainchart time=2026-11-24T18:13:50Z event=waiting stage=publish seconds=125 lef
 """
 
 
-def test_a_git_server_that_is_away_at_the_end_is_waited_for_and_that_is_shown() -> None:
+def test_a_run_that_waits_for_its_git_server_is_shown_as_waiting() -> None:
     api = cluster("hog1")
     api.logs["hog1-train-0"] = LOG + AWAY
     shown = lines(status.load_status(api, "hog1"), NOW)  # type: ignore[arg-type]
@@ -95,7 +90,7 @@ def test_a_large_gang_is_shown_in_groups() -> None:
     assert shown[-2:] == ["pods      rank 0-62  running", "          rank 63  failed (exit code 1)"]
 
 
-def test_what_is_long_is_folded_to_the_terminal_and_nowhere_else() -> None:
+def test_long_lines_are_wrapped_to_the_width_of_the_terminal_only() -> None:
     run = Snapshot("run", "training")
     shown = lines(Status(run, None, (Finding("x", "problem", "run", "word " * 40, "fix"),)), NOW, width=60)
     assert max(map(len, shown)) <= 60
@@ -124,19 +119,19 @@ def test_a_rank_that_waits_for_one_that_does_not_come_is_named() -> None:
     )
 
 
-def test_a_run_that_is_not_there_names_one_that_is_like_it() -> None:
+def test_a_run_that_is_not_found_suggests_a_similar_one() -> None:
     with pytest.raises(NotFoundError, match=r"run hog not found in namespace follow; did you mean hog1\?"):
         load(cluster("hog1"), "hog")  # type: ignore[arg-type]
 
 
-def test_a_job_of_somebody_else_is_no_run() -> None:
+def test_a_job_without_our_label_is_not_a_run() -> None:
     api = cluster("hog1")
     del api.there[kinds.JOBS][0]["metadata"]["labels"]
     with pytest.raises(NotFoundError, match="is not a run of trainchart"):
         load(api, "hog1")  # type: ignore[arg-type]
 
 
-def test_a_release_without_its_job_is_told_from_one_that_never_was() -> None:
+def test_a_release_without_its_job_is_not_taken_for_a_missing_one() -> None:
     api = FakeApi()
     labels = {"trainchart.dev/family": "custom"}
     api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "run-42-run", "namespace": "training", "labels": labels}})
@@ -146,7 +141,7 @@ def test_a_release_without_its_job_is_told_from_one_that_never_was() -> None:
     assert lines(found, NOW)
 
 
-def test_a_release_whose_job_was_refused_is_told_from_one_whose_job_was_deleted() -> None:
+def test_a_release_whose_job_was_refused_is_not_taken_for_one_whose_job_was_deleted() -> None:
     api = FakeApi()
     api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "run-42-run", "namespace": "training"}})
     labels = {"owner": "helm", "name": "run-42", "status": "failed"}
@@ -158,25 +153,25 @@ def test_a_release_whose_job_was_refused_is_told_from_one_whose_job_was_deleted(
     ("phase", "state"),
     [("", "pending"), ("Terminated", "failed"), ("Aborted", "stopped"), ("Aborting", "ending"), ("New", "pending")],
 )
-def test_volcano_s_phases_in_our_words(phase: str, state: str) -> None:
+def test_each_phase_of_volcano_has_a_state(phase: str, state: str) -> None:
     job = captured("hog1")["job"]
     job["status"]["state"]["phase"] = phase
-    assert of(job, []).state.value == state
+    assert snapshot_of(job, []).state.value == state
 
 
 def test_a_job_that_is_being_deleted_is_ending() -> None:
     job = captured("hog1")["job"]
     job["metadata"]["deletionTimestamp"] = "2026-11-24T18:20:00Z"
-    assert of(job, []).state is State.ENDING
+    assert snapshot_of(job, []).state is State.ENDING
 
 
-def test_pods_of_an_earlier_job_of_the_same_name_are_not_this_run_s() -> None:
+def test_pods_of_an_earlier_job_of_the_same_name_are_left_out() -> None:
     case = captured("hog1")
     case["pods"][0]["metadata"]["ownerReferences"][0]["uid"] = "another"
-    assert of(case["job"], case["pods"]).pods == ()
+    assert snapshot_of(case["job"], case["pods"]).pods == ()
 
 
-def test_status_as_json_has_state_stage_pods_and_causes(
+def test_status_as_json_has_state_pods_and_findings(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api = cluster("oom")
@@ -188,7 +183,7 @@ def test_status_as_json_has_state_stage_pods_and_causes(
     assert found["findings"][0]["key"] == "out-of-memory"
 
 
-def test_watching_in_a_pipe_says_each_change_once_and_ends_with_the_run(
+def test_watching_in_a_pipe_prints_each_change_once_and_ends_with_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api = cluster("hog1")
@@ -206,7 +201,7 @@ def test_watching_in_a_pipe_says_each_change_once_and_ends_with_the_run(
     assert said == ["running, train, epoch 3 of 10, metrics/mAP_0.5 0.61", "completed"]
 
 
-def test_a_change_has_no_time_in_it_that_goes_on() -> None:
+def test_a_line_of_changes_contains_no_elapsed_time() -> None:
     found = status.load_status(cluster("no-gpu"), "no-gpu")  # type: ignore[arg-type]
     assert change(found).startswith("pending, rank 0 waiting for a node; no node has nvidia.com/gpu")
 
@@ -241,7 +236,7 @@ class Screen:
         self.columns, self.rows, self.at = columns, rows, len(rows) - 1
 
 
-def test_the_picture_is_drawn_over_itself_whatever_the_window_s_size_becomes() -> None:
+def test_the_picture_is_redrawn_in_place_when_the_window_is_resized() -> None:
     screen_, picture = Screen(40), Picture()
     screen_.write(picture.next(["a" * 30, "b", "c"], 40, 24))
     screen_.write(picture.next(["d" * 30, "e"], 40, 24))
@@ -259,81 +254,11 @@ def test_a_picture_that_is_higher_than_the_window_is_cut() -> None:
 
 
 @pytest.mark.parametrize("columns", [0, 3, 5, 9])
-def test_a_coloured_line_is_cut_by_what_is_seen_of_it(columns: int) -> None:
+def test_a_coloured_line_is_cut_by_its_visible_characters(columns: int) -> None:
     row = f"ab{screen.coloured('problem', 'cdefg', colour=True)}hi"
     assert visible(row) == 9
     assert visible(cut(row, columns)) == columns
     assert cut(row, columns).count("\033[") in (0, 2)
-
-
-# -- list
-
-
-def runs(count: int) -> FakeApi:
-    api = FakeApi(namespace="follow")
-    for number in range(count):
-        job = captured("hog1")["job"]
-        job["metadata"]["name"] = f"run-{number:02}"
-        created = NOW - timedelta(minutes=number)
-        job["metadata"]["creationTimestamp"] = f"{created:%Y-%m-%dT%H:%M:%SZ}"
-        job["metadata"]["labels"]["trainchart.dev/family"] = ("yolov5", "llm-sft")[number % 2]
-        job["status"]["state"]["phase"] = ("Running", "Completed", "Failed")[number % 3]
-        api.put(kinds.JOBS, job)
-    return api
-
-
-def test_the_list_is_one_call_the_newest_first() -> None:
-    api = runs(5)
-    found = listing.runs(api)  # type: ignore[arg-type]
-    assert [one.name for one in found] == [f"run-{number:02}" for number in range(5)]
-    assert api.calls == 1
-
-
-def test_the_list_chooses_by_family_and_state() -> None:
-    api = runs(12)
-    found = listing.runs(api, family="yolov5", states=[State.RUNNING, State.FAILED])  # type: ignore[arg-type]
-    assert {(one.family, one.state.value) for one in found} == {("yolov5", "running"), ("yolov5", "failed")}
-
-
-def test_the_list_is_a_table_whose_columns_stand_under_their_heads(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    served(monkeypatch, runs(3))
-    assert cli.main(["list"]) == 0
-    head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split() == ["NAME", "FAMILY", "STATE", "ATTEMPT", "PODS", "AGE", "DURATION", "QUEUE"]
-    for row, state in zip(rows, ["running", "completed", "failed"], strict=True):
-        assert row[head.index("STATE") :].startswith(state)
-        assert row[head.index("QUEUE") :] == "default"
-
-
-def test_an_empty_list_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    served(monkeypatch, FakeApi())
-    assert cli.main(["list"]) == 0
-    assert cli.main(["list", "--all-namespaces", "--state", "failed"]) == 0
-    assert cli.main(["list", "--output", "json"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "no runs in namespace training",
-        "no runs of this family and state in any namespace",
-        "[]",
-    ]
-
-
-def test_the_states_to_choose_from_are_those_that_a_job_can_be_in() -> None:
-    assert set(STATES) == {state.value for state in State} - {"no job"}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "0 s"), (59.9, "59 s"), (200, "3 min 20 s"), (7200, "2 h"), (7500, "2 h 5 min"), (360000, "4 d 4 h"), (-5, "0 s")],
-)  # fmt: skip
-def test_spans_of_time_in_words(seconds: float, words: str) -> None:
-    assert span(seconds) == words
-
-
-def test_an_answer_that_is_half_empty_still_makes_a_row() -> None:
-    empty: dict[str, Any] = {}
-    assert listing.aligned(listing.table([listing.row(empty)], NOW))
 
 
 class Terminal(io.StringIO):
@@ -341,7 +266,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_watching_in_a_terminal_draws_in_place_and_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_in_a_terminal_redraws_in_place_and_restores_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     api = cluster("hog1")
     api.logs["hog1-train-0"] = LOG
     served(monkeypatch, api)
@@ -362,7 +287,7 @@ def test_watching_in_a_terminal_draws_in_place_and_gives_the_cursor_back(monkeyp
     assert terminal.getvalue().count("F\r\033[J") == terminal.getvalue().count("\033[J") - 1
 
 
-def test_an_interrupted_watch_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_watch_restores_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt
 
@@ -374,7 +299,7 @@ def test_an_interrupted_watch_gives_the_cursor_back(monkeypatch: pytest.MonkeyPa
     assert terminal.getvalue().endswith("\033[?25h")
 
 
-def test_an_api_server_that_is_away_for_a_while_is_waited_for(
+def test_watching_survives_an_outage_of_the_api_server(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api = cluster("hog1")

@@ -92,7 +92,7 @@ def line(number: int, text: str) -> bytes:
     return stamped(number, 0, f"trainchart time=2026-11-24T18:00:{number:02}Z {text}")
 
 
-def test_a_run_is_told_stage_by_stage() -> None:
+def test_a_run_is_reported_stage_by_stage() -> None:
     cluster = Cluster()
     waiting = Waiting(cluster)
     waiting.has_said("run-42 is pending")
@@ -148,7 +148,7 @@ def test_a_run_is_told_stage_by_stage() -> None:
         ([], 7),
     ],
 )
-def test_the_exit_code_is_that_of_the_rank_with_the_cause(
+def test_the_exit_code_is_that_of_the_rank_that_caused_the_failure(
     ends: list[tuple[int, dict[str, Any] | None]], code: int
 ) -> None:
     cluster = Cluster(replicas=max(len(ends), 1))
@@ -163,7 +163,7 @@ def test_the_exit_code_is_that_of_the_rank_with_the_cause(
         assert any("what to do     mend " in told for told in ended.lines)
 
 
-def test_a_server_that_is_away_at_the_end_is_told_as_often_as_the_runner_tells_it() -> None:
+def test_waiting_for_the_git_server_is_reported() -> None:
     cluster = Cluster()
     waiting = Waiting(cluster)
     cluster.phase("Running")
@@ -179,7 +179,7 @@ def test_a_server_that_is_away_at_the_end_is_told_as_often_as_the_runner_tells_i
     assert waiting.end().code == 0
 
 
-def test_a_result_on_another_branch_than_asked_for_ends_with_63_and_names_it() -> None:
+def test_a_result_on_another_branch_than_requested_is_exit_code_63_and_names_it() -> None:
     cluster = Cluster()
     cluster.pod()
     place = {"repository": "https://git.example.com/o.git", "branch": "sft-20261124-180000", "commit": "c" * 40}
@@ -191,7 +191,7 @@ def test_a_result_on_another_branch_than_asked_for_ends_with_63_and_names_it() -
     assert f"  commit         {'c' * 40}" in ended.lines
 
 
-def test_a_stopped_run_ends_with_143_and_a_terminated_one_is_a_failure() -> None:
+def test_a_stopped_run_is_exit_code_143_and_a_terminated_one_a_failure() -> None:
     cluster = Cluster()
     cluster.phase("Aborted")
     assert Waiting(cluster).end().code == 143
@@ -203,7 +203,7 @@ def test_a_stopped_run_ends_with_143_and_a_terminated_one_is_a_failure() -> None
     assert (ended.code, ended.lines[0]) == (60, "run-42 failed in publish after 5 min: publish-refused (60)")
 
 
-def test_what_an_ended_pod_said_counts_though_it_is_gone() -> None:
+def test_the_result_of_a_pod_that_is_gone_counts() -> None:
     cluster = Cluster(retries=1)
     cluster.phase("Running")
     cluster.pod()
@@ -223,7 +223,7 @@ def test_what_an_ended_pod_said_counts_though_it_is_gone() -> None:
     assert waiting.end().code == 0
 
 
-def test_a_run_that_is_not_there_or_goes_away_is_not_found() -> None:
+def test_a_run_that_does_not_exist_or_is_removed_is_not_found() -> None:
     cluster = Cluster()
     cluster.job, cluster.settings = None, None
     with pytest.raises(NotFoundError, match="run run-42 not found"):
@@ -237,7 +237,7 @@ def test_a_run_that_is_not_there_or_goes_away_is_not_found() -> None:
         waiting.end()
 
 
-def test_a_release_whose_job_is_gone_says_where_its_result_is() -> None:
+def test_a_release_whose_job_is_gone_names_the_command_for_its_result() -> None:
     cluster = Cluster()
     cluster.job = None
     ended = Waiting(cluster).end()
@@ -246,7 +246,7 @@ def test_a_release_whose_job_is_gone_says_where_its_result_is() -> None:
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-def test_limits_hold_whether_the_server_answers_or_not(hangs: bool) -> None:
+def test_time_limits_apply_whether_the_server_answers_or_not(hangs: bool) -> None:
     cluster = Cluster()
     cluster.phase("Running")
     cluster.pod()
@@ -261,7 +261,7 @@ def test_limits_hold_whether_the_server_answers_or_not(hangs: bool) -> None:
     assert "it continues: trainchart wait run-42" in ended.lines[0]
 
 
-def test_a_start_that_takes_too_long_is_told_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_takes_too_long_is_reported_with_its_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     cause = Finding("no-room", "problem", "nodes", "no node has 64 CPUs", "ask for less")
     monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [cause, Finding("x", "info", "run", "not looked at")])
     waiting = Waiting(Cluster(), limits=Limits(start=0.5))
@@ -280,7 +280,7 @@ def test_a_start_that_takes_too_long_is_told_with_its_cause(monkeypatch: pytest.
     assert waiting.end().code == 0
 
 
-def test_a_server_that_is_away_is_waited_for_and_given_up_in_the_end() -> None:
+def test_an_outage_is_waited_for_until_the_limit() -> None:
     cluster = Cluster()
     cluster.phase("Running")
     cluster.pod()
@@ -299,7 +299,7 @@ def test_a_server_that_is_away_is_waited_for_and_given_up_in_the_end() -> None:
 
 
 @pytest.mark.parametrize("may", [True, False])
-def test_a_restart_that_volcano_has_lost_is_woken(may: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restart_that_volcano_has_lost_is_woken_up(may: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "STUCK_SECONDS", 0.1)
     cluster = Cluster(retries=1)
     if not may:
@@ -312,7 +312,7 @@ def test_a_restart_that_volcano_has_lost_is_woken(may: bool, monkeypatch: pytest
     assert waiting.end().code == 7
 
 
-def test_one_that_has_a_pod_group_is_not_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restart_with_a_pod_group_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "STUCK_SECONDS", 0.05)
     cluster = Cluster(retries=1)
     cluster.other["podgroups", f"{NAME}-{UID}"] = {"metadata": {}}
@@ -324,7 +324,7 @@ def test_one_that_has_a_pod_group_is_not_woken(monkeypatch: pytest.MonkeyPatch) 
     assert cluster.patched == []
 
 
-def test_without_the_right_to_read_logs_the_end_is_told_all_the_same() -> None:
+def test_without_the_right_to_read_logs_the_outcome_is_reported() -> None:
     cluster = Cluster()
     cluster.forbidden = {"get pods/log"}
     cluster.phase("Running")
@@ -336,7 +336,7 @@ def test_without_the_right_to_read_logs_the_end_is_told_all_the_same() -> None:
     assert waiting.end().code == 0
 
 
-def test_without_the_right_to_watch_lists_must_do() -> None:
+def test_without_the_right_to_watch_pods_are_listed() -> None:
     cluster = Cluster()
     cluster.forbidden = {"watch pods"}
     cluster.phase("Running")
@@ -357,7 +357,7 @@ def test_a_defect_in_a_thread_ends_the_command(monkeypatch: pytest.MonkeyPatch) 
         Waiting(cluster).end()
 
 
-def test_the_result_of_a_stopped_run_is_what_its_job_keeps() -> None:
+def test_the_result_of_a_stopped_run_is_read_from_its_job() -> None:
     cluster = Cluster()
     cluster.phase("Aborted")
     assert cluster.job
@@ -367,7 +367,7 @@ def test_the_result_of_a_stopped_run_is_what_its_job_keeps() -> None:
     assert "  it was in    train" in Waiting(cluster).end().lines
 
 
-def test_ctrl_c_stops_following_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_ends_wait_and_not_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     cluster = Cluster()
 
     def interrupted(*_: object, **__: object) -> Outcome:
@@ -379,7 +379,7 @@ def test_ctrl_c_stops_following_only(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().err == "trainchart: stopped following; the run continues: trainchart wait run-42\n"
 
 
-def test_the_command_ends_with_the_run_s_code(
+def test_wait_exits_with_the_code_of_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster = Cluster()
@@ -405,7 +405,7 @@ def test_the_command_ends_with_the_run_s_code(
         ),
     ],
 )
-def test_what_a_killed_runner_left_running_is_closed_by_a_pod_of_its_image(
+def test_the_mlflow_run_of_a_killed_runner_is_closed_by_a_helper_pod(
     printed: list[bytes], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = killed_for_good()
@@ -432,7 +432,7 @@ def test_what_a_killed_runner_left_running_is_closed_by_a_pod_of_its_image(
     assert "limits" in container["resources"]
 
 
-def test_without_the_right_to_make_pods_it_may_stay_running() -> None:
+def test_without_the_right_to_create_pods_the_mlflow_run_may_stay_running() -> None:
     cluster = killed_for_good()
     cluster.settings = {"mlflow": {"trackingUri": "https://mlflow.example.com"}}
     cluster.forbidden = {"create pods"}
@@ -443,7 +443,7 @@ def test_without_the_right_to_make_pods_it_may_stay_running() -> None:
     )
 
 
-def test_a_run_that_is_not_tracked_makes_no_pod() -> None:
+def test_a_run_that_is_not_tracked_creates_no_helper_pod() -> None:
     cluster = killed_for_good()
     assert Waiting(cluster).end().code == 7
     assert cluster.created == []
@@ -468,7 +468,7 @@ def killed_for_good() -> Cluster:
 
 
 @pytest.mark.parametrize(("replicas", "heads"), [(1, [b""]), (2, [b"[0] ", b"[1] "])])
-def test_logs_have_the_rank_before_each_line_where_there_are_several(
+def test_wait_with_logs_prefixes_the_lines_of_several_ranks(
     replicas: int, heads: list[bytes], monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     cluster = Cluster(replicas)
