@@ -1,4 +1,4 @@
-"""Branches that the tests need on the git server, and what arrived on those that the runs pushed."""
+"""Branches that the tests need on the git server, and the content of those that the runs have pushed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def sweep(world: World, repository: str, part: str) -> None:
 
 
 def clone(world: World, repository: str, branch: str, target: Path) -> Path:
-    """What a person gets who clones the branch, LFS objects included."""
+    """Clones the branch as a user would, LFS objects included."""
     configuration = world.configuration()
     git(
         target.parent,

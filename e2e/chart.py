@@ -1,4 +1,4 @@
-"""A copy of the chart with the test family added, as anybody adds a family: a folder, a typed section, a generated schema."""
+"""A copy of the chart with the test family added as any family is added: a folder, a typed section, a generated schema."""
 
 from __future__ import annotations
 

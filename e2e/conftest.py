@@ -1,5 +1,5 @@
-"""One world and one set of releases for all tests: what the selected tests of the quick cases name in their `runs` marks is
-installed at once, side by side, and each test waits for its own. The slow cases follow, one after the other.
+"""One scenario and one set of releases for all tests: what the selected tests of the quick cases name in their `runs`
+marks is installed at once, side by side, and each test waits for its own. The slow cases follow, one after the other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Selects the tests of the wanted cases, and brings them into the order of the cases."""
+    """Selects the tests of the requested cases, and sorts them by case."""
     cases, only = list(CASES), set(config.getoption("family"))
     of = {item: _cases_of(item) for item in items}
     if unknown := sorted((only | set().union(*of.values())) - set(cases)):
@@ -73,7 +73,7 @@ def cases(request: pytest.FixtureRequest) -> dict[str, Case]:
 
 @pytest.fixture(scope="session")
 def world(cases: dict[str, Case]) -> World:
-    """The scenario, in a cluster that stands (`python3 -m e2e.cluster up`)."""
+    """The scenario, in a running cluster (`python3 -m e2e.cluster up`)."""
     return scenario.ensure(cases.values())
 
 
@@ -98,7 +98,9 @@ def session(
     processes: leaks.Processes,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Session]:
-    """All releases of the quick cases that the selected tests name, installed; those of a slow case come with its tests."""
+    """All releases of the quick cases that the selected tests name, installed; those of a slow case come with its
+    tests.
+    """
     clean(world, cases)
     folder = tmp_path_factory.mktemp("kept")
     session = Session(world, cases, chart, folder, processes)
@@ -134,7 +136,7 @@ def prepare_yolov5(session: Session, folder: Path) -> None:
 
 def prepare_allreduce(session: Session, folder: Path) -> None:
     world = session.world
-    # Made anew: what is in them is this session's.
+    # Created again: their content belongs to this session.
     for repository in allreduce.CASE.results:
         world.server.delete_repository(TEAM, repository)
         scenario.ensure_repository(world.server, repository)
@@ -150,14 +152,14 @@ def move_branch(session: Session, folder: Path) -> Moved | None:
     assert before
     try:
         release.wait_for_log("event=fetch source=model", seconds=180)
-    except NotEndedError:  # the tests of this run fail by it, the others go on
+    except NotEndedError:  # only the tests of this run fail
         return None
     after = branches.commit_onto(session.world, "yolov5", branch, folder)
     return Moved(before, after, phase(release.job()))
 
 
 def clean(world: World, cases: Mapping[str, Case]) -> None:
-    """Removes what test sessions made, interrupted ones included; trained models are left to whoever wants to see them."""
+    """Removes what test sessions have created, interrupted ones included; trained models are kept for inspection."""
     runs.uninstall(world.submitter, runs.leftovers(world.submitter))
     # Pods of `helm test` are not of the release, and outlive it.
     for pod in world.admin.objects("pods", "app.kubernetes.io/name=train"):
@@ -177,7 +179,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
         names = [session.releases[name].name for name in _named_runs(item) if name in session.releases]
         try:
             text = namespace_report(session.world.admin, names)
-        except Exception as error:  # a cluster that is gone must not hide the test's own failure
+        except Exception as error:  # a missing cluster must not hide the failure of the test
             text = f"nothing to see: {error}"
         report.sections.append(("the cluster", text))
     return report

@@ -37,7 +37,9 @@ def status(kube: Kube, name: str) -> Object:
 
 
 def cause(kube: Kube, name: str, key: str, seconds: float = 90) -> Object:
-    """The cause of this key, as soon as `status` names it; none other may be called a problem until then but a passing one."""
+    """The cause of this key, as soon as `status` names it; none other may be called a problem until then but a passing
+    one.
+    """
     seen: list[Any] = []
 
     def named() -> Object | None:

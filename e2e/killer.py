@@ -1,8 +1,8 @@
 """Kills a run from the node, now or at the one moment that matters: its push has arrived, and it has not ended yet.
 
-The git server's repositories lie in a folder of the node. A loop there sees the new branch's file as soon as the server has
-written it, before the server's answer can be back in the pod. It stops the runner and its init at once, so that the run cannot
-end; lets git end its push, and the server its work after it; and then kills.
+The git server's repositories lie in a folder of the node. A loop there sees the new branch's file as soon as the server
+has written it, before the server's answer can be back in the pod. It stops the runner and its init at once, so that the
+run cannot end; lets git end its push, and the server its work after it; and then kills.
 """
 
 from __future__ import annotations
@@ -78,9 +78,11 @@ kill 'KILL', $first or die "process $first of $pod: $!\n";
 
 
 def kill_first_process(pod: str, after: float = 0, wait: int = 0) -> None:
-    """Ends everything in the pod's container at once: the kernel kills all processes of a namespace whose first one is gone.
+    """Ends everything in the pod's container at once: the kernel kills all processes of a namespace whose first one is
+    gone.
 
-    With `wait` for a container that is yet to start, so many seconds at most; and `after` so many seconds of its being there.
+    With `wait` for a container that is yet to start, so many seconds at most; and `after` so many seconds of its being
+    there.
     """
     in_node("perl", "-e", _NOW, pod, str(after), str(wait))
 

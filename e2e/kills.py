@@ -2,9 +2,9 @@
 
     .venv/bin/python -m e2e.kills --seed 1 --claim 50 --emptydir 20
 
-Every number comes from the seed, so a series can be repeated; where in its work a run is at a chosen moment is the machine's
-affair, and is read from the log when the kill has come. Prints a line for each run, a histogram of the stages that the kills
-met, and ends with 1 where a run did not end as it should. It needs the cluster of `make setup`.
+Every number comes from the seed, so a series can be repeated; where in its work a run is at a chosen moment depends on the
+machine, and is read from the log after the kill. Prints a line for each run, a histogram of the stages
+that the kills met, and exits with 1 if a run did not finish as it should. It needs the cluster of `make setup`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ from trainchart.run.events import parse
 RESULTS = "killed-at-random"
 STAGES = ("verify", "prepare", "train", "export", "publish")
 SECONDS = {"verify": 0.7, "prepare": 2.5, "train": 6.0, "export": 2.0, "publish": 2.5}
-"""About how long each stage of these runs takes here: a kill comes at a random moment within it, or a little after. The first
-begins with the container."""
+"""About how long each stage of these runs takes here: a kill comes at a random moment within it, or a little after. The
+first begins with the container.
+"""
 MOST_KILLS = 3
 LIMIT_SECONDS = 600
 VALUES: Values = {
@@ -112,7 +113,7 @@ def go(world: World, kind: str, number: int, planned: Sequence[Moment], mark: st
     outcome = Outcome(f"{kind}-{number}{mark}", kind, planned)
     try:
         train_and_kill(world, outcome)
-    except Exception as error:  # the others go on; the series is told as a whole
+    except Exception as error:  # the others continue; the series is reported as a whole
         outcome.wrong = f"{type(error).__name__}: {error}"
     if not outcome.wrong:
         uninstall(world.submitter, [outcome.name])
@@ -156,7 +157,7 @@ def kill(world: World, name: str, attempt: int, moment: Moment) -> str:
         return ""
     log = Log(kube, pod)
     try:
-        if moment.stage == STAGES[0]:  # over before anybody has read of it
+        if moment.stage == STAGES[0]:  # over before it was read
             kill_first_process(pod, after=moment.seconds, wait=60)
         else:
             poll_quietly(lambda: log.ended or STAGES.index(moment.stage) <= STAGES.index(log.stage), LIMIT_SECONDS)
@@ -213,7 +214,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--claim", type=int, default=50, metavar="N", help="runs whose workspace outlives their pods")
-    parser.add_argument("--emptydir", type=int, default=20, metavar="N", help="runs that begin anew after each kill")
+    parser.add_argument(
+        "--emptydir", type=int, default=20, metavar="N", help="runs that start from scratch after each kill"
+    )
     parser.add_argument("--parallel", type=int, default=3, metavar="N", help="runs side by side")
     arguments = parser.parse_args()
     world = scenario.ensure([custom.CASE])

@@ -75,7 +75,7 @@ class Kube:
         return self.run("helm", *arguments, "-n", self.namespace, text=text, timeout=timeout)
 
     def get(self, kind: str, name: str) -> Object | None:
-        """One object, or None where it is not there."""
+        """One object, or None if it does not exist."""
         text = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
         return json.loads(text) if text.strip() else None
 

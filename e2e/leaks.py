@@ -1,4 +1,6 @@
-"""Where a secret could have leaked to, and the search for it. Every place is read into (where, text) pairs and searched alike."""
+"""Where a secret could have leaked to, and the search for it. Every place is read into (where, text) pairs and searched
+alike.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Found = tuple[str, str]
 
 
 def forms(secret: str, user: str = "") -> set[str]:
-    """The secret, and what programs make of it on the way: URL-encoded, and in Base64 as for HTTP's basic authentication."""
+    """The secret, and what programs make of it on the way: URL-encoded, and in Base64 as for HTTP's basic
+    authentication.
+    """
     plain = {secret, urllib.parse.quote(secret, safe="")}
     encoded = set()
     for text in [secret, *([f"{user}:{secret}"] if user else [])]:
@@ -84,8 +88,8 @@ def workspace_files(pattern: str) -> Iterator[Found]:
             yield f"file {member.name}", content.decode("latin-1")
 
 
-# Prints what it has not seen yet of argv and environment of processes in pods, as `POD-UID KIND HEX`, until its standard input
-# ends. Perl, for every Debian has it.
+# Prints what it has not seen yet of argv and environment of processes in pods, as `POD-UID KIND HEX`, until its
+# standard input ends. In Perl, which every Debian has.
 _WATCHER = r"""
 use strict; $| = 1;
 my (%seen, %pods, $input);

@@ -34,7 +34,7 @@ class Proxy:
         self._listener.close()
         with self._lock:
             for each in self._open:
-                with contextlib.suppress(OSError):  # it has ended by itself
+                with contextlib.suppress(OSError):  # it has been closed already
                     each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     each.shutdown(socket.SHUT_RDWR)
                 each.close()

@@ -45,7 +45,7 @@ def kill_when(
 ) -> Killed:
     """The same when the logs of all ranks, in their order, are as they shall be.
 
-    To be called as soon as the release is installed: an attempt that has ended by then cannot be killed.
+    To be called as soon as the release is installed: an attempt that has finished by then cannot be killed.
     """
     ranks = range(release.job()["spec"]["tasks"][0]["replicas"])
     logs = [
@@ -58,7 +58,7 @@ def kill_when(
 
 
 def killed_and_resumed(session: Session, release: Release, last: int) -> None:
-    """Kills rank 0 after a checkpoint. The run completes all the same, and repeats at most the one epoch between two checkpoints."""
+    """Kills rank 0 after a checkpoint. The run still completes, and repeats at most the one epoch between two checkpoints."""
     killed = kill_after(session, release, "event=checkpoint")
     assert release.end() == "Completed", release.log()
     assert_resumed(release, epochs(killed.log()), last)
@@ -66,16 +66,17 @@ def killed_and_resumed(session: Session, release: Release, last: int) -> None:
 
 
 def assert_resumed(release: Release, first: Sequence[int], last: int) -> None:
-    """The second attempt went on on all ranks from one checkpoint, which it names, and every epoch up to the last was told.
+    """The second attempt resumed on all ranks from one checkpoint, which it names, and every epoch up to the last was
+    logged.
 
     `first` are the epochs that the first attempt told before it was killed.
     """
     result, second = release.result(), epochs(release.log())
     assert first == list(range(1, first[-1] + 1))
     assert second == list(range(second[0], last + 1))
-    # One that was told twice was trained twice, or the kill came before the runner had noted that it had told it.
+    # One that was logged twice was trained twice, or the kill came before the runner had noted that it was logged.
     assert second[0] in (first[-1], first[-1] + 1), (first, second)
-    # An epoch may be told at the resume that was trained before the kill: then it is the checkpoint's.
+    # An epoch trained before the kill may be logged at the resume: then it is the checkpoint's.
     assert second[0] - 1 <= result["resumed"]["epoch"] <= first[-1] + 1, (first, second)
     assert result["metrics"]["epochs"] == last
     chosen = f"event=resume checkpoint={result['resumed']['checkpoint']} "

@@ -1,6 +1,7 @@
 """`python -m e2e.run`: the whole path once, as a person would go it, in the cluster of `python3 -m e2e.cluster up`.
 
-Prepares what the run needs, prints and executes the `helm install` of the README, follows the run and prints its result.
+Prepares what the run needs, prints and executes the `helm install` of the README, follows the run and prints its
+result.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def main() -> int:
         _follow(kube)
         answer = _outcome(kube)
     except KeyboardInterrupt:
-        say(f"\nstopped; {RELEASE} goes on, unless it was not installed yet:\n{_how_to_follow()}")
+        say(f"\nstopped; {RELEASE} continues if it was installed already:\n{_how_to_follow()}")
         return 130
     except StepError as error:
         sys.stdout.flush()
@@ -87,7 +88,9 @@ def _install(kube: Kube) -> None:
 
 
 def _follow(kube: Kube) -> None:
-    """As a person would: the log of its pod until the run has ended, then what came of it, in the words of `trainchart wait`."""
+    """Follows the run as a user would: the log of its pod until it finishes, then its outcome as `trainchart wait`
+    prints it.
+    """
     say(f"\n$ {' '.join(['trainchart', *FOLLOW])}")
     command = [sys.executable, "-m", "trainchart", *FOLLOW]
     environment = {**kube.environment(), "PYTHONUNBUFFERED": "1"}
@@ -109,7 +112,7 @@ def _fetch(world: scenario.World, answer: Object) -> str:
     token = f"kubectl --kubeconfig {world.admin.kubeconfig} -n {scenario.NAMESPACE} get secret {scenario.SECRET}"
     return (
         f"git -c http.sslCAInfo={world.server.ca_file} clone --branch {answer['branch']} {url}\n"
-        f"  (the password it asks for: {token} -o jsonpath='{{.data.GIT_TOKEN}}' | base64 -d)"
+        f"  (its password: {token} -o jsonpath='{{.data.GIT_TOKEN}}' | base64 -d)"
     )
 
 

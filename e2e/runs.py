@@ -83,7 +83,7 @@ class Release:
 
     def exit_code(self, rank: int = 0) -> int:
         """The code of the rank's container, which may end a moment after the Job's phase is known."""
-        ended: Object = poll(lambda: terminated(self.pod(rank)), 90, f"rank {rank} of {self.name} has ended")
+        ended: Object = poll(lambda: terminated(self.pod(rank)), 90, f"rank {rank} of {self.name} has finished")
         return int(ended["exitCode"])
 
     def result(self, rank: int = 0) -> Object:
@@ -159,7 +159,9 @@ class Session:
         return release
 
     def upgrade(self, run: str, *more: Values, helm: str = "helm", chart: Path | None = None) -> str:
-        """The identical release once more, or with other values, or of another chart; installed where its installation failed."""
+        """The identical release once more, or with other values, or of another chart; installed where its installation
+        failed.
+        """
         made_of, kube = self.catalog[run], self.world.submitter
         name, own, *values = self.command(run, made_of.family)
         command = [helm, "upgrade", "--install", name, str(chart or own), *values, "-n", kube.namespace]
@@ -172,8 +174,8 @@ class Session:
             list(pool.map(self._try, runs))
 
     def release(self, run: str) -> Release:
-        """The release of a run. One of a slow case is installed when it is first asked for, and those of the slow case before
-        it are removed: the node has room for one training at a time.
+        """The release of a run. One of a slow case is installed when it is first asked for, and those of the slow case
+        before it are removed: the node has room for one training at a time.
         """
         if run not in self.releases and run not in self.refused:
             self._remove_slow_ones_but(self.catalog[run].case)
@@ -185,7 +187,7 @@ class Session:
     def _try(self, run: str) -> None:
         try:
             self.install(run)
-        except CommandError as error:  # the tests of this run fail by it, the others go on
+        except CommandError as error:  # only the tests of this run fail
             self.refused[run] = error
 
     def _remove_slow_ones_but(self, case: str) -> None:

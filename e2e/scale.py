@@ -1,5 +1,5 @@
-"""Hundreds of runs in one namespace: real Jobs as the chart makes them; those that have ended got their status by hand, for to
-train them would take hours.
+"""Hundreds of runs in one namespace: real Jobs as the chart renders them; finished ones get their status by hand, because
+training them would take hours.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Crowd:
             jobs = {job["metadata"]["name"]: job for job in self.admin.objects("vcjob")}
             list(pool.map(self.create, [[self._pod(jobs[name]) for name in part] for part in _parts(names, 50)]))
             list(pool.map(self._end, names))
-        poll(lambda: self._count("Completed", "Failed") >= count, 120, "all have ended")
+        poll(lambda: self._count("Completed", "Failed") >= count, 120, "all have finished")
 
     def run(self, first: int, count: int) -> None:
         """Up to so many runs that run."""

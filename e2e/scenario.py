@@ -1,5 +1,6 @@
-"""What the runs find in the cluster: a namespace that enforces Pod Security, the repositories, a Secret, a shared volume, and
-the account that submits. All of it is made where it lacks and left alone where it stands, so a second call takes seconds.
+"""What the runs find in the cluster: a namespace that enforces Pod Security, the repositories, a Secret, a shared
+volume, and the account that submits. What is missing is created and the rest is kept, so a second call takes
+seconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Everything that the chart admits, the API server and Volcano's webhooks admit as well."""
+"""What the chart accepts, the API server and Volcano's webhooks accept as well."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CHOSEN: list[Tree] = [*BASES.values(), overlay(CPU, LEGAL), overlay(CPU, NUMBERS
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_api_server_takes_every_manifest_of_the_matrix(world: World, way: str) -> None:
+def test_the_api_server_accepts_every_manifest_of_the_matrix(world: World, way: str) -> None:
     objects = list(manifests([cell.values for cell in ADMITTED], world.submitter.namespace))
     kinds = [found["kind"] for found in objects]
     assert kinds.count("Job") > len(ADMITTED) / 2
@@ -51,12 +51,12 @@ def made_up() -> list[Tree]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_api_server_takes_every_manifest_of_accepted_values(world: World, made_up: list[Tree], way: str) -> None:
+def test_the_api_server_accepts_every_manifest_of_accepted_values(world: World, made_up: list[Tree], way: str) -> None:
     admitted(world, way, list(manifests(made_up, world.submitter.namespace)))
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_pods_of_accepted_values_are_taken_where_pod_security_is_restricted(
+def test_restricted_pod_security_admits_the_pods_of_accepted_values(
     world: World, made_up: list[Tree], way: str
 ) -> None:
     jobs = [found for found in manifests(made_up, world.submitter.namespace) if found["kind"] == "Job"]
@@ -75,7 +75,7 @@ def test_pods_of_accepted_values_are_taken_where_pod_security_is_restricted(
 
 
 def admitted(world: World, way: str, objects: Sequence[Object]) -> None:
-    """All of them are taken as one of Helm's ways sends them."""
+    """All of them are accepted, sent as this Helm version sends them."""
     arguments, said = WAYS[way]
     for found in objects:
         in_this_cluster(found)
@@ -86,7 +86,7 @@ def admitted(world: World, way: str, objects: Sequence[Object]) -> None:
 
 
 def in_this_cluster(found: Object) -> None:
-    """With the names of things that have to be there, as doctor would say: nothing of a dry run is."""
+    """Replaces the names of objects that must exist, since a dry run creates none."""
     if found["kind"] == "Job":
         found["spec"]["queue"] = "default"
         found["spec"].pop("priorityClassName", None)

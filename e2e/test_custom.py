@@ -1,4 +1,4 @@
-"""A program of the user's own in an image that was not made for trainchart: it is run, retried and published like any other."""
+"""A custom program in an image that was not made for trainchart is run, retried and published like any other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lines(release: Release, rank: int) -> list[str]:
 
 
 @pytest.mark.runs("custom-happy")
-def test_two_pods_find_each_other_by_their_environment_and_go_the_same_way(session: Session) -> None:
+def test_two_pods_find_each_other_by_their_environment_and_stay_in_step(session: Session) -> None:
     release = session.release("custom-happy")
     assert release.end() == "Completed"
     for rank in (0, 1):
@@ -55,7 +55,7 @@ def test_the_artifacts_of_a_program_are_published_with_its_metrics(session: Sess
 
 
 @pytest.mark.runs("custom-killed")
-def test_a_killed_program_goes_on_from_the_last_checkpoint_on_all_ranks(session: Session) -> None:
+def test_a_killed_program_resumes_from_the_last_checkpoint_on_all_ranks(session: Session) -> None:
     release = session.release("custom-killed")
     assert release.end() == "Completed"
     assert release.job()["status"]["retryCount"] == 1
@@ -76,9 +76,9 @@ def test_a_killed_program_goes_on_from_the_last_checkpoint_on_all_ranks(session:
 
 
 @pytest.mark.runs("custom-out-of-memory")
-def test_a_program_that_eats_its_memory_is_not_tried_again_and_told_what_to_raise(session: Session) -> None:
+def test_a_program_that_runs_out_of_memory_is_not_retried_and_the_limit_to_raise_is_named(session: Session) -> None:
     release = session.release("custom-out-of-memory")
-    # Where the only pod has ended, Volcano may look at the Job before it looks at the policy, and calls it Failed.
+    # When the only pod has finished, Volcano may see the Job before the policy, and then calls it Failed.
     assert release.end() in ("Terminated", "Failed")
     assert release.exit_code() == 42
     assert release.job()["status"].get("retryCount", 0) == 0
@@ -90,17 +90,17 @@ def test_a_program_that_eats_its_memory_is_not_tried_again_and_told_what_to_rais
 
 
 @pytest.mark.runs("custom-no-python")
-def test_an_image_without_python_is_told_by_its_start_error(session: Session) -> None:
+def test_an_image_without_python_is_recognized_by_its_start_error(session: Session) -> None:
     release = session.release("custom-no-python")
     assert release.end() == "Failed"
-    ended = poll(lambda: terminated(release.pod()), 60, "the container has ended")
+    ended = poll(lambda: terminated(release.pod()), 60, "the container has finished")
     assert (ended["reason"], ended["exitCode"]) == ("StartError", 128)
     assert 'exec: "python3": executable file not found in $PATH' in ended["message"]
     assert 'exec: "python3": executable file not found' in release.notes
 
 
 @pytest.mark.runs("custom-no-program")
-def test_a_program_that_the_image_lacks_is_told_before_anything_is_downloaded(session: Session) -> None:
+def test_a_missing_program_is_reported_before_anything_is_downloaded(session: Session) -> None:
     release = session.release("custom-no-program")
     assert release.end() in ("Terminated", "Failed")
     assert release.exit_code() == 20

@@ -1,4 +1,4 @@
-"""Why a run does not start, go on or end well: `trainchart status` names the cause, whatever Volcano says or leaves out."""
+"""Why a run does not start, gets stuck or fails: `trainchart status` names the reason, whatever Volcano reports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CAUSES = {
     "no-image": ("image-missing", "problem", ["there-is-none:1.0", "does not exist"]),
     "no-registry": ("registry-unreachable", "problem", ["registry.invalid/team/there-is-none:1.0"]),
     "no-pull-secret": ("pull-secret-missing", "problem", ["image pull secret there-is-none does not exist"]),
-    # The chart mounts Secrets as optional: its runner says which it lacks.
+    # The chart mounts Secrets as optional: the runner names the missing one.
     "no-secret": ("secret-missing", "problem", ["Secret there-is-none does not exist", "stage verify, code 20"]),
     "no-claim": ("claim-missing", "problem", ["PersistentVolumeClaim there-is-none does not exist"]),
     "no-storage-class": ("storage-class-missing", "problem", ["StorageClass there-is-none does not exist"]),
@@ -42,7 +42,7 @@ CAUSES = {
 
 @pytest.fixture(scope="module")
 def reader(session: Session) -> Iterator[Kube]:
-    """Who asks: an account with the rights of deploy/submitter.yaml and deploy/cluster-reader.yaml, and no other."""
+    """An account with the rights of deploy/submitter.yaml and deploy/cluster-reader.yaml only."""
     admin, account = session.world.admin, "trainchart-diagnosis"
     owner = f"{admin.namespace}:{account}"
     admin.kubectl("apply", "-f", str(ROOT / "deploy" / "cluster-reader.yaml"))
@@ -111,10 +111,10 @@ def test_a_queue_that_was_closed_later_is_named(session: Session, reader: Kube) 
 
 @pytest.mark.runs("diagnosis-queue-closed")
 @pytest.mark.parametrize("queue", ["there-is-none", CLOSING_QUEUE])
-def test_a_release_whose_job_was_refused_is_told_from_a_run_that_waits(
+def test_a_release_whose_job_was_refused_is_distinguished_from_a_waiting_run(
     session: Session, reader: Kube, queue: str
 ) -> None:
-    """What the webhook said is Helm's to tell, and `trainchart submit`'s to explain."""
+    """Helm reports what the webhook said, and `trainchart submit` explains it."""
     admin, run = session.world.admin, "diagnosis-refused"
     if queue == CLOSING_QUEUE:
         close_queue(admin, session.named(queue))
@@ -134,7 +134,7 @@ def test_a_queue_that_was_removed_later_is_named(session: Session, reader: Kube)
 
 
 @pytest.mark.runs("diagnosis-well")
-def test_a_run_that_is_well_has_no_cause_and_costs_three_calls(session: Session, reader: Kube) -> None:
+def test_a_healthy_run_has_no_findings_and_costs_three_calls(session: Session, reader: Kube) -> None:
     from trainchart.cluster.connect import connect
     from trainchart.follow.status import load_status
 
@@ -205,7 +205,7 @@ def _container(pod: str) -> str:
 
 
 @pytest.mark.runs("diagnosis-cpu-too-large")
-def test_without_the_right_to_see_nodes_it_says_what_it_did_not_look_at(session: Session) -> None:
+def test_without_the_right_to_see_nodes_it_says_what_was_not_checked(session: Session) -> None:
     release = session.release("diagnosis-cpu-too-large")
     code, output, errors = trainchart(session.world.submitter, "status", release.name)
     assert code == 0, errors
@@ -214,7 +214,7 @@ def test_without_the_right_to_see_nodes_it_says_what_it_did_not_look_at(session:
     assert "enough cpu (it requests cpu 64 in all)" in output
 
 
-def test_a_run_that_is_not_there_ends_with_4_and_a_sentence(reader: Kube) -> None:
+def test_a_missing_run_gives_exit_code_4_and_one_sentence(reader: Kube) -> None:
     code, output, errors = trainchart(reader, "status", "there-is-none")
     assert (code, output) == (4, "")
     assert errors.startswith("trainchart: run there-is-none not found in namespace training")
@@ -222,7 +222,7 @@ def test_a_run_that_is_not_there_ends_with_4_and_a_sentence(reader: Kube) -> Non
 
 
 @pytest.mark.runs("diagnosis-no-python", "diagnosis-no-claim")
-def test_watching_in_a_pipe_prints_a_line_per_change_and_ends_with_the_run(session: Session, reader: Kube) -> None:
+def test_watching_in_a_pipe_prints_a_line_per_change_until_the_run_finishes(session: Session, reader: Kube) -> None:
     release = session.release("diagnosis-no-python")
     release.end()
     code, output, _ = trainchart(reader, "status", release.name, "--watch")

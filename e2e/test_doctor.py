@@ -1,5 +1,5 @@
-"""`trainchart doctor` and `submit` against a real cluster, by an account with the rights of deploy/submitter.yaml, once without and
-once with those of deploy/cluster-reader.yaml.
+"""`trainchart doctor` and `submit` against a real cluster, by an account with the rights of deploy/submitter.yaml, once
+without and once with those of deploy/cluster-reader.yaml.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Answer:
         return self.out + self.err
 
     def check(self, subject: str) -> dict[str, str]:
-        """What the JSON says of a subject."""
+        """The finding about a subject, from the JSON output."""
         found = [check for check in json.loads(self.out)["findings"] if check["subject"] == subject]
         assert len(found) == 1, f"{subject} is not checked once: {self.both}"
         return dict(found[0])
@@ -51,7 +51,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Place:
-    """A namespace with accounts: `kube` may submit, `reader` may look at the cluster too, `nobody` may do nothing."""
+    """A namespace with accounts: `kube` can submit, `reader` can also read the cluster, `nobody` has no rights."""
 
     admin: Kube
     kube: Kube
@@ -172,7 +172,7 @@ def test_a_run_that_can_be_submitted_has_no_problem(place: Place) -> None:
     assert "restricted" in answer.check(f"namespace {PLACE}")["text"]
 
 
-def test_without_the_right_to_look_at_the_cluster_it_says_what_it_did_not_look_at(place: Place) -> None:
+def test_without_the_right_to_read_the_cluster_it_says_what_was_not_checked(place: Place) -> None:
     answer = place.doctor(kube=place.kube)
     assert answer.code == 0, answer.both
     report = json.loads(answer.out)
@@ -183,7 +183,7 @@ def test_without_the_right_to_look_at_the_cluster_it_says_what_it_did_not_look_a
     assert answer.check("Job run-1")["severity"] == "ok"
 
 
-def test_an_account_without_rights_is_told_what_it_lacks(place: Place) -> None:
+def test_an_account_without_rights_sees_which_rights_are_missing(place: Place) -> None:
     answer = place.doctor(kube=place.nobody)
     assert answer.code == 8
     check = answer.check(f"rights in {PLACE}")
@@ -192,7 +192,7 @@ def test_an_account_without_rights_is_told_what_it_lacks(place: Place) -> None:
     assert "deploy/submitter.yaml" in check["fix"]
 
 
-def test_the_quick_checks_ask_the_api_server_a_few_times(place: Place) -> None:
+def test_the_quick_checks_make_few_calls_to_the_api_server(place: Place) -> None:
     answer = place.doctor({}, "--quick", kube=place.kube)
     assert answer.code == 0, answer.both
     assert json.loads(answer.out)["calls"] <= 16
@@ -218,7 +218,7 @@ QUEUES = {
 
 
 @pytest.mark.parametrize("queue", QUEUES)
-def test_a_queue_that_takes_no_run_is_told_with_those_that_do(place: Place, queue: str) -> None:
+def test_a_queue_that_accepts_no_run_is_reported_with_those_that_do(place: Place, queue: str) -> None:
     answer = place.doctor({"queue": queue})
     assert answer.code == 8
     check = answer.check(f"queue {queue}")
@@ -228,7 +228,7 @@ def test_a_queue_that_takes_no_run_is_told_with_those_that_do(place: Place, queu
 
 
 @pytest.mark.parametrize("queue", QUEUES)
-def test_without_the_right_to_see_queues_the_dry_run_tells_it(place: Place, queue: str) -> None:
+def test_without_the_right_to_see_queues_the_dry_run_reports_it(place: Place, queue: str) -> None:
     answer = place.doctor({"queue": queue}, kube=place.kube)
     assert answer.code == 8
     check = answer.check("Job run-1")
@@ -236,7 +236,7 @@ def test_without_the_right_to_see_queues_the_dry_run_tells_it(place: Place, queu
     assert queue in check["text"]
 
 
-def test_a_queue_that_is_too_small_for_the_gang_is_told_in_numbers(place: Place) -> None:
+def test_a_queue_that_is_too_small_for_the_gang_is_reported_in_numbers(place: Place) -> None:
     answer = place.doctor({"queue": SMALL, "replicas": 3})
     assert answer.code == 8
     text = answer.check(f"queue {SMALL}")["text"]
@@ -351,7 +351,7 @@ WRONG: dict[str, tuple[Object, str, str]] = {
 
 
 @pytest.mark.parametrize("mistake", WRONG)
-def test_what_is_missing_is_told_by_its_name(place: Place, mistake: str) -> None:
+def test_missing_objects_are_reported_by_name(place: Place, mistake: str) -> None:
     values, subject, text = WRONG[mistake]
     answer = place.doctor(values)
     assert answer.code == 8
@@ -363,7 +363,7 @@ def test_what_is_missing_is_told_by_its_name(place: Place, mistake: str) -> None
     assert problems == [subject], "one mistake, one line"
 
 
-def test_a_quota_that_is_too_small_is_told_in_numbers(place: Place) -> None:
+def test_a_quota_that_is_too_small_is_reported_in_numbers(place: Place) -> None:
     place.admin.kubectl(*["create", "quota", "tight", "--hard=requests.cpu=60m,limits.memory=4Gi"])
     try:
         poll(lambda: (place.admin.get("quota", "tight") or {}).get("status", {}).get("used"), 20, "the quota counts")
@@ -377,7 +377,7 @@ def test_a_quota_that_is_too_small_is_told_in_numbers(place: Place) -> None:
         place.admin.kubectl("delete", "quota", "tight")
 
 
-def test_limits_of_the_namespace_are_told_before_volcano_fails_to_make_pods(place: Place) -> None:
+def test_limits_of_the_namespace_are_reported_before_volcano_fails_to_create_pods(place: Place) -> None:
     limits = [{"type": "Container", "max": {"memory": "256Mi"}}]
     place.admin.apply(manifest("v1", "LimitRange", "range", spec={"limits": limits}))
     try:
@@ -389,14 +389,14 @@ def test_limits_of_the_namespace_are_told_before_volcano_fails_to_make_pods(plac
         place.admin.kubectl("delete", "limitrange", "range")
 
 
-def test_values_that_are_refused_are_told_as_validate_tells_them(place: Place) -> None:
+def test_refused_values_are_reported_as_validate_does(place: Place) -> None:
     answer = place.doctor({"replica": 2})
     assert answer.code == 2
     assert "<stdin>" in answer.err
     assert "did you mean 'replicas'?" in answer.err
 
 
-def test_an_api_server_that_is_away_has_a_code_of_its_own(place: Place, tmp_path: Path) -> None:
+def test_an_unreachable_api_server_has_an_exit_code_of_its_own(place: Place, tmp_path: Path) -> None:
     config = json.loads(place.kube.kubeconfig.read_text())
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
     away = tmp_path / "kubeconfig"
@@ -411,7 +411,7 @@ def test_an_api_server_that_is_away_has_a_code_of_its_own(place: Place, tmp_path
 
 
 @pytest.mark.parametrize("helm", ["helm", "helm3"])
-def test_an_installation_that_the_webhook_refuses_is_told_in_words_and_leaves_nothing(place: Place, helm: str) -> None:
+def test_an_installation_that_the_webhook_refuses_is_explained_and_leaves_nothing(place: Place, helm: str) -> None:
     answer = place.submit("refused", {"queue": CLOSED}, "--no-doctor", "--helm", helm)
     assert answer.code == 2
     assert f"refused is not installed: queue {CLOSED} takes no runs: its state is Closed" in answer.err
@@ -420,7 +420,7 @@ def test_an_installation_that_the_webhook_refuses_is_told_in_words_and_leaves_no
     assert place.admin.objects("serviceaccount", "app.kubernetes.io/instance=refused") == []
 
 
-def test_submit_asks_doctor_first_and_installs_nothing_where_there_is_a_problem(place: Place) -> None:
+def test_submit_runs_doctor_first_and_installs_nothing_if_there_is_a_problem(place: Place) -> None:
     answer = place.submit("asked", {"queue": CLOSED})
     assert answer.code == 8
     assert "takes no runs: its state is Closed" in answer.err
@@ -435,7 +435,7 @@ def test_a_dry_run_changes_nothing(place: Place) -> None:
     assert place.admin.objects("secret", "owner=helm") == []
 
 
-def test_a_name_that_is_taken_is_told_and_the_release_stays(place: Place) -> None:
+def test_a_name_in_use_is_reported_and_the_release_stays(place: Place) -> None:
     first = place.submit("taken", {"queue": CHILD, "image": "registry.k8s.io/pause:3.10.1"}, "--no-wait")
     try:
         assert first.code == 0, first.both
@@ -452,7 +452,7 @@ def test_a_name_that_is_taken_is_told_and_the_release_stays(place: Place) -> Non
         place.admin.helm("uninstall", "taken")
 
 
-def test_an_account_without_rights_cannot_submit_and_is_told_which(place: Place) -> None:
+def test_an_account_without_rights_cannot_submit_and_sees_which_are_missing(place: Place) -> None:
     answer = place.trainchart("submit", "nobody", *VALUES, "--no-doctor", kube=place.nobody)
     assert answer.code == 6
     assert "this account has no permission to" in answer.err
@@ -461,14 +461,14 @@ def test_an_account_without_rights_cannot_submit_and_is_told_which(place: Place)
 
 @pytest.fixture(scope="module")
 def submits(place: Place) -> Place:
-    """The place with the program of the case `custom` on the git server, to be run in the image of the quick set."""
+    """The namespace, with the program of the case `custom` on the git server, to run in the image of the quick set."""
     case = Case(yolov5.CASE.image, custom_case.CASE.sources, custom_case.CASE.results)
     world: World = scenario.ensure([case])
     place.admin.apply(*secrets(world.token, world.server.ca_file.read_text())[::2])
     return place
 
 
-def test_submit_follows_a_run_to_its_end_with_the_rights_of_the_role_alone(submits: Place) -> None:
+def test_submit_follows_a_run_until_it_finishes_with_the_rights_of_the_role_alone(submits: Place) -> None:
     answer = submits.submit("whole", {"image": yolov5.CASE.image_name}, kube=submits.kube)
     try:
         assert answer.code == 0, answer.both
@@ -477,7 +477,7 @@ def test_submit_follows_a_run_to_its_end_with_the_rights_of_the_role_alone(submi
         submits.admin.helm("uninstall", "whole")
 
 
-def test_submit_ends_with_the_code_of_a_run_that_fails(submits: Place) -> None:
+def test_submit_exits_with_the_code_of_a_run_that_fails(submits: Place) -> None:
     values = {"image": yolov5.CASE.image_name, "model": {"revision": "no-such-branch"}}
     answer = submits.submit("fails", values)
     try:

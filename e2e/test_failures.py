@@ -1,4 +1,4 @@
-"""What goes wrong by the user's fault ends the run at once, with the stage's exit code and words that help."""
+"""A user error ends the run at once, with the stage's exit code, a reason and a fix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAILURES = {
         "prepare-failed",
         [".repository", "credentials", "git.secretName wrong-token", "expired"],
     ),
-    # Whether it may push is asked before anything that takes long.
+    # The right to push is checked before anything that takes long.
     "read-only-token": (
         60,
         "publish",
@@ -43,7 +43,7 @@ def _last_event(release: Release, rank: int = 0) -> str:
 
 
 def _assert_failed(release: Release, code: int, stage: str, name: str, words: list[str]) -> None:
-    # Where the only pod has ended, Volcano may look at the Job before it looks at the policy, and calls it Failed.
+    # When the only pod has finished, Volcano may see the Job before the policy, and then calls it Failed.
     assert release.end() in ("Terminated", "Failed")
     assert release.job()["status"].get("retryCount", 0) == 0
     assert release.exit_code() == code
@@ -58,13 +58,13 @@ def _assert_failed(release: Release, code: int, stage: str, name: str, words: li
 
 
 @pytest.mark.parametrize("run", [pytest.param(name, marks=pytest.mark.runs(name)) for name in FAILURES])
-def test_a_user_s_error_terminates_the_run_and_says_what_to_do(session: Session, run: str) -> None:
+def test_a_user_error_terminates_the_run_and_says_what_to_do(session: Session, run: str) -> None:
     _assert_failed(session.release(run), *FAILURES[run])
 
 
 @pytest.mark.runs("wrong-token", "read-only-token")
 @pytest.mark.parametrize("run", ["wrong-token", "read-only-token"])
-def test_a_token_that_cannot_push_is_told_before_the_training(session: Session, run: str) -> None:
+def test_a_token_that_cannot_push_is_reported_before_the_training(session: Session, run: str) -> None:
     session.release(run).end()
     assert "stage=train" not in session.release(run).log()
 
@@ -78,8 +78,8 @@ def test_the_error_of_one_rank_restarts_nothing_although_its_peer_loses_it(sessi
     assert job["status"].get("retryCount", 0) == 0
     assert release.exit_code(1) == 40
     assert "rank 1 fails because it was told to" in _last_event(release, 1)
-    # Rank 0 met rank 1 and lost it, and left the last word to it. Volcano deletes a pod that still runs when it ends the Job,
-    # so this log was kept while it was written.
+    # Rank 0 met rank 1, lost it, and let it report the cause. Volcano deletes a pod that still runs when it ends
+    # the Job, so this log was kept while it was written.
     assert session.kept_log
     log = session.kept_log.text()
     assert "allreduce: rank 0 of 2 joined" in log

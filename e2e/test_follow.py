@@ -1,4 +1,4 @@
-"""A run is waited for, read and stopped from a script, by an account that may do no more than deploy/submitter.yaml says."""
+"""A run is followed, read and stopped from a script, by an account with the rights of deploy/submitter.yaml only."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def trainchart(
 
 
 @pytest.mark.runs("follow-completes")
-def test_a_run_that_completes_is_told_stage_by_stage_and_ends_with_0(session: Session) -> None:
+def test_a_run_that_completes_is_reported_stage_by_stage_and_exits_with_0(session: Session) -> None:
     release = session.release("follow-completes")
     done = trainchart(release, "wait", release.name)
     assert (done.returncode, done.stderr) == (0, "")
@@ -76,7 +76,7 @@ def test_the_logs_of_two_replicas_have_the_rank_before_each_line(session: Sessio
 
 
 @pytest.mark.runs("follow-completes")
-def test_the_result_is_printed_as_it_is_and_with_its_curve(session: Session) -> None:
+def test_the_result_is_printed_as_json_and_with_its_curve(session: Session) -> None:
     release = session.release("follow-completes")
     release.end()
     assert json.loads(trainchart(release, "result", release.name, "--output", "json").stdout) == release.result()
@@ -95,7 +95,7 @@ def test_the_result_is_printed_as_it_is_and_with_its_curve(session: Session) -> 
         ("follow-publish", 63, ""),
     ],
 )
-def test_a_run_that_fails_ends_with_the_code_of_its_stage(session: Session, run: str, code: int, words: str) -> None:
+def test_a_run_that_fails_exits_with_the_code_of_its_stage(session: Session, run: str, code: int, words: str) -> None:
     if run == "follow-publish" and run not in session.releases:
         session.world.server.protect_branch(TEAM, RESULTS, session.named(PROTECTED))
     release = session.release(run)
@@ -109,9 +109,9 @@ def test_a_run_that_fails_ends_with_the_code_of_its_stage(session: Session, run:
 
 
 @pytest.mark.runs("follow-long")
-def test_a_limit_that_passes_ends_with_3_and_a_stop_with_143(session: Session, tmp_path: Path) -> None:
+def test_a_timeout_exits_with_3_and_a_stop_with_143(session: Session, tmp_path: Path) -> None:
     release = session.release("follow-long")
-    release.wait_for_log("it goes on", 90)
+    release.wait_for_log("still running", 90)
     done = trainchart(release, "wait", release.name, "--timeout", "4s")
     assert done.returncode == 3
     assert "has not ended (it is train" in done.stdout
@@ -127,13 +127,13 @@ def test_a_limit_that_passes_ends_with_3_and_a_stop_with_143(session: Session, t
     assert waiting.returncode == 143
     assert f"{release.name} was stopped" in told
 
-    # What its pods said is in the file that it named, to the last line.
+    # The file that it named has the logs of its pods, to the last line.
     assert f"the logs of its pods are in {release.name}.log" in stopped.stdout
     log = (tmp_path / f"{release.name}.log").read_text().splitlines()
     for rank in (0, 1):
         ours = [line[4:] for line in log if line.startswith(f"[{rank}] ")]
         assert "event=run " in ours[0]
-        assert "it goes on" in ours
+        assert "still running" in ours
         assert "event=failed stage=train code=143 name=stopped" in ours[-1]
     result = json.loads(trainchart(release, "result", release.name, "--output", "json").stdout)
     assert result["failure"]["name"] == "stopped"
@@ -143,15 +143,15 @@ def test_a_limit_that_passes_ends_with_3_and_a_stop_with_143(session: Session, t
 
 
 @pytest.mark.runs("follow-long-kept")
-def test_on_a_claim_the_workspace_keeps_what_a_stopped_run_said(session: Session, tmp_path: Path) -> None:
+def test_on_a_claim_the_workspace_keeps_the_logs_of_a_stopped_run(session: Session, tmp_path: Path) -> None:
     release = session.release("follow-long-kept")
-    release.wait_for_log("it goes on", 90)
+    release.wait_for_log("still running", 90)
     stopped = trainchart(release, "stop", release.name, folder=tmp_path)
     assert stopped.returncode == 0
     assert list(tmp_path.iterdir()) == []
     assert f"trainchart logs {release.name} --attempt 1" in stopped.stdout
     kept = trainchart(release, "logs", release.name, "--attempt", "1").stdout.splitlines()
-    assert "it goes on" in kept
+    assert "still running" in kept
     assert "name=stopped" in kept[-1]
     whole = trainchart(release, "result", release.name, "--whole", "--output", "json")
     assert json.loads(whole.stdout)["failure"]["name"] == "stopped"

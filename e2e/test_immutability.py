@@ -1,4 +1,6 @@
-"""A run is not changed: an identical upgrade does nothing, any other is refused before anything is sent, by Helm 3 and 4."""
+"""A run is not changed: an identical upgrade does nothing; any other is refused before anything is sent, with Helm 3
+and 4.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def versions(session: Session, run: str, kinds: str = OBJECTS) -> dict[str, str]
 
 
 def settled(session: Session, run: str) -> dict[str, str]:
-    """The same, of a run that has ended and about which Volcano has written all that it writes."""
+    """The same for a finished run, once Volcano has written its last status."""
     assert session.release(run).end() == "Completed"
     session.release(run).exit_code()
     seen: list[dict[str, str]] = [{}]
@@ -47,7 +49,7 @@ def settled(session: Session, run: str) -> dict[str, str]:
 
 
 def refusal(session: Session, run: str, *more: Values, helm: str = "helm", chart: Path | None = None) -> list[str]:
-    """The lines of a refused upgrade, which has touched nothing: no object, and no record of Helm's."""
+    """The error lines of a refused upgrade, after checking that it changed no object and no record of Helm."""
     kinds = f"{OBJECTS},secret"
     before = versions(session, run, kinds)
     with pytest.raises(CommandError) as caught:
@@ -115,7 +117,7 @@ def test_another_runner_is_refused(session: Session, changed_chart: Callable[...
 
 
 @pytest.mark.runs("surroundings")
-def test_another_version_of_the_chart_that_runs_the_same_may_follow(
+def test_a_chart_version_that_renders_the_same_run_is_accepted(
     session: Session, changed_chart: Callable[..., Path]
 ) -> None:
     settled(session, "surroundings")
@@ -166,7 +168,9 @@ def test_a_run_that_was_cleaned_up_left_its_result_and_log_and_is_not_trained_ag
 
 @pytest.fixture
 def failed(session: Session) -> Iterator[Callable[[str], str]]:
-    """Installs a run of the catalog under a name of its own, in a queue that is not there; returns what it is called."""
+    """Installs a run of the catalog under a name of its own, in a queue that does not exist; returns the release's
+    name.
+    """
     made: list[str] = []
 
     def install(helm: str) -> str:

@@ -1,4 +1,4 @@
-"""helm test, an identical upgrade, and what is left after the release is gone."""
+"""helm test, an identical upgrade, and what remains after an uninstall."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = (
 
 
 @pytest.mark.runs("happy")
-def test_helm_test_passes_on_a_release_whose_repositories_are_there(session: Session) -> None:
+def test_helm_test_passes_on_a_release_whose_repositories_exist(session: Session) -> None:
     release = session.release("happy")
     output = release.kube.helm("test", release.name, "--logs", timeout=300)
     assert "Succeeded" in output
@@ -32,7 +32,7 @@ def test_helm_test_passes_on_a_release_whose_repositories_are_there(session: Ses
 
 
 @pytest.mark.runs("missing-revision")
-def test_helm_test_fails_with_words_on_a_wrong_revision(session: Session) -> None:
+def test_helm_test_names_a_wrong_revision(session: Session) -> None:
     release = session.release("missing-revision")
     with pytest.raises(CommandError) as caught:
         release.kube.helm("test", release.name, "--logs", timeout=300)
@@ -80,7 +80,7 @@ def test_a_run_that_fits_nowhere_waits_as_a_whole_and_volcano_s_reason_is_shown(
 
 
 def _objects_of(session: Session, name: str) -> set[str]:
-    """Whatever is named after the release, whoever made it."""
+    """All objects that are named after the release, whoever created them."""
     admin = session.world.admin
     found = {(kind, item["metadata"]["name"]) for kind in KINDS for item in admin.objects(kind)}
     return {f"{kind}/{item}" for kind, item in found if item.startswith(name) or f".{name}." in item}

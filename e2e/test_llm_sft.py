@@ -1,4 +1,6 @@
-"""Language models: what arrives on the branch, that two pods are one training, what a killed one repeats, and wrong input."""
+"""Language models: what arrives on the branch, that two pods are one training, what a killed one repeats, and errors in
+the input.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ def test_the_branch_holds_the_merged_model_with_its_tokenizer(happy: Happy, sess
 
 
 @pytest.mark.runs("llm-sft-happy")
-def test_the_card_names_the_base_model_and_the_metrics_are_the_log_s(happy: Happy) -> None:
+def test_the_card_names_the_base_model_and_the_metrics_match_the_log(happy: Happy) -> None:
     _, front, _ = (happy.clone / "README.md").read_text().split("---\n", 2)
     card = yaml.safe_load(front)
     assert (card["base_model"], card["base_model_relation"], card["library_name"]) == (
@@ -105,7 +107,7 @@ def test_two_pods_are_one_training(session: Session) -> None:
 
 
 @pytest.mark.runs("llm-sft-killed")
-def test_a_killed_training_goes_on_on_both_ranks_from_one_checkpoint(session: Session) -> None:
+def test_a_killed_training_resumes_on_both_ranks_from_one_checkpoint(session: Session) -> None:
     killed_and_resumed(session, session.release("llm-sft-killed"), EPOCHS)
 
 

@@ -1,4 +1,6 @@
-"""PP-YOLOE: what arrives on the branch, what a killed training of two nodes repeats, and how wrong input is told."""
+"""PP-YOLOE: what arrives on the branch, what a killed training of two nodes repeats, and how errors in the input are
+reported.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ def test_the_branch_holds_the_model_its_weights_and_its_configuration(session: S
 
 
 @pytest.mark.runs("ppyoloe-killed")
-def test_two_nodes_go_on_from_the_same_snapshot_after_a_kill(session: Session) -> None:
+def test_two_nodes_resume_from_the_same_snapshot_after_a_kill(session: Session) -> None:
     killed_and_resumed(session, session.release("ppyoloe-killed"), EPOCHS)
 
 

@@ -1,4 +1,4 @@
-"""A pod that dies between its push and its end: the next attempt finds the push and is done."""
+"""A pod that dies after its push: the next attempt finds the pushed commit and completes."""
 
 from __future__ import annotations
 

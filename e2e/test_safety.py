@@ -1,4 +1,6 @@
-"""What others can do to a run: values that would be objects of their own, a release in the same folder, a git server that is away."""
+"""What can happen to a run from outside: values that would become objects, a release in the same folder, a git server
+that is down.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,7 @@ def test_a_text_of_the_values_becomes_no_object(world: World, tmp_path: Path, pl
     assert "control character" in judged.stdout
     assert NEL not in judged.stdout
     for helm in ("helm", "helm3"):
-        # As somebody who may make such objects.
+        # As an account that may create such objects.
         with pytest.raises(CommandError):
             world.admin.run(helm, "install", "pwned", str(CHART), "-n", world.admin.namespace, "-f", str(file))
     for made in ("rolebinding", "secret", "configmap", "vcjob"):
@@ -102,7 +104,7 @@ def test_a_second_release_in_the_folder_of_a_run_is_refused_and_the_first_keeps_
     assert first.result()["metrics"]["epochs"] == custom.EPOCHS
     kept = in_node("sh", "-c", f"ls {kind.SHARED}/{session.named(FOLDER)}/output/checkpoints").split()
     assert f"{custom.EPOCHS}.json" in kept
-    # Whoever comes when the run has ended is welcome.
+    # Once the run has finished, the folder is free.
     session.remove(["safety-second"])
     third = session.release("safety-second")
     assert third.end() == "Completed"
@@ -123,7 +125,7 @@ def no_git_server(world: World) -> Iterator[None]:
 
 @pytest.mark.runs("safety-outage")
 @pytest.mark.family("safety")
-def test_a_model_arrives_although_its_git_server_is_away_for_minutes_when_it_is_trained(session: Session) -> None:
+def test_a_model_is_published_although_the_git_server_is_down_for_minutes_after_the_training(session: Session) -> None:
     release = session.release("safety-outage")
     release.wait_for_log("event=start stage=train")
     with no_git_server(session.world):

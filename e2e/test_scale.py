@@ -1,4 +1,6 @@
-"""With hundreds of runs in a namespace, following one is as quick as with one, and asks the API server as rarely."""
+"""With hundreds of runs in a namespace, following one is as fast, and makes as few calls to the API server, as with
+one.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ SLOWER = 2.0
 
 @pytest.fixture(scope="module")
 def few(session: Session) -> Iterator[Crowd]:
-    """A namespace with one run that is well, and two that are sick."""
+    """A namespace with one healthy run and two that are stuck."""
     queue = session.named(FULL_QUEUE)
     make_queue(session.world.admin, queue, {"cpu": "1m"})
     try:
@@ -59,7 +61,7 @@ def _calls(api: Api, what: str) -> int:
 
 
 def _measured(crowd: Crowd) -> tuple[dict[str, int], dict[str, float]]:
-    """Calls, and the shortest time of five of the whole command: it is nearest to an idle machine's."""
+    """The calls, and the shortest time of five runs of the whole command, which is closest to an idle machine's."""
     admin, api = crowd.admin, crowd.api
     what = ("list", "running-00", "sick-queue", "sick-image")
     calls = {one: _calls(api, one) for one in what}

@@ -1,4 +1,4 @@
-"""The token is in none of the places where a secret could leak to; and a secret that is there would be found."""
+"""The token is in none of the places where a secret could leak; and the search would find a secret there."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PLACES = ("log", "argv", "environment", "workspace", "termination message", "rel
 
 @pytest.fixture(scope="session")
 def needles(session: Session) -> set[str]:
-    """All forms of the token, and of the one that the server does not take, once the runs have ended."""
+    """All encodings of the token, and of the one that the server rejects, once the runs have finished."""
     for run in RUNS:
         if run in session.releases:
             session.release(run).end()
@@ -62,7 +62,7 @@ def test_the_token_is_not_in(session: Session, needles: set[str], place: str) ->
 
 
 @pytest.mark.runs("happy")
-def test_the_search_saw_git_and_the_credential_helper_at_work(session: Session, needles: set[str]) -> None:
+def test_the_recording_saw_git_and_the_credential_helper_at_work(session: Session, needles: set[str]) -> None:
     assert needles
     commands = session.processes.commands(session.release("happy").pod()["metadata"]["uid"])
     for program in ("-m runner", "git-remote-http", "git-lfs", "credential.py", "train.py", "export.py", "git push"):
@@ -71,7 +71,7 @@ def test_the_search_saw_git_and_the_credential_helper_at_work(session: Session, 
 
 @pytest.mark.runs("happy")
 def test_the_mounted_secret_was_what_git_used(session: Session, needles: set[str]) -> None:
-    """The search would be worth nothing if the runs had not had the token at all."""
+    """The search would prove nothing if the runs had not used the token."""
     assert needles
     [volume] = [volume for volume in session.release("happy").pod()["spec"]["volumes"] if "secret" in volume]
     data = session.world.admin.get("secret", volume["secret"]["secretName"])
@@ -81,7 +81,7 @@ def test_the_mounted_secret_was_what_git_used(session: Session, needles: set[str
 
 @pytest.fixture(scope="session")
 def canaries(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A secret of its own in every place, by place."""
+    """A different secret in every place, by place."""
     words = {place: secrets.token_hex(20) for place in PLACES}
     kube = session.world.admin
     folder = f"{kind.SHARED}/{CANARY}{session.id}/.git"
@@ -94,7 +94,7 @@ def canaries(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Iter
         )
         kube.helm("install", CANARY, str(_tiny_chart(tmp_path_factory)), "--set", f"secret={words['release']}")
         kube.apply(*_canary_objects(kube.namespace, words))
-        poll(lambda: _ended(kube, f"{CANARY}-ended"), 120, "the canary that speaks has ended")
+        poll(lambda: _ended(kube, f"{CANARY}-ended"), 120, "the canary that prints has finished")
         poll(lambda: _is_running(kube, f"{CANARY}-{CANARY}-0"), 120, "the canary that stays runs")
         poll(
             lambda: leaks.search(session.processes.places("cmdline"), {words["argv"]}),

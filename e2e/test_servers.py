@@ -44,7 +44,7 @@ def happy(session: Session, servers: Servers) -> Release:
 
 
 def tracked(servers: Servers, release: Release) -> dict[str, Any]:
-    """The one run that MLflow has of a release."""
+    """The only MLflow run of a release."""
     (run,) = servers.runs(EXPERIMENT, release.job()["metadata"]["uid"])
     return run
 
@@ -69,7 +69,7 @@ def test_the_result_says_what_was_in_the_store(happy: Release) -> None:
 
 
 @pytest.mark.runs("servers-happy")
-def test_the_run_is_tracked_to_its_end(happy: Release, servers: Servers) -> None:
+def test_the_run_is_tracked_until_it_finishes(happy: Release, servers: Servers) -> None:
     run = tracked(servers, happy)
     assert (run["info"]["status"], run["info"]["run_name"]) == ("FINISHED", happy.name)
     assert servers.history(run, MAP) == [1, 2]
@@ -136,7 +136,7 @@ def test_a_run_that_fails_is_tracked_as_failed(session: Session, servers: Server
 
 
 @pytest.mark.runs("servers-no-tracking")
-def test_a_tracking_server_that_is_not_there_costs_nothing(session: Session) -> None:
+def test_a_missing_tracking_server_costs_nothing(session: Session) -> None:
     release = session.release("servers-no-tracking")
     assert release.end() == "Completed"
     warnings = [line for line in release.log().splitlines() if "event=warning" in line and "mlflow" in line]
@@ -151,7 +151,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("run", [pytest.param(name, marks=pytest.mark.runs(name)) for name in FAILURES])
-def test_what_is_wrong_with_the_store_ends_the_run_with_words_that_help(session: Session, run: str) -> None:
+def test_errors_of_the_store_end_the_run_with_a_reason_and_a_fix(session: Session, run: str) -> None:
     release = session.release(run)
     assert release.end() in ("Terminated", "Failed")
     assert release.exit_code() == 30

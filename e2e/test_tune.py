@@ -156,7 +156,7 @@ def test_it_was_the_model_of_the_earlier_run(searched: Searched, session: Sessio
 
 
 @pytest.mark.runs("tune-short")
-def test_a_trial_without_memory_is_tolerated_and_one_that_leads_nowhere_is_given_up(session: Session) -> None:
+def test_a_trial_that_runs_out_of_memory_is_tolerated_and_a_hopeless_one_is_pruned(session: Session) -> None:
     release = session.release("tune-short")
     assert release.end() == "Completed", release.log()
     said = events(release.log())

@@ -1,4 +1,4 @@
-"""Sources on volumes: a dataset on a claim, a cache that many runs share, and one that is full."""
+"""Sources on volumes: a dataset on a claim, a shared cache, and a full one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL_FOLDER = f"{kind.VOLUMES}/{SMALL}"
 
 @pytest.fixture(scope="module")
 def volumes(session: Session) -> Iterator[None]:
-    """The claims, empty but for the one with the data; the small one is a file system of its own, which can be full."""
+    """The claims, all empty except the one with the data; the small one is a file system of its own, which can be full."""
     unmount()
     in_node("rm", "-rf", kind.VOLUMES)
     for claim in (DATA, CACHE, EMPTY, SMALL):
@@ -34,7 +34,7 @@ def volumes(session: Session) -> Iterator[None]:
 
 
 def unmount() -> None:
-    """Pods that have ended may hold it for a moment: the node lets it go when they do."""
+    """Finished pods may use it for a moment longer; the node releases it with them."""
     in_node("sh", "-c", f"! mountpoint -q {SMALL_FOLDER} || umount --lazy {SMALL_FOLDER}")
 
 
@@ -49,7 +49,7 @@ def completed(session: Session, run: str) -> Release:
 
 
 def fails(session: Session, run: str) -> str:
-    """What the run says, which ends before its training."""
+    """The result of a run that fails before its training."""
     release = session.release(run)
     assert release.end() in ("Terminated", "Failed")
     failure = release.result()["failure"]
@@ -65,7 +65,7 @@ def found(release: Release) -> list[str]:
 
 
 @pytest.mark.runs("volumes-claimed")
-def test_a_dataset_may_lie_in_a_folder_of_a_claim(session: Session) -> None:
+def test_a_dataset_can_be_in_a_folder_of_a_claim(session: Session) -> None:
     release = completed(session, "volumes-claimed")
     assert "event=fetch source=dataset" not in release.log()
     report = json.loads(session.world.server.read_file(TEAM, RESULTS, "report.json", release.result()["commit"]))
@@ -76,13 +76,13 @@ def test_a_dataset_may_lie_in_a_folder_of_a_claim(session: Session) -> None:
 
 
 @pytest.mark.runs("volumes-wrong-folder")
-def test_a_folder_that_the_claim_lacks_is_named(session: Session) -> None:
+def test_a_folder_missing_on_the_claim_is_named(session: Session) -> None:
     said = fails(session, "volumes-wrong-folder")
     assert said.startswith(f"30: dataset: claim {DATA} has nothing at dataset.subPath")
 
 
 @pytest.mark.runs("volumes-fills", "volumes-finds", "volumes-only-reads")
-def test_what_one_run_has_put_into_the_cache_no_other_fetches(session: Session) -> None:
+def test_no_run_fetches_what_another_has_put_into_the_cache(session: Session) -> None:
     first = completed(session, "volumes-fills")
     assert found(first) == ["hit=false", "hit=false", "source=dataset", "source=model"]
     listed = in_node("sh", "-c", f"cd {kind.VOLUMES}/{CACHE} && find . -exec stat -c '%n %i %Y' {{}} + | sort")
@@ -96,7 +96,7 @@ def test_what_one_run_has_put_into_the_cache_no_other_fetches(session: Session) 
 
 
 @pytest.mark.runs("volumes-only-reads-nothing")
-def test_an_entry_that_is_missing_in_a_cache_that_is_only_read_is_named(session: Session) -> None:
+def test_an_entry_missing_in_a_read_only_cache_is_named(session: Session) -> None:
     said = fails(session, "volumes-only-reads-nothing")
     assert said.startswith("30: ")
     assert "the cache has no entry for https://gitea.git.svc:3000/team/" in said
@@ -105,7 +105,7 @@ def test_an_entry_that_is_missing_in_a_cache_that_is_only_read_is_named(session:
 
 
 @pytest.mark.runs("volumes-full", "volumes-enlarged")
-def test_a_cache_that_is_full_is_named_and_of_use_again_when_it_is_larger(session: Session) -> None:
+def test_a_full_cache_is_named_and_works_again_once_it_is_larger(session: Session) -> None:
     said = fails(session, "volumes-full")
     assert said.startswith("32: ")
     assert "the cache volume is full" in said

@@ -1,4 +1,4 @@
-"""The happy path: what arrives on the branch when YOLOv5 was trained in the cluster."""
+"""The happy path: what a YOLOv5 training in the cluster publishes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REPOSITORY, IMAGE = yolov5.RESULTS, yolov5.CASE.image_name
 
 @dataclass
 class Happy:
-    """The run that went well, and what came of it."""
+    """The run that succeeded, and its outcome."""
 
     release: Release
     phase: str
@@ -91,7 +91,7 @@ def _config(happy: Happy) -> Any:
     return text_format.Parse(happy.file("config.pbtxt"), ModelConfig())
 
 
-def test_the_job_is_completed_and_its_pod_ended_well(happy: Happy) -> None:
+def test_the_job_is_completed_and_its_pod_succeeded(happy: Happy) -> None:
     assert happy.phase == "Completed"
     assert happy.release.exit_code() == 0
 
@@ -134,7 +134,7 @@ def test_the_model_has_the_weights_of_best_and_not_those_of_the_start(inspection
     assert inspection["like_start"] == []
 
 
-def test_triton_reads_the_configuration_and_the_model_keeps_to_it(happy: Happy, inspection: dict[str, Any]) -> None:
+def test_triton_reads_the_configuration_and_the_model_matches_it(happy: Happy, inspection: dict[str, Any]) -> None:
     config = _config(happy)
     assert (config.name, config.platform) == (REPOSITORY, "pytorch_libtorch")
     assert config.max_batch_size == 8
@@ -144,7 +144,7 @@ def test_triton_reads_the_configuration_and_the_model_keeps_to_it(happy: Happy, 
     assert inspection["shapes"] == {"1": [1, *output.dims], "8": [8, *output.dims]}
 
 
-def test_the_results_have_the_epochs_asked_for(happy: Happy) -> None:
+def test_the_results_have_the_requested_epochs(happy: Happy) -> None:
     assert len(list(csv.DictReader(happy.file("results.csv").splitlines()))) == EPOCHS
     assert yaml.safe_load(happy.file("opt.yaml"))["epochs"] == EPOCHS
     assert happy.result["metrics"]["epochs"] == EPOCHS
@@ -160,7 +160,7 @@ def test_the_commit_trained_on_is_the_one_before_the_branch_moved(happy: Happy, 
     assert _front_matter(happy)["sources"]["model"]["commit"] == moved.before
 
 
-def test_the_readme_tells_what_was_trained_from_what(happy: Happy, session: Session) -> None:
+def test_the_readme_names_base_model_dataset_and_commits(happy: Happy, session: Session) -> None:
     front = _front_matter(happy)
     assert (front["pipeline_tag"], front["library_name"]) == ("object-detection", "pytorch")
     assert front["base_model"] == "yolov5n"

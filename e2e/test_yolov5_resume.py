@@ -1,4 +1,4 @@
-"""YOLOv5: what a training repeats whose pod was killed."""
+"""YOLOv5: what a training repeats after its pod was killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.family("yolov5-resume")
 
 
 @pytest.mark.runs("yolov5-resume-killed")
-def test_a_killed_training_goes_on_from_its_checkpoint(session: Session, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_from_its_checkpoint(session: Session, tmp_path: Path) -> None:
     release = session.release("yolov5-resume-killed")
     killed_and_resumed(session, release, EPOCHS)
     result = release.result()

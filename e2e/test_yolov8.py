@@ -1,4 +1,4 @@
-"""YOLOv8: what arrives on the branch, what a killed training repeats, and how wrong input is told."""
+"""YOLOv8: what arrives on the branch, what a killed training repeats, and how errors in the input are reported."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_what_was_published_loads_in_its_frameworks_and_agrees(happy: Happy) -> 
 
 
 @pytest.mark.runs("yolov8-killed")
-def test_a_killed_training_goes_on_from_its_checkpoint(session: Session) -> None:
+def test_a_killed_training_resumes_from_its_checkpoint(session: Session) -> None:
     killed_and_resumed(session, session.release("yolov8-killed"), EPOCHS)
 
 

@@ -35,8 +35,9 @@ class Case:
     results: tuple[str, ...] = ()
     """Repositories that runs push to, empty at first."""
     runs: Mapping[str, Values] = field(default_factory=dict)
-    """Run -> what it lays over the family's values files (`value_files` in e2e/runs.py). In a slow case, the run `happy` of the
-    family `x` is called `x-happy` by its tests."""
+    """Run -> what it lays over the family's values files (`value_files` in e2e/runs.py). In a slow case, the run
+    `happy` of the family `x` is called `x-happy` by its tests.
+    """
     family: str = ""
     """The family of its runs, where it is not the one that the module is named after."""
 

@@ -1,4 +1,4 @@
-"""A program of somebody's own: two pods find each other by their environment, one dies, and an image that has no Python."""
+"""A custom program: two pods that find each other by their environment, one that dies, and an image without Python."""
 
 from __future__ import annotations
 

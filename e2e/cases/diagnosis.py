@@ -1,4 +1,4 @@
-"""Runs that do not start, do not go on, or do not end well, each for one reason: what `trainchart status` is to name."""
+"""Runs that do not start, get stuck or fail, each for one reason, which `trainchart status` has to name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REGISTRY_PORT = 30999
 
 _SLEEPS: Values = {"train": {"command": ["sleep", "600"]}}
 _TOO_LARGE = {"resources": {"requests": {"cpu": "64"}, "limits": {"cpu": "64"}}}
-# The node has two processors, and its own pods ask for some of them.
+# The node has two processors, and its own pods request some of them.
 _NEARLY_ALL = {"resources": {"requests": {"cpu": "1900m"}, "limits": {"cpu": "2"}}}
 
 CASE = Case(

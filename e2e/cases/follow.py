@@ -1,4 +1,4 @@
-"""Runs to be followed: one of every kind of end, one that talks for a while, and one that would go on for long."""
+"""Runs to follow: one for each way to finish, one that logs for a while, and one that would run for a long time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from e2e.cases import SHARED, Case, Values
 from e2e.fixtures import custom
 
 RESULTS = "custom-trained"
-PROTECTED = "follow-protected{session}"  # nobody may push to it
+PROTECTED = "follow-protected{session}"  # nobody can push to it
 TICKS = 700  # ten in a second
 TALKS = f"""
 import os, time
@@ -17,7 +17,7 @@ for number in range({TICKS}):
     time.sleep(0.1)
 open(os.environ["ARTIFACTS_DIR"] + "/ticks.json", "w").write("{{}}")
 """
-GOES_ON = "import time; print('it goes on', flush=True); time.sleep(600)"
+KEEPS_RUNNING = "import time; print('still running', flush=True); time.sleep(600)"
 _EXITS = [*("python3", "-c"), "raise SystemExit(3)"]
 
 
@@ -38,8 +38,8 @@ CASE = Case(
         "export": {"train": {"exportCommand": _EXITS}},
         "publish": {"publish": {"branch": PROTECTED}},
         "talks": {"replicas": 2, "publish": {"branch": "follow-talks{session}"}, "train": _program(TALKS)},
-        "long": {"replicas": 2, "train": _program(GOES_ON)},
-        "long-kept": {**SHARED, "train": _program(GOES_ON)},
+        "long": {"replicas": 2, "train": _program(KEEPS_RUNNING)},
+        "long-kept": {**SHARED, "train": _program(KEEPS_RUNNING)},
         "claimed": {
             "workspace": {"type": "newClaim", "accessMode": "ReadWriteOnce", "size": "64Mi"},
             "publish": {"type": "none"},

@@ -20,7 +20,8 @@ CASE = Case(
     },
     results=(RESULTS,),
     runs={
-        # As many steps as it takes to find anything at all, in the images that it learns from: only then there is a best model.
+        # As many steps as it takes to find anything at all, in the images that it learns from: only then there is a
+        # best model.
         "happy": {
             "train": {
                 "epochs": HAPPY_EPOCHS,

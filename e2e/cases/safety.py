@@ -1,4 +1,4 @@
-"""A program of somebody's own that two releases want to train in one folder, and one whose git server goes away at its end."""
+"""A custom program that two releases train in one folder, and one whose git server goes down before it publishes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A search of two pods, for better settings of a model that an earlier run has trained: one trial fails, and one pod is killed. And
-a short one, of which one trial runs out of memory and one is given up.
+"""A search of two pods, for better settings of a model that an earlier run has trained: one trial fails, and one pod is
+killed. And a short one, of which one trial runs out of memory and one is given up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ CASE = Case(
             "replicas": 2,
             "retries": 1,
             "model": {"repository": _URL, "revision": FIRST},
-            # A step for every batch, and from the first on: so short a training otherwise ends in its warm-up, whatever is tried.
+            # A step for every batch, and from the first on: so short a training otherwise ends in its warm-up, whatever
+            # is tried.
             "train": {"model": "best.pt", "epochs": 3, "arguments": ["plots=False", "warmup_epochs=0", "nbs=2"]},
             "tune": {
                 "trials": TRIALS,
@@ -45,8 +46,9 @@ CASE = Case(
             },
             "publish": {"repository": _URL},
         },
-        # By its seed it tries, one after the other: what goes well, images that are too large for the pod, and a rate that learns nothing.
-        # The metric is the rate itself: which trial is behind does not depend on what two epochs have learned.
+        # By its seed it tries, one after the other: what goes well, images that are too large for the pod, and a rate
+        # that learns nothing. The metric is the rate itself: which trial is behind does not depend on what two epochs
+        # have learned.
         "short": {
             **SHARED,
             "train": {

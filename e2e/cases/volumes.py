@@ -1,4 +1,4 @@
-"""Sources on volumes: a dataset on a claim, a cache that many runs share, and one that is full. Its runs take seconds."""
+"""Sources on volumes: a dataset on a claim, a shared cache, and a full one. Its runs take seconds."""
 
 from __future__ import annotations
 

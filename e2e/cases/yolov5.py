@@ -1,4 +1,4 @@
-"""YOLOv5: a training that goes well, and every way in which a user's mistake ends one."""
+"""YOLOv5: a training that succeeds, and one for each user error that ends a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""YOLOv8: a model by its name and by its file, a training that is killed, a result that stays on its volume, and wrong input."""
+"""YOLOv8: a model by its name and by its file, a training that is killed, a result that stays on its volume, and wrong
+input.
+"""
 
 from __future__ import annotations
 

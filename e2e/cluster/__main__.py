@@ -23,7 +23,7 @@ IMAGES_CHOICE = CACHE / "images-from"
 
 
 def up() -> None:
-    """Builds what lacks, and brings the cluster, Volcano and the git server to where they answer."""
+    """Builds what is missing, and starts the cluster, Volcano and the git server until all of them answer."""
     choice = os.environ.get("TRAINCHART_IMAGES", "")
     if choice not in ("", "published", "source"):
         advice = "It may be 'published' or 'source'; where it is unset, the choice is made here."
@@ -39,11 +39,11 @@ def up() -> None:
 
 
 def prepare_images(choice: str) -> ImageSet:
-    """The images from the chosen source, or else from what was chosen before, or else from what works."""
+    """The images from the given source, else from the one chosen before, else from a registry if one answers."""
     if not choice and IMAGES_CHOICE.exists():
         choice = IMAGES_CHOICE.read_text().strip()
     if not choice:
-        with step("ask an image registry"):
+        with step("probe an image registry"):
             choice = "published" if published.can_pull() else "source"
     say(f"images: {choice}")
     images = published.prepare() if choice == "published" else source.prepare()
@@ -52,12 +52,12 @@ def prepare_images(choice: str) -> ImageSet:
 
 
 def load_training_images(folders: Sequence[str]) -> None:
-    """Builds training images, and gives them to the node of a cluster that stands."""
+    """Builds training images, and loads them into the node of the running cluster."""
     kind.load_images(_chosen().training_images(folders))
 
 
 def start_servers() -> None:
-    """Brings an object store and MLflow into a cluster that stands."""
+    """Starts an object store and MLflow in the running cluster."""
     chosen = _chosen()
     minio = source.minio_image(chosen.DEBIAN)
     (mlflow,) = chosen.training_images(["mlflow"])
@@ -67,9 +67,9 @@ def start_servers() -> None:
 
 
 def _chosen() -> ModuleType:
-    """Where the images of the cluster that stands come from."""
+    """The module that provides the images of the running cluster."""
     if not IMAGES_CHOICE.exists() or not kind.is_ready():
-        raise StepError("there is no cluster to load images into", "Run `python3 -m e2e.cluster up` first.")
+        raise StepError("the cluster is not running", "Run `python3 -m e2e.cluster up` first.")
     return published if IMAGES_CHOICE.read_text().strip() == "published" else source
 
 
@@ -93,7 +93,7 @@ def clean() -> None:
 
 
 def status() -> bool:
-    """Prints what stands; True where everything does."""
+    """Prints which parts are ready; returns whether all are."""
     facts = {
         "docker": docker.answers(),
         "cluster": kind.is_ready(),
@@ -111,8 +111,8 @@ def main() -> int:
         prog="python3 -m e2e.cluster",
         description="A Kubernetes cluster with Volcano and a git server on this machine, for end-to-end tests.",
         epilog=textwrap.dedent("""\
-            TRAINCHART_CACHE             where everything is kept (else $XDG_CACHE_HOME/trainchart or ~/.cache/trainchart)
-            TRAINCHART_IMAGES            published | source: where images come from (else: published where a registry answers)
+            TRAINCHART_CACHE             where everything is kept (default: $XDG_CACHE_HOME/trainchart or ~/.cache/trainchart)
+            TRAINCHART_IMAGES            published | source: where images come from (default: published if a registry answers)
             TRAINCHART_KEEP_BUILD_CACHE  1 keeps the Go caches after a build
         """),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -120,17 +120,17 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     tool_parser = commands.add_parser("tools", help=f"build pinned tools into {steps.BIN}; without names, all of them")
     tool_parser.add_argument("names", nargs="*", metavar="NAME")
-    commands.add_parser("browser", help="install Chromium where it lacks, for the tests that look at pages")
-    commands.add_parser("docker", help="install and start Docker where it lacks")
-    commands.add_parser("up", help="everything, to a ready cluster; quick when it stands already")
-    image_parser = commands.add_parser("images", help="build training images and load them into the cluster that is up")
+    commands.add_parser("browser", help="install Chromium if it is missing, for the tests of pages")
+    commands.add_parser("docker", help="install and start Docker if it is missing")
+    commands.add_parser("up", help="bring up everything; quick if the cluster is running already")
+    image_parser = commands.add_parser("images", help="build training images and load them into the running cluster")
     image_parser.add_argument("names", nargs="+", metavar="NAME", help="a folder of e2e/images")
     commands.add_parser(
-        "servers", help="an object store and MLflow in the cluster that is up, for the cases that need them"
+        "servers", help="start an object store and MLflow in the running cluster, for the cases that need them"
     )
     commands.add_parser("down", help="stop the cluster's node; up starts it again")
     commands.add_parser("clean", help="remove the cluster, its images and the cache")
-    commands.add_parser("status", help="what stands; exit code 1 where something does not")
+    commands.add_parser("status", help="print which parts are ready; exit code 1 if one is not")
     arguments = parser.parse_args()
     try:
         if arguments.command == "status":
@@ -156,7 +156,7 @@ def main() -> int:
         print(failure.report(), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; the same command continues from here", file=sys.stderr)
         return 130
     steps.print_table()
     return 0

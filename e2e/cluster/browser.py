@@ -1,4 +1,4 @@
-"""Chromium, for the tests that look at pages."""
+"""Chromium, for the tests of pages in a browser."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import shutil
 from .docker import install_packages
 from .steps import step
 
-# Without a font a page has no words.
+# Without a font a page shows no text.
 PACKAGES = {"chromium": ["chromium", "fonts-liberation"]}
 ADVICE = "Install Chromium yourself, so that `chromium` is on PATH, or run this as root on Debian."
 
 
 def ensure() -> None:
-    """Installs the browser where it lacks."""
+    """Installs the browser if it is missing."""
     with step("install chromium", ADVICE) as current:
         if all(map(shutil.which, PACKAGES)):
             current.cached()
             return
         if os.geteuid() != 0:
-            raise current.failure("there is no chromium, and only root can install it")
+            raise current.failure("chromium is not installed, and only root can install it")
         install_packages(current, PACKAGES)

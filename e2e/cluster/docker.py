@@ -1,4 +1,4 @@
-"""Docker: installs and starts it where it lacks, and builds images that carry the key of what they are made from."""
+"""Docker: installs and starts it if necessary, and builds images that carry the key of what they are made from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def answers() -> bool:
 
 
 def ensure() -> None:
-    """Installs Docker where it lacks, and starts the daemon where none answers."""
+    """Installs Docker if it is missing, and starts the daemon if none answers."""
     with step("start docker", ADVICE) as current:
         if answers():
             current.cached()
@@ -36,7 +36,7 @@ def ensure() -> None:
 
 
 def install_packages(current: Step, wanted: Mapping[str, Sequence[str]]) -> bool:
-    """Installs the Debian packages of those programs that are not on PATH; False where none lacked."""
+    """Installs the Debian packages of the programs that are not on PATH; returns whether any was missing."""
     missing = [package for program, packages in wanted.items() if not shutil.which(program) for package in packages]
     if not missing:
         return False
@@ -65,7 +65,7 @@ def _daemon() -> list[str]:
     # kind needs private cgroup namespaces, which is not the default on cgroup v1.
     command = ["dockerd", "--default-cgroupns-mode", "private"]
     if not _may_raise_limits():
-        # Privileged containers ask for every capability, and fail where the host's bounding set lacks one.
+        # Privileged containers request every capability, and fail where the host's bounding set lacks one.
         RUNTIME.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(HERE / RUNTIME.name, RUNTIME)
         RUNTIME.chmod(0o755)
@@ -107,7 +107,7 @@ def import_image(current: Step, name: str, root: Path, key: str) -> None:
 
 
 def remove_images() -> None:
-    """Removes every image that was built here."""
+    """Removes every image that these tools have built."""
     listed = quiet(["docker", "image", "ls", "--quiet", "--filter", f"label={KEY_LABEL}"]) or ""
     if listed:
         quiet(["docker", "image", "rm", "--force", *dict.fromkeys(listed.split())], timeout=300)
@@ -144,7 +144,7 @@ def _training_images() -> dict[str, str]:
 
 # Each is built as trainchart/FOLDER:TAG.
 TRAINING_IMAGES = _training_images()
-# What `make run` and `make e2e` train in; the others are built when they are asked for.
+# What `make run` and `make e2e` train in; the others are built on demand.
 QUICK_IMAGES = ("train-cpu-yolo",)
 
 
@@ -163,14 +163,16 @@ SERVER_IMAGES = {"mlflow": "3.17.2"}
 
 @dataclass(frozen=True)
 class Base:
-    """An image that training images are built on; `key` is another where it is another."""
+    """A base of training images; `key` changes when the image does."""
 
     name: str
     key: str
 
 
 def build_training_images(folders: Iterable[str], bases: Mapping[str, Base]) -> list[str]:
-    """Builds images that e2e tests train in; returns their whole names. A Dockerfile gets those `bases` that it has an ARG for."""
+    """Builds images that e2e tests train in; returns their whole names. A Dockerfile gets those `bases` that it has an
+    ARG for.
+    """
     images = {folder: image_name(folder) for folder in folders}
     for folder, name in images.items():
         with step(f"build image {name}", "Needs Debian's packages and PyPI; run the same command again.") as current:

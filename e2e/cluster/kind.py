@@ -11,7 +11,7 @@ from .steps import BIN, KUBECONFIG, Step, StepError, quiet, step
 
 NAME = "trainchart"
 NODE = f"{NAME}-control-plane"
-START_SECONDS = 120  # a stopped node that is not back by then is made anew
+START_SECONDS = 120  # a stopped node that is not ready by then is created again
 # Below /var, a volume of the node's container: it stays while the node is stopped, and goes with the node.
 SHARED = "/var/trainchart/shared"  # for static hostPath volumes that several pods mount
 VOLUMES = "/var/trainchart/volumes"  # for static volumes of single tests
@@ -22,18 +22,18 @@ ADVICE = f"`python3 -m e2e.cluster clean` starts over; `docker logs {NODE}` show
 
 
 def ensure(images: ImageSet) -> None:
-    """A cluster that answers, from the node image that is wanted."""
+    """Makes sure that a cluster with the wanted node image is running."""
     with step("start the cluster", ADVICE) as current:
         state = quiet(["docker", "inspect", "--format", "{{.State.Status}}", NODE])
         if state is not None and (not KUBECONFIG.exists() or _is_outdated(images)):
-            current.note("the node is of another image, or its kubeconfig is gone: making it anew")
+            current.note("the node has another image, or its kubeconfig is missing: creating it again")
             delete(current)
             state = None
         if state == "running" and is_ready():
             current.cached()
         elif state is None or not _recover(current, state):
             if state is not None:
-                current.note(f"the stopped node did not come back in {START_SECONDS} s: making it anew")
+                current.note(f"the stopped node was not ready in {START_SECONDS} s: creating it again")
                 delete(current)
             _create(current, images)
         for folder, mode in ((SHARED, "0777"), (GITEA_DATA, "0700"), (STATE, "0755")):
@@ -55,13 +55,13 @@ def _create(current: Step, images: ImageSet) -> None:
 
 
 def delete(current: Step) -> None:
-    """Removes the node with all that is in it; fine where there is none."""
+    """Removes the node with everything in it, if it exists."""
     current.run(["docker", "rm", "--force", "--volumes", NODE])
     KUBECONFIG.unlink(missing_ok=True)
 
 
 def _recover(current: Step, state: str) -> bool:
-    """Starts a node that exists; False where it does not come back."""
+    """Starts an existing node; returns whether it became ready."""
     if state == "paused":
         quiet(["docker", "unpause", NODE])
     elif state != "running":
@@ -100,7 +100,7 @@ def load_images(names: Sequence[str]) -> None:
 
 
 def restart_crashed(namespaces: Sequence[str]) -> None:
-    """Makes crashed pods of deployments anew, which spares them the growing pauses between their restarts."""
+    """Deletes crashed pods of deployments, so that they start without the growing back-off between restarts."""
     for namespace in namespaces:
         pods = json.loads(quiet([*KUBECTL, "--namespace", namespace, "get", "pods", "-o", "json"]) or '{"items": []}')
         for pod in pods["items"]:
@@ -111,7 +111,7 @@ def restart_crashed(namespaces: Sequence[str]) -> None:
 
 
 def remember(current: Step, name: str, value: str) -> None:
-    """Keeps a text in the node; it is gone when the node is."""
+    """Stores a text in the node; it is lost with the node."""
     current.run(["docker", "exec", "-i", NODE, "tee", f"{STATE}/{name}"], text=value)
 
 

@@ -1,7 +1,8 @@
 """Published images, for hosts that can pull them.
 
-UNVERIFIED: written for hosts with an image registry and never run on one; the machines this project is developed on reach
-none and use from_source/. Volcano's chart comes from its Go module in both cases: it is the chart that its repository serves.
+UNVERIFIED: written for hosts with an image registry and never run on one; the machines this project is developed on
+reach none and use from_source/. Volcano's chart comes from its Go module in both cases: it is the chart that its
+repository serves.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from .from_source.programs import GITEA, VOLCANO, VOLCANO_FILES
 from .steps import quiet, step
 
 ADVICE = "TRAINCHART_IMAGES=source builds everything here instead."
-# The Kubernetes 1.35 image that was published with this version of kind; its default, 1.37, is newer than Volcano 1.15 knows.
+# The Kubernetes 1.35 image that was published with this version of kind; its default, 1.37, is newer than Volcano 1.15
+# knows.
 NODE = "kindest/node:v1.35.8@sha256:07b2536e30b803ed61d1677a79df6115f798ce64c80f9e22f6ed45afd09323c0"
 DEBIAN = "debian:13"
 DEBIAN_12 = "debian:12"
@@ -27,7 +29,7 @@ PROBE_SECONDS = 10
 
 
 def can_pull() -> bool:
-    """Whether an image registry answers, soon."""
+    """Whether an image registry answers within PROBE_SECONDS."""
     return quiet(["docker", "manifest", "inspect", DEBIAN], timeout=PROBE_SECONDS) is not None
 
 
@@ -50,6 +52,8 @@ def prepare() -> ImageSet:
 
 
 def training_images(folders: Iterable[str]) -> list[str]:
-    """Builds images to train in, on the base that `prepare` has pulled; the other is pulled with the first image that needs it."""
+    """Builds images to train in, on the base that `prepare` has pulled; the other is pulled with the first image that
+    needs it.
+    """
     bases = {"BASE": Base(DEBIAN, docker.image_id(DEBIAN) or ""), "DEBIAN_12": Base(DEBIAN_12, DEBIAN_12)}
     return docker.build_training_images(folders, bases)

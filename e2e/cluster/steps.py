@@ -1,6 +1,6 @@
 """Steps: pieces of work that say when they start and end, keep a log, and fail with one clear message.
 
-Every command of a step writes to the step's log file. A step that runs long prints a heartbeat line; a failing one raises
+Every command of a step writes to the step's log file. A long step prints a heartbeat line; a failing one raises
 StepError, which the command line prints without a traceback.
 """
 
@@ -76,7 +76,7 @@ class Step:
     _has_written: bool = False  # until then, the log is that of an earlier run
 
     def cached(self) -> None:
-        """Tells that there was nothing to do."""
+        """Marks the step as one with nothing to do."""
         self.is_cached = True
 
     def note(self, text: str) -> None:
@@ -173,7 +173,7 @@ class Step:
 
 
 def quiet(command: Sequence[str | Path], *, timeout: float = 60, text: str = "") -> str | None:
-    """The standard output of a command that may fail, or None where it did."""
+    """The standard output of a command, or None if it failed."""
     try:
         done = subprocess.run(_words(command), input=text.encode(), capture_output=True, timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -183,13 +183,13 @@ def quiet(command: Sequence[str | Path], *, timeout: float = 60, text: str = "")
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Holds a lock on the cache: of two runs at the same time, the second waits for the first."""
+    """Holds a lock on the cache: a second run waits for the first."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another run on this cache to end")
+            say("waiting for another run on this cache to finish")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

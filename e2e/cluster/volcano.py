@@ -1,4 +1,4 @@
-"""Volcano in the cluster: installed from its own chart, and proven by its webhooks' answer to a Job."""
+"""Volcano in the cluster: installed from its own chart, and ready when its webhooks answer for a Job."""
 
 from __future__ import annotations
 

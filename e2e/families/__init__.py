@@ -1,1 +1,1 @@
-"""Families that exist for the tests alone: they are laid into a copy of the chart, as anybody would add one."""
+"""Families that exist for the tests only, added to a copy of the chart as any family is added."""

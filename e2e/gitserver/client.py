@@ -184,7 +184,7 @@ def connect() -> GitServer:
     try:
         record = json.loads((FOLDER / "server.json").read_text())
     except OSError as error:
-        raise GitServerError("there is no git server; `python3 -m e2e.cluster up` starts one") from error
+        raise GitServerError("the git server is not running; `python3 -m e2e.cluster up` starts one") from error
     for name in ("ca_file", "admin_password_file"):
         record[name] = Path(record[name])
     return GitServer(**record)

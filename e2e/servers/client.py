@@ -1,4 +1,4 @@
-"""A client of the test cluster's object store and MLflow: objects are put there, and what arrived is looked at."""
+"""A client of the test cluster's object store and MLflow: uploads objects, and reads what the runs have stored."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Servers:
     # MLflow
 
     def runs(self, experiment: str, uid: str) -> list[dict[str, Any]]:
-        """What MLflow knows of the runs of one Job."""
+        """The MLflow runs of one Job."""
         query = urllib.parse.urlencode({"experiment_name": experiment})
         try:
             number = self._mlflow("GET", f"experiments/get-by-name?{query}")["experiment"]["experiment_id"]
@@ -107,5 +107,5 @@ def connect() -> Servers:
     """The servers that `python3 -m e2e.cluster servers` started."""
     path = FOLDER / "servers.json"
     if not path.exists():
-        raise LookupError("there is no object store and no MLflow; `python3 -m e2e.cluster servers` starts them")
+        raise LookupError("the object store and MLflow are not running; `python3 -m e2e.cluster servers` starts them")
     return Servers(**json.loads(path.read_text()))

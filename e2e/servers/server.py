@@ -1,4 +1,4 @@
-"""Puts MinIO and MLflow into a cluster that stands: their images, their password, their deployments."""
+"""Deploys MinIO and MLflow into the running cluster: images, password, deployments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINIO_PORT, MLFLOW_PORT = 30900, 30500
 
 
 def ensure(minio: str, mlflow: str) -> Servers:
-    """Both servers from these images, answering at the node and by name in the cluster."""
+    """Deploys both servers from these images, reachable at the node and by name in the cluster."""
     kind.load_images([minio, mlflow])
     with step("start MinIO and MLflow", ADVICE) as current:
         address, password = docker.node_address(kind.NODE), _password()

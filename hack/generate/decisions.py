@@ -8,10 +8,10 @@ _HEAD = """\
 <!-- Made from the titles of the pages by: make generate -->
 # Decisions
 
-Why things are as they are, one page each: what had to be solved, what was chosen, the alternatives, and what it costs. A page is changed with the code that it is about;
+Why things are as they are, one page each: what had to be solved, what was chosen, the alternatives, and the consequences. A page is changed with the code that it is about;
 one that no longer holds says so and names its successor.
 
-To add one, copy the form of any page (context, decision, alternatives, cost), give it the next number, and run `make generate`.
+To add one, copy the form of any page (context, decision, alternatives, consequences), give it the next number, and run `make generate`.
 
 """
 

@@ -13,9 +13,11 @@ import yaml
 from hack.generate.outputs import generated
 from tests.chart.matrix import ROOT
 from tests.values.checks import CPU, YOLOV5
+from trainchart.chart.paths import CHART
 from trainchart.cli.main import main
 
 PARTLY_GENERATED = {"README.md", "charts/train/Chart.yaml", "charts/train/charts/lib/Chart.yaml"}
+PATH = re.compile(r"`((?:charts|deploy|docs|e2e|hack|images|tests|tools|values)/[\w./*-]+)`")
 LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
 
 
@@ -44,6 +46,13 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_heading(name: str) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "docs/adding-a-family.md"])
+def test_every_path_that_a_page_names_exists(name: str) -> None:
+    named = PATH.findall((ROOT / name).read_text(encoding="utf-8"))
+    tops = (ROOT, CHART)  # `charts/lib` is the chart's own path
+    assert [path for path in named if not any(any(top.glob(path.rstrip("/"))) for top in tops)] == []
 
 
 def test_generated_files_are_marked_as_such() -> None:

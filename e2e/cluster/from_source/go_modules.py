@@ -1,7 +1,8 @@
 """Builds programs from their Go modules, and copies files out of modules.
 
-Programs land in $cache/bin, files in $cache/share. Each has a key, a hash of what it is made from; what has its key is not
-made again. The Go caches live under $cache too and are removed once everything is built (see drop_build_cache).
+Programs land in $cache/bin, files in $cache/share. Each has a key, a hash of what it is made from, and is not built
+again while the key is the same. The Go caches live under $cache too and are removed once everything is built (see
+drop_build_cache).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class GoModule:
 
 
 def build(module: GoModule) -> None:
-    """Builds those programs of a module that are not there yet."""
+    """Builds the programs of a module that are missing or outdated."""
     with step(f"build {module.title}", ADVICE) as current:
         missing = [name for name in module.programs if not _stands(BIN / name, module.key(name))]
         if not missing:
@@ -57,7 +58,7 @@ def build(module: GoModule) -> None:
             else:
                 _copy_tree(module_folder(current, module.path, module.version), source)
             for name in missing:
-                # -trimpath keeps the place of this copy out of the program and out of the build cache's keys.
+                # -trimpath keeps the path of this copy out of the program and out of the build cache's keys.
                 command = ["go", "build", "-trimpath", "-ldflags", module.ldflags, "-tags", module.tags]
                 command += ["-o", str(work / name), module.programs[name]]
                 current.run(command, cwd=source, env={**_go_environment(), "CGO_ENABLED": "1" if module.cgo else "0"})
@@ -90,7 +91,7 @@ def module_folder(current: Step, module: str, version: str) -> Path:
 
 
 def drop_build_cache() -> None:
-    """Frees the several GB of Go's caches; TRAINCHART_KEEP_BUILD_CACHE=1 keeps them for someone who changes versions."""
+    """Removes the several GB of Go's caches; TRAINCHART_KEEP_BUILD_CACHE=1 keeps them for those who change versions."""
     with step("drop the Go caches") as current:
         folders = [folder for folder in (CACHE / "go-build", CACHE / "go-mod") if folder.exists()]
         if not folders or os.environ.get("TRAINCHART_KEEP_BUILD_CACHE") == "1":
@@ -104,14 +105,16 @@ def _go_environment() -> dict[str, str]:
     return {
         "GOCACHE": str(CACHE / "go-build"),
         "GOMODCACHE": str(CACHE / "go-mod"),
-        # A writable module cache can be removed like any folder; some modules carry the torso of a vendor folder.
+        # A writable module cache can be removed like any folder; some modules contain an incomplete vendor folder.
         "GOFLAGS": "-buildvcs=false -modcacherw -mod=readonly",
         "GOWORK": "off",
     }
 
 
 def _lay_workspace(current: Step, module: GoModule, target: Path) -> None:
-    """Lays a folder of go/ at `target`, with patched copies of the modules that its go.mod replaces by ./apis and such."""
+    """Copies a folder of go/ to `target`, with patched copies of the modules that its go.mod replaces by ./apis and
+    such.
+    """
     _copy_tree(HERE / "go" / module.workspace, target)
     for versioned, patch in module.patches.items():
         path, version = versioned.split("@")

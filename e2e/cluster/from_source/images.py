@@ -62,7 +62,7 @@ class Image:
         return "\n".join(lines) + "\n"
 
 
-# Under the names that kubeadm of this version asks for ('kubeadm config images list').
+# Under the names that kubeadm of this version expects ('kubeadm config images list').
 CONTROL_PLANE_IMAGES = [
     *(
         Image(f"{REGISTRY}/{name}:{KUBERNETES}", f"/usr/local/bin/{name}", programs={name: f"/usr/local/bin/{name}"})

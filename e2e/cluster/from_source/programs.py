@@ -131,7 +131,7 @@ def build_tools(names: Sequence[str] = ()) -> None:
     known = [name for module in TOOLS for name in module.programs]
     for name in names:
         if name not in known:
-            raise StepError(f"there is no tool {name!r}", f"The tools are {', '.join(known)}.")
+            raise StepError(f"tool {name!r} does not exist", f"The tools are {', '.join(known)}.")
     for module in TOOLS:
         if not names or set(names) & set(module.programs):
             build(module)

@@ -1,5 +1,7 @@
 # ruff: noqa: N815 - values are written in camelCase
-"""`train` of the test family allreduce, as tools/trainchart/values/models/families/ has it for the families of the chart."""
+"""`train` of the test family allreduce, as tools/trainchart/values/models/families/ has it for the families of the
+chart.
+"""
 
 from __future__ import annotations
 
