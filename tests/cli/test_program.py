@@ -111,14 +111,18 @@ def test_sigterm_interrupts_a_waiting_command_like_ctrl_c(tmp_path: Path) -> Non
     assert (
         out
         == (
-            f"trainchart: stopped following; the run continues: trainchart wait run-42 --kubeconfig {tmp_path}/kubeconfig\n"
+            "trainchart: stopped following; the run continues: "
+            f"trainchart wait run-42 --kubeconfig {tmp_path}/kubeconfig\n"
         ).encode()
     )
 
 
 def test_ignored_signals_stay_ignored() -> None:
     """For `nohup`."""
-    script = "import signal; from trainchart.cli import main as cli; cli._handle_signals(raising=True); print(signal.getsignal(1) is signal.SIG_IGN)"
+    script = (
+        "import signal; from trainchart.cli import main as cli; cli._handle_signals(raising=True); "
+        "print(signal.getsignal(1) is signal.SIG_IGN)"
+    )
     process = subprocess.run(
         ["nohup", sys.executable, "-c", script], capture_output=True, check=False, cwd=ROOT / "tools"
     )

@@ -1,4 +1,4 @@
-"""`trainchart submit` with a fake helm: its arguments, how its failures are explained, and what they leave in the cluster."""
+"""`trainchart submit` with a fake helm: its arguments, how failures are explained, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ FILES = [
     for file in ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
     for word in ("-f", str(ROOT / file))
 ]
-CLOSED = 'Error: INSTALLATION FAILED: admission webhook "a" denied the request: can only submit job to queue with state `Open`, queue `team` status is `Closed`;'
+CLOSED = (
+    'Error: INSTALLATION FAILED: admission webhook "a" denied the request: '
+    "can only submit job to queue with state `Open`, queue `team` status is `Closed`;"
+)
 TAKEN = "Error: INSTALLATION FAILED: cannot reuse a name that is still in use"
 
 
@@ -57,7 +60,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def helm_that(
     cluster: Cluster, *, says: str = "", leaves: bool = True, cleans: bool = True, of_others: str = ""
 ) -> str:
-    """A fake helm, which records its arguments, creates a release (or finds one of others), and fails with what it `says`."""
+    """A fake helm, which records its arguments, creates a release or finds one `of_others`, and fails with `says`."""
     program = cluster.state.parent / "helm"
     program.write_text(
         f"""#!{sys.executable}
@@ -163,11 +166,11 @@ def test_leftovers_that_cannot_be_removed_are_reported_with_the_command(
 def test_a_release_of_another_submission_is_never_removed(
     says: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Somebody installs the same name between our look and Helm's, or its own: the release is theirs, whatever ours was refused for.
+    # Another submission takes the name between our check and Helm's: the release is theirs, whatever ours failed for.
     assert submit(cluster, helm_that(cluster, says=says, of_others="another submission"), "--no-doctor") == 2
     assert [call[0] for call in calls(cluster)] == ["install"]
     assert "removed" not in capsys.readouterr().err
-    # And one that was there before is not even tried.
+    # A name that is taken before is not even tried.
     assert submit(cluster, helm_that(cluster), "--no-doctor") == 2
     assert [call[0] for call in calls(cluster)] == ["install"]
     assert "a release of this name exists already" in capsys.readouterr().err

@@ -173,7 +173,8 @@ def test_colours_are_for_terminals_without_no_color(
 def test_validate_imports_only_what_it_needs() -> None:
     """Pydantic takes longer to import than everything else together."""
     script = (
-        "import sys; from trainchart.cli import main as cli; assert not {'yaml', 'helm_python', 'json'} & set(sys.modules);"
+        "import sys; from trainchart.cli import main as cli; "
+        "assert not {'yaml', 'helm_python', 'json'} & set(sys.modules);"
         f"cli.main(['validate', {str(YOLOV5)!r}]); assert 'yaml' in sys.modules;"
         "assert not {'pydantic', 'subprocess', 'jsonschema'} & set(sys.modules)"
     )

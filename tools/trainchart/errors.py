@@ -6,8 +6,10 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit codes of `trainchart` itself. Commands that wait for a run exit with the code of its runner if it fails (the
-    chart's files/runner/exit_codes.json); docs/exit-codes.md lists both.
+    """The exit codes of `trainchart` itself.
+
+    If a run fails, commands that wait for it exit with the code of its runner (the chart's
+    files/runner/exit_codes.json). docs/exit-codes.md lists both.
     """
 
     OK = 0

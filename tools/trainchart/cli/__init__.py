@@ -1,1 +1,1 @@
-"""The command line: `main`, and a module per command with its options and output. What a command does is imported when it runs."""
+"""The command line: `main`, and a module per command with its options and output. The rest is imported when it runs."""

@@ -14,7 +14,7 @@ def add_parser(commands: Commands) -> None:
     commands.add_parser(
         "chart",
         help="print the folder of the chart",
-        description="Print the folder of the chart that this version uses: helm install NAME $(trainchart chart) -f FILE",
+        description="Print the folder of the chart of this version: helm install NAME $(trainchart chart) -f FILE",
         epilog=exit_codes(),
     )
 

@@ -35,7 +35,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "doctor",
         help="find what would keep a run from starting, before it is submitted",
-        description="Check whether the cluster, the namespace and this account have all that a run needs. Nothing is changed.",
+        description="Check whether the cluster, the namespace and this account have all that a run needs. "
+        "Nothing is changed.",
         epilog=exit_codes(ExitCode.UNREACHABLE, ExitCode.PROBLEM, ok="no problem, perhaps warnings"),
     )
     add_values_option(parser, "values files of the run; - is the standard input (default: check only the cluster)")

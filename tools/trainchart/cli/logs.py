@@ -19,8 +19,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "logs",
         help="print the logs of a run's pods",
-        description="Print the logs of a run's pods, all ranks as one stream. With -f it survives broken connections and "
-        "restarts, prints every line once, and ends when the run has finished.",
+        description="Print the logs of a run's pods, all ranks as one stream. With -f it survives broken connections "
+        "and restarts, prints every line once, and ends when the run has finished.",
         epilog=exit_codes(ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN),
     )
     add_run_name(parser)
@@ -38,7 +38,8 @@ def add_parser(commands: Commands) -> None:
         "--attempt",
         type=_parse_attempt,
         metavar="K",
-        help="print an earlier attempt, from the workspace; 1 is the first. Starts a small pod (permission: create pods)",
+        help="print an earlier attempt, from the workspace; 1 is the first. Starts a small pod, which needs the "
+        "permission to create pods",
     )
     add_connection_options(parser)
 

@@ -1,5 +1,7 @@
-"""The `trainchart` command. Imports that cost time are left to the commands that need them; all others wait until `main` runs, from
-where on Ctrl-C prints no traceback.
+"""The `trainchart` command.
+
+Imports that cost time are left to the commands that need them. All others wait until `main` runs, from where on Ctrl-C
+prints no traceback.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _handle_signals(*, raising: bool) -> None:
-    """On Ctrl-C, SIGTERM and a closed terminal, raise KeyboardInterrupt, or with nothing to clean up yet, exit at once."""
+    """On Ctrl-C, SIGTERM and a closed terminal, raise KeyboardInterrupt; with nothing to clean up, exit at once."""
     import signal
 
     def interrupt(_: int, frame: FrameType | None) -> None:
@@ -65,7 +67,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """Exit on a KeyboardInterrupt in a callback of the interpreter, such as one of an import, which would only be printed."""
+    """Exit on a KeyboardInterrupt in a callback of the interpreter, which would only print it."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         os._exit(_INTERRUPTED)
     sys.__unraisablehook__(unraisable)
@@ -155,7 +157,7 @@ def make_parser() -> Parser:
 
 
 def _module(command: str) -> ModuleType:
-    """The module of a command. `add_parser(commands)` adds its options; `run(options)` runs it and returns an exit code."""
+    """The module of a command: `add_parser(commands)` adds its options, `run(options)` returns its exit code."""
     import importlib
 
     return importlib.import_module(f"trainchart.cli.{command}")

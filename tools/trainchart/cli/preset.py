@@ -15,7 +15,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "preset",
         help="write a values file for a family on an accelerator",
-        description="Write a small, commented values file that the chart accepts, and estimate the memory that the run needs.",
+        description="Write a small, commented values file that the chart accepts, and estimate the memory that the run "
+        "needs.",
         epilog=exit_codes(),
     )
     parser.add_argument("family", metavar="FAMILY", help="what to train: a folder in the chart's files/families/")

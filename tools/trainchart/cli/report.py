@@ -20,8 +20,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "report",
         help="write an HTML page with a run's curves, parameters, commits and times",
-        description="Write one HTML page about a run: curves, settings, commits, stages and artifacts. It needs neither network "
-        "nor scripts. With --log it is made from saved files, without a cluster.",
+        description="Write one HTML page about a run: curves, settings, commits, stages and artifacts. It needs "
+        "neither network nor scripts. With --log it is made from saved files, without a cluster.",
         epilog=exit_codes(ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN),
     )
     add_run_name(parser)

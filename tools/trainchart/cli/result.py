@@ -21,7 +21,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "result",
         help="show the result of a run: branch, commit, metrics, files, curve",
-        description="Show the result of a run: the branch and commit it was pushed to, its metrics and files, and its curve.",
+        description="Show the result of a run: the branch and commit it was pushed to, its metrics and files, and "
+        "its curve.",
         epilog=exit_codes(
             ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, also="8 workspace not readable"
         ),
@@ -31,7 +32,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="show all files, from the run's workspace. Starts a small pod (permission: create pods)",
+        help="show all files, from the run's workspace. Starts a small pod, which needs the permission to create pods",
     )
     add_connection_options(parser)
 

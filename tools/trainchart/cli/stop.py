@@ -22,8 +22,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "stop",
         help="stop a run gracefully; its release stays",
-        description="Stop a run gracefully (Volcano: AbortJob) and wait until its pods are gone. The release stays. On a claim "
-        "the runner saves its log; if the workspace is an emptyDir, the log is written to a local file.",
+        description="Stop a run gracefully (Volcano: AbortJob) and wait until its pods are gone. The release stays. On "
+        "a claim the runner saves its log; if the workspace is an emptyDir, the log is written to a local file.",
         epilog=exit_codes(
             ExitCode.TIMED_OUT, ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN,
             ok="stopped, or finished before",

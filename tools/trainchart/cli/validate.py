@@ -19,8 +19,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "validate",
         help="check values files before anything is installed",
-        description="Report what `helm install NAME -f FILE ...` would report about values files, with lines and columns, and "
-        "duplicate keys and likely typing mistakes. No cluster is needed.",
+        description="Report what `helm install NAME -f FILE ...` would report about values files, with lines and "
+        "columns, and duplicate keys and likely typing mistakes. No cluster is needed.",
         epilog=exit_codes(ok="valid"),
     )
     parser.add_argument(

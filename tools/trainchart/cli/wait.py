@@ -22,7 +22,7 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "wait",
         help="follow a run until it finishes, and exit with its exit code",
-        description="Follow a run until it finishes: stage by stage, with its progress and with what keeps it from going on. "
+        description="Follow a run until it finishes: stage by stage, with its progress and with what is blocking it. "
         "The exit code is that of the run.",
         epilog=exit_codes(
             ExitCode.TIMED_OUT, ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ExitCode.RUN_FAILED,

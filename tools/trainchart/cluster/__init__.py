@@ -1,1 +1,1 @@
-"""A client for Kubernetes API servers, and generic knowledge of Kubernetes objects. Nothing here knows training runs."""
+"""A client for Kubernetes API servers, and generic knowledge of Kubernetes objects, but not of training runs."""

@@ -1,7 +1,7 @@
 """A client for one API server, account and namespace. Objects are plain dictionaries.
 
-The official client reads kubeconfigs (certificates, tokens, exec plugins, OIDC) and pools connections. Its typed models are not
-used: they do not include Volcano's objects and cost more time than the requests (docs/decisions/0013).
+The official client reads kubeconfigs (certificates, tokens, exec plugins, OIDC) and pools connections. Its typed models
+are not used: they do not include Volcano's objects, and cost more time than the requests (docs/decisions/0013).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-# A stream that is silent for longer counts as broken: a cut network sends nothing, not even an end. Where a training just
-# prints nothing for so long, this costs one reconnection.
+# A stream that is silent for longer counts as broken: a cut network sends nothing, not even an end. For a training that
+# just prints nothing for so long, this costs one reconnection.
 SILENT_SECONDS = 60.0
 PAGE_SIZE = 500  # objects per list request, as in kubectl
 MAX_PAGES = 2_000
@@ -175,7 +175,7 @@ class Api:
         timestamps: bool = False,
         tail: int | None = None,
     ) -> Iterator[bytes]:
-        """Yield the lines of a pod's log, without line breaks. `since` is an RFC 3339 time, of which only whole seconds count.
+        """Yield the lines of a pod's log, without line breaks. `since` is an RFC 3339 time, in whole seconds.
 
         Raises:
             NotFoundError

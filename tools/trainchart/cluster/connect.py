@@ -102,7 +102,7 @@ def _any_exists(files: str) -> bool:
 
 @contextmanager
 def _logged_errors() -> Iterator[list[str]]:
-    """Collect errors that the official client only logs: an exec plugin is missing or fails, a token cannot be renewed."""
+    """Collect errors that the official client only logs, such as a failing exec plugin or token renewal."""
     import logging
 
     messages: list[str] = []

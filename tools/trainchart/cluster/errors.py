@@ -76,7 +76,7 @@ def response_error(status: int, body: bytes, action: str) -> TrainchartError:
 
 
 def _is_admission(action: str, message: str) -> bool:
-    """Whether a 403 comes from admission (quota, Pod Security, webhooks), which judges writes only, and not from RBAC."""
+    """Whether a 403 comes from admission (quota, Pod Security, webhooks), which concerns writes only, or from RBAC."""
     return action.startswith(("create ", "patch ", "delete ")) and not re.search(r'[Uu]ser ".*" cannot ', message)
 
 

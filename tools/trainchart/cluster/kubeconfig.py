@@ -30,7 +30,8 @@ _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFil
 
 
 def load(files: str) -> Object:
-    """The kubeconfigs of a list such as $KUBECONFIG, merged: the first entry of a name counts, and missing files are skipped.
+    """The kubeconfigs of a list such as $KUBECONFIG, merged: the first entry of a name counts. Missing files are
+    skipped.
 
     Raises:
         KubeconfigError: a file cannot be read, or is not a kubeconfig.

@@ -8,7 +8,7 @@ from trainchart.cluster.fields import Object, dig, items, mapping, text, whole
 
 
 def is_ready(node: Object) -> bool:
-    """Whether its Ready condition is true. A node without one counts as ready: the control plane taints it if it is not."""
+    """Whether its Ready condition is true. A node without one counts as ready: it is tainted if it is not."""
     conditions = items(node, "status", "conditions")
     return all(text(one, "status") in ("True", "") for one in conditions if text(one, "type") == "Ready")
 

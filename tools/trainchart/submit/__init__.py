@@ -1,1 +1,1 @@
-"""Install a run by the helm program, for the cluster and the values that were checked, and leave nothing of a failure behind."""
+"""Install a run by the helm program, with the cluster and values that were checked, and clean up after a failure."""

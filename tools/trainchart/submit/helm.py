@@ -1,4 +1,4 @@
-"""The helm program and its arguments: what would make it see other values or another cluster than the checks is refused."""
+"""The helm program and its arguments: it must use the values and the cluster that were checked."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
         option = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
         if option in _POST_RENDERER:
             raise UsageError(
-                f"submit: {option} cannot be passed on to helm: it would change objects that were checked; use helm install"
+                f"submit: {option} cannot be passed on to helm: it would change objects that were checked; "
+                "use helm install"
             )
         instead = _REFUSED.get(option)
         if not instead and option.startswith(_CONNECTION_PREFIX):

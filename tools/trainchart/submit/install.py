@@ -83,7 +83,10 @@ def install(
 
 
 def _release_exists(api: Api, name: str, label: str = "") -> bool:
-    """Whether a release of this name and label exists. An account that may not list Secrets cannot install either: Helm reports it."""
+    """Whether a release of this name and label exists.
+
+    An account without the permission to list Secrets cannot install either, which Helm reports.
+    """
     selector = release_selector(name) + (f",{label}" if label else "")
     try:
         return bool(api.objects(kinds.SECRETS, selector=selector, metadata_only=True)[0])
