@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from trainchart.chart.paths import CHART
 from trainchart.cli.options import (
@@ -25,6 +25,7 @@ from trainchart.terminal import CLEAR, print_text, printable
 if TYPE_CHECKING:
     from trainchart.checks.finding import Finding
     from trainchart.checks.run_spec import RunSpec
+    from trainchart.cluster.api import Api
 
 
 # The name of the run if none is given. Its objects are sent as dry runs, so no run may have this name.
@@ -47,7 +48,6 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    from trainchart.checks.doctor import examine
     from trainchart.checks.values import as_paths
 
     check_files("doctor", options.files)
@@ -62,15 +62,12 @@ def run(options: argparse.Namespace) -> ExitCode:
             if options.format == "json":
                 print_error("the values are not valid", ExitCode.REFUSED, as_json=True)
             return ExitCode.REFUSED
-    findings: list[Finding] = []
-    with Progress() as progress:
-        for finding in examine(api, spec, quick=options.quick, named=bool(options.name), notify=progress.notify):
-            findings.append(finding)
-            if options.format == "text":
-                progress.clear()
-                print_text(format_finding(finding), styled=True)
-    print_text(_format_json(findings, api.calls) if options.format == "json" else summary(findings))
-    return ExitCode.PROBLEM if any(finding.severity == "problem" for finding in findings) else ExitCode.OK
+    as_json = options.format == "json"
+    findings = run_checks(
+        api, spec, quick=options.quick, named=bool(options.name), show=lambda _: not as_json, stream=sys.stdout
+    )
+    print_text(_format_json(findings, api.calls) if as_json else summary(findings))
+    return ExitCode.PROBLEM if has_problem(findings) else ExitCode.OK
 
 
 def valid_run_spec(
@@ -96,23 +93,36 @@ def valid_run_spec(
     return run_spec_from([path for path, _ in files], name=name, namespace=namespace, chart=chart)
 
 
-class Progress:
-    """A line of the terminal with what is being checked, which is cleared before anything is printed."""
+def run_checks(
+    api: Api,
+    spec: RunSpec | None,
+    *,
+    quick: bool,
+    named: bool = True,
+    show: Callable[[Finding], bool],
+    stream: TextIO,
+) -> list[Finding]:
+    """Run the checks and return their findings. Those to `show` are printed at once, above a line of progress."""
+    from trainchart.checks.doctor import examine
 
-    def __enter__(self) -> Progress:
-        self._shown = sys.stderr.isatty()
-        return self
+    def progress(subject: str) -> None:
+        if sys.stderr.isatty():
+            print_text(f"checking {subject} ..." if subject else "", sys.stderr, prefix=CLEAR, end="")
 
-    def __exit__(self, *_: object) -> None:
-        self.clear()
+    findings = []
+    try:
+        for finding in examine(api, spec, quick=quick, named=named, notify=progress):
+            findings.append(finding)
+            if show(finding):
+                progress("")
+                print_text(format_finding(finding), stream, styled=True)
+    finally:
+        progress("")
+    return findings
 
-    def notify(self, what: str) -> None:
-        if self._shown:
-            print_text(f"checking {what} ...", sys.stderr, prefix=CLEAR, end="")
 
-    def clear(self) -> None:
-        if self._shown:
-            print_text("", sys.stderr, prefix=CLEAR, end="")
+def has_problem(findings: Iterable[Finding]) -> bool:
+    return any(finding.severity == "problem" for finding in findings)
 
 
 def format_finding(finding: Finding) -> str:
@@ -137,5 +147,7 @@ def _format_json(findings: Sequence[Finding], calls: int) -> str:
     import json
     from dataclasses import asdict
 
-    ok = not any(finding.severity == "problem" for finding in findings)
-    return json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings], "calls": calls}, indent=2)
+    return json.dumps(
+        {"ok": not has_problem(findings), "findings": [asdict(finding) for finding in findings], "calls": calls},
+        indent=2,
+    )

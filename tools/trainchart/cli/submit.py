@@ -21,6 +21,7 @@ from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import print_message, print_text
 
 if TYPE_CHECKING:
+    from trainchart.checks.finding import Finding
     from trainchart.checks.run_spec import RunSpec
     from trainchart.cluster.api import Api
 
@@ -88,18 +89,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _passes_doctor(api: Api, spec: RunSpec, *, quick: bool) -> bool:
     """Whether doctor finds no problem. Prints all findings but those of quick checks that pass."""
-    from trainchart.checks.doctor import examine
-    from trainchart.cli.doctor import Progress, format_finding, summary
+    from trainchart.cli.doctor import has_problem, run_checks, summary
 
-    findings = []
-    with Progress() as progress:
-        for finding in examine(api, spec, quick=quick, notify=progress.notify):
-            findings.append(finding)
-            if not quick or finding.severity in ("problem", "warning", "waiting"):
-                progress.clear()
-                print_text(format_finding(finding), sys.stderr, styled=True)
-    if any(finding.severity == "problem" for finding in findings):
-        anyway = "; --no-doctor installs it anyway" if quick else ""
-        print_message(f"{spec.name} is not installed: {summary(findings)}{anyway}")
-        return False
-    return True
+    def show(finding: Finding) -> bool:
+        return not quick or finding.severity in ("problem", "warning", "waiting")
+
+    findings = run_checks(api, spec, quick=quick, show=show, stream=sys.stderr)
+    if not has_problem(findings):
+        return True
+    anyway = "; --no-doctor installs it anyway" if quick else ""
+    print_message(f"{spec.name} is not installed: {summary(findings)}{anyway}")
+    return False
