@@ -1,4 +1,4 @@
-"""Every line of every pod once, in its order, whatever the connections do."""
+"""Every line of every pod is read once, in its order, whatever the connections do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Following:
 
     def __init__(self, cluster: Cluster, **options: Any) -> None:
         self.lines: list[Line] = []
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.error: Exception | None = None
         self._cluster, self._options = cluster, options
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -37,18 +37,18 @@ class Following:
     def until(self, condition: Callable[[], Any]) -> None:
         deadline = time.monotonic() + 10
         while not condition():
-            assert time.monotonic() < deadline, (self.lines, self.said, self.error)
+            assert time.monotonic() < deadline, (self.lines, self.messages, self.error)
             time.sleep(0.005)
 
     def end(self) -> Following:
         self._thread.join(20)
-        assert not self._thread.is_alive(), (self.lines[-3:], self.said)
+        assert not self._thread.is_alive(), (self.lines[-3:], self.messages)
         return self
 
     def _follow(self) -> None:
         api = cast(Api, self._cluster)
         try:
-            follow(api, state.load(api, NAME), self.lines.append, self.said.append, **self._options)
+            follow(api, state.load(api, NAME), self.lines.append, self.messages.append, **self._options)
         except Exception as error:
             self.error = error
 
@@ -59,7 +59,7 @@ LINES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from
 @given(lines=LINES, breaks=st.lists(st.integers(0, 6), max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_broken_connections_lose_and_repeat_nothing(lines: list[tuple[int, int, str]], breaks: list[int]) -> None:
-    """Also where lines have the same nanosecond, or the same text as well."""
+    """Even if lines have the same nanosecond, and the same text."""
     cluster = Cluster()
     log = [stamped(second, nanos, text) for second, nanos, text in sorted(lines, key=lambda line: line[:2])]
     cluster.pod(0, 0, *log)
@@ -129,7 +129,7 @@ def test_an_outage_is_reported_once_and_waited_for() -> None:
     cluster.away = False
     following.end()
     assert following.texts() == ["before", "after"]
-    away, back = following.said
+    away, back = following.messages
     assert "cannot be reached: Connection refused; trying again for up to 10 minutes" in away
     assert back.startswith("the API server answers again, after ")
 
@@ -138,8 +138,8 @@ def test_an_outage_longer_than_the_limit_ends_it() -> None:
     cluster = Cluster()
     cluster.phase("Running")
     cluster.pod(0, 0, stamped(0, 1, "before"))
-    said: list[str] = []
-    following = Following(cluster, retry=Retry(said.append, limit=0.2))
+    messages: list[str] = []
+    following = Following(cluster, retry=Retry(messages.append, limit=0.2))
     following.until(lambda: following.texts() == ["before"])
     cluster.away = True
     following.end()

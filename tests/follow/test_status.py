@@ -197,8 +197,8 @@ def test_watching_in_a_pipe_prints_each_change_once_and_ends_with_the_run(
 
     monkeypatch.setattr("time.sleep", later)
     assert cli.main(["status", "hog1", "--watch"]) == 0
-    said = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
-    assert said == ["running, train, epoch 3 of 10, metrics/mAP_0.5 0.61", "completed"]
+    printed = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["running, train, epoch 3 of 10, metrics/mAP_0.5 0.61", "completed"]
 
 
 def test_a_line_of_changes_contains_no_elapsed_time() -> None:
@@ -231,7 +231,7 @@ class Screen:
                 self.rows[self.at] = part
 
     def narrow(self, columns: int) -> None:
-        """What is on it wraps anew."""
+        """Wrap again what is on it."""
         rows = [row[start : start + columns] for row in self.rows for start in range(0, max(len(row), 1), columns)]
         self.columns, self.rows, self.at = columns, rows, len(rows) - 1
 

@@ -20,7 +20,7 @@ STOPPED = {
 
 
 def obeys(cluster: Cluster, after: int = 1) -> None:
-    """Volcano, once it has seen so many commands: the pod says its last words and is deleted."""
+    """Act as Volcano does, after so many commands: the pod prints its last lines and is deleted."""
 
     def run() -> None:
         while len(cluster.created) < after:

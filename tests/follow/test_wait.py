@@ -1,4 +1,4 @@
-"""What a run that is waited for tells, and the exit code that a script gets."""
+"""What `wait` reports about a run, and its exit code."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ COMPLETED = {
 
 
 def failure(name: str, code: int, stage: str = "train") -> dict[str, Any]:
-    said = {"stage": stage, "code": code, "name": name, "reason": f"why {name}", "fix": f"mend {name}"}
-    return {"status": "failed", "failure": said}
+    reported = {"stage": stage, "code": code, "name": name, "reason": f"why {name}", "fix": f"fix of {name}"}
+    return {"status": "failed", "failure": reported}
 
 
 @pytest.fixture(autouse=True)
@@ -41,23 +41,23 @@ def undiagnosed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [])
 
 
-class Said:
+class RecordingConsole:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.lives: list[str] = []
 
-    def line(self, words: str) -> None:
-        self.lines.append(words)
+    def line(self, message: str) -> None:
+        self.lines.append(message)
 
-    def live(self, words: str) -> None:
-        self.lives.append(words)
+    def live(self, message: str) -> None:
+        self.lives.append(message)
 
 
 class Waiting:
     """A `wait` in a thread."""
 
     def __init__(self, cluster: Cluster, **options: Any) -> None:
-        self.said = Said()
+        self.console = RecordingConsole()
         self.outcome: Outcome | None = None
         self.error: Exception | None = None
         self._cluster, self._options = cluster, options
@@ -66,22 +66,22 @@ class Waiting:
 
     def _wait(self) -> None:
         try:
-            self.outcome = wait.wait(cast(Api, self._cluster), NAME, self.said, **self._options)
+            self.outcome = wait.wait(cast(Api, self._cluster), NAME, self.console, **self._options)
         except Exception as error:
             self.error = error
 
     def until(self, condition: Callable[[], Any]) -> None:
         deadline = time.monotonic() + 10
         while not condition():
-            assert time.monotonic() < deadline, (self.said.lines, self.error)
+            assert time.monotonic() < deadline, (self.console.lines, self.error)
             time.sleep(0.005)
 
-    def has_said(self, words: str) -> None:
-        self.until(lambda: words in "\n".join(self.said.lines))
+    def has_printed(self, text: str) -> None:
+        self.until(lambda: text in "\n".join(self.console.lines))
 
     def end(self) -> Outcome:
         self._thread.join(20)
-        assert not self._thread.is_alive(), self.said.lines
+        assert not self._thread.is_alive(), self.console.lines
         if self.error:
             raise self.error
         assert self.outcome
@@ -95,10 +95,10 @@ def line(number: int, text: str) -> bytes:
 def test_a_run_is_reported_stage_by_stage() -> None:
     cluster = Cluster()
     waiting = Waiting(cluster)
-    waiting.has_said("run-42 is pending")
+    waiting.has_printed("run-42 is pending")
     cluster.phase("Running")
     uid = cluster.pod(0, 0, line(1, "event=start stage=prepare"))
-    waiting.has_said("prepare  begins")
+    waiting.has_printed("prepare  begins")
     cluster.logs[uid] += [
         line(2, "event=end stage=prepare seconds=3.2 bytes=4212345"),
         line(3, "event=start stage=train"),
@@ -108,14 +108,14 @@ def test_a_run_is_reported_stage_by_stage() -> None:
         line(5, "event=start stage=publish"),
         line(6, "event=end stage=publish seconds=1.5 branch=sft-1 commit=abc"),
     ]
-    waiting.has_said("branch sft-1")
-    waiting.until(lambda: "publish, epoch 50 of 50, loss 0.5" in waiting.said.lives[-1])
-    assert "in this stage" in waiting.said.lives[-1]
+    waiting.has_printed("branch sft-1")
+    waiting.until(lambda: "publish, epoch 50 of 50, loss 0.5" in waiting.console.lives[-1])
+    assert "in this stage" in waiting.console.lives[-1]
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     ended = waiting.end()
     assert ended.code == 0
-    assert waiting.said.lines == [
+    assert waiting.console.lines == [
         "run-42 is pending",
         "run-42 is running",
         "  prepare  begins",
@@ -159,8 +159,8 @@ def test_the_exit_code_is_that_of_the_rank_that_caused_the_failure(
     ended = Waiting(cluster).end()
     assert ended.code == code
     if ends and code != 7 and ends[-1][1]:
-        assert any("what happened  why " in told for told in ended.lines)
-        assert any("what to do     mend " in told for told in ended.lines)
+        assert any("what happened  why " in row for row in ended.lines)
+        assert any("what to do     fix of " in row for row in ended.lines)
 
 
 def test_waiting_for_the_git_server_is_reported() -> None:
@@ -173,7 +173,7 @@ def test_waiting_for_the_git_server_is_reported() -> None:
         line(1, "event=start stage=publish"),
         line(2, 'event=waiting stage=publish seconds=60 left=7140 reason="error: 503"'),
     )
-    waiting.has_said("publish  the git server does not take the result yet; trying for 1 min so far")
+    waiting.has_printed("publish  the git server does not take the result yet; trying for 1 min so far")
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     assert waiting.end().code == 0
@@ -208,15 +208,15 @@ def test_the_result_of_a_pod_that_is_gone_counts() -> None:
     cluster.phase("Running")
     cluster.pod()
     waiting = Waiting(cluster)
-    waiting.has_said("is running, attempt 1 of 2")
+    waiting.has_printed("is running, attempt 1 of 2")
     cluster.end(0, 41, failure("train-killed", 41))
-    waiting.has_said("  attempt 1 failed in train: why train-killed")
+    waiting.has_printed("  attempt 1 failed in train: why train-killed")
     cluster.phase("Restarting")
     cluster.pods.clear()
-    waiting.has_said("run-42 is restarting")
+    waiting.has_printed("run-42 is restarting")
     cluster.pod(0, 1)
     cluster.phase("Running")
-    waiting.has_said("is running, attempt 2 of 2")
+    waiting.has_printed("is running, attempt 2 of 2")
     cluster.end(0, 0, COMPLETED)
     time.sleep(0.5)
     cluster.job = None  # by a short ttlAfterFinished
@@ -231,7 +231,7 @@ def test_a_run_that_does_not_exist_or_is_removed_is_not_found() -> None:
     cluster = Cluster()
     cluster.phase("Running")
     waiting = Waiting(cluster)
-    waiting.has_said("is running")
+    waiting.has_printed("is running")
     cluster.job, cluster.settings = None, None
     with pytest.raises(NotFoundError, match="run-42 was removed while it was running"):
         waiting.end()
@@ -251,7 +251,7 @@ def test_time_limits_apply_whether_the_server_answers_or_not(hangs: bool) -> Non
     cluster.phase("Running")
     cluster.pod()
     waiting = Waiting(cluster, limits=Limits(end=0.6))
-    waiting.has_said("is running")
+    waiting.has_printed("is running")
     if hangs:
         cluster.lock.acquire()  # every call waits
     ended = waiting.end()  # while no call has been answered
@@ -268,8 +268,8 @@ def test_a_start_that_takes_too_long_is_reported_with_its_findings(monkeypatch: 
     ended = waiting.end()
     assert ended.code == 3
     assert ended.lines[1:] == ["  why         no node has 64 CPUs", "  what to do  ask for less"]
-    assert waiting.said.lines.count("  no node has 64 CPUs; ask for less") == 1
-    assert not any("not looked at" in told for told in waiting.said.lines)
+    assert waiting.console.lines.count("  no node has 64 CPUs; ask for less") == 1
+    assert not any("not looked at" in row for row in waiting.console.lines)
     cluster = Cluster()
     cluster.pod()
     cluster.phase("Running")
@@ -285,11 +285,11 @@ def test_an_outage_is_waited_for_until_the_limit() -> None:
     cluster.phase("Running")
     cluster.pod()
     waiting = Waiting(cluster)
-    waiting.has_said("is running")
+    waiting.has_printed("is running")
     cluster.away = True
-    waiting.has_said("trying again for up to 10 minutes")
+    waiting.has_printed("trying again for up to 10 minutes")
     cluster.away = False
-    waiting.has_said("the API server answers again")
+    waiting.has_printed("the API server answers again")
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     assert waiting.end().code == 0
@@ -306,7 +306,7 @@ def test_a_restart_that_volcano_has_lost_is_woken_up(may: bool, monkeypatch: pyt
         cluster.forbidden = {"patch jobs.batch.volcano.sh"}
     cluster.phase("Restarting")
     waiting = Waiting(cluster)
-    waiting.has_said("touched the Job, which wakes it" if may else "would wake it, but: no permission to patch")
+    waiting.has_printed("touched the Job, which wakes it" if may else "would wake it, but: no permission to patch")
     assert bool(cluster.patched) is may
     cluster.phase("Failed")
     assert waiting.end().code == 7
@@ -330,7 +330,7 @@ def test_without_the_right_to_read_logs_the_outcome_is_reported() -> None:
     cluster.phase("Running")
     cluster.pod()
     waiting = Waiting(cluster)
-    waiting.has_said("its progress is not reported: no permission to get pods/log")
+    waiting.has_printed("its progress is not reported: no permission to get pods/log")
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     assert waiting.end().code == 0
@@ -342,7 +342,7 @@ def test_without_the_right_to_watch_pods_are_listed() -> None:
     cluster.phase("Running")
     cluster.pod(0, 0, line(1, "event=start stage=train"))
     waiting = Waiting(cluster)
-    waiting.has_said("train    begins")
+    waiting.has_printed("train    begins")
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     assert waiting.end().code == 0
@@ -390,13 +390,13 @@ def test_wait_exits_with_the_code_of_the_run(
     assert cli.main(["wait", NAME, "--quiet"]) == 40
     assert capsys.readouterr().out.splitlines()[1:] == [
         "  what happened  why train-failed",
-        "  what to do     mend train-failed",
+        "  what to do     fix of train-failed",
         "  its log        trainchart logs run-42 -n training",
     ]
 
 
 @pytest.mark.parametrize(
-    ("printed", "told"),
+    ("printed", "reported"),
     [
         ([], "its MLflow run is closed as FAILED"),
         (
@@ -406,7 +406,7 @@ def test_wait_exits_with_the_code_of_the_run(
     ],
 )
 def test_the_mlflow_run_of_a_killed_runner_is_closed_by_a_helper_pod(
-    printed: list[bytes], told: str, monkeypatch: pytest.MonkeyPatch
+    printed: list[bytes], reported: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = killed_for_good()
     cluster.settings = {"mlflow": {"trackingUri": "https://mlflow.example.com"}}
@@ -419,7 +419,7 @@ def test_the_mlflow_run_of_a_killed_runner_is_closed_by_a_helper_pod(
     monkeypatch.setattr(helper_pod, "run", run)
     ended = Waiting(cluster).end()
     assert ended.code == 7
-    assert ended.lines[-1] == f"  tracking       {told}"
+    assert ended.lines[-1] == f"  tracking       {reported}"
     (pod,) = made
     (container,) = pod["spec"]["containers"]
     assert {entry["name"]: entry["value"] for entry in container["env"]} == {
@@ -450,7 +450,7 @@ def test_a_run_that_is_not_tracked_creates_no_helper_pod() -> None:
 
 
 def killed_for_good() -> Cluster:
-    """Its runner was killed, and left no word."""
+    """Return a cluster with a run whose runner was killed, and reported nothing."""
     cluster = Cluster()
     assert cluster.job
     names = ["run", "workspace", "shm", "mlflow"]

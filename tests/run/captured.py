@@ -1,4 +1,4 @@
-"""Runs as a cluster with Volcano 1.15.1 and Kubernetes 1.35 had them: captured/*.json, with all that a diagnosis asks for."""
+"""Runs captured from a cluster with Volcano 1.15.1 and Kubernetes 1.35 (captured/*.json), with all that a diagnosis reads."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _text(name: str) -> str:
 
 
 def captured(name: str) -> Any:
-    """A copy of its own."""
+    """Return a new copy."""
     return json.loads(_text(name))
 
 
 def cluster(name: str, *, forbidden: set[str] | None = None) -> FakeApi:
-    """An API server with the run, and nothing else."""
+    """Return an API server that has the run, and nothing else."""
     case = captured(name)
     api = FakeApi(namespace=case["job"]["metadata"]["namespace"], forbidden=forbidden or set())
     api.put(kinds.JOBS, case["job"])

@@ -1,4 +1,4 @@
-"""An API server of our own for one run: its Job, its pods, and logs whose connections break where a test says so."""
+"""A fake API server for one run: its Job, its pods, and logs whose connections break where a test wants it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cluster:
 
     @classmethod
     def close_all(cls) -> None:
-        """What still reads from one after its test ends."""
+        """End the threads that still read from one after its test has finished."""
         for cluster in cls.all:
             cluster.closed = True
         cls.all.clear()
@@ -67,7 +67,7 @@ class Cluster:
         self.job["status"]["state"] = {"phase": name, "lastTransitionTime": "2026-11-24T18:05:00Z"}
 
     def pod(self, rank: int = 0, attempt: int = 0, *lines: bytes) -> str:
-        """A running pod, in place of the one of its name; its UID."""
+        """Create a running pod, in place of the one of its name; return its UID."""
         name, uid = f"{NAME}-train-{rank}", f"pod-{rank}-{attempt}"
         with self.lock:
             self.pods[name] = {
@@ -128,7 +128,7 @@ class Cluster:
             return (json.loads(json.dumps(list(self.pods.values()))) if kind.plural == "pods" else []), "1"
 
     def watch(self, kind: Kind, **_: Any) -> Iterator[Object]:
-        """Over at once, as one that the server ended: the list follows."""
+        """End at once, as a watch that the server ends: the next list follows."""
         self._asked(f"watch {kind}")
         time.sleep(0.01)
         return iter(())
@@ -136,7 +136,7 @@ class Cluster:
     def log(
         self, pod: str, *, follow: bool = False, since: str = "", timestamps: bool = False, tail: int | None = None
     ) -> Iterator[bytes]:
-        """As the kubelet has it: whole lines since a second, then what comes, until the container has ended."""
+        """Yield whole lines since a second, as the kubelet does, then what comes, until the container has finished."""
         self._asked("get pods/log")
         self.connections += 1
         with self.lock:

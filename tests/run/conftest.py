@@ -1,4 +1,4 @@
-"""Nothing waits as long here as it does for a real cluster."""
+"""Pauses are shorter here than for a real cluster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """Every command reaches it."""
+    """Return a fake API server that the commands are connected to."""
     cluster = Cluster()
     for module in (stop_command, logs_command, result_command):
         monkeypatch.setattr(module, "connect", lambda _: cluster)

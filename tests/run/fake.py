@@ -1,4 +1,4 @@
-"""An API server of dictionaries, with the methods of cluster/api.py: what is in it, what it forbids, and how often it was asked."""
+"""A fake API server, with the methods of cluster/api.py: it counts its calls, and forbids what a test wants it to."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class FakeApi:
     logs: dict[str, bytes] = field(default_factory=dict)
     """By pod."""
     forbidden: set[str] = field(default_factory=set)
-    """What the account may not do, as `list nodes`."""
+    """What the account may not do, such as `list nodes`."""
     asked: list[str] = field(default_factory=list)
-    """Each call, as `get jobs.batch.volcano.sh run-42`."""
+    """Each call, such as `get jobs.batch.volcano.sh run-42`."""
     changes: dict[Kind, list[Object]] = field(default_factory=dict)
-    """What a watch says, once."""
+    """What a watch returns, once."""
 
     def put(self, kind: Kind, *objects: Object) -> None:
         self.there.setdefault(kind, []).extend(objects)

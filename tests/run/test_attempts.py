@@ -30,7 +30,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def reads(cluster: Cluster, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node that runs the reader's very program, on this machine."""
+    """Act as a node: run the program of the helper pod on this machine."""
     on_a_claim(cluster)
     cluster.phase("Completed")
     cluster.settings = {"workspace": {"path": str(workspace), "directory": NAME}}
@@ -86,7 +86,7 @@ def test_an_attempt_that_was_not_kept_is_reported_with_those_that_were(
 def test_the_whole_result_of_a_run_whose_job_is_gone(
     cluster: Cluster, workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The workspace is known from Helm's release."""
+    """The workspace is found by Helm's release."""
     reads(cluster, workspace, monkeypatch)
     assert cluster.job
     manifest = json.dumps({"apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", **cluster.job})
