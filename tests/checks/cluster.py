@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.api import FakeApi
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import render
 from trainchart.checks.run_spec import RunSpec, run_spec
+from trainchart.cluster import kinds
 from trainchart.files import load_values, overlay
 
 Object = dict[str, Any]
+CANARY = "canary-6b1f2c"  # no Secret of a test is shown, as it is or in Base64
+CODED = base64.b64encode(CANARY.encode()).decode()
 OBJECTS = Path(__file__).parent / "objects"
 ROOT = CHART.parents[1]
 
@@ -28,6 +33,17 @@ def run(**values: Any) -> RunSpec:
     files = ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
     below = load_values(*(ROOT / file for file in files))
     return run_spec(render(overlay(below, values), name="run-42"), "run-42")
+
+
+def stocked(api: FakeApi) -> FakeApi:
+    """With all that the small run needs to be submitted."""
+    for kind in (kinds.NODES, kinds.PODS, kinds.QUEUES, kinds.STORAGE_CLASSES):
+        api.put(kind, *captured(kind.plural))
+    api.put(kinds.NAMESPACES, {"metadata": {"name": api.namespace}})
+    data = {"GIT_USER": CODED, "GIT_TOKEN": CODED}
+    api.put(kinds.SECRETS, {"metadata": {"name": "git-credentials"}, "type": "Opaque", "data": data})
+    api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "git-ca"}, "data": {"ca.crt": CANARY}})
+    return api
 
 
 def requesting(resources: Object, *, replicas: int = 1, queue: str = "default", **pod: Any) -> RunSpec:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.checks.cluster import requesting
-from tests.run.captured import CASES, captured, cluster
+from tests.fakes.captured import CASES, captured, cluster
 from tests.values.checks import ROOT
 from trainchart.checks import diagnosis, ended, facts
 from trainchart.checks.facts import Facts
@@ -61,7 +61,7 @@ CAUSES = {
     "pull-secret": ("pull-secret-missing", "problem", ["image pull secret nothere does not exist"]),
     "queue-gone": ("queue-missing", "problem", ["queue follow-gone does not exist"]),
     "queue-small": ("queue-too-small", "problem", ["the gang requests cpu 300m, and the queue may have 200m"]),
-    "quota": ("quota", "problem", ["ResourceQuota team-quota", "requests.cpu 40m, and 10m of 50m is left"]),
+    "quota": ("quota", "problem", ["ResourceQuota team-quota", "the run needs requests.cpu 80m, and 50m is allowed"]),
     "restartme": ("train-killed", "problem", ["rank 0 failed in stage train (train-killed, code 41): killed by"]),
     "root-image": ("image-runs-as-root", "problem", ["runs as root"]),
     "selector": ("no-node-matches", "problem", ["gpu=a100", "no node has the label gpu at all"]),
@@ -205,6 +205,13 @@ def test_a_restart_that_volcano_lost_is_named_after_a_minute() -> None:
     stuck = diagnosis.explain(run, Facts(now=NOW, groups=()))
     assert stuck[0].key == "stuck-restart"
     assert "trainchart wait killme" in stuck[0].fix
+
+
+def test_a_quota_that_may_not_be_read_is_named_from_the_refusal() -> None:
+    first = explained("quota", quotas=None)[0]
+    assert (first.key, first.severity) == ("quota", "problem")
+    assert "ResourceQuota team-quota has no room for it now" in first.text
+    assert "requests.cpu 40m, and 10m of 50m is left" in first.text
 
 
 def test_a_quota_is_named_from_its_numbers_where_the_events_are_gone() -> None:

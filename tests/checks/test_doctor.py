@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.checks.cluster import captured, run
+from tests.checks.cluster import CANARY, CODED, run, stocked
+from tests.fakes.api import FakeApi
 from trainchart.checks.doctor import examine
 from trainchart.checks.finding import Finding
 from trainchart.checks.reader import ClusterReader, Secret
@@ -17,88 +17,10 @@ from trainchart.checks.run_spec import RunSpec
 from trainchart.cli import doctor as command
 from trainchart.cli import main as cli
 from trainchart.cluster import kinds
-from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError, UnreachableError
-from trainchart.cluster.kinds import Kind
-
-CANARY = "canary-6b1f2c"
-CODED = base64.b64encode(CANARY.encode()).decode()
-GRANTED = {"resourceRules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}], "incomplete": False}
+from trainchart.cluster.errors import ForbiddenError, RefusedError, UnauthorizedError, UnreachableError
 
 
-class Server:
-    """An `Api` with answers by kind; `forbidden` kinds answer 403, `refused` ones refuse dry runs."""
-
-    server, namespace, context = "https://cluster.example", "training", "lab"
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.forbidden: set[str] = set()
-        self.refused: dict[str, Exception] = {}
-        self.rules: dict[str, Any] = GRANTED
-        self.missing_groups: set[str] = set()
-        data = {"GIT_USER": CODED, "GIT_TOKEN": CODED}
-        self.objects_of: dict[str, list[dict[str, Any]]] = {
-            "nodes": captured("nodes"),
-            "pods": captured("pods"),
-            "queues": captured("queues"),
-            "storageclasses": captured("storageclasses"),
-            "namespaces": [{"metadata": {"name": "training"}}],
-            "secrets": [{"metadata": {"name": "git-credentials"}, "type": "Opaque", "data": data}],
-            "configmaps": [{"metadata": {"name": "git-ca"}, "data": {"ca.crt": CANARY}}],
-        }
-
-    def _ask(self, verb: str, kind: Kind) -> None:
-        self.calls += 1
-        if kind.plural in self.forbidden:
-            raise ForbiddenError(
-                f"no permission to {verb} {kind}: {kind} is forbidden: User cannot {verb} resource {kind}"
-            )
-
-    def get(self, kind: Kind, name: str) -> Any:
-        self._ask("get", kind)
-        found = self.objects_of.get(kind.plural, [])
-        return next((item for item in found if item["metadata"]["name"] == name), None)
-
-    def objects(
-        self,
-        kind: Kind,
-        *,
-        selector: str = "",
-        fields: str = "",
-        all_namespaces: bool = False,
-        metadata_only: bool = False,
-    ) -> Any:
-        self._ask("list", kind)
-        return ([] if selector else self.objects_of.get(kind.plural, [])), "1"
-
-    def create(self, kind: Kind, body: Any, *, dry_run: bool = False) -> Any:
-        if kind is kinds.RULES_REVIEWS:
-            self.calls += 1
-            return {"status": self.rules}
-        assert dry_run, "doctor changes nothing"
-        if kind.plural in self.forbidden:
-            raise ForbiddenError(f'{kind} is forbidden: User "a" cannot create resource "{kind.plural}"')
-        self._ask("create", kind)
-        if "generateName" in body["metadata"]:
-            raise RefusedError("admission webhook denied the request: job 'minAvailable' should not be greater")
-        if kind.plural in self.refused:
-            raise self.refused[kind.plural]
-        return body
-
-    def may(self, verb: str, kind: Kind, *, subresource: str = "") -> bool:
-        self.calls += 1
-        return kind.plural != "commands"
-
-    def raw(self, path: str) -> Any:
-        self.calls += 1
-        if path == "/version":
-            return {"major": "1", "minor": "35", "gitVersion": "v1.35.3"}
-        if path.split("/")[2] in self.missing_groups:
-            raise NotFoundError(f"get {path}: 404 page not found")
-        return {"resources": [{"name": name} for name in ("jobs", "queues", "podgroups", "commands")]}
-
-
-def found(server: Server, ask: RunSpec | None = None, **options: Any) -> list[Finding]:
+def found(server: FakeApi, ask: RunSpec | None = None, **options: Any) -> list[Finding]:
     return list(examine(server, ask or run(), **options))  # type: ignore[arg-type]
 
 
@@ -107,15 +29,15 @@ def problems(checks: list[Finding]) -> list[str]:
 
 
 def test_a_run_for_which_all_is_there_has_only_good_lines() -> None:
-    checks = found(Server())
+    checks = found(stocked(FakeApi()))
     assert {check.severity for check in checks} == {"ok"}, checks
 
 
 def test_nothing_is_asked_twice() -> None:
-    server = Server()
+    server = stocked(FakeApi())
     found(server)
     assert server.calls == 23
-    quick = Server()
+    quick = stocked(FakeApi())
     found(quick, quick=True)
     assert quick.calls == 13
 
@@ -124,7 +46,7 @@ def test_nothing_is_asked_twice() -> None:
     "kind", ["queues", "nodes", "secrets", "configmaps", "resourcequotas", "limitranges", "namespaces"]
 )
 def test_a_right_that_is_lacking_makes_one_check_not_checked_and_hides_no_other(kind: str) -> None:
-    server = Server()
+    server = stocked(FakeApi())
     server.forbidden = {kind}
     checks = found(server)
     unknown = [check for check in checks if check.severity == "not-checked"]
@@ -137,13 +59,13 @@ def test_a_right_that_is_lacking_makes_one_check_not_checked_and_hides_no_other(
 def test_no_value_of_a_secret_is_printed_or_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = Server()
+    server = stocked(FakeApi())
     monkeypatch.setattr(command, "connect", lambda _: server)
     files = ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
     arguments = [word for file in files for word in ("-f", file)]
     assert cli.main(["doctor", *arguments]) == 0
     assert cli.main(["doctor", *arguments, "--output", "json"]) == 0
-    server.objects_of["secrets"][0]["data"] = {"other": CODED}
+    server.there[kinds.SECRETS][0]["data"] = {"other": CODED}
     assert cli.main(["doctor", *arguments, "--output", "json"]) == 8
     printed = capsys.readouterr()
     assert "it has other" in printed.out
@@ -155,16 +77,16 @@ def test_no_value_of_a_secret_is_printed_or_kept(
 
 
 def test_one_cause_is_told_once() -> None:
-    server = Server()
+    server = stocked(FakeApi())
     refusal = 'admission webhook "validatejob.volcano.sh" denied the request: unable to find job queue: queue "nope" not found;'
-    server.refused = {"jobs": RefusedError(refusal)}
+    server.refused = {kinds.JOBS: RefusedError(refusal)}
     assert problems(found(server, run(queue="nope"))) == ["queue nope does not exist"]
     server.forbidden = {"queues"}
     assert problems(found(server, run(queue="nope"))) == ["Job run-42 would be refused: queue nope does not exist"]
 
 
 def test_a_policy_that_the_account_may_not_make_is_a_problem() -> None:
-    server = Server()
+    server = stocked(FakeApi())
     server.forbidden = {"networkpolicies"}
     refused = "this account has no permission to create networkpolicies in namespace training"
     assert problems(found(server)) == [f"NetworkPolicy run-42-run would be refused: {refused}"]
@@ -172,16 +94,16 @@ def test_a_policy_that_the_account_may_not_make_is_a_problem() -> None:
 
 
 def test_a_webhook_that_is_down_is_told_once_and_ends_nothing() -> None:
-    server = Server()
+    server = stocked(FakeApi())
     down = 'Internal error occurred: failed calling webhook "validatejob.volcano.sh": connection refused'
-    server.refused = {"jobs": UnreachableError(down), "pods": UnreachableError(down)}
+    server.refused = {kinds.JOBS: UnreachableError(down), kinds.PODS: UnreachableError(down)}
     assert len(problems(found(server))) == 1
 
 
 def test_a_quota_that_is_full_now_makes_the_run_wait_and_is_no_problem() -> None:
-    server = Server()
+    server = stocked(FakeApi())
     said = 'pods "a" is forbidden: exceeded quota: tight, requested: pods=1, used: pods=2, limited: pods=2'
-    server.refused = {"pods": RefusedError(said)}
+    server.refused = {kinds.PODS: RefusedError(said)}
     server.forbidden = {"resourcequotas"}
     checks = found(server)
     assert problems(checks) == []
@@ -191,32 +113,33 @@ def test_a_quota_that_is_full_now_makes_the_run_wait_and_is_no_problem() -> None
 
 
 def test_where_discovery_is_restricted_the_rest_is_looked_at() -> None:
-    class Closed(Server):
+    class Closed(FakeApi):
         def raw(self, path: str) -> Any:
             raise ForbiddenError(f"no permission to get {path}")
 
-    checks = found(Closed())
+    checks = found(stocked(Closed()))
     assert [check.subject for check in checks if check.severity == "not-checked"] == ["API server", "Volcano"]
     assert len(checks) > 10
 
 
 def test_without_volcano_the_rest_is_looked_at() -> None:
-    server = Server()
+    server = stocked(FakeApi())
     server.missing_groups = {"batch.volcano.sh", "scheduling.volcano.sh", "bus.volcano.sh"}
     assert any("the API server knows no jobs.batch.volcano.sh" in line for line in problems(found(server)))
 
 
 def test_in_a_namespace_that_is_not_there_nothing_more_is_looked_for() -> None:
-    server = Server()
-    server.objects_of["namespaces"] = []
+    server = stocked(FakeApi())
+    server.there[kinds.NAMESPACES] = []
     checks = found(server)
     assert problems(checks) == ["namespace training does not exist"]
     assert checks[-1].subject == "namespace training"
 
 
 def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
-    server = Server()
+    server = stocked(FakeApi())
     server.rules = {"resourceRules": [], "incomplete": True}
+    server.forbidden = {"create commands.bus.volcano.sh"}
     check = next(check for check in found(server) if check.subject == "rights in training")
     assert (check.severity, check.text) == (
         "warning",
@@ -226,20 +149,20 @@ def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
 
 @pytest.mark.parametrize("error", [UnauthorizedError("log in anew"), UnreachableError("away")])
 def test_where_nothing_can_be_asked_nothing_is_judged(error: Exception) -> None:
-    class Away(Server):
+    class Away(FakeApi):
         raw: Callable[..., Any]
 
     def away(_: str) -> Any:
         raise error
 
-    server = Away()
+    server = stocked(Away())
     server.raw = away
     with pytest.raises(type(error)):
         found(server)
 
 
 def test_json_is_stable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(command, "connect", lambda _: Server())
+    monkeypatch.setattr(command, "connect", lambda _: stocked(FakeApi()))
     assert cli.main(["doctor", "--output", "json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report.keys() == {"ok", "findings", "calls"}
@@ -260,7 +183,7 @@ def test_a_name_belongs_to_a_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_without_a_name_none_is_tried_that_a_run_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
-    monkeypatch.setattr(command, "connect", lambda _: Server())
+    monkeypatch.setattr(command, "connect", lambda _: stocked(FakeApi()))
     monkeypatch.setattr(command, "valid_run_spec", lambda *_, name, namespace: names.append(name))
     assert cli.main(["doctor", "-f", "values/yolov5.yaml"]) == 2
     assert names == ["trainchart-doctor"]

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.checks.cluster import Object, run
-from tests.checks.test_doctor import Server, found, problems
+from tests.checks.cluster import Object, run, stocked
+from tests.checks.test_doctor import found, problems
+from tests.fakes.api import FakeApi
 from trainchart.checks.finding import Finding
 from trainchart.checks.folder import check_folder, folder_of
 from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster import kinds
-from trainchart.cluster.kinds import Kind
 
 CLAIM = {"type": "existingClaim", "claimName": "shared", "accessMode": "ReadWriteMany"}
 
@@ -85,31 +85,24 @@ def test_a_job_of_somebody_else_may_be_anything() -> None:
     assert judged(on_claim("one"), *jobs).severity == "ok"
 
 
-class Busy(Server):
-    """A run is alive in the folder `one`."""
-
-    def objects(self, kind: Kind, *, selector: str = "", **options: Any) -> Any:
-        if kind is kinds.JOBS:
-            self._ask("list", kind)
-            return [live(on_claim("one"))], "1"
-        return super().objects(kind, selector=selector, **options)
-
-
-def with_claim(server: Server) -> Server:
+def with_claim(*jobs: Object) -> FakeApi:
+    """A cluster with the claim, and with these runs."""
+    api = stocked(FakeApi())
     claim = {"metadata": {"name": "shared"}, "spec": {"accessModes": ["ReadWriteMany"]}, "status": {"phase": "Bound"}}
-    server.objects_of["persistentvolumeclaims"] = [claim]
-    return server
+    api.put(kinds.CLAIMS, claim)
+    api.put(kinds.JOBS, *jobs)
+    return api
 
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_doctor_and_submit_look_at_it(quick: bool) -> None:
-    findings = found(with_claim(Busy()), on_claim("one"), quick=quick)
+    findings = found(with_claim(live(on_claim("one"))), on_claim("one"), quick=quick)
     assert [one.subject for one in findings if one.severity == "problem"] == ["folder one on claim shared"]
-    assert problems(found(with_claim(Busy()), on_claim("two"), quick=quick)) == []
+    assert problems(found(with_claim(live(on_claim("one"))), on_claim("two"), quick=quick)) == []
 
 
 def test_without_the_right_to_list_jobs_it_is_not_checked() -> None:
-    server = with_claim(Server())
+    server = with_claim()
     server.forbidden = {"jobs"}
     [check] = [check for check in found(server, on_claim("one")) if check.subject.startswith("folder ")]
     assert (check.severity, check.text) == (

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.checks.cluster import ROOT
-from tests.checks.test_doctor import Server
+from tests.checks.cluster import ROOT, stocked
+from tests.fakes.api import FakeApi
 from trainchart.cli import main as cli
 from trainchart.cli import submit as command
 from trainchart.cli import wait as waiting
+from trainchart.cluster import kinds
 from trainchart.errors import UsageError
 from trainchart.submit.helm import Helm, check_arguments
 
@@ -31,7 +32,7 @@ CLOSED = (
 TAKEN = "Error: INSTALLATION FAILED: cannot reuse a name that is still in use"
 
 
-class Cluster(Server):
+class Cluster(FakeApi):
     """Has the releases that the fake helm has left."""
 
     def __init__(self, state: Path) -> None:
@@ -51,6 +52,7 @@ class Cluster(Server):
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster(tmp_path / "releases")
+    stocked(made)
     made.state.mkdir()
     monkeypatch.setattr(command, "connect", lambda _: made)
     monkeypatch.setattr(waiting, "run", lambda options: 40 if options.name == "fails" else 0)
@@ -195,7 +197,7 @@ def test_ctrl_c_during_the_installation_leaves_nothing(
 def test_a_problem_found_by_doctor_prevents_the_installation(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cluster.objects_of["secrets"] = []
+    cluster.there[kinds.SECRETS] = []
     helm = helm_that(cluster)
     assert submit(cluster, helm) == 8
     assert calls(cluster) == []

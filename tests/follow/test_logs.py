@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.run.cluster import NAME, Cluster, stamped
+from tests.fakes.live import NAME, Cluster, stamped
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError, UnreachableError
 from trainchart.follow import logs

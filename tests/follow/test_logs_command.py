@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.run.cluster import NAME, Cluster, stamped
+from tests.fakes.live import NAME, Cluster, stamped
 from trainchart.cli import logs as logs_command
 from trainchart.cli import main as cli
 from trainchart.cluster.errors import ForbiddenError

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from tests.run.cluster import NAME, Cluster, stamped
+from tests.fakes.live import NAME, Cluster, stamped
 from trainchart.cli import main as cli
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import NotFoundError

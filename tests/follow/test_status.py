@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.run.captured import captured, cluster
-from tests.run.fake import FakeApi
+from tests.fakes.api import FakeApi
+from tests.fakes.captured import captured, cluster
 from trainchart.checks.finding import Finding
 from trainchart.cli import main as cli
 from trainchart.cli import status as status_command

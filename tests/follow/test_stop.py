@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.cluster import NAME, UID, Cluster, on_a_claim, stamped
+from tests.fakes.live import NAME, UID, Cluster, on_a_claim, stamped
 from trainchart.cli import main as cli
 from trainchart.follow import outcome, stop
 

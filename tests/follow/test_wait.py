@@ -9,11 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from tests.run.cluster import NAME, UID, Cluster, stamped
+from tests.fakes.live import NAME, UID, Cluster, stamped
 from trainchart.checks import diagnosis
 from trainchart.checks.finding import Finding
 from trainchart.cli import main as cli
 from trainchart.cli import wait as command
+from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.cluster.fields import Object
@@ -315,7 +316,7 @@ def test_a_restart_that_volcano_has_lost_is_woken_up(may: bool, monkeypatch: pyt
 def test_a_restart_with_a_pod_group_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "STUCK_SECONDS", 0.05)
     cluster = Cluster(retries=1)
-    cluster.other["podgroups", f"{NAME}-{UID}"] = {"metadata": {}}
+    cluster.put(kinds.POD_GROUPS, {"metadata": {"name": f"{NAME}-{UID}"}})
     cluster.phase("Restarting")
     waiting = Waiting(cluster)
     time.sleep(0.6)

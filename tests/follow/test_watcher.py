@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from tests.run.cluster import NAME, Cluster
+from tests.fakes.live import NAME, Cluster
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.follow.retry import Retry

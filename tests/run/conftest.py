@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.run.cluster import Cluster
+from tests.fakes.live import Cluster
 from trainchart.cli import logs as logs_command
 from trainchart.cli import result as result_command
 from trainchart.cli import stop as stop_command

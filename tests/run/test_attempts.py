@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import pytest
 
-from tests.run.cluster import NAME, UID, Cluster, on_a_claim
+from tests.fakes.live import NAME, UID, Cluster, on_a_claim
 from trainchart.cli import main as cli
+from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
 from trainchart.run import attempts, helper_pod, state
 
@@ -133,12 +134,12 @@ def test_a_claim_that_only_one_node_may_mount_is_read_there(cluster: Cluster) ->
     on_a_claim(cluster, nodeSelector={"zone": "a"})
     cluster.pod()
     api = cast(Api, cluster)
-    cluster.other["persistentvolumeclaims", "data"] = {"spec": {"accessModes": ["ReadWriteOnce"]}}
+    cluster.there[kinds.CLAIMS] = [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]
     spec = attempts._reader(api, state.load(api, NAME), [], 0)["spec"]
     terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     assert terms == [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]}]
     assert spec["nodeSelector"] == {"zone": "a"}
-    cluster.other["persistentvolumeclaims", "data"] = {"spec": {"accessModes": ["ReadWriteMany"]}}
+    cluster.there[kinds.CLAIMS] = [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteMany"]}}]
     assert "affinity" not in attempts._reader(api, state.load(api, NAME), [], 0)["spec"]
 
 

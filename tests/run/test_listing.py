@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.run.captured import captured
-from tests.run.fake import FakeApi
+from tests.fakes.api import FakeApi
+from tests.fakes.captured import captured
 from trainchart.cli import list as list_command
 from trainchart.cli import main as cli
 from trainchart.cli.list import STATES

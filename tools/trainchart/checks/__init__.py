@@ -1,5 +1,5 @@
-"""`trainchart doctor`: what would keep a run from starting, before it is submitted.
+"""What keeps a run from starting, or has ended it: one module per kind of object, of pure functions from objects to findings.
 
-One module per group of checks. What judges is a function of objects alone; what asks the cluster is the ClusterReader, which turns a
-right that the account lacks into "not-checked". Checks look at the rendered objects, so none names a family or an accelerator.
+`doctor` makes them of the objects that Helm would create, `diagnosis` of the Job in the cluster. ClusterReader alone reads the
+cluster, and a permission that is missing becomes a finding that is `not-checked`. No check names a model family.
 """

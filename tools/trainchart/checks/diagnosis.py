@@ -36,9 +36,8 @@ def explain(run: Snapshot, facts: Facts) -> list[Finding]:
     """The findings that the objects give."""
     findings = list(_findings(run, facts))
     if facts.forbidden:
-        rights = ", ".join(dict.fromkeys(f"{one.verb} {one.kind.plural}" for one in facts.forbidden))
         fix = "deploy/submitter.yaml and deploy/cluster-reader.yaml have the rights"
-        findings.append(not_checked("cluster", f"not checked: no permission to {rights}", fix))
+        findings.append(not_checked("cluster", f"not checked: no permission to {', '.join(facts.forbidden)}", fix))
     return list(by_severity(findings))
 
 

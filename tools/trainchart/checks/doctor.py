@@ -10,12 +10,13 @@ from typing import TypeVar
 
 from trainchart.checks import claims, folder, limit_range, names, nodes, queue, quota, rights, secrets, server
 from trainchart.checks.finding import Finding, ok, warning
-from trainchart.checks.reader import ClusterReader, NoRight, Refusal
+from trainchart.checks.reader import ClusterReader, NoRightError, Refusal
 from trainchart.checks.refusals import check_dry_run, explain
-from trainchart.checks.run_spec import RunSpec
+from trainchart.checks.run_spec import Claim, RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.fields import Object
+from trainchart.cluster.kinds import Kind
 from trainchart.run.state import FAMILY, PART_OF
 
 T = TypeVar("T")
@@ -95,19 +96,16 @@ def _steps(
         return
     if named:
         yield "the name", _name(reader, spec)
-    ranges = reader.objects(kinds.LIMIT_RANGES)
-    spec = replace(spec, namespace=reader.namespace, limit_ranges=() if isinstance(ranges, NoRight) else tuple(ranges))
+    spec, limits = _limited(reader, replace(spec, namespace=reader.namespace))
     if not quick:
         yield "nodes", _nodes(reader, spec)
         yield "device classes", _device_classes(reader, spec)
     yield "the queue", _queue(reader, spec)
-    yield "limits", _checked("LimitRange", ranges, lambda _: limit_range.check_limit_ranges(spec))
+    yield "limits", iter([limits])
     yield "quotas", _quotas(reader, spec)
     yield "storage", _storage(reader, spec)
     yield "the run's folder", _folder(reader, spec)
-    yield "secrets", _secrets(reader, spec)
-    yield "the account", _account(reader, spec)
-    yield "the priority", _priority(reader, spec)
+    yield "what the pods name", _named(reader, spec)
     yield "the Job", _job(reader, spec)
     yield "a pod", _pod(reader, spec)
     if not quick:
@@ -123,187 +121,203 @@ def _is_repeated(refusal: Finding, found: Iterable[Finding]) -> bool:
     return bool(refusal.key in keys or of_name or of_queue)
 
 
-def _checked(subject: str, answer: T | NoRight, check: Callable[[T], Finding]) -> Iterator[Finding]:
-    """What the check says of an answer; not checked where the account may not have it."""
-    yield answer.finding(subject) if isinstance(answer, NoRight) else check(answer)
+def _checked(subject: str, check: Callable[[T], Finding], read: Callable[..., T], *arguments: object) -> Finding:
+    """What the check says of what is read; not checked where the account may not read it."""
+    try:
+        return check(read(*arguments))
+    except NoRightError as error:
+        return error.finding(subject)
 
 
 def _volcano(reader: ClusterReader, *, quick: bool) -> Iterator[Finding]:
-    apis: dict[str, list[str] | None] = {}
-    for path in [next(iter(server.APIS))] if quick else server.APIS:
-        answer = reader.kinds_of(path)
-        if isinstance(answer, NoRight):
-            yield answer.finding("Volcano")
-            return
-        apis[path] = answer
+    try:
+        apis = {path: reader.kinds_of(path) for path in ([next(iter(server.APIS))] if quick else server.APIS)}
+    except NoRightError as error:
+        yield error.finding("Volcano")
+        return
     found = server.check_apis(apis)
     if found.severity != "ok" or quick:
         yield found
         return
-    pods = reader.objects(kinds.PODS, fields=server.RUNNING, all_namespaces=True)
-    yield found if isinstance(pods, NoRight) else server.check_volcano(pods)
-    yield check_probe(reader.dry_run(kinds.JOBS, _PROBE))
+    pods = _pods_of_cluster(reader)
+    yield found if isinstance(pods, NoRightError) else server.check_volcano(pods)
+    yield _checked(_WEBHOOK, check_probe, reader.dry_run, kinds.JOBS, _PROBE)
 
 
-def check_probe(answer: Object | Refusal | NoRight) -> Finding:
+def _pods_of_cluster(reader: ClusterReader) -> list[Object] | NoRightError:
+    try:
+        return reader.objects(kinds.PODS, fields=server.RUNNING, all_namespaces=True)
+    except NoRightError as error:
+        return error
+
+
+_WEBHOOK = "Volcano's webhook"
+
+
+def check_probe(answer: Object | Refusal) -> Finding:
     """Whether Volcano's webhook answers, shown by a Job that it must refuse."""
-    subject = "Volcano's webhook"
-    if isinstance(answer, NoRight):
-        return answer.finding(subject)
     if not isinstance(answer, Refusal):
-        text = f"{subject} admits a Job that it must refuse: it is missing, or not for this namespace"
+        text = f"{_WEBHOOK} admits a Job that it must refuse: it is missing, or not for this namespace"
         fix = "without it mistakes show later and less clearly; let an administrator look at it"
-        return warning("webhook-missing", subject, text, fix)
+        return warning("webhook-missing", _WEBHOOK, text, fix)
     if "minAvailable" in answer.text:
-        return ok(subject, f"{subject} answers")
-    return replace(explain(answer.text), subject=subject)
+        return ok(_WEBHOOK, f"{_WEBHOOK} answers")
+    return replace(explain(answer.text), subject=_WEBHOOK)
 
 
 def _namespace(reader: ClusterReader) -> Iterator[Finding]:
     name = reader.namespace
-    found = reader.get(kinds.NAMESPACES, name)
-    yield from _checked(f"namespace {name}", found, partial(names.check_namespace, name))
+    yield _checked(f"namespace {name}", partial(names.check_namespace, name), reader.get, kinds.NAMESPACES, name)
 
 
 def _rights(reader: ClusterReader) -> Iterator[Finding]:
-    rules = reader.rules()
-    if isinstance(rules, NoRight):
-        yield rules.finding(f"rights in {reader.namespace}")
-        return
-    lacking = rights.lacking_rights(rules)
-    if rules.get("incomplete"):
-        # An authorizer that cannot list its rules can still be asked about each.
-        denied = {
-            right: [verb for verb in verbs if not reader.may(verb, right.kind, right.subresource)]
-            for right, verbs in lacking.items()
-        }
-        lacking = {right: verbs for right, verbs in denied.items() if verbs}
-    yield rights.check_rights(lacking, reader.namespace)
+    def check(rules: Object) -> Finding:
+        lacking = rights.lacking_rights(rules)
+        if rules.get("incomplete"):
+            # An authorizer that cannot list its rules can still be asked about each.
+            denied = {
+                right: [verb for verb in verbs if not reader.may(verb, right.kind, right.subresource)]
+                for right, verbs in lacking.items()
+            }
+            lacking = {right: verbs for right, verbs in denied.items() if verbs}
+        return rights.check_rights(lacking, reader.namespace)
+
+    yield _checked(f"rights in {reader.namespace}", check, reader.rules)
 
 
 def _name(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
-    releases = reader.release(spec.name)
-    job = reader.get(kinds.JOBS, spec.name)
-    pods = reader.objects(kinds.PODS, selector=f"volcano.sh/job-name={spec.name}")
-    if no_right := next((answer for answer in (releases, job, pods) if isinstance(answer, NoRight)), None):
-        yield no_right.finding(f"name {spec.name}")
-    else:
-        yield names.check_name(spec, releases, job, pods)  # type: ignore[arg-type]
+    try:
+        releases, job = reader.release(spec.name), reader.get(kinds.JOBS, spec.name)
+        pods = reader.objects(kinds.PODS, selector=f"volcano.sh/job-name={spec.name}")
+        yield names.check_name(spec, releases, job, pods)
+    except NoRightError as error:
+        yield error.finding(f"name {spec.name}")
+
+
+def _limited(reader: ClusterReader, spec: RunSpec) -> tuple[RunSpec, Finding]:
+    """The run with what the namespace's LimitRanges fill in, and whether they admit it."""
+    try:
+        spec = replace(spec, limit_ranges=tuple(reader.objects(kinds.LIMIT_RANGES)))
+    except NoRightError as error:
+        return spec, error.finding("LimitRange")
+    return spec, limit_range.check_limit_ranges(spec)
 
 
 def _nodes(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
-    found = reader.objects(kinds.NODES)
-    if isinstance(found, NoRight):
-        yield found.finding("nodes")
+    try:
+        found = reader.objects(kinds.NODES)
+    except NoRightError as error:
+        yield error.finding("nodes")
         return
-    pods = reader.objects(kinds.PODS, fields=server.RUNNING, all_namespaces=True)
-    yield from nodes.check_nodes(spec, found, None if isinstance(pods, NoRight) else pods)
-    if isinstance(pods, NoRight):
-        finding = pods.finding("room on the nodes now")
-        yield replace(finding, fix=f"{finding.fix}; nodes count as empty")
+    pods = _pods_of_cluster(reader)
+    if not isinstance(pods, NoRightError):
+        yield from nodes.check_nodes(spec, found, pods)
+    else:
+        yield from nodes.check_nodes(spec, found)
+        unknown = pods.finding("room on the nodes now")
+        yield replace(unknown, fix=f"{unknown.fix}; nodes count as empty")
 
 
 def _device_classes(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     for name in spec.device_classes:
-        found = reader.get(kinds.DEVICE_CLASSES, name)
-        yield from _checked(f"DeviceClass {name}", found, partial(names.check_device_class, name))
+        check = partial(names.check_device_class, name)
+        yield _checked(f"DeviceClass {name}", check, reader.get, kinds.DEVICE_CLASSES, name)
 
 
 def _queue(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
-    queues = reader.queues(spec.queue)
-    if isinstance(queues, NoRight):
-        yield queues.finding(f"queue {spec.queue}")
-        return
-    yield queue.check_queue(spec, queues)
-    if (known := reader.listed(kinds.NODES)) is not None:
+    yield _checked(f"queue {spec.queue}", partial(queue.check_queue, spec), reader.queues, spec.queue)
+    queues, known = reader.listed(kinds.QUEUES), reader.listed(kinds.NODES)
+    if queues is not None and known is not None:
         yield from queue.check_guarantees(spec, queues, known)
 
 
 def _quotas(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
-    quotas = reader.objects(kinds.RESOURCE_QUOTAS)
-    if isinstance(quotas, NoRight):
-        yield quotas.finding("ResourceQuota")
-    elif not quotas:
-        yield ok("ResourceQuota", "the namespace has no ResourceQuota")
-    else:
+    try:
+        quotas = reader.objects(kinds.RESOURCE_QUOTAS)
         yield from (quota.check_quota(spec, one) for one in quotas)
+        if not quotas:
+            yield ok("ResourceQuota", "the namespace has no ResourceQuota")
+    except NoRightError as error:
+        yield error.finding("ResourceQuota")
 
 
 def _storage(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     for made in spec.made("PersistentVolumeClaim"):
-        classes = reader.objects(kinds.STORAGE_CLASSES)
         subject = f"StorageClass {made['spec'].get('storageClassName') or '(default)'}"
-        yield from _checked(subject, classes, partial(claims.check_new_claim, spec, made))
+        yield _checked(subject, partial(claims.check_new_claim, spec, made), reader.objects, kinds.STORAGE_CLASSES)
     for claim in spec.claims:
-        found = reader.get(kinds.CLAIMS, claim.name)
-        if isinstance(found, NoRight):
-            yield found.finding(f"claim {claim.name}")
-            continue
-        pending = found is not None and found["status"].get("phase") == "Pending"
-        of_cluster = reader.objects(kinds.STORAGE_CLASSES) if pending else None
-        yield claims.check_claim(spec, claim, found, None if isinstance(of_cluster, NoRight) else of_cluster)
+        yield _checked(
+            f"claim {claim.name}", partial(_claim, reader, spec, claim), reader.get, kinds.CLAIMS, claim.name
+        )
+
+
+def _claim(reader: ClusterReader, spec: RunSpec, claim: Claim, found: Object | None) -> Finding:
+    is_pending = found is not None and found["status"].get("phase") == "Pending"
+    try:
+        classes = reader.objects(kinds.STORAGE_CLASSES) if is_pending else None
+    except NoRightError:
+        classes = None
+    return claims.check_claim(spec, claim, found, classes)
 
 
 def _folder(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     """Calls: the namespace's runs, where this one has a claim."""
     if wanted := folder.folder_of(spec.job):
-        jobs = reader.objects(kinds.JOBS, selector=f"{PART_OF},{FAMILY}")
-        yield from _checked(f"folder {wanted}", jobs, partial(folder.check_folder, spec, wanted))
+        runs = partial(reader.objects, selector=f"{PART_OF},{FAMILY}")
+        yield _checked(f"folder {wanted}", partial(folder.check_folder, spec, wanted), runs, kinds.JOBS)
 
 
-def _secrets(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+def _named(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+    """Objects that the pods name."""
     for keys in spec.secrets:
-        secret = reader.secret(keys.name)
-        yield from _checked(f"Secret {keys.name}", secret, partial(secrets.check_secret, spec, keys))
+        yield _checked(f"Secret {keys.name}", partial(secrets.check_secret, spec, keys), reader.secret, keys.name)
     for name in spec.pull_secrets:
-        secret = reader.secret(name)
-        subject = f"image pull secret {name}"
-        yield from _checked(subject, secret, partial(secrets.check_pull_secret, spec, name))
+        check = partial(secrets.check_pull_secret, spec, name)
+        yield _checked(f"image pull secret {name}", check, reader.secret, name)
     for keys in spec.config_maps:
-        found = reader.get(kinds.CONFIG_MAPS, keys.name)
-        yield from _checked(f"ConfigMap {keys.name}", found, partial(secrets.check_config_map, spec, keys))
-
-
-def _account(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+        check_keys = partial(secrets.check_config_map, spec, keys)
+        yield _checked(f"ConfigMap {keys.name}", check_keys, reader.get, kinds.CONFIG_MAPS, keys.name)
     if name := spec.account:
-        found = reader.get(kinds.SERVICE_ACCOUNTS, name)
-        yield from _checked(f"ServiceAccount {name}", found, partial(names.check_account, name))
-
-
-def _priority(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+        check_account = partial(names.check_account, name)
+        yield _checked(f"ServiceAccount {name}", check_account, reader.get, kinds.SERVICE_ACCOUNTS, name)
     if name := spec.priority_class:
-        found = reader.get(kinds.PRIORITY_CLASSES, name)
-        yield from _checked(f"PriorityClass {name}", found, partial(names.check_priority, name))
+        check_priority = partial(names.check_priority, name)
+        yield _checked(f"PriorityClass {name}", check_priority, reader.get, kinds.PRIORITY_CLASSES, name)
 
 
 # -- dry runs: what the API server and its webhooks say of objects that are not kept
 
 
 def _job(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
-    answer = reader.dry_run(kinds.JOBS, spec.job)
-    yield check_dry_run(f"Job {spec.name}", answer, ": Volcano's webhook admits it, so its queue takes runs")
+    admitted = ": Volcano's webhook admits it, so its queue takes runs"
+    yield _dry_run(reader, f"Job {spec.name}", kinds.JOBS, spec.job, admitted)
 
 
 def _pod(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     """A pod as Volcano would make it: Pod Security, quota, limits, priority, and whatever policies the cluster has."""
-    yield check_dry_run("a pod of the gang", reader.dry_run(kinds.PODS, pod_of(spec)))
+    yield _dry_run(reader, "a pod of the gang", kinds.PODS, pod_of(spec))
 
 
 def _objects(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     """All other objects of the release."""
-    findings: list[Finding] = []
-    for item in spec.manifests:
-        kind = _DRY_RUN_KINDS.get(item["kind"])
-        if kind is None:
-            continue
-        answer = reader.dry_run(kind, item)
-        if isinstance(answer, NoRight) and kind is kinds.NETWORK_POLICIES:  # a right that a run can do without
-            answer = Refusal(f'cannot {answer.verb} resource "{kind.plural}" in the namespace "{reader.namespace}"')
-        findings.append(check_dry_run(f"{item['kind']} {item['metadata']['name']}", answer))
+    findings = [
+        _dry_run(reader, f"{item['kind']} {item['metadata']['name']}", _DRY_RUN_KINDS[item["kind"]], item)
+        for item in spec.manifests
+        if item["kind"] in _DRY_RUN_KINDS
+    ]
     refused = [finding for finding in findings if finding.severity != "ok"]
-    yield from refused
-    if not refused:
-        yield ok("other objects", f"the API server takes all {len(findings)} other objects")
+    yield from refused or [ok("other objects", f"the API server takes all {len(findings)} other objects")]
+
+
+def _dry_run(reader: ClusterReader, subject: str, kind: Kind, body: Object, admitted: str = "") -> Finding:
+    try:
+        answer = reader.dry_run(kind, body)
+    except NoRightError as error:
+        if kind is not kinds.NETWORK_POLICIES:
+            return error.finding(subject)
+        # A right that a run can do without, and without which it cannot be submitted as it is.
+        answer = Refusal(f'cannot {error.verb} resource "{kind.plural}" in the namespace "{reader.namespace}"')
+    return check_dry_run(subject, answer, admitted)
 
 
 def pod_of(spec: RunSpec) -> Object:

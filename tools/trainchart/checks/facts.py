@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from trainchart.checks.reader import ClusterReader, NoRight
+from trainchart.checks.reader import ClusterReader, NoRightError
 from trainchart.checks.run_spec import submitted
 from trainchart.cluster import helm, kinds
 from trainchart.cluster.fields import Object, text
@@ -38,7 +38,8 @@ class Facts:
     """Of the Secret that the runner complains about."""
     release_status: str = ""
     """Helm's, of a release without a Job: deployed, failed, ..."""
-    forbidden: tuple[NoRight, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    """What this account has no right to, as `list nodes`."""
 
     @property
     def group(self) -> Object | None:
@@ -51,61 +52,43 @@ def gather(reader: ClusterReader, run: Snapshot) -> Facts:
     Raises:
         UnreachableError, UnauthorizedError
     """
-    forbidden: list[NoRight] = []
+    forbidden: list[str] = []
 
-    def allowed(answer: T | NoRight) -> T | None:
-        if isinstance(answer, NoRight):
-            forbidden.append(answer)
+    def read(is_needed: object, call: Callable[..., T], *arguments: object, **options: str) -> T | None:
+        try:
+            return call(*arguments, **options) if is_needed else None
+        except NoRightError as error:
+            forbidden.append(f"{error.verb} {error.kind.plural}")
             return None
-        return answer
 
-    def all_of(answer: list[Object] | NoRight) -> tuple[Object, ...] | None:
-        found = allowed(answer)
-        return None if found is None else tuple(found)
-
-    is_waiting, name = run.state in (State.PENDING, State.RESTARTING), f"{run.name}-{run.uid}"
-    has_job, pod = run.job is not None, pod_of_interest(run)
-    job_events: Iterable[Object] | None = None
-    group_events = pod_events = claim_events = job_events
-    groups = queues = quotas = nodes = None
-    claim, secret_exists, release_status = None, None, ""
-    if has_job:
-        job_events = all_of(reader.events(kind="Job", name=run.name, uid=run.uid))
-    if has_job and not run.has_finished:
-        group = reader.get(kinds.POD_GROUPS, name)
-        groups = all_of(group if isinstance(group, NoRight) else [group] if group else [])
-        if is_waiting:
-            queues = all_of(reader.queues(run.queue))
-    if has_job and (not run.has_finished or (run.state is State.FAILED and run.culprit is None)):
+    has_job, pod, group = run.job is not None, pod_of_interest(run), f"{run.name}-{run.uid}"
+    is_active = has_job and not run.has_finished
+    is_waiting = run.state in (State.PENDING, State.RESTARTING)
+    has_no_culprit = run.state is State.FAILED and run.culprit is None
+    claim, secret = suspected_claim(run), suspected_secret(run)
+    events, of_kind = reader.events, reader.objects
+    found: dict[str, Any] = {
+        "job_events": read(has_job, events, kind="Job", name=run.name, uid=run.uid),
+        "groups": read(is_active, lambda: [one for one in [reader.get(kinds.POD_GROUPS, group)] if one]),
+        "queues": read(has_job and is_waiting, reader.queues, run.queue),
         # They outlive the group, and say whether Volcano itself took the pods away.
-        group_events = all_of(reader.events(kind="PodGroup", name=name))
-    if pod:
-        pod_events = all_of(reader.events(kind="Pod", name=pod.name, uid=pod.uid))
-    if is_waiting and len(run.pods) < run.replicas:
-        quotas = all_of(reader.objects(kinds.RESOURCE_QUOTAS))
-    if needs_nodes(run):
-        nodes = all_of(reader.objects(kinds.NODES))
-    if suspect := suspected_claim(run):
-        claim = allowed(reader.get(kinds.CLAIMS, suspect))
-        claim_events = all_of(reader.events(kind="PersistentVolumeClaim", name=suspect))
-    if suspect := suspected_secret(run):
-        secret_exists = allowed(reader.exists(kinds.SECRETS, suspect))
-    if run.state is State.NO_JOB:
-        release_status = text(helm.newest(allowed(reader.release(run.name)) or []), "metadata", "labels", "status")
+        "group_events": read(has_job and (is_active or has_no_culprit), events, kind="PodGroup", name=group),
+        "pod_events": read(pod, lambda: events(kind="Pod", name=pod.name, uid=pod.uid)) if pod else None,
+        "quotas": read((is_waiting or has_no_culprit) and len(run.pods) < run.replicas, of_kind, kinds.RESOURCE_QUOTAS),
+        "nodes": read(needs_nodes(run), of_kind, kinds.NODES),
+        "claim": read(claim, reader.get, kinds.CLAIMS, claim),
+        "claim_events": read(claim, events, kind="PersistentVolumeClaim", name=claim),
+        "secret_exists": read(secret, reader.exists, kinds.SECRETS, secret),
+    }
+    release = helm.newest(read(run.state is State.NO_JOB, reader.release, run.name) or [])
+    given: dict[str, Any] = {
+        name: tuple(one) if isinstance(one, list) else one for name, one in found.items() if one is not None
+    }
     return Facts(
         now=datetime.now(timezone.utc),
-        groups=groups,
-        queues=queues,
-        job_events=tuple(job_events or ()),
-        group_events=tuple(group_events or ()),
-        pod_events=tuple(pod_events or ()),
-        quotas=quotas,
-        nodes=nodes,
-        claim=claim,
-        claim_events=tuple(claim_events or ()),
-        secret_exists=secret_exists,
-        release_status=release_status,
+        release_status=text(release, "metadata", "labels", "status"),
         forbidden=tuple(dict.fromkeys(forbidden)),
+        **given,
     )
 
 

@@ -27,7 +27,9 @@ def refused(run: Snapshot, facts: Facts) -> Finding | None:
     """Pods that the API server does not take from Volcano; or would not take, where its events are gone."""
     spec = submitted(run)
     quotas = [check_quota(spec, quota) for quota in facts.quotas or ()]
-    by_quota = next((finding for finding in quotas if finding.severity in ("problem", "waiting")), None)
+    # Of a run that has failed, what is left now says nothing about what was left then.
+    severities = ("problem",) if run.has_finished else ("problem", "waiting")
+    by_quota = next((finding for finding in quotas if finding.severity in severities), None)
     event = latest(event for event in facts.job_events if text(event, "reason") == "FailedCreate")
     if event is None:
         return by_quota

@@ -1,4 +1,4 @@
-"""Reads the cluster, everything once. A right that the account lacks is an answer, not an error."""
+"""Reads the cluster, everything once. A right that the account lacks is one error, which a check turns into a finding."""
 
 from __future__ import annotations
 
@@ -16,16 +16,12 @@ from trainchart.cluster.kinds import Kind
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class NoRight:
+class NoRightError(Exception):
     """In place of an answer: what the account may not do."""
 
-    verb: str
-    kind: Kind
-    where: str = ""
-
-    def __str__(self) -> str:
-        return f"no permission to {self.verb} {self.kind}{self.where}"
+    def __init__(self, verb: str, kind: Kind, where: str = "") -> None:
+        super().__init__(f"no permission to {verb} {kind}{where}")
+        self.verb, self.kind, self.where = verb, kind, where
 
     def finding(self, subject: str) -> Finding:
         fix = f"deploy/{'submitter' if self.kind.namespaced and not self.where else 'cluster-reader'}.yaml has it"
@@ -53,83 +49,71 @@ class Refusal:
 
 @dataclass
 class ClusterReader:
-    """One account's view of one namespace."""
+    """One account's view of one namespace. All methods raise NoRightError where the account may not read what they return."""
 
-    api: Api
+    api: Api = field(repr=False)
     _answers: dict[object, object] = field(default_factory=dict)
 
     @property
     def namespace(self) -> str:
         return self.api.namespace
 
-    def get(self, kind: Kind, name: str) -> Object | NoRight | None:
-        def found() -> Object | None:
-            one = self.api.get(kind, name)
-            return None if one is None else _whole(one)
-
-        return self._once((kind, name), found, NoRight("get", kind))
+    def get(self, kind: Kind, name: str) -> Object | None:
+        found: Object | None = self._once((kind, name), lambda: self.api.get(kind, name), "get", kind)
+        return None if found is None else _whole(found)
 
     def objects(
         self, kind: Kind, *, selector: str = "", fields: str = "", all_namespaces: bool = False
-    ) -> list[Object] | NoRight:
-        def found() -> list[Object]:
-            objects, _ = self.api.objects(kind, selector=selector, fields=fields, all_namespaces=all_namespaces)
-            return [_whole(one) for one in objects]
+    ) -> list[Object]:
+        def read() -> list[Object]:
+            return self.api.objects(kind, selector=selector, fields=fields, all_namespaces=all_namespaces)[0]
 
-        return self._once(
-            (kind, selector, fields, all_namespaces),
-            found,
-            NoRight("list", kind, " of all namespaces" if all_namespaces else ""),
-        )
+        where = " of all namespaces" if all_namespaces else ""
+        return [_whole(one) for one in self._once((kind, selector, fields, all_namespaces), read, "list", kind, where)]
 
     def listed(self, kind: Kind) -> list[Object] | None:
         """All objects of the kind, if they have been read already, so that using them costs no call."""
         found = self._answers.get((kind, "", "", False))
         return found if isinstance(found, list) else None
 
-    def queues(self, name: str) -> list[Object] | NoRight:
+    def queues(self, name: str) -> list[Object]:
         """All of them; the one of this name where this account may read no other."""
-        queues = self.objects(kinds.QUEUES)
-        if isinstance(queues, NoRight):
-            one = self.get(kinds.QUEUES, name)
-            return queues if isinstance(one, NoRight) else [one] if one else []
-        return queues
+        try:
+            return self.objects(kinds.QUEUES)
+        except NoRightError as error:
+            try:
+                return [queue for queue in [self.get(kinds.QUEUES, name)] if queue]
+            except NoRightError:
+                raise error from None
 
-    def events(self, **of: str) -> list[Object] | NoRight:
+    def events(self, **of: str) -> list[Object]:
         """Of one object: `kind`, `name`, `uid`."""
         fields = ",".join(f"involvedObject.{key}={value}" for key, value in of.items() if value)
         return self.objects(kinds.EVENTS, fields=fields)
 
-    def exists(self, kind: Kind, name: str) -> bool | NoRight:
+    def exists(self, kind: Kind, name: str) -> bool:
         """By its metadata alone: what is in it stays where it is."""
-        found = lambda: self.api.metadata(kind, name) is not None  # noqa: E731
-        return self._once(("exists", kind, name), found, NoRight("get", kind))
+        return self._once(("exists", kind, name), lambda: self.api.metadata(kind, name) is not None, "get", kind)
 
-    def secret(self, name: str) -> Secret | NoRight | None:
+    def secret(self, name: str) -> Secret | None:
         def keys_alone() -> Secret | None:
             found = self.api.get(kinds.SECRETS, name)
             return None if found is None else Secret(found.get("type", ""), frozenset(found.get("data") or {}))
 
-        return self._once(("secret", name), keys_alone, NoRight("get", kinds.SECRETS))
+        return self._once(("secret", name), keys_alone, "get", kinds.SECRETS)
 
-    def release(self, name: str) -> list[Object] | NoRight:
+    def release(self, name: str) -> list[Object]:
         """The labels of what Helm keeps of a release, without the release."""
 
         def records() -> list[Object]:
-            selector = helm.release_selector(name)
-            found, _ = self.api.objects(kinds.SECRETS, selector=selector, metadata_only=True)
-            return found
+            return self.api.objects(kinds.SECRETS, selector=helm.release_selector(name), metadata_only=True)[0]
 
-        return self._once(("release", name), records, NoRight("list", kinds.SECRETS))
+        return self._once(("release", name), records, "list", kinds.SECRETS)
 
-    def dry_run(self, kind: Kind, body: Object) -> Object | Refusal | NoRight:
+    def dry_run(self, kind: Kind, body: Object) -> Object | Refusal:
         """What the API server makes of an object, without keeping it."""
         try:
-            return self.api.create(kind, body, dry_run=True)
-        except UnauthorizedError:
-            raise
-        except ForbiddenError:
-            return NoRight("create", kind)
+            return self._allowed(lambda: self.api.create(kind, body, dry_run=True), "create", kind)
         except (RefusedError, NotFoundError) as error:
             return Refusal(str(error))
         except UnreachableError as error:
@@ -137,48 +121,49 @@ class ClusterReader:
                 raise
             return Refusal(str(error))
 
-    def kinds_of(self, path: str) -> list[str] | NoRight | None:
-        """The resources of an API group's version, which nearly every account may see; None where there is no such group."""
+    def kinds_of(self, path: str) -> list[str] | None:
+        """The resources of an API group's version, which nearly every account may see; None where it does not exist."""
         try:
-            return [text(resource, "name") for resource in items(self.api.raw(path), "resources")]
+            found = self._allowed(lambda: self.api.raw(path), "get", Kind(path, namespaced=False))
         except NotFoundError:
             return None
-        except UnauthorizedError:
-            raise
-        except ForbiddenError:
-            return NoRight("get", Kind(path, namespaced=False))
+        return [text(resource, "name") for resource in items(found, "resources")]
 
     def version(self) -> Object:
         """Of the API server; empty where it is not told."""
         try:
-            return self.api.raw("/version")
-        except UnauthorizedError:
-            raise
-        except (ForbiddenError, NotFoundError):
+            return self._allowed(lambda: self.api.raw("/version"), "get", Kind("/version", namespaced=False))
+        except (NoRightError, NotFoundError):
             return {}
 
-    def rules(self) -> Object | NoRight:
+    def rules(self) -> Object:
         """All that this account may do here, in one call."""
-        body = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectRulesReview",
-            "spec": {"namespace": self.namespace},
-        }
-        no_right = NoRight("create", kinds.RULES_REVIEWS)
-        return self._once("rules", lambda: mapping(self.api.create(kinds.RULES_REVIEWS, body), "status"), no_right)
+        spec = {"namespace": self.namespace}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": spec}
+        review = self._once("rules", lambda: self.api.create(kinds.RULES_REVIEWS, body), "create", kinds.RULES_REVIEWS)
+        return mapping(review, "status")
 
     def may(self, verb: str, kind: Kind, subresource: str) -> bool:
         return self.api.may(verb, kind, subresource=subresource)
 
-    def _once(self, key: object, read: Callable[[], T], no_right: NoRight | T) -> T | NoRight:
+    def _once(self, key: object, read: Callable[[], T], verb: str, kind: Kind, where: str = "") -> T:
         if key not in self._answers:
             try:
-                self._answers[key] = read()
-            except UnauthorizedError:
-                raise
-            except ForbiddenError:
-                self._answers[key] = no_right
-        return self._answers[key]  # type: ignore[return-value]
+                self._answers[key] = self._allowed(read, verb, kind, where)
+            except NoRightError as error:
+                self._answers[key] = error
+        answer = self._answers[key]
+        if isinstance(answer, NoRightError):
+            raise answer
+        return answer  # type: ignore[return-value]
+
+    def _allowed(self, read: Callable[[], T], verb: str, kind: Kind, where: str = "") -> T:
+        try:
+            return read()
+        except UnauthorizedError:
+            raise
+        except ForbiddenError:
+            raise NoRightError(verb, kind, where) from None
 
 
 def _whole(one: Object) -> Object:

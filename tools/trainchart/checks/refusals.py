@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from trainchart.checks import limit_range, names, queue, quota, server
 from trainchart.checks.finding import Finding, ok, problem
-from trainchart.checks.reader import NoRight, Refusal
+from trainchart.checks.reader import Refusal
 from trainchart.cluster.fields import Object
 
 _SUBMITTER = "let an administrator bind deploy/submitter.yaml to it (docs/rights.md)"
@@ -143,10 +143,8 @@ def explain(message: str) -> Finding:
     return problem("refused", "", plain or "no reason was given", "change what it names", message)
 
 
-def check_dry_run(subject: str, answer: Object | Refusal | NoRight, admitted: str = "") -> Finding:
+def check_dry_run(subject: str, answer: Object | Refusal, admitted: str = "") -> Finding:
     """What became of an object that was sent without being kept."""
-    if isinstance(answer, NoRight):
-        return answer.finding(subject)
     if isinstance(answer, Refusal):
         found = explain(answer.text)
         return replace(found, subject=subject, text=f"{subject} would be refused: {found.text}")

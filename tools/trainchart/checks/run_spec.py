@@ -58,7 +58,7 @@ class RunSpec:
 
     @property
     def priority_class(self) -> str:
-        return text(self.job, "spec", "priorityClassName")
+        return text(self.job, "spec", "priorityClassName") or text(self.pod_template, "priorityClassName")
 
     @property
     def replicas(self) -> int:

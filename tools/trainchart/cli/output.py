@@ -9,7 +9,7 @@ from pathlib import Path
 from trainchart.errors import FileError
 from trainchart.terminal import print_message, print_text
 
-_COLOURS = {"error": "31", "problem": "31", "warning": "33", "ok": "32"}
+_COLOURS = {"error": "31", "problem": "31", "warning": "33", "waiting": "33", "ok": "32"}
 
 
 def print_error(message: str, code: int, *, as_json: bool) -> None:

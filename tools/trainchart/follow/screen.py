@@ -32,6 +32,7 @@ _COLOURS = {
     State.STOPPED.value: "33",
     State.ENDING.value: "33",
     "problem": "31",
+    "warning": "33",
     "waiting": "33",
 }
 

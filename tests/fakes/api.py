@@ -10,17 +10,25 @@ from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedErro
 from trainchart.cluster.fields import Object, dig, text
 from trainchart.cluster.kinds import Kind
 
+EVERYTHING = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+
 
 @dataclass
 class FakeApi:
     namespace: str = "training"
-    server: str = "https://fake"
+    server: str = "https://cluster.example"
+    context: str = "lab"
     calls: int = 0
     there: dict[Kind, list[Object]] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
     """By pod."""
     forbidden: set[str] = field(default_factory=set)
-    """What the account may not do, such as `list nodes`."""
+    """What the account may not do, such as `list nodes`, or `nodes` for any verb."""
+    refused: dict[Kind, Exception] = field(default_factory=dict)
+    """How a dry run of the kind ends."""
+    rules: Object = field(default_factory=lambda: {"resourceRules": [EVERYTHING], "incomplete": False})
+    missing_groups: set[str] = field(default_factory=set)
+    """API groups that are not installed."""
     asked: list[str] = field(default_factory=list)
     """Each call, such as `get jobs.batch.volcano.sh run-42`."""
     changes: dict[Kind, list[Object]] = field(default_factory=dict)
@@ -54,7 +62,14 @@ class FakeApi:
         return [one for one in found if _selected(one, selector) and _has_fields(one, fields)], "1"
 
     def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
+        if kind is kinds.RULES_REVIEWS:
+            self.calls += 1
+            return {"status": self.rules}
         self._call("create", kind)
+        if "generateName" in body.get("metadata", {}) and dry_run:
+            raise RefusedError("admission webhook denied the request: job 'minAvailable' should not be greater")
+        if kind in self.refused:
+            raise self.refused[kind]
         name = text(body, "metadata", "name")
         if any(text(one, "metadata", "name") == name for one in self._of(kind)):
             raise RefusedError(f'{kind} "{name}" already exists')
@@ -77,7 +92,15 @@ class FakeApi:
     def may(self, verb: str, kind: Kind, *, subresource: str = "", name: str = "") -> bool:
         self._call("create", kinds.ACCESS_REVIEWS)
         what = f"{kind.plural}/{subresource}" if subresource else str(kind)
-        return f"{verb} {what}" not in self.forbidden
+        return not self.forbidden & {f"{verb} {what}", what}
+
+    def raw(self, path: str) -> Object:
+        self.calls += 1
+        if path == "/version":
+            return {"major": "1", "minor": "35", "gitVersion": "v1.35.3"}
+        if path.split("/")[2] in self.missing_groups:
+            raise NotFoundError(f"get {path}: 404 page not found")
+        return {"resources": [{"name": name} for name in ("jobs", "queues", "podgroups", "commands")]}
 
     def watch(self, kind: Kind, *, since: str, selector: str = "", seconds: int = 240) -> Iterator[Object]:
         self._call("watch", kind, selector)
@@ -106,7 +129,7 @@ class FakeApi:
     def _call(self, verb: str, kind: Kind, what: str = "") -> None:
         self.calls += 1
         self.asked.append(f"{verb} {kind} {what}".rstrip())
-        if f"{verb} {kind}" in self.forbidden:
+        if self.forbidden & {f"{verb} {kind}", kind.plural}:
             raise ForbiddenError(f"no permission to {verb} {kind}")
 
     def _of(self, kind: Kind, *, all_namespaces: bool = False) -> list[Object]:
@@ -127,7 +150,7 @@ def _selected(one: Object, selector: str) -> bool:
 
 def _has_fields(one: Object, fields: str) -> bool:
     rules = (rule.partition("=") for rule in filter(None, fields.split(",")))
-    return all(text(one, *key.split(".")) == value for key, _, value in rules)
+    return all((text(one, *key.rstrip("!").split(".")) == value) != key.endswith("!") for key, _, value in rules)
 
 
 def _merge(into: Object, change: Mapping[str, object]) -> None:

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
+from tests.fakes.api import FakeApi
+from trainchart.cluster import kinds
+from trainchart.cluster.errors import NotFoundError, RefusedError, UnreachableError
 from trainchart.cluster.kinds import Kind
 
 Object = dict[str, Any]
@@ -19,8 +21,7 @@ def stamped(second: int, nanos: int, text: str) -> bytes:
     return f"2026-11-24T18:{second // 60:02}:{second % 60:02}.{nanos:09}Z {text}".encode()
 
 
-class Cluster:
-    namespace, server, calls = "training", "https://cluster.example", 0
+class Cluster(FakeApi):
     all: ClassVar[list[Cluster]] = []
 
     @classmethod
@@ -34,6 +35,7 @@ class Cluster:
                 thread.join(2)
 
     def __init__(self, replicas: int = 1, retries: int = 0) -> None:
+        super().__init__()
         self.closed = False
         self.all.append(self)
         self.lock = threading.RLock()
@@ -52,9 +54,7 @@ class Cluster:
         self.logs: dict[str, list[bytes]] = {}  # by the pods' UIDs
         self.breaks: list[int] = []  # after how many lines each connection breaks
         self.away = False
-        self.forbidden: set[str] = set()
         self.settings: Object | None = {}
-        self.other: dict[tuple[str, str], Object] = {}
         self.created: list[tuple[str, Object]] = []
         self.patched: list[Object] = []
         self.deleted: list[str] = []
@@ -74,7 +74,7 @@ class Cluster:
                 "metadata": {
                     "name": name,
                     "uid": uid,
-                    "labels": {"volcano.sh/task-index": str(rank)},
+                    "labels": {"volcano.sh/task-index": str(rank), "volcano.sh/job-name": NAME},
                     "annotations": {"volcano.sh/job-retry-count": str(attempt)},
                 },
                 "spec": {"nodeName": "node-1"},
@@ -102,34 +102,28 @@ class Cluster:
 
     # -- what an Api answers
 
-    def _asked(self, what: str) -> None:
-        self.calls += 1
+    def _call(self, verb: str, kind: Kind, what: str = "") -> None:
         if self.closed:
             raise NotFoundError("the test is over")
         if self.away:
+            self.calls += 1
             raise UnreachableError("the API server cannot be reached: Connection refused")
-        if what in self.forbidden:
-            raise ForbiddenError(f"no permission to {what}")
+        super()._call(verb, kind, what)
 
-    def get(self, kind: Kind, name: str) -> Object | None:
-        self._asked(f"get {kind}")
+    def _of(self, kind: Kind, **options: Any) -> list[Object]:
+        settings = {"metadata": {"name": f"{NAME}-run"}, "data": {"settings.json": json.dumps(self.settings)}}
+        live = {
+            kinds.JOBS: [self.job] if self.job else [],
+            kinds.PODS: list(self.pods.values()),
+            kinds.CONFIG_MAPS: [] if self.settings is None else [settings],
+        }
         with self.lock:
-            if kind.plural == "jobs":
-                return json.loads(json.dumps(self.job)) if self.job and name == NAME else None
-            if kind.plural == "pods" and name in self.pods:
-                return dict(self.pods[name])
-            if kind.plural == "configmaps" and name == f"{NAME}-run" and self.settings is not None:
-                return {"metadata": {"name": name}, "data": {"settings.json": json.dumps(self.settings)}}
-            return self.other.get((kind.plural, name))
-
-    def objects(self, kind: Kind, **_: Any) -> tuple[list[Object], str]:
-        self._asked(f"list {kind}")
-        with self.lock:
-            return (json.loads(json.dumps(list(self.pods.values()))) if kind.plural == "pods" else []), "1"
+            found: list[Object] = json.loads(json.dumps(live.get(kind, super()._of(kind, **options))))
+            return found
 
     def watch(self, kind: Kind, **_: Any) -> Iterator[Object]:
         """End at once, as a watch that the server ends: the next list follows."""
-        self._asked(f"watch {kind}")
+        self._call("watch", kind)
         time.sleep(0.01)
         return iter(())
 
@@ -137,7 +131,7 @@ class Cluster:
         self, pod: str, *, follow: bool = False, since: str = "", timestamps: bool = False, tail: int | None = None
     ) -> Iterator[bytes]:
         """Yield whole lines since a second, as the kubelet does, then what comes, until the container has finished."""
-        self._asked("get pods/log")
+        self._call("get", Kind("pods/log"), pod)
         self.connections += 1
         with self.lock:
             if pod not in self.pods:
@@ -167,17 +161,17 @@ class Cluster:
             time.sleep(0.005)
 
     def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
-        self._asked(f"create {kind}")
+        self._call("create", kind)
         self.created.append((kind.plural, body))
         return body
 
     def patch(self, kind: Kind, name: str, change: Object) -> Object:
-        self._asked(f"patch {kind}")
+        self._call("patch", kind, name)
         self.patched.append(change)
         return change
 
     def delete(self, kind: Kind, name: str) -> None:
-        self._asked(f"delete {kind}")
+        self._call("delete", kind, name)
         self.deleted.append(name)
         self.pods.pop(name, None)
 

@@ -1,4 +1,4 @@
-"""Runs captured from a cluster with Volcano 1.15.1 and Kubernetes 1.35 (captured/*.json), with all that a diagnosis reads."""
+"""Runs captured from a cluster with Volcano 1.15.1 and Kubernetes 1.35 (captured_runs/), with all that a diagnosis reads."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.run.fake import FakeApi
+from tests.fakes.api import FakeApi
 from trainchart.cluster import kinds
 
-FOLDER = Path(__file__).parent / "captured"
+FOLDER = Path(__file__).parent / "captured_runs"
 CASES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
