@@ -368,7 +368,7 @@ def test_a_page_is_made_from_files_that_were_kept(tmp_path: Path, capsys: pytest
         ),
         (
             ["--result", "r.json"],
-            "report: --result and --settings go with --log; add --log FILE, or ask the cluster with none of them",
+            "report: --result and --settings need --log; add --log FILE, or omit them to read the cluster",
         ),
     ],
 )

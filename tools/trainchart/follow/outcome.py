@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trainchart.chart.exit_codes import runner_codes
 from trainchart.cluster.fields import items, mapping, parsed, text
 from trainchart.errors import ExitCode
+from trainchart.run.events import failure_of
 from trainchart.run.metrics import format_number, headline
 from trainchart.run.state import STOPPED, Pod, Snapshot, State
 from trainchart.units import duration, size
@@ -83,11 +84,13 @@ def format_result(result: Mapping[str, Any], place: str = "", *, whole: bool = F
 
 def format_failure(result: Mapping[str, Any]) -> list[str]:
     """Return why the run failed, as its runner reported it; empty where it did not."""
-    failure = mapping(result, "failure")
-    rows = [("failed in", text(failure, "stage")), ("what", f"{text(failure, 'name')}: {text(failure, 'reason')}")]
-    if text(failure, "name") != "stopped":  # the advice is for a run that was not stopped on purpose
-        rows.append(("what to do", text(failure, "fix")))
-    return [f"  {key:<12} {value}" for key, value in rows if value] if failure else []
+    failure = failure_of(result)
+    if failure is None:
+        return []
+    rows = [("failed in", failure.stage), ("what", f"{failure.name}: {failure.reason}")]
+    if failure.name != "stopped":  # the advice is for a run that was not stopped on purpose
+        rows.append(("what to do", failure.fix))
+    return [f"  {key:<12} {value}" for key, value in rows if value]
 
 
 def _format_no_job(snapshot: Snapshot) -> str:
@@ -130,8 +133,9 @@ def _rows(result: Mapping[str, Any], place: str, *, whole: bool) -> Iterator[tup
 
 def _stopped(snapshot: Snapshot, took: str) -> Iterator[str]:
     yield f"{snapshot.name} was stopped{took}, by a command of a user (Volcano: Aborted)"
-    if stage := text(mapping(result_of(snapshot), "failure"), "stage"):
-        yield f"  {'it was in':<12} {stage}"
+    failure = failure_of(result_of(snapshot))
+    if failure and failure.stage:
+        yield f"  {'it was in':<12} {failure.stage}"
     yield f"  {'to resume':<12} {snapshot.resume_hint}"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from trainchart import __version__
 from trainchart.report.chart import HEIGHT, WIDTH, Chart, curves, format_figure, scatter
 from trainchart.report.scale import MAX_POINTS, drawable, groups
-from trainchart.run.events import Failure, Progress, Trial
+from trainchart.run.events import Progress, Trial, failure_of
 from trainchart.run.metrics import headline
 from trainchart.run.record import Record
 from trainchart.units import duration, size
@@ -56,7 +56,7 @@ def page(record: Record) -> str:
         "family": _map(record.settings, "family").get("name"),
         "when": _when(record),
         "facts": list(_facts(record)),
-        "failure": record.progress.failed or _failure_of(record.result),
+        "failure": record.progress.failed or failure_of(record.result),
         "charts": charts,
         "chart_notes": list(_chart_notes(charts, len(record.progress.metrics), resumed)),
         "search": _search(record),
@@ -131,15 +131,6 @@ def _facts(record: Record) -> Iterator[tuple[str, str, str]]:
         yield "attempts", str(attempt + 1), note
     if progress.replicas > 1:
         yield "pods", str(progress.replicas), ""
-
-
-def _failure_of(result: Mapping[str, Any] | None) -> Failure | None:
-    found = _map(result, "failure")
-    if not found:
-        return None
-    texts = {name: str(found.get(name) or "") for name in ("stage", "name", "reason", "fix")}
-    code = found.get("code")
-    return Failure(code=code if isinstance(code, int) else None, **texts)
 
 
 # -- curves, trials and stages

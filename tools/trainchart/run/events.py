@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainchart.cluster.fields import mapping, text, whole
 from trainchart.run.metrics import format_number, headline
 from trainchart.units import duration, size
 
@@ -71,6 +72,13 @@ class Failure:
     name: str
     reason: str
     fix: str
+
+
+def failure_of(result: Any) -> Failure | None:
+    """Return the failure that a result reports; None where it reports none."""
+    found = mapping(result, "failure")
+    texts = {name: text(found, name) for name in ("stage", "name", "reason", "fix")}
+    return Failure(code=whole(found.get("code")), **texts) if found else None
 
 
 @dataclass

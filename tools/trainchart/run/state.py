@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.cluster.fields import Object, dig, items, mapping, moment, number, parsed, text, whole
+from trainchart.run.events import Failure, failure_of
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -60,17 +61,6 @@ _STATES = {
     "Terminated": State.FAILED,
     "Failed": State.FAILED,
 }
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a run failed, as its runner reported it."""
-
-    stage: str
-    code: int
-    name: str
-    reason: str
-    fix: str
 
 
 @dataclass(frozen=True)
@@ -131,16 +121,7 @@ class Pod:
     @property
     def failure(self) -> Failure | None:
         """Why it failed, as the runner reported it; None where it reported nothing."""
-        found = mapping(self.result, "failure")
-        if not found:
-            return None
-        return Failure(
-            stage=text(found, "stage"),
-            code=number(found, "code"),
-            name=text(found, "name"),
-            reason=text(found, "reason"),
-            fix=text(found, "fix"),
-        )
+        return failure_of(self.result)
 
 
 @dataclass(frozen=True)
