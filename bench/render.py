@@ -23,7 +23,7 @@ from tests.chart.schemas import check_object
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import render, render_text, with_defaults
 from trainchart.files import Tree, load_values
-from trainchart.values.schema_errors import misfits
+from trainchart.values.schema_errors import violations
 
 ROOT = CHART.parents[1]
 ROUNDS = 30
@@ -42,7 +42,7 @@ def main() -> int:
         command = [helm, "template", "run-42", str(CHART), "--namespace", "training", "--values", str(file)]
 
         def in_process() -> None:
-            assert not misfits(with_defaults(values), CHART / "values.schema.json")
+            assert not violations(with_defaults(values), CHART / "values.schema.json")
             render_text(values)
 
         def by_helm() -> None:
@@ -77,7 +77,7 @@ def floor(values: Tree) -> float:
 
 def checked(number: int) -> None:
     values = ADMITTED[number % len(ADMITTED)].values
-    assert not misfits(with_defaults(values), CHART / "values.schema.json")
+    assert not violations(with_defaults(values), CHART / "values.schema.json")
     for manifest in render(values):
         check_object(manifest)
 

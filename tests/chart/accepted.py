@@ -19,7 +19,7 @@ from trainchart.chart.render import Manifest, render, with_defaults
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
 from trainchart.values.characters import LINE, LINES
-from trainchart.values.schema_errors import misfits
+from trainchart.values.schema_errors import violations
 
 Path = tuple[str, ...]
 
@@ -67,7 +67,7 @@ def kept(values: Tree, changes: list[Tree]) -> Tree:
 
 
 def is_accepted(values: Tree) -> bool:
-    if misfits(with_defaults(values), CHART / "values.schema.json"):
+    if violations(with_defaults(values), CHART / "values.schema.json"):
         return False
     try:
         render(values)

@@ -13,7 +13,7 @@ from tests.values.test_parity import paths as schema_paths
 from trainchart.chart.render import render_by_helm, render_text, with_defaults
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay
-from trainchart.values.schema_errors import misfits
+from trainchart.values.schema_errors import violations
 
 SCHEMA: Tree = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 THEIRS = ("global", "lib")
@@ -53,7 +53,7 @@ def test_a_null_gives_the_default_back(path: tuple[str, ...], rendered: dict[str
 @pytest.mark.parametrize("path", UNSET, ids=".".join)
 def test_an_empty_text_gives_the_default_back(path: tuple[str, ...], rendered: dict[str, str]) -> None:
     values = overlay(HAMI, at(path, ""))
-    assert misfits(with_defaults(values), CHART / "values.schema.json") == []
+    assert violations(with_defaults(values), CHART / "values.schema.json") == []
     assert render_text(values) == rendered
 
 
@@ -66,7 +66,7 @@ def test_every_key_of_ours_may_be_empty_in_either_way() -> None:
                 continue
             for empty in (None, ""):
                 values = {"family": family, **at(path, empty)}
-                assert misfits(values, CHART / "values.schema.json") == [], path
+                assert violations(values, CHART / "values.schema.json") == [], path
                 seen += 1
     assert seen > 1000
 

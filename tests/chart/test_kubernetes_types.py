@@ -12,7 +12,7 @@ from tests.chart.schemas import PUBLISHED
 from tests.values.test_parity import SCHEMA
 from trainchart.chart.paths import CHART
 from trainchart.files import Tree
-from trainchart.values.schema_errors import misfits
+from trainchart.values.schema_errors import violations
 
 DEFINITIONS: Tree = json.loads((PUBLISHED / "_definitions.json").read_text(encoding="utf-8"))["$defs"]
 ROOTS = {
@@ -123,7 +123,7 @@ LEGAL: Tree = {
 
 
 def test_what_is_legal_is_allowed() -> None:
-    assert misfits(LEGAL, CHART / "values.schema.json") == []
+    assert violations(LEGAL, CHART / "values.schema.json") == []
 
 
 @pytest.mark.parametrize(
@@ -154,5 +154,5 @@ def test_what_the_api_server_would_refuse_is_refused(path: tuple[str | int, ...]
     for key in path[:-1]:
         below = below[key]
     below[path[-1]] = value
-    (misfit,) = misfits(broken, CHART / "values.schema.json")
-    assert misfit.path == path
+    (violation,) = violations(broken, CHART / "values.schema.json")
+    assert violation.path == path

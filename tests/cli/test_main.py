@@ -20,7 +20,7 @@ from trainchart.values import validate
 def test_an_internal_error_is_one_line_and_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(validate, "misfits", lambda *_: 1 / 0)
+    monkeypatch.setattr(validate, "violations", lambda *_: 1 / 0)
     monkeypatch.delenv("TRAINCHART_DEBUG", raising=False)
     assert cli.main(["validate", str(YOLOV5)]) == 1
     said = capsys.readouterr()

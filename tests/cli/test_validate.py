@@ -97,7 +97,7 @@ def test_what_templates_render_must_be_yaml(
 ) -> None:
     monkeypatch.setattr(validate, "render_text", lambda *_, **__: {"job.yaml": "a: b\n---\nc: d: e\n"})
     assert cli.main(["validate", str(YOLOV5)]) == 2
-    assert "templates/job.yaml something that is not YAML" in capsys.readouterr().out
+    assert "templates/job.yaml is not YAML with these values" in capsys.readouterr().out
 
 
 def test_a_violated_rule_is_reported_with_the_chart_s_message_at_its_key(

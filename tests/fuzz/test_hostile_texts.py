@@ -424,9 +424,9 @@ def replaced(tree: Any, text: str, by: str) -> Any:
 
 
 def written(place: Place) -> str:
-    from trainchart.values.schema_errors import name_of
+    from trainchart.values.schema_errors import format_path
 
-    return name_of(place)
+    return format_path(place)
 
 
 def findings(folder: Path, values: Tree) -> list[Any]:

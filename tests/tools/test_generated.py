@@ -19,7 +19,7 @@ from trainchart.chart.families import profile_data
 from trainchart.chart.paths import CHART, LIB
 from trainchart.chart.render import render
 from trainchart.files import Tree, load_values, overlay
-from trainchart.values.schema_errors import misfits
+from trainchart.values.schema_errors import violations
 
 SCHEMA = CHART / "values.schema.json"
 EDITOR_SCHEMA = ROOT / "values/schema.json"
@@ -41,7 +41,7 @@ def name(path: Path) -> str:
     "file", [*FILES, CHART / "values.yaml", *sorted((ROOT / "e2e/values").glob("*.yaml"))], ids=name
 )
 def test_every_values_file_has_the_right_shape(file: Path) -> None:
-    assert misfits(load_values(file), SCHEMA) == []
+    assert violations(load_values(file), SCHEMA) == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)

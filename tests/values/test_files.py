@@ -19,35 +19,35 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 # What is written, and the one thing that is told of it.
 BROKEN: dict[str, tuple[str | bytes, str]] = {
-    "a tab as indentation": ("git:\n\tsecretName: a", "2:1 None: a tab, where YAML wants spaces"),
+    "a tab as indentation": ("git:\n\tsecretName: a", "2:1 None: a tab, where YAML requires spaces"),
     "an open bracket": (
         "env: {A: b\nreplicas: 1",
         "2:9 None: not YAML: did not find expected ',' or '}', while parsing a flow mapping from line 1",
     ),
     "two colons": ("a: b: c", "1:5 None: not YAML: mapping values are not allowed in this context"),
-    "an unknown alias": ("env: *x", "1:6 None: *x repeats &x, which is not above it"),
+    "an unknown alias": ("env: *x", "1:6 None: *x refers to &x, which is not defined above it"),
     "an alias of what is around it": ("env: &x\n  a: *x", "2:6 env.a: &x contains itself"),
-    "an alias bomb": (BOMB, "6:10 None: aliases repeat more than 100,000 values; write out what is meant"),
+    "an alias bomb": (BOMB, "6:10 None: aliases expand to more than 100,000 values; write the values without aliases"),
     "a deep pit": ("a: " + "[" * 20_000, "1:103 None: more than 100 levels inside each other"),
-    "a list": ("- a", "1:1 None: the top level is a list, and values are a map; write key: value"),
-    "a text": ("replicas", "1:1 None: the top level is a single value, and values are a map; write key: value"),
+    "a list": ("- a", "1:1 None: the top level is a list, but values are a map; write key: value"),
+    "a text": ("replicas", "1:1 None: the top level is a single value, but values are a map; write key: value"),
     "two documents": (
         "replicas: 1\n---\nreplicas: 2",
-        "2:1 None: a second document begins here; Helm 3 would ignore it: keep one document per file",
+        "2:1 None: a second document begins here, which Helm 3 would ignore; keep one document per file",
     ),
-    "a directive": ("%YAML 1.1\n---\nreplicas: 1", "1:1 None: a directive, which Helm 4 does not read; leave it out"),
+    "a directive": ("%YAML 1.1\n---\nreplicas: 1", "1:1 None: a directive, which Helm 4 cannot read; leave it out"),
     "a map behind the dashes": (
         "--- {replicas: 1}",
-        "1:5 None: behind --- on its line, where Helm 4 does not read it; write it below",
+        "1:5 None: on the line of ---, where Helm 4 cannot read it; write it below",
     ),
     "an anchor behind the dashes": (
         "--- &a\nreplicas: 1",
-        "1:5 None: behind --- on its line, where Helm 4 does not read it; write it below",
+        "1:5 None: on the line of ---, where Helm 4 cannot read it; write it below",
     ),
-    "not a number": ("train: {epochs: .nan}", "1:9 train.epochs: .nan is not a number that values can have; write a finite one"),
-    "infinity": ("replicas: -.inf", "1:1 replicas: -.inf is not a number that values can have; write a finite one"),
+    "not a number": ("train: {epochs: .nan}", "1:9 train.epochs: .nan is not a finite number; write one"),
+    "infinity": ("replicas: -.inf", "1:1 replicas: -.inf is not a finite number; write one"),
     "a map as a key": ("env:\n  {a: b}: c", "2:3 env: a map or list cannot be a key"),
-    "a control character": ("a: b\nc: \x07", "2:1 None: a control character, which YAML forbids; is it a text file?"),
+    "a control character": ("a: b\nc: \x07", "2:1 None: a control character, which YAML does not allow; is it a text file?"),
     "Latin-1": ("queue: a\nimage: b\xe9".encode("latin-1"), "None:None None: is not UTF-8 text (byte 0xe9 in line 2); save it as UTF-8"),
     "a program": (b"\x7fELF\0\0\1", "None:None None: is a binary file; values are YAML text in UTF-8"),
     "a photograph": (
@@ -86,10 +86,10 @@ def test_an_unusual_file_is_accepted(tmp_path: Path, text: str) -> None:
 
 def test_a_key_that_is_written_twice_is_refused_with_both_places(tmp_path: Path) -> None:
     text = "git:\n  secretName: a\nreplicas: 1\ngit:\n  secretName: b\n  'secretName': c\n"
-    fault = "Helm would take the last: keep one of them"
+    fault = "Helm would use the last: keep one of them"
     assert found(tmp_path, text, source="file") == [
-        f"4:1 git: written twice in the same map, first in line 1, column 1; {fault}",
-        f"6:3 git.secretName: written twice in the same map, first in line 5, column 3; {fault}",
+        f"4:1 git: duplicate key, first in line 1, column 1; {fault}",
+        f"6:3 git.secretName: duplicate key, first in line 5, column 3; {fault}",
     ]
 
 
@@ -97,7 +97,7 @@ def test_a_key_that_is_written_twice_is_refused_with_both_places(tmp_path: Path)
 def test_keys_that_are_the_same_to_helm_are_the_same_here(tmp_path: Path, keys: tuple[str, str]) -> None:
     first, second = keys
     (message,) = found(tmp_path, f"nodeSelector:\n  {first}: a\n  {second}: b\n", source="file")
-    assert "written twice in the same map, first in line 2" in message
+    assert "duplicate key, first in line 2" in message
 
 
 def test_the_same_key_in_different_maps_or_files_is_no_repetition(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from trainchart.cli.main import make_parser
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.files import Tree
 from trainchart.values.preset import sharing_profiles
-from trainchart.values.schema_errors import misfits
+from trainchart.values.schema_errors import violations
 
 VARIANTS = {name: next(iter(profile_data(name).get("variants") or []), None) for name in PROFILES}
 FRACTIONS = [None, "100%", "50%", "12.5%", "0.4%"]
@@ -57,7 +57,7 @@ def test_a_preset_runs_or_is_refused_in_words(family: str, profile: str, capsys:
             refused.append(error)
             continue
         values = yaml.load(capsys.readouterr().out, Loader=LOADER)
-        assert misfits(values, CHART / "values.schema.json") == []
+        assert violations(values, CHART / "values.schema.json") == []
         assert render(values)
         assert values["accelerator"]["profile"] == profile
         assert values["accelerator"].get("count") == (count or ("count" in profile_data(profile)["resources"] or None))
@@ -146,7 +146,7 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
         ),
         (
             ["yolov5", "--accelerator", "metax", "--fraction", "1%", "--gpu-memory", "24Gi"],
-            "--fraction: 1% of 24576Mi is less than 1Gi, the unit of profile metax; ask for more",
+            "--fraction: 1% of 24576Mi is less than 1Gi, the unit of profile metax; request more",
         ),
         (["yolov5", "--count", "0"], "--count: 0 is less than 1"),
         (["yolov5", "--replicas", "-1"], "--replicas: -1 is less than 1"),
@@ -274,4 +274,4 @@ def test_the_first_line_leads_an_editor_to_the_schema(tmp_path: Path, capsys: py
 def test_a_family_without_a_formula_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert preset("custom") == ExitCode.OK
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "trainchart: memory: not estimated; nobody but its author knows what a custom program needs"
+    assert line == "trainchart: memory: not estimated; only its author knows what a custom program needs"

@@ -43,7 +43,7 @@ WRONG = {
     "model: https://x": "1:1 model: 'https://x' is not a map",
     "imagePullSecrets: name": "1:1 imagePullSecrets: 'name' is not a list",
     "env: {JOB_GROUP: x}": "1:7 env.JOB_GROUP: cannot be set: it identifies the run and the pod; leave it out",
-    "env: {A: }": "1:7 env.A: is empty, where text is due",
+    "env: {A: }": "1:7 env.A: is empty; write text",
     "tolerations:\n- {key: a}\n- b": "3:3 tolerations[1]: 'b' is not a map",
     "train:\n  arguments:\n    - --a\n    - 1": "4:7 train.arguments[1]: 1 is not text; put it in quotes: '1'",
     'nodeSelector:\n  "example.com/gpu": 1': (
@@ -53,11 +53,11 @@ WRONG = {
     "affinity: {nodeAffinity: {preferred: []}}": "1:27 affinity.nodeAffinity.preferred: unknown key; affinity.nodeAffinity has ",
     "affinity: {nodeAffinity: x}": "1:12 affinity.nodeAffinity: 'x' is not a map",
     "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: []}}}": (
-        "1:76 affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: is empty, and needs at "
-        "least 1; name one, or leave this out"
+        "1:76 affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: is empty and needs at "
+        "least 1; add one, or leave this out"
     ),
     "affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{}]}}": (
-        "1:75 affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]: lacks the key topologyKey, which it needs"
+        "1:75 affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0]: has no key topologyKey, which is required"
     ),
     "tolerations: [{key: gpu, efect: NoSchedule}]": (
         "1:26 tolerations[0].efect: unknown key, did you mean 'effect'?"
@@ -67,12 +67,12 @@ WRONG = {
     ),
     "networkPolicy: {egress: [{too: []}]}": "1:27 networkPolicy.egress[0].too: unknown key, did you mean 'to'?",
     "networkPolicy: {egress: [{to: [{}]}]}": (
-        "1:32 networkPolicy.egress[0].to[0]: is empty, and needs at least 1; name one, or leave this out"
+        "1:32 networkPolicy.egress[0].to[0]: is empty and needs at least 1; add one, or leave this out"
     ),
     "networkPolicy: {egress: [{to: [{ipBlock: {cidr: 10.0.0.0}}]}]}": (
         "1:43 networkPolicy.egress[0].to[0].ipBlock.cidr: '10.0.0.0' does not look like 10.0.0.0/8"
     ),
-    "nodeSelector: {a b: c}": "1:16 nodeSelector[\"a b\"]: is not a key that is allowed here",
+    "nodeSelector: {a b: c}": "1:16 nodeSelector[\"a b\"]: is not allowed as a key here",
     "accelerator: {count: 1e20}": "1:15 accelerator.count: 100000000000000000000 is more than 1000",
     "image: https://registry/x": (
         "1:1 image: 'https://registry/x' does not look like registry.example.com/training/yolo:7.0"
@@ -82,7 +82,7 @@ WRONG = {
     "image: a:1:2": "1:1 image: 'a:1:2' does not look like registry.example.com/training/yolo:7.0",
     "securityContext: {runAsUser: 2147483648}": "1:19 securityContext.runAsUser: 2147483648 is more than 2147483647",
     "git: {tokenKey: ..}": "1:7 git.tokenKey: '..' does not look like what is expected (pattern ",
-    f"queue: {'q' * 254}": f"1:1 queue: '{'q' * 57}...' has 254 characters, and 253 is the most",
+    f"queue: {'q' * 254}": f"1:1 queue: '{'q' * 57}...' has 254 characters; the maximum is 253",
 }  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def test_a_replaced_list_is_pointed_to_where_it_is_replaced(tmp_path: Path) -> N
 def test_a_null_deletes_the_chart_s_default_and_stays_where_there_is_none(tmp_path: Path) -> None:
     assert found(tmp_path, "replicas: ") == []
     assert found(tmp_path, "family: ", source="rule")[0].startswith("1:1 family: is not set; choose one of: ")
-    assert found(tmp_path, "env: {A: }") == ["1:7 env.A: is empty, where text is due"]
+    assert found(tmp_path, "env: {A: }") == ["1:7 env.A: is empty; write text"]
 
 
 def test_aliases_and_merged_maps_are_found_where_they_are_written(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_name_that_no_variable_of_the_environment_has_is_told_with_those_that_
     told = [
         found.message for found in check(tmp_path, "family: yolov5\nenv: {A-B: x}\n").findings if found.key == "env.A-B"
     ]
-    assert told == ["is not a key that is allowed here (pattern ^[A-Za-z_][A-Za-z0-9_]*$)"]
+    assert told == ["is not allowed as a key here (pattern ^[A-Za-z_][A-Za-z0-9_]*$)"]
 
 
 def test_an_image_with_a_digest_is_shown_whole() -> None:

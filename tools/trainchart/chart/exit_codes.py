@@ -1,4 +1,4 @@
-"""The exit codes of the runner, by the chart's own table."""
+"""The exit codes of the runner, from the chart's own table."""
 
 from __future__ import annotations
 

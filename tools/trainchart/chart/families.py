@@ -1,4 +1,4 @@
-"""The chart's data files about families and accelerator profiles. Nothing here names one: they are found in the chart's folders."""
+"""The chart's families and accelerator profiles, as found in its folders."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def profile_names() -> list[str]:
 
 @cache
 def family_data(name: str) -> Data:
-    """`family.yaml` of a family."""
+    """The content of a family's `family.yaml`."""
     return _data(f"families/{name}/family.yaml")
 
 
 @cache
 def profile_data(name: str) -> Data:
-    """The data of an accelerator profile."""
+    """The content of a profile's file in `files/accelerators/`."""
     return _data(f"accelerators/{name}.yaml")
 
 

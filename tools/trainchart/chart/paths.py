@@ -1,6 +1,6 @@
-"""Where the chart lies, and the schema that editors read: in the checkout these tools run from, or inside the installed package.
+"""The paths of the chart and of the schema for editors: in the checkout that these tools run from, or in the wheel.
 
-A wheel holds both below `bundle/`, in the folders of the repository; setup.py puts them there, and git has no copy of them.
+A wheel has both below `bundle/`, in the folders of the repository; setup.py puts them there.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from pathlib import Path
 
 BUNDLE = Path(__file__).parents[1] / "bundle"
 IS_INSTALLED = BUNDLE.is_dir()
-"""Whether these tools were installed from a wheel; else they run from a checkout, as in an editable installation."""
+"""Whether these tools were installed from a wheel, and not from a checkout (an editable installation)."""
 ROOT = BUNDLE if IS_INSTALLED else Path(__file__).parents[3]
 CHART = ROOT / "charts" / "train"
 LIB = CHART / "charts" / "lib"
-"""Where the chart's templates, rules, families, accelerators and runner lie."""
+"""The library chart: templates, rules, families, accelerators and runner."""
 EDITOR_SCHEMA = ROOT / "values" / "schema.json"

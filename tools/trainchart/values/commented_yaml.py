@@ -1,4 +1,4 @@
-"""Write YAML as a person would: a comment above each key, short values on one line, quotes only where they are needed."""
+"""Write YAML as a person would: a comment above each key, block style, quotes only where they are needed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The memory that a training process needs on its device, and whether it has as much.
+"""Estimates of the device memory that a training process needs: what the families' own estimates share.
 
-What a family needs is said by its own estimator (`trainchart.values.models.families`); here is what all of them share.
+Each family has its formula in `trainchart.values.models.families`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ interpreter with the framework loaded. Approximate: 0.3 to 0.6 GiB are usual for
 
 
 class EstimateError(TrainchartError):
-    """The values do not say enough, such as which size the model has; the text says what is missing."""
+    """The values are not enough for an estimate; the message says what is missing, such as the size of the model."""
 
     exit_code = ExitCode.REFUSED
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the processes of a run lie on devices."""
+    """How the processes of a run are placed on devices."""
 
     processes: int = 1
     """All training processes of the run; each has a device of its own."""
     backend: str = "cuda"
-    """What frameworks call the device; "cpu" is none."""
+    """The name of the device in frameworks; "cpu" if there is none."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Estimate:
     """Memory of one training process on its device; every part in bytes."""
 
     model: str
-    """What was estimated, in words."""
+    """What was estimated, for messages."""
     parameters: int
     gradients: int
     optimizer: int
@@ -53,7 +53,7 @@ class Estimate:
 
     @property
     def state(self) -> int:
-        """What does not depend on the batch, the runtime excepted."""
+        """The memory that does not depend on the batch, without the runtime."""
         return self.parameters + self.gradients + self.optimizer + self.copies
 
     @property

@@ -1,7 +1,7 @@
-"""Where each value of a YAML file is written, and what a reader of values does not see: keys written twice, a second document.
+"""The line and column of each value of a YAML file, and what its values do not show: duplicate keys, a second document.
 
-The values themselves are read by Helm's own reader, so that `yes`, `0o17` and `1e3` mean what they mean to Helm. This module
-knows places only. It goes over the parser's events without recursion and stops early, so no file can make it hang.
+The values themselves are read by Helm's own parser, so that `yes`, `0o17` and `1e3` mean what they mean to Helm. This
+module only knows places. It processes the parser's events without recursion and stops early, so no file makes it hang.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 import yaml
 
 Path = tuple[str | int, ...]
-"""A value's way from the top: keys of maps, indexes of lists."""
+"""The keys of maps and indexes of lists that lead to a value."""
 
 MAX_DEPTH = 100
 MAX_EXPANDED = 100_000
-"""Values that aliases may stand for, all together: more is an attack ("billion laughs") or a mistake."""
+"""The number of values that all aliases together may expand to: more is an attack ("billion laughs") or a mistake."""
 
-# libyaml where PyYAML was built with it: Helm's reader is a port of the same parser.
+# libyaml if PyYAML was built with it: Helm's parser is a port of it.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# A plain key that every YAML reader takes for this text. Others (yes, 1e3, null, 2001-01-01) are Helm's to name.
+# A plain key that every YAML parser reads as this string. For others (yes, 1e3, null, 2001-01-01) Helm is asked.
 _PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_][-\w./]*", re.IGNORECASE | re.ASCII)
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
@@ -43,9 +43,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a file itself.
+    """A problem of a file itself.
 
-    fatal: there is no use in reading on, by any reader. doubtful: a warning.
+    fatal: the file cannot be used. doubtful: it is a warning.
     """
 
     message: str
@@ -57,16 +57,16 @@ class Problem:
 
 @dataclass
 class Node:
-    """A value and where its key is written (an item of a list: where the item is); the top of a file has no place."""
+    """A value and the place of its key, or of itself in a list; the top of a file has no place."""
 
     place: Place | None = None
     is_map: bool = False
     children: dict[str | int, Node] = field(default_factory=dict)
-    # The value and all below it, each counted as often as an alias repeats it.
+    # The number of values in it, itself included, with aliases expanded.
     size: int = 1
 
     def over(self, below: Node) -> Node:
-        """This file's values laid over those of the files before: as `files.overlay` does it with the values."""
+        """These values merged over those of earlier files, as `files.overlay` merges values."""
         if not (self.is_map and below.is_map):
             return self
         children = dict(below.children)
@@ -75,7 +75,7 @@ class Node:
         return Node(self.place, True, children)
 
     def nearest(self, path: Path) -> Place | None:
-        """The place of a value, or of the nearest value around it that is written; None when that is the file."""
+        """The place of a value, or of the nearest one that contains it; None if that is the whole file."""
         node, place = self, self.place
         for key in path:
             if key not in node.children:
@@ -92,15 +92,15 @@ class _Stop(Exception):  # noqa: N818 - the file's error, not the program's
 
 
 def locate(text: str, file: str, key_name: Callable[[str], str | None]) -> tuple[Node, list[Problem], bool]:
-    """Where everything in a file is written.
+    """Find the places of all values of a file.
 
     Args:
         text: the file's text.
-        file: what the file is called in places.
-        key_name: the name that Helm's reader gives to a plain key such as `yes` or `1e3`; None where it has none for it.
+        file: the name of the file in places.
+        key_name: returns the string that Helm reads a plain key such as `yes` or `1e3` as; None if it cannot read it.
 
     Returns:
-        The top of the file; the problems found; and whether the file was read to its end.
+        The top of the file, the problems, and whether the file was read to its end.
     """
     reader = _Reader(file, key_name)
     try:
@@ -115,12 +115,12 @@ def locate(text: str, file: str, key_name: Callable[[str], str | None]) -> tuple
 
 @dataclass
 class _Open:
-    """A map or list whose end has not come."""
+    """A map or list that has not ended yet."""
 
     node: Node
     path: Path
     anchor: str | None
-    # The key that waits for its value; None: the next event is a key (or this is a list).
+    # The key whose value is next; None if it has no name.
     key: str | None = None
     key_place: Place | None = None
     waiting: bool = False
@@ -134,7 +134,7 @@ class _Reader:
         self._file = file
         self._key_name = key_name
         self._open: list[_Open] = []
-        self._anchors: dict[str, Node | None] = {}  # None: open still
+        self._anchors: dict[str, Node | None] = {}  # None: not ended yet
         self._documents = 0
         self._begins = -1  # the line of the "---"
 
@@ -142,10 +142,10 @@ class _Reader:
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                message = "a second document begins here; Helm 3 would ignore it: keep one document per file"
+                message = "a second document begins here, which Helm 3 would ignore; keep one document per file"
                 raise _Stop(message, self._place(event))
             if event.version or event.tags:
-                raise _Stop("a directive, which Helm 4 does not read; leave it out", self._place(event))
+                raise _Stop("a directive, which Helm 4 cannot read; leave it out", self._place(event))
             self._begins = self._place(event).line if event.explicit else -1
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             self._end()
@@ -158,7 +158,7 @@ class _Reader:
             self._key(parent, event)
             if not isinstance(event, yaml.CollectionStartEvent):
                 return
-            # A map as key: Helm refuses it, and names no line.
+            # Helm refuses a map as a key, without a line.
             raise _Stop("a map or list cannot be a key", self._place(event), parent.path)
         if parent is None:
             self._check_top(event)
@@ -193,12 +193,12 @@ class _Reader:
         parent.key = event.value if known else self._key_name(event.value)
         if parent.key in parent.node.children:
             first = parent.node.children[parent.key].place
-            where = f"line {first.line}, column {first.column}" if first else "above"
-            message = f"written twice in the same map, first in {where}; Helm would take the last: keep one of them"
+            where = f"in line {first.line}, column {first.column}" if first else "above"
+            message = f"duplicate key, first {where}; Helm would use the last: keep one of them"
             self.problems.append(Problem(message, parent.key_place, (*parent.path, parent.key or "")))
 
     def _slot(self, parent: _Open | None, event: yaml.NodeEvent) -> tuple[Place | None, Path | None, bool]:
-        """Where a value belongs: its place, its path (None: nowhere, for its key has no name), and whether it is merged."""
+        """The place of a value, its path (None if its key has no name), and whether it is merged (`<<`)."""
         if parent is None:
             return None, (), False
         if not parent.node.is_map:
@@ -214,7 +214,7 @@ class _Reader:
         is_map = isinstance(event, yaml.MappingStartEvent)
         if isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
             if _NOT_FINITE.fullmatch(event.value):
-                message = f"{event.value} is not a number that values can have; write a finite one"
+                message = f"{event.value} is not a finite number; write one"
                 self.problems.append(Problem(message, place, path or (), fatal=True))
             is_map = place is None  # a file with nothing in it is an empty map
         node = Node(place, is_map)
@@ -224,31 +224,31 @@ class _Reader:
 
     def _check_top(self, event: yaml.NodeEvent) -> None:
         if self._place(event).line == self._begins and (not isinstance(event, yaml.ScalarEvent) or event.value):
-            raise _Stop("behind --- on its line, where Helm 4 does not read it; write it below", self._place(event))
+            raise _Stop("on the line of ---, where Helm 4 cannot read it; write it below", self._place(event))
         if isinstance(event, yaml.MappingStartEvent):
             return
         if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value in _NOTHING:
             return
         kind = "a list" if isinstance(event, yaml.SequenceStartEvent) else "a single value"
-        raise _Stop(f"the top level is {kind}, and values are a map; write key: value", self._place(event))
+        raise _Stop(f"the top level is {kind}, but values are a map; write key: value", self._place(event))
 
     def _alias(self, event: yaml.AliasEvent, place: Place | None, path: Path | None) -> Node:
         if event.anchor not in self._anchors:
-            raise _Stop(f"*{event.anchor} repeats &{event.anchor}, which is not above it", self._place(event))
+            raise _Stop(f"*{event.anchor} refers to &{event.anchor}, which is not defined above it", self._place(event))
         anchored = self._anchors[event.anchor]
         if anchored is None:
             raise _Stop(f"&{event.anchor} contains itself", self._place(event), path or ())
         node = Node(place or self._place(event), anchored.is_map, anchored.children, anchored.size)
         expanded = node.size + sum(level.node.size for level in self._open)
         if expanded > MAX_EXPANDED:
-            message = f"aliases repeat more than {MAX_EXPANDED:,} values; write out what is meant"
+            message = f"aliases expand to more than {MAX_EXPANDED:,} values; write the values without aliases"
             raise _Stop(message, self._place(event))
         return node
 
     def _end(self) -> None:
         closed = self._open.pop()
         for merged in closed.merged:
-            # `<<: *a` or `<<: [*a, *b]`: what the map itself has, or an earlier one of the list, is stronger.
+            # `<<: *a` or `<<: [*a, *b]`: keys of the map itself, then of earlier entries of the list, take precedence.
             for source in [merged] if merged.is_map else merged.children.values():
                 for key, node in source.children.items():
                     closed.node.children.setdefault(key, node)
@@ -266,7 +266,7 @@ class _Reader:
 def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if isinstance(error, yaml.reader.ReaderError):
         line = _line(text, error.position)
-        return Problem("a control character, which YAML forbids; is it a text file?", Place(file, line, 1))
+        return Problem("a control character, which YAML does not allow; is it a text file?", Place(file, line, 1))
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return Problem("not YAML: " + " ".join(str(error).split()))
@@ -275,12 +275,12 @@ def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
     line_text = lines[mark.line] if mark.line < len(lines) else ""
     indent = line_text[: len(line_text) - len(line_text.lstrip())]
     if "\t" in indent or line_text[mark.column : mark.column + 1] == "\t":
-        return Problem("a tab, where YAML wants spaces", Place(file, mark.line + 1, line_text.index("\t") + 1))
+        return Problem("a tab, where YAML requires spaces", Place(file, mark.line + 1, line_text.index("\t") + 1))
     return Problem("not YAML: " + ", ".join(_reasons(error)), place)
 
 
 def _reasons(error: yaml.YAMLError) -> Iterator[str]:
-    """The parser's words, such as: did not find expected ',' or ']', while parsing a flow sequence from line 3."""
+    """The parser's message, such as: did not find expected ',' or ']', while parsing a flow sequence from line 3."""
     yield str(getattr(error, "problem", "") or "unreadable")
     context, mark = getattr(error, "context", None), getattr(error, "context_mark", None)
     if context:

@@ -1,6 +1,6 @@
-"""`trainchart preset`: a small, commented values file for a family on an accelerator, which the chart admits.
+"""`trainchart preset`: a small, commented values file for a family on an accelerator, which the chart accepts.
 
-What is written is judged by `trainchart validate` before anybody sees it, so that a preset is refused in the chart's own words.
+`trainchart validate` checks the file before it is returned, so an impossible request is refused with the chart's message.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 SHARED = ("corePercent", "memory")
 
-# Comments that every family's file has; a family's own come before them.
+# Comments in every family's file; a family's own take precedence.
 _NOTES = {
     "git": "A Secret with the keys GIT_USER and GIT_TOKEN:\n"
     "  kubectl create secret generic git-credentials --from-literal=GIT_USER=... --from-file=GIT_TOKEN=token.txt",
-    "publish": "Where the result is pushed; the branch is sft-YYYYmmdd-HHMMSS unless publish.branch is set.",
+    "publish": "Where to push the result; the branch is sft-YYYYmmdd-HHMMSS unless publish.branch is set.",
 }
-_RESET = "Not for this profile: empty, so that nothing of a file below stays."
+_RESET = "Not for this profile: empty, so that no value of another file applies."
 _ON_ONE_LINE = {"resources.requests", "resources.limits"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; memory in bytes, the fraction between 0 and 1."""
+    """The options of the command line; memory in bytes, the fraction between 0 and 1."""
 
     family: str
     accelerator: str | None = None
@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Preset:
-    """A values file that the chart admits, and what its user should know."""
+    """A values file that the chart accepts, with notices and warnings for its user."""
 
     text: str
     notices: list[str]
@@ -57,35 +57,35 @@ class Preset:
 
 
 def preset(request: Request, *, schema: str) -> Preset:
-    """The values file for a request; `schema` is what its first line names.
+    """The values file for a request; its first line refers to `schema`.
 
     Raises:
-        UsageError: the command line cannot be meant.
-        RenderError: the chart refuses it.
+        UsageError: the options are invalid, or do not fit together.
+        RenderError: the chart refuses the values.
     """
     from trainchart.values.models.families import REGISTRY
 
     if request.family not in REGISTRY:
-        # The chart knows the families, and says so.
-        _judge(_yaml({"family": request.family}))
+        # The chart's message lists the families.
+        _check(_yaml({"family": request.family}))
         raise UsageError(f"family '{request.family}' has no typed model in tools/trainchart/values/models/families/")
     family = REGISTRY[request.family]
     values = _values(request, family)
     text = _family_text(request.family, family, values, schema=schema)
-    warnings = _judge(text)
+    warnings = _check(text)
     notices, doubts = _memory(request, values)
     return Preset(text, notices, [*warnings, *doubts])
 
 
 def family_text(name: str, *, schema: str) -> str:
-    """A family's ready-to-run values file, without asking the chart."""
+    """The ready-to-run values file of a family, not checked by the chart."""
     from trainchart.values.models.families import REGISTRY
 
     return _family_text(name, REGISTRY[name], _values(Request(name), REGISTRY[name]), schema=schema)
 
 
 def accelerator_text(name: str, *, schema: str) -> str:
-    """The values file of a profile, to lay over a family's: one device, or where it is shared half of one with 8 GiB."""
+    """The values file of a profile, to lay over a family's: one device, or half of one with 8 GiB if it can be shared."""
     from decimal import Decimal
 
     from trainchart.chart.families import profile_data
@@ -122,7 +122,7 @@ def accelerator_text(name: str, *, schema: str) -> str:
 
 
 def schema_path(folder: Path) -> str:
-    """The chart's schema, as a file in `folder` names it."""
+    """The path of the chart's schema for a file in `folder`."""
     from trainchart.chart.paths import EDITOR_SCHEMA, IS_INSTALLED
 
     # A checkout moves with its values files; an installation stays where it is when they are moved.
@@ -130,7 +130,7 @@ def schema_path(folder: Path) -> str:
 
 
 def sharing_profiles() -> list[str]:
-    """Profiles that give parts of a device, and that Volcano can place."""
+    """The profiles that can share a device, and that Volcano can schedule."""
     from trainchart.chart.families import profile_data, profile_names
 
     return [
@@ -170,7 +170,7 @@ def parse_memory(text: str | None) -> int | None:
 
 
 def _values(request: Request, family: Family) -> Tree:
-    """The values of a family's file, in the order in which they are written."""
+    """The values of a family's file, in the order of the file."""
     from trainchart.chart.families import family_data
 
     example = dict(family.example)
@@ -193,7 +193,7 @@ def _values(request: Request, family: Family) -> Tree:
 
 
 def _without_device(family: str, profile: str) -> set[str]:
-    """Switches of `train` that this profile has no device for."""
+    """Settings of `train` that need a device, if the profile has none."""
     from trainchart.chart.families import family_data, profile_data, profile_names
 
     if profile not in profile_names() or profile_data(profile)["backend"] != "cpu":
@@ -202,7 +202,7 @@ def _without_device(family: str, profile: str) -> set[str]:
 
 
 def _accelerator(request: Request, example: Mapping[str, Any]) -> Tree:
-    """Section `accelerator`: the example's where nothing else is asked for."""
+    """Section `accelerator`: the example's unless the options change it."""
     from trainchart.chart.families import profile_data, profile_names
 
     asked = (request.accelerator, request.variant, request.devices, request.fraction)
@@ -211,7 +211,7 @@ def _accelerator(request: Request, example: Mapping[str, Any]) -> Tree:
     section: Tree = dict(example) if request.accelerator is None else {"profile": request.accelerator}
     name: str = section["profile"]
     if name not in profile_names():
-        return section  # the chart refuses it, with the names that there are
+        return section  # the chart refuses it, and lists the profiles
     resources = profile_data(name)["resources"]
     if request.variant:
         section["variant"] = request.variant
@@ -235,7 +235,7 @@ def _share(name: str, resources: Mapping[str, Any], fraction: Decimal, gpu_memor
     if "corePercent" in resources:
         section["corePercent"] = int(fraction * 100)
         if not section["corePercent"]:
-            raise UsageError(f"--fraction: {fraction:%} of a device's compute is less than 1%; ask for more")
+            raise UsageError(f"--fraction: {fraction:%} of a device's compute is less than 1%; request more")
     if "memory" in resources and gpu_memory:
         unit = parse_bytes(resources["memory"]["unit"])
         amount = int(fraction * gpu_memory) // unit * unit
@@ -243,7 +243,7 @@ def _share(name: str, resources: Mapping[str, Any], fraction: Decimal, gpu_memor
             whole = bytes_quantity(gpu_memory)
             least = resources["memory"]["unit"]
             raise UsageError(
-                f"--fraction: {fraction:%} of {whole} is less than {least}, the unit of profile {name}; ask for more"
+                f"--fraction: {fraction:%} of {whole} is less than {least}, the unit of profile {name}; request more"
             )
         section["memory"] = bytes_quantity(amount)
     return section
@@ -271,11 +271,11 @@ def _set(values: Tree, setting: str) -> None:
     section[path[-1]] = value
 
 
-def _judge(text: str) -> list[str]:
-    """What the chart warns of.
+def _check(text: str) -> list[str]:
+    """The warnings of the chart.
 
     Raises:
-        RenderError: the chart refuses the file; its words, a line each.
+        RenderError: the chart refuses the file; with its messages, one per line.
     """
     import tempfile
 
@@ -295,12 +295,12 @@ def _judge(text: str) -> list[str]:
     }
     if words["error"]:
         raise RenderError("\n".join(words["error"]))
-    # The default workspace has a risk, of which `validate` and Helm warn: a preset that nobody filled in yet is not refused for it.
+    # Not about the default workspace, of which `validate` and Helm warn: the file is still to be edited.
     return [warning for warning in words["warning"] if not warning.startswith("workspace.type:")]
 
 
 def _memory(request: Request, values: Tree) -> tuple[list[str], list[str]]:
-    """What the run needs on each device, in words; and a warning when the device, or the share of it, has less."""
+    """Notices about the memory that the run needs per device, and warnings if the device, or the share of it, has less."""
     from trainchart.chart.families import family_data, profile_data
     from trainchart.files import overlay
     from trainchart.values.memory import GIB, Estimate, EstimateError, Layout, format_bytes, largest_batch
@@ -319,7 +319,7 @@ def _memory(request: Request, values: Tree) -> tuple[list[str], list[str]]:
 
     def estimate(batch: int | None = None) -> Estimate:
         if formula is None:
-            raise EstimateError(f"nobody but its author knows what a {data['title']} needs")
+            raise EstimateError(f"only its author knows what a {data['title']} needs")
         changed = train if batch is None else {**train, batch_key: batch}
         return formula(changed, layout)
 
@@ -349,7 +349,7 @@ def _memory(request: Request, values: Tree) -> tuple[list[str], list[str]]:
 
 
 def _available(request: Request, values: Tree) -> tuple[int | None, str]:
-    """The memory that a process has, in bytes, and what that is; None where nobody said."""
+    """The memory of a process in bytes (None if unknown), and what it is."""
     from trainchart.chart.families import profile_data
     from trainchart.values.memory import parse_bytes
 
@@ -360,7 +360,7 @@ def _available(request: Request, values: Tree) -> tuple[int | None, str]:
         return (parse_bytes(limit) - parse_bytes(shared) if limit else None), "the pod's memory beside /dev/shm"
     if accelerator.get("memory"):
         return parse_bytes(accelerator["memory"]), "the share"
-    # A slice says in its name what it has: 1g.10gb.
+    # The name of a MIG slice has its memory: 1g.10gb.
     if slice_ := re.search(r"(?:^|[^0-9])([0-9]+)gb$", accelerator.get("variant") or ""):
         return int(slice_[1]) * 10**9, "the slice"
     return request.gpu_memory, "the device"

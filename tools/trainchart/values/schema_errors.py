@@ -1,7 +1,7 @@
-"""The shape of values, by the chart's schema; and what is wrong with it in words that a person can act on.
+"""Check values against the chart's schema, and explain each violation so that a person can act on it.
 
-`jsonschema_rs` gives the verdict. Its words speak of schemas ("is not valid under any of the schemas listed in the 'anyOf'
-keyword"), so they are made anew here from the place in the schema that did not fit.
+`jsonschema_rs` gives the verdict. Its messages are about schemas ("is not valid under any of the schemas listed in the
+'anyOf' keyword"), so the messages here are written from scratch, from the keyword of the schema that was violated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from trainchart.values.positions import Path
 Schema = dict[str, Any]
 _Kind = jsonschema_rs.ValidationErrorKind
 
-_WORDS = {
+_TYPES = {
     "integer": "a whole number",
     "number": "a number",
     "string": "text",
@@ -42,35 +42,37 @@ _CONTROL = re.compile(f"[{CONTROL}]")
 _LONGEST = 60
 _READABLE = 80
 NO_LIMIT = 2**31 - 1
-"""A maximum that says no more than that a number is a number."""
+"""A maximum that is left out of messages, because it only says that a number has to fit into 32 bits."""
 MOST = 100
-"""So many misfits are told: who has more has given the wrong file."""
+"""The number of violations that are reported; more of them mean that the file is the wrong one."""
 
 
 @dataclass(frozen=True)
-class Misfit:
-    """A value that the schema does not allow; `message` goes behind the key."""
+class Violation:
+    """A value that the schema does not allow; `message` follows the key."""
 
     path: Path
     value: Any
     message: str
 
 
-def misfits(values: Tree, schema_file: FilePath) -> list[Misfit]:
-    """Everything (or the first 100) in the effective values that does not fit the schema; each complaint once."""
+def violations(values: Tree, schema_file: FilePath) -> list[Violation]:
+    """The violations of the schema in the effective values, at most MOST of them and each once."""
     schema, validator = _load(schema_file)
-    if validator.is_valid(values):  # much the faster question
+    if validator.is_valid(values):  # much faster than iter_errors
         return []
     explain = _Explainer(schema, values)
-    found = (misfit for error in validator.iter_errors(values) for misfit in explain.error(error))
-    # A value can break the general schema and the family's in the same words.
-    first = list({(misfit.path, misfit.message): misfit for misfit in islice(found, MOST)}.values())
+    found = (violation for error in validator.iter_errors(values) for violation in explain.error(error))
+    # A value can violate the general schema and the family's with the same message.
+    first = list({(violation.path, violation.message): violation for violation in islice(found, MOST)}.values())
     more = next(found, None)
-    return [*first, Misfit((), None, f"more than {MOST} values are wrong; these are some of them")] if more else first
+    return (
+        [*first, Violation((), None, f"more than {MOST} values are wrong; these are some of them")] if more else first
+    )
 
 
-def shown(value: Any) -> str:
-    """A value as it is shown in a message: short, and without the user and password of a URL."""
+def format_value(value: Any) -> str:
+    """A value in a message: shortened, and without the user and password of a URL."""
     if isinstance(value, str):
         text = printable(without_password(value))
         return f"'{text}'" if len(text) <= _LONGEST else f"'{text[: _LONGEST - 3]}...'"
@@ -82,7 +84,7 @@ def shown(value: Any) -> str:
 
 
 def without_password(value: Any) -> Any:
-    """A value whose URLs have lost user, password and query, at every depth: findings end up in logs."""
+    """A value without the users, passwords and queries of its URLs, at every depth: findings end up in logs."""
     if isinstance(value, str):
         return _QUERY_OF_URL.sub(r"\1?***", _USER_OF_URL.sub(r"\1***@", value))
     if isinstance(value, dict):
@@ -90,8 +92,8 @@ def without_password(value: Any) -> Any:
     return [without_password(item) for item in value] if isinstance(value, list) else value
 
 
-def name_of(path: Sequence[str | int]) -> str:
-    """A path as it is written in messages: tolerations[0].key."""
+def format_path(path: Sequence[str | int]) -> str:
+    """A path in a message: tolerations[0].key."""
     name = ""
     for key in path:
         if isinstance(key, int):
@@ -104,11 +106,13 @@ def name_of(path: Sequence[str | int]) -> str:
 
 
 class _Explainer:
+    """Turns the validator's errors into violations."""
+
     def __init__(self, schema: Schema, values: Tree) -> None:
         self._schema = schema
         self._values = values
 
-    def error(self, error: jsonschema_rs.ValidationError) -> Iterator[Misfit]:
+    def error(self, error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
         path, value, kind = tuple(error.instance_path), error.instance, error.kind
         if isinstance(kind, _Kind.AnyOf):
             yield from self._union(error, kind.context)
@@ -118,30 +122,30 @@ class _Explainer:
             patterns = [name for name, below in node.get("patternProperties", {}).items() if "not" not in below]
             for key in kind.unexpected:
                 found = value[key] if isinstance(value, dict) else None
-                if _unprintable(key, LINE) is None:  # else it is told by the name, not by what it was meant to be
+                if _unprintable(key, LINE) is None:  # else the error of its name is enough
                     message = _no_such_name(patterns[0]) if patterns else self._unknown(key, allowed, path)
-                    yield Misfit((*path, key), found, message)
+                    yield Violation((*path, key), found, message)
         elif isinstance(kind, _Kind.PropertyNames):
             names = self._resolved(self._at(error.schema_path[:-1]))
             for key, found in value.items() if isinstance(value, dict) else ():
                 if fault := _unprintable(key, LINE):
-                    yield Misfit((*path, key), found, f"the key {fault}")
+                    yield Violation((*path, key), found, f"the key {fault}")
                 elif not jsonschema_rs.is_valid(names, key):
-                    yield Misfit((*path, key), found, _no_such_name(names["pattern"]))
+                    yield Violation((*path, key), found, _no_such_name(names["pattern"]))
         elif isinstance(kind, _Kind.Required):
-            yield Misfit(path, value, f"lacks the key {kind.property}, which it needs")
+            yield Violation(path, value, f"has no key {kind.property}, which is required")
         else:
-            yield Misfit(path, value, self._message(error, value))
+            yield Violation(path, value, self._message(error, value))
 
     def _union(
         self, error: jsonschema_rs.ValidationError, branches: list[list[jsonschema_rs.ValidationError]]
-    ) -> Iterator[Misfit]:
-        """`X | "" | null`: the complaints of the one branch whose type the value has, or else what types there are."""
+    ) -> Iterator[Violation]:
+        """`X | "" | null`: the errors of the branch whose type the value has, else the types that are allowed."""
         path, value = tuple(error.instance_path), error.instance
         for branch in branches:
             other_kind = any(
                 tuple(inner.instance_path) == path
-                and (isinstance(inner.kind, _Kind.Type) or _asks_for_empty(inner.kind))
+                and (isinstance(inner.kind, _Kind.Type) or _requires_empty(inner.kind))
                 for inner in branch
             )
             if not other_kind:
@@ -149,13 +153,13 @@ class _Explainer:
                     yield from self.error(inner)
                 return
         schemas = [self._resolved(branch) for branch in self._at(error.schema_path)]
-        yield Misfit(path, value, _is_not(value, schemas, self._examples(path)))
+        yield Violation(path, value, _is_not(value, schemas, self._examples(path)))
 
     def _message(self, error: jsonschema_rs.ValidationError, value: Any) -> str:
         kind = error.kind
         where = error.schema_path
-        found = shown(value)
-        if isinstance(kind, _Kind.Type) or _asks_for_empty(kind):
+        found = format_value(value)
+        if isinstance(kind, _Kind.Type) or _requires_empty(kind):
             return _is_not(value, [self._at(where[:-1])], self._examples(tuple(error.instance_path)))
         if isinstance(kind, _Kind.Minimum):
             return f"{found} is less than {_number(kind.limit)}"
@@ -168,11 +172,11 @@ class _Explainer:
             like = " or ".join(map(str, examples)) if examples else "what is expected"
             return f"{found} does not look like {like}{_pattern(kind.pattern)}"
         if isinstance(kind, _Kind.MaxLength):
-            return f"{found} has {len(value)} characters, and {kind.limit} is the most"
+            return f"{found} has {len(value)} characters; the maximum is {kind.limit}"
         if isinstance(kind, (_Kind.MinItems, _Kind.MinProperties)):
-            return f"is empty, and needs at least {kind.limit}; name one, or leave this out"
+            return f"is empty and needs at least {kind.limit}; add one, or leave this out"
         if isinstance(kind, _Kind.MaxItems):
-            return f"has {len(value)} entries, and {kind.limit} is the most"
+            return f"has {len(value)} entries; the maximum is {kind.limit}"
         if isinstance(kind, _Kind.Constant):
             return f"{found} is not {kind.expected_value}, the only value that is allowed here"
         if isinstance(kind, _Kind.Enum):
@@ -182,7 +186,7 @@ class _Explainer:
             return f"{found} is not one of {', '.join(map(str, choices))}{meant}"
         if isinstance(kind, _Kind.Not):
             return f"cannot be set: {self._at(where[:-1])['description']}; leave it out"
-        # What the schema of today does not use; the validator's own words are right, if not friendly.
+        # Keywords that the schema does not use yet: the validator's own message is right, if not friendly.
         return " ".join(without_password(error.message).split())
 
     def _unknown(self, key: str, allowed: Mapping[str, Any], path: Path) -> str:
@@ -192,16 +196,16 @@ class _Explainer:
         elsewhere = self._written_elsewhere(key)
         if elsewhere:
             return f"unknown key here, did you mean '{elsewhere}'?"
-        place = f"{name_of(path)} has" if path else "there are"
+        place = f"{format_path(path)} has" if path else "there are"
         return f"unknown key; {place} {', '.join(sorted(allowed))}"
 
     def _written_elsewhere(self, key: str) -> str | None:
-        """The one other place where a key of this name may stand: `epochs` at the top is `train.epochs`."""
+        """The only other place for a key of this name: `epochs` at the top level is `train.epochs`."""
         places = [path for path in self._keys(self._schema, ()) if path[-1] == key]
-        return name_of(places[0]) if len(set(places)) == 1 else None
+        return format_path(places[0]) if len(set(places)) == 1 else None
 
     def _keys(self, schema: Schema, path: Path) -> Iterator[Path]:
-        """All keys that the schema knows for these values (the family's own among them)."""
+        """The paths of all keys that the schema has for these values, the family's own included."""
         schema = self._resolved(schema)
         for name, below in schema.get("properties", {}).items():
             yield (*path, name)
@@ -214,7 +218,7 @@ class _Explainer:
                 yield from self._keys(branch.get("then", {}), path)
 
     def _examples(self, path: Path) -> list[Any]:
-        """The examples of the key at a path of the values, or of the map or list that it is an entry of."""
+        """The examples of the key at a path, or of the map or list that it is an entry of."""
         for end in range(len(path), 0, -1):
             for declared in self._declared(path[:end]):
                 if "examples" in declared:
@@ -224,14 +228,14 @@ class _Explainer:
         return []
 
     def _declared(self, path: Path) -> list[Schema]:
-        """What the schema says of the value at a path."""
+        """The schemas of the value at a path."""
         found = [self._schema]
         for key in path:
             found = [below for node in found for part in self._parts(node) for below in _entries(part, key)]
         return found
 
     def _parts(self, node: Schema) -> Iterator[Schema]:
-        """A schema with all that it is put together from."""
+        """A schema, and the schemas that it is composed of."""
         node = self._resolved(node)
         yield node
         for branch in (*node.get("anyOf", ()), *node.get("allOf", ())):
@@ -253,11 +257,11 @@ class _Explainer:
 
 
 def _no_such_name(pattern: str) -> str:
-    return f"is not a key that is allowed here{_pattern(pattern)}"
+    return f"is not allowed as a key here{_pattern(pattern)}"
 
 
 def _unprintable(text: str, pattern: str) -> str | None:
-    """What a text or key holds that the pattern of all texts, or of those on one line, forbids; None where it is another pattern."""
+    """The forbidden character in a string, if the pattern is that of all strings; None for any other pattern."""
     if pattern not in (LINE, LINES):
         return None
     if found := dict.fromkeys(_CONTROL.findall(text)):
@@ -270,7 +274,7 @@ def _unprintable(text: str, pattern: str) -> str | None:
 
 
 def _pattern(pattern: str) -> str:
-    """A pattern in a message, where a person can read it."""
+    """A pattern for a message; nothing if it is too long to read."""
     pattern = pattern.removeprefix("^$|")
     return f" (pattern {pattern})" if len(pattern) <= _READABLE else ""
 
@@ -287,17 +291,17 @@ def _entries(schema: Schema, key: str | int) -> Iterator[Schema]:
 
 
 def _is_not(value: Any, schemas: list[Schema], examples: list[Any]) -> str:
-    """A value of the wrong type: what would be right, and what a person may have stumbled over."""
+    """The message for a value of the wrong type: the right type, and the likely mistake."""
     kinds = [_described(kind, schema, examples) for schema in schemas for kind in _kinds(schema)]
     expected = " or ".join(dict.fromkeys(kinds)) or "empty"
     types = {kind for schema in schemas for kind in _kinds(schema)}
     if value is None:
-        return f"is empty, where {expected} is due"
-    return f"{shown(value)} is not {expected}{_hint(value, types)}"
+        return f"is empty; write {expected}"
+    return f"{format_value(value)} is not {expected}{_hint(value, types)}"
 
 
-def _asks_for_empty(kind: Any) -> bool:
-    """Whether a text was refused because it could only be empty here."""
+def _requires_empty(kind: Any) -> bool:
+    """Whether a string was refused because only the empty one is allowed."""
     return isinstance(kind, _Kind.MaxLength) and kind.limit == 0
 
 
@@ -309,10 +313,10 @@ def _kinds(schema: Schema) -> list[str]:
 
 
 def _described(kind: str, schema: Schema, examples: list[Any]) -> str:
-    """One of the types of a schema in words."""
+    """One of the types of a schema, in plain English."""
     if "enum" in schema:
         return "one of " + ", ".join(str(choice) for choice in schema["enum"] if choice not in ("", None))
-    words = _WORDS.get(kind, "what is expected")
+    words = _TYPES.get(kind, "what is expected")
     numeric = kind in ("integer", "number")
     low, high = (schema.get(limit) if numeric else None for limit in ("minimum", "maximum"))
     if high == NO_LIMIT:
@@ -342,7 +346,7 @@ def _hint(value: Any, types: set[Any]) -> str:
 
 
 def _closest(word: str, known: list[str]) -> str | None:
-    """The known word that was probably meant; case, - and _ count for nothing."""
+    """The known word that was probably meant, ignoring case, - and _."""
     plain = {re.sub(r"[-_]", "", name).lower(): name for name in known}
     matches = difflib.get_close_matches(re.sub(r"[-_ ]", "", word).lower(), plain, n=1, cutoff=0.7)
     return plain[matches[0]] if matches else None
@@ -354,7 +358,7 @@ def _number(limit: object) -> str:
 
 @cache
 def _load(schema_file: FilePath) -> tuple[Schema, jsonschema_rs.Validator]:
-    """The schema as it is explained, and its validator. The chart's own has its examples in the editors' copy of it."""
+    """The schema that messages are made from, and the validator. The chart's own has its examples in the editors' copy."""
     schema = json.loads(schema_file.read_text(encoding="utf-8"))
     is_ours = schema_file == CHART / "values.schema.json" and EDITOR_SCHEMA.is_file()
     explained = json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8")) if is_ours else schema

@@ -1,7 +1,7 @@
-"""`trainchart validate`: what `helm install` would say of values files, without a cluster; and what only a file can tell.
+"""`trainchart validate`: check values files as `helm install` would, without a cluster, and the files themselves.
 
-The values are read and laid over the chart's defaults by Helm's own library, the shape is judged by the chart's schema, and
-the rules by the chart itself, rendered with Helm's engine in this process. Places come from a second reading (`locate`).
+Helm's own library reads the values and merges them over the chart's defaults. The chart's schema checks their shape,
+and the chart itself, rendered by Helm's engine in this process, its rules. Lines come from a second reading (`locate`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from trainchart.errors import FileError, RenderError
 from trainchart.files import STDIN, Tree, overlay, read_text
 from trainchart.terminal import printable
 from trainchart.values.positions import Node, Path, Place, Problem, locate
-from trainchart.values.schema_errors import misfits, name_of, shown, without_password
+from trainchart.values.schema_errors import format_path, format_value, violations, without_password
 
 Severity = Literal["error", "warning"]
 Source = Literal["file", "schema", "rule", "warning"]
 
 RELEASE_NAME = "release name"
-"""The key of findings about `--name`, which is in no file."""
+"""The key of findings about `--name`."""
 
 _KEY = re.compile(rf"({RELEASE_NAME}|[A-Za-z_][\w-]*(?:\.[\w/-]+|\[\d+\])*)(?::|(?= is not set))\s*")
 _RULE = "  - "
@@ -34,7 +34,7 @@ _CHART_SAYS = "trainchart: "
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or (a warning) doubtful. `file` is None for what is in no file."""
+    """One error or warning. `file` is None if it is about no file."""
 
     severity: Severity
     file: str | None
@@ -48,7 +48,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The findings, in the order of the files and lines, and what the run would be."""
+    """The findings, in the order of the files and lines, and a summary of the run."""
 
     findings: list[Finding]
     summary: str
@@ -61,10 +61,10 @@ class Report:
 def validate(
     paths: Sequence[str], *, name: str = "run-42", namespace: str = "training", chart: FilePath = CHART
 ) -> Report:
-    """What `helm install NAME CHART -f FIRST -f SECOND` would say.
+    """Check values files as `helm install NAME CHART -f FIRST -f SECOND` would.
 
     Args:
-        paths: the values files, later ones over earlier ones; `-` is the standard input.
+        paths: the values files, later ones override earlier ones; `-` is the standard input.
         name: the release's name; names derived from it must fit.
         namespace: the release's namespace.
         chart: the chart's folder.
@@ -76,12 +76,12 @@ def validate(
     for path, file in zip(paths, files, strict=True):
         tree, node, problems = _read(path, file)
         findings += [_of_file(problem, file) for problem in problems]
-        # Without one of the files all others would be judged wrongly; their own problems are told nevertheless.
+        # Without one of the files, checks of the others would be wrong; their own problems are reported nevertheless.
         values = None if tree is None or values is None else overlay(values, tree)
         top = node.over(top)
     summary = ""
     if values is not None:
-        findings += _Judge(values, top, files[-1], name, namespace, chart).findings()
+        findings += _Checker(values, top, files[-1], name, namespace, chart).findings()
         summary = _summary(name, values)
     order = {file: number for number, file in enumerate(files)}
     findings.sort(key=lambda found: (order.get(found.file or "", -1), found.line or 0, found.column or 0))
@@ -89,43 +89,43 @@ def validate(
 
 
 def values_of(paths: Sequence[str]) -> Tree:
-    """The values of files that `validate` finds valid, as Helm reads them and lays them over each other.
+    """The merged values of valid files, as Helm reads and merges them.
 
     Raises:
-        FileError, RenderError: they are not.
+        FileError, RenderError: a file is not valid.
     """
     values: Tree = {}
     for path in paths:
-        values = overlay(values, _helm_s_values(read_text(path)))
+        values = overlay(values, _read_by_helm(read_text(path)))
     return values
 
 
 def _read(path: str, file: str) -> tuple[Tree | None, Node, list[Problem]]:
-    """A file's values (None when it has none that can be used), their places, and the file's own problems."""
+    """A file's values (None if they cannot be used), their places, and the problems of the file itself."""
     try:
         text = read_text(path)
     except FileError as error:
         return None, Node(is_map=True), [Problem(str(error))]
-    top, problems, complete = locate(text, file, _helm_s_name)
+    top, problems, complete = locate(text, file, _key_by_helm)
     if any(problem.fatal for problem in problems):
         return None, top, problems
     try:
-        values = _helm_s_values(text)
+        values = _read_by_helm(text)
     except RenderError as error:
         return None, top, problems or [Problem(f"not YAML: {error}", _line_in(str(error), file))]
     if not complete:
-        # Helm reads what the second reader does not: the verdict is Helm's, and the reader's complaint no error.
-        doubt = "Helm reads it and another YAML reader does not, so places and keys written twice are unknown"
+        # Helm reads what the second reader does not: Helm decides, so the reader's error is a warning.
+        doubt = "Helm can read it but another YAML parser cannot, so lines and duplicate keys are unknown"
         *problems, last = problems
         problems.append(Problem(f"{doubt}: {last.message}", last.place, doubtful=True))
     return values, top, problems
 
 
-def _helm_s_values(text: str) -> Tree:
+def _read_by_helm(text: str) -> Tree:
     """A YAML document as Helm reads it.
 
     Raises:
-        RenderError: Helm cannot read it; its words, without the layers of its libraries.
+        RenderError: Helm cannot read it; with Helm's message, without the prefixes of its libraries.
     """
     from helm_python import HelmError, values_from_yaml
 
@@ -133,30 +133,33 @@ def _helm_s_values(text: str) -> Tree:
         return values_from_yaml(text)
     except HelmError as error:
         raise RenderError(re.sub(r"^(?:error [\w ]+: |while decoding JSON: |json: |yaml: )+", "", str(error))) from None
-    except (RecursionError, ValueError) as error:  # deeper, or a longer number, than Python's JSON reader takes
+    except (
+        RecursionError,
+        ValueError,
+    ) as error:  # nested deeper, or with a longer number, than Python's JSON parser accepts
         raise RenderError(str(error)) from None
 
 
 def _fault(text: str) -> str | None:
-    """Why Helm cannot read a YAML document; None when it can."""
+    """Why Helm cannot read a YAML document; None if it can."""
     try:
-        _helm_s_values(text)
+        _read_by_helm(text)
     except RenderError as error:
         return str(error)
     return None
 
 
 @cache
-def _helm_s_name(key: str) -> str | None:
+def _key_by_helm(key: str) -> str | None:
     """The name that Helm gives to a plain key: `yes` is true, `1e3` is 1000."""
     try:
-        return next(iter(_helm_s_values(f"{key}: 0")), None)
+        return next(iter(_read_by_helm(f"{key}: 0")), None)
     except RenderError:
         return None
 
 
-class _Judge:
-    """Judges the values of all files together: shape, rules, warnings."""
+class _Checker:
+    """Checks the merged values of all files: shape, rules, warnings."""
 
     def __init__(self, values: Tree, top: Node, file: str, name: str, namespace: str, chart: FilePath) -> None:
         self._given = values
@@ -167,21 +170,26 @@ class _Judge:
         self._effective: Tree = {}
 
     def findings(self) -> list[Finding]:
-        # What Helm keeps there for the library chart must be a map before there is anything to judge; even a null is none.
+        # Helm fails early if its values of the library chart are not a map; null is not one either.
         section = LIB.name
         if section in self._given and not isinstance(self._given[section], dict):
             value = self._given[section]
-            return [self._finding("error", "schema", (section,), f"{shown(value)} is not a map; leave it out", value)]
+            return [
+                self._finding("error", "schema", (section,), f"{format_value(value)} is not a map; leave it out", value)
+            ]
         try:
             self._effective = with_defaults(self._given, chart=self._chart)
         except RenderError as error:
             return [self._finding("error", "schema", (), str(error))]
-        amiss = misfits(self._effective, self._chart / "values.schema.json")
-        wrong = [self._finding("error", "schema", misfit.path, misfit.message, misfit.value) for misfit in amiss]
-        # The rules are for values of the right shape: they judge the others, with the defaults for these.
+        violated = violations(self._effective, self._chart / "values.schema.json")
+        wrong = [
+            self._finding("error", "schema", violation.path, violation.message, violation.value)
+            for violation in violated
+        ]
+        # Rules are for values of the right shape: violations are replaced by the defaults.
         fitting = self._given
-        for misfit in amiss:
-            fitting = _without(fitting, misfit.path)
+        for violation in violated:
+            fitting = _without(fitting, violation.path)
         try:
             texts = render_text(fitting, chart=self._chart, **self._release)
         except RenderError as error:
@@ -191,9 +199,9 @@ class _Judge:
         return [*wrong, *self._warnings(texts.get("NOTES.txt", ""))]
 
     def _refusals(self, refusal: str, wrong: list[Finding]) -> Iterator[Finding]:
-        """The chart's refusal, a finding per rule.
+        """The chart's error message, as a finding per rule.
 
-        Where a value's shape was wrong, its section is half default: what a rule says of it, or a template, is not told.
+        A section with a value of the wrong shape is partly default: what rules and templates report of it is dropped.
         """
         sections = {_section(finding.key) for finding in wrong}
         before, said, words = refusal.partition(_CHART_SAYS)
@@ -209,13 +217,13 @@ class _Judge:
             yield self._finding("error", "rule", (), f"the chart cannot be rendered with these values: {message}")
 
     def _unreadable(self, texts: dict[str, str]) -> Iterator[Finding]:
-        """Templates that render to something that is not YAML: Helm reads them all before it installs any."""
+        """Templates that do not render to YAML: Helm reads all of them before it installs any."""
         for path, text in sorted(texts.items()):
             if not path.endswith(".yaml"):
                 continue
             for document in re.split(r"^---.*$", text, flags=re.MULTILINE):
                 if fault := _fault(document):
-                    message = f"these values make templates/{path} something that is not YAML: {fault}"
+                    message = f"templates/{path} is not YAML with these values: {fault}"
                     yield self._finding("error", "rule", (), message)
 
     def _warnings(self, notes: str) -> Iterator[Finding]:
@@ -224,7 +232,7 @@ class _Judge:
                 yield self._of_chart("warning", "warning", line.removeprefix("Warning: "))
 
     def _of_chart(self, severity: Severity, source: Source, message: str) -> Finding:
-        """A finding in the chart's words, which begin with the key."""
+        """A finding from a message of the chart, which begins with the key."""
         match = _KEY.match(message)
         if not match:
             return self._finding(severity, source, (), message)
@@ -258,7 +266,7 @@ def _finding(
         place.file if place else file,
         place.line if place else None,
         place.column if place else None,
-        name_of(path) or None,
+        format_path(path) or None,
         without_password(value),
         printable(message),
         source,
@@ -266,7 +274,7 @@ def _finding(
 
 
 def _without(values: Tree, path: Path) -> Tree:
-    """The values without one of them; of a list, the whole list."""
+    """The values without the one at the path; if it is in a list, without the list."""
     key = path[0] if path else None
     if key not in values:
         return values
@@ -283,7 +291,7 @@ def _of_file(problem: Problem, file: str) -> Finding:
 
 
 def _messages(words: str) -> Iterator[str]:
-    """The chart's words without its heading: the rules' messages, or a single one that ended the render at once.
+    """The messages in the chart's error: one per rule, or the single one that ended the render.
 
     A value with several lines in a message stays one message.
     """
@@ -312,7 +320,7 @@ def _line_in(message: str, file: str) -> Place | None:
 
 
 def _label(path: str) -> str:
-    """What a file is called: its path as given, but always printable and on one line."""
+    """The name of a file in findings: its path as given, but printable and on one line."""
     return "<stdin>" if path == STDIN else printable(path)
 
 
