@@ -18,6 +18,7 @@ import pytest
 from e2e import scenario
 from e2e.cases import Case, yolov5
 from e2e.cases import custom as custom_case
+from e2e.cluster.kind import NODE
 from e2e.cluster.steps import BIN
 from e2e.kube import Kube, Object, poll
 from e2e.scenario import CA_BUNDLE, ROOT, SECRET, World
@@ -330,7 +331,7 @@ WRONG: dict[str, tuple[Object, str, str]] = {
     "request above every node": (
         {"resources": {"requests": {"cpu": "900"}, "limits": {"cpu": "900"}}},
         "nodes",
-        "each pod requests cpu 900, and the largest node (",
+        f"each pod requests cpu 900, and the largest node ({NODE}) has 2",
     ),
     "no node with the label": (
         {"nodeSelector": {"disk": "fast"}},
@@ -359,6 +360,8 @@ def test_missing_objects_are_reported_by_name(place: Place, mistake: str) -> Non
     assert check["severity"] == "problem"
     assert check["text"].startswith(text)
     assert check["fix"]
+    if mistake == "missing StorageClass":
+        assert "standard" in check["fix"], "those that exist"
     problems = [other["subject"] for other in json.loads(answer.out)["findings"] if other["severity"] == "problem"]
     assert problems == [subject], "one mistake, one line"
 
