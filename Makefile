@@ -13,7 +13,7 @@ PYTHON := $(VENV)/bin/python
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Python >= 3.10 with the pinned packages; made anew when the pins change.
+# Python >= 3.10 with the pinned packages; made again when the pins change.
 $(VENV)/ready: requirements.txt pyproject.toml
 	@echo "venv: installing the pinned packages into $(VENV)"
 	python3 -m venv $(VENV)

@@ -56,7 +56,7 @@ def main() -> int:
     print(
         f"ratio                    {min(other) / min(own):9.1f} {statistics.median(other) / statistics.median(own):8.1f}"
     )
-    print(f"of which Helm parses the chart's templates, anew at every render: {floor(values):.1f} ms")
+    print(f"of which Helm parses the chart's templates, again at every render: {floor(values):.1f} ms")
     numbers = range(CASES)
     with get_context("spawn").Pool(2) as pool:
         pool.map(checked, range(2))  # both have loaded what they need

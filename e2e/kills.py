@@ -147,7 +147,7 @@ def kill(world: World, name: str, attempt: int, moment: Moment) -> str:
     kube, pod = world.submitter, f"{name}-train-0"
 
     def is_due() -> bool:
-        """Whether the attempt's pod is there; or the run has ended before."""
+        """Whether the attempt's pod is there; or the run has finished before."""
         found = kube.get("pod", pod)
         annotations = found["metadata"]["annotations"] if found else {}
         return annotations.get("volcano.sh/job-retry-count") == str(attempt) or has_ended(kube.get("vcjob", name))

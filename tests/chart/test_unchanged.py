@@ -333,7 +333,7 @@ def test_a_run_that_was_cleaned_up_is_not_started_again(then: Tree, statuses: li
     assert "run run-42 has ended, and its Job was removed (ttlAfterFinished); nothing was sent" in said
 
 
-def test_a_job_that_somebody_deleted_is_made_anew(cluster: Cluster) -> None:
+def test_a_deleted_job_is_created_again(cluster: Cluster) -> None:
     cluster.hold({"run": objects_of(CLAIM)["run"]})
     cluster.record(1, "deployed")
     assert cluster.upgrade(CLAIM) == ""

@@ -147,7 +147,7 @@ def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
     )
 
 
-@pytest.mark.parametrize("error", [UnauthorizedError("log in anew"), UnreachableError("away")])
+@pytest.mark.parametrize("error", [UnauthorizedError("log in again"), UnreachableError("away")])
 def test_where_nothing_can_be_asked_nothing_is_judged(error: Exception) -> None:
     class Away(FakeApi):
         raw: Callable[..., Any]

@@ -29,7 +29,7 @@ from .answers import Fault
 
 @dataclass(frozen=True)
 class Case:
-    """A row of a table: what goes wrong, and what must come out of it. `code` 0: the run goes on in spite of it."""
+    """A row of a table: what goes wrong, and what must come out of it. `code` 0: the run continues in spite of it."""
 
     name: str
     fault: Fault | tuple[Fault, ...]

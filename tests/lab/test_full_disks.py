@@ -1,4 +1,4 @@
-"""A workspace of every size from too small to enough: the run says so with its own code, and goes on where there is room again."""
+"""A workspace of every size from too small to enough: the run says so with its own code, and continues when there is room again."""
 
 from __future__ import annotations
 

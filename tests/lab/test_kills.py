@@ -130,7 +130,7 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_one_branch(
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + RUNS))
-def test_a_run_that_is_stopped_at_any_moment_says_so_and_goes_on(
+def test_a_run_that_is_stopped_at_any_moment_says_so_and_resumes(
     seed: int,
     home: Path,
     server: Server,
@@ -144,7 +144,7 @@ def test_a_run_that_is_stopped_at_any_moment_says_so_and_goes_on(
         time.sleep(moments.uniform(0, SECONDS))
         pod.send_signal(signal.SIGTERM)
         log, _ = pod.communicate(timeout=60)
-        # Without a word, Python itself was still starting; the first process of a container would have kept the signal for later.
+        # With no message, Python itself was still starting; the first process of a container would have kept the signal for later.
         assert pod.returncode in (0, 143) or (pod.returncode == -signal.SIGTERM and not log), log
         assert "Traceback" not in log
         print(f"attempt {attempt} stopped in: {last_stage(log)}")

@@ -138,7 +138,7 @@ def test_an_epoch_that_is_told_again_after_a_resume_counts_as_last_told() -> Non
     assert (read.attempt, read.epoch, read.summary()) == (1, 2, "train, epoch 2, loss 9")
 
 
-def test_a_training_that_begins_anew_has_nothing_of_the_one_before() -> None:
+def test_a_training_that_starts_from_scratch_has_nothing_of_the_one_before() -> None:
     attempt = [told("start", stage="train"), told("metrics", epoch=5, loss=1.0), told("checkpoint", path="a", bytes=1)]
     read = progress(*attempt, told("run", attempt=1), told("start", stage="train"), told("metrics", epoch=1, loss=2.0))
     assert read.metrics == [{"epoch": 1, "loss": 2.0}]
