@@ -85,6 +85,13 @@ def test_one_cause_is_told_once() -> None:
     assert problems(found(server, run(queue="nope"))) == ["Job run-42 would be refused: queue nope does not exist"]
 
 
+def test_an_account_that_may_read_one_queue_alone_is_told_about_it() -> None:
+    server = stocked(FakeApi())
+    server.forbidden = {"list queues.scheduling.volcano.sh"}
+    [finding] = [one for one in found(server) if one.subject == "queue default"]
+    assert (finding.severity, finding.text) == ("ok", "queue default is open and takes cpu 50m, memory 128Mi")
+
+
 def test_a_policy_that_the_account_may_not_make_is_a_problem() -> None:
     server = stocked(FakeApi())
     server.forbidden = {"networkpolicies"}

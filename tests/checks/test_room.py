@@ -255,6 +255,13 @@ def test_a_quota_is_held_against_all_pods_together() -> None:
     assert waits.text.endswith("no room for it now: the run needs requests.cpu 50m, and 20m of 120m is left")
 
 
+def test_of_a_submitted_run_only_the_missing_pods_are_held_against_what_is_left() -> None:
+    used = quota({"requests.cpu": "120m"}, {"requests.cpu": "50m"})
+    spec = run(replicas=2)
+    assert check_quota(spec, used).severity == "waiting"
+    assert check_quota(replace(spec, missing_pods=1), used).severity == "ok"
+
+
 def test_a_quota_of_objects_that_helm_makes_refuses_at_once() -> None:
     full = quota({"count/jobs.batch.volcano.sh": "3"}, {"count/jobs.batch.volcano.sh": "3"})
     assert in_quota(full).severity == "problem"
