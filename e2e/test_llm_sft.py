@@ -116,7 +116,7 @@ def test_a_killed_training_resumes_on_both_ranks_from_one_checkpoint(session: Se
     [
         pytest.param(run, reason, marks=pytest.mark.runs(f"llm-sft-{run}"), id=run)
         for run, reason in {
-            "broken-record": f"identity.jsonl record {fixtures.BROKEN}: there is no output",
+            "broken-record": f"identity.jsonl record {fixtures.BROKEN}: has no output",
             "no-tokenizer": "the base model has no tokenizer: the model repository has no tokenizer_config.json and no tokenizer.json",
             "unknown-option": "train.arguments.learning_rat: LLaMA-Factory has no such option",
         }.items()

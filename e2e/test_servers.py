@@ -146,7 +146,7 @@ def test_a_missing_tracking_server_costs_nothing(session: Session) -> None:
 FAILURES = {
     "servers-wrong-key": ["dataset.secretName s3-wrong", "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"],
     "servers-no-bucket": ["dataset.bucket datsets", "NoSuchBucket", "correct dataset.bucket"],
-    "servers-no-prefix": ["dataset.prefix 'shape'", "nothing lies in", "correct dataset.bucket or dataset.prefix"],
+    "servers-no-prefix": ["dataset.prefix 'shape'", "is empty", "correct dataset.bucket or dataset.prefix"],
 }
 
 

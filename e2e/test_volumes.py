@@ -78,7 +78,7 @@ def test_a_dataset_can_be_in_a_folder_of_a_claim(session: Session) -> None:
 @pytest.mark.runs("volumes-wrong-folder")
 def test_a_folder_missing_on_the_claim_is_named(session: Session) -> None:
     said = fails(session, "volumes-wrong-folder")
-    assert said.startswith(f"30: dataset: claim {DATA} has nothing at dataset.subPath")
+    assert said.startswith(f"30: dataset: claim {DATA} is empty at dataset.subPath")
 
 
 @pytest.mark.runs("volumes-fills", "volumes-finds", "volumes-only-reads")
@@ -109,7 +109,7 @@ def test_a_full_cache_is_named_and_works_again_once_it_is_larger(session: Sessio
     said = fails(session, "volumes-full")
     assert said.startswith("32: ")
     assert "the cache volume is full" in said
-    assert "free some of the cache volume, or use a larger one" in said
+    assert "free space on the cache volume, or use a larger one" in said
     assert not in_node("find", SMALL_FOLDER, "-name", "complete")
     assert session.world.server.branch_commit(TEAM, RESULTS, session.named(FULL)) is None
     in_node("mount", "-o", "remount,size=8m", SMALL_FOLDER)

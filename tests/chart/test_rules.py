@@ -277,11 +277,9 @@ def test_a_release_name_that_leaves_no_room_is_refused(name: str, fault: str) ->
 
 
 def test_an_unknown_family_or_profile_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(RenderError, match=r'family: there is no family "yolo5"; choose one of: .*yolov5'):
+    with pytest.raises(RenderError, match=r'family: "yolo5" does not exist; choose one of: .*yolov5'):
         render(overlay(HAMI, {"family": "yolo5"}))
-    with pytest.raises(
-        RenderError, match=r'accelerator.profile: there is no profile "gpu"; choose one of: amd, .*nvidia'
-    ):
+    with pytest.raises(RenderError, match=r'accelerator.profile: "gpu" does not exist; choose one of: amd, .*nvidia'):
         render(overlay(HAMI, {"accelerator": {"profile": "gpu"}}))
     with pytest.raises(RenderError, match=r"family is not set; choose one of: .*yolov5"):
         render({})

@@ -359,14 +359,14 @@ def test_a_secret_answers_for_the_scheme_host_and_port_of_its_own_url(change: Tr
 def test_a_password_in_the_environment_is_told_and_not_shown() -> None:
     proxies = {"https_proxy": "http://me:sesame@proxy.example.com:3128", "http_proxy": "http://proxy.example.com/a@b"}
     assert warnings(overlay(ON_A_CLAIM, {"env": proxies})) == [
-        "env.https_proxy: holds a user or password, and is shown to everybody who may read the release; use one without"
+        "env.https_proxy: contains a user or password, which everybody who can read the release sees; use a URL without them"
     ]
 
 
 def test_a_secret_for_git_that_nothing_needs_is_told() -> None:
     values = overlay(HAMI, {**UNPUBLISHED, "model": STORED, "dataset": STORED})
     assert warnings(values) == [
-        'git.secretName: is "git-credentials", and no repository of this run needs it, so it is not mounted; leave it empty'
+        'git.secretName: is "git-credentials", but no repository of this run needs it, so it is not mounted; leave it empty'
     ]
 
 

@@ -158,7 +158,7 @@ def test_a_cache_of_labels_that_would_run_something_is_refused_and_not_run(
         lay_out(tmp_path / name, files)
     (tmp_path / "dataset" / "labels.cache").write_bytes(content)
     answer = probed(family, tmp_path, YOLO5 if family == "yolov5" else YOLO8)
-    assert answer["reason"] == "the dataset's labels.cache is no cache of labels: it would run os.system"
+    assert answer["reason"] == "the dataset's labels.cache is not a label cache: loading it would call os.system"
     assert not list(tmp_path.rglob("called"))
 
 
@@ -171,10 +171,10 @@ def test_the_trainer_s_own_caches_of_labels_are_plain(tmp_path: Path) -> None:
     }
     for protocol in (2, 4, 5):
         (tmp_path / "labels.cache").write_bytes(pickle.dumps(cache, protocol))
-        assert weights.foreign(tmp_path / "labels.cache") == ""
+        assert weights.find_unknown_call(tmp_path / "labels.cache") == ""
     with (tmp_path / "labels.cache").open("wb") as stream:
         numpy.save(stream, cache)
-    assert weights.foreign(tmp_path / "labels.cache") == ""
+    assert weights.find_unknown_call(tmp_path / "labels.cache") == ""
 
 
 @pytest.mark.parametrize("link", ["token.txt", "folder"])
@@ -226,10 +226,10 @@ def test_links_inside_the_sources_and_links_that_lead_nowhere_are_no_matter(tmp_
     claimed = tmp_path / "claimed"
     claimed.symlink_to(tmp_path / "data")
     sources = inside.Sources(claimed, tmp_path / "model")
-    assert [*sources.strays(claimed), *sources.strays(tmp_path / "model")] == []
+    assert [*sources.links_outside(claimed), *sources.links_outside(tmp_path / "model")] == []
     (tmp_path / "data/a/two-steps").symlink_to("out")
     (tmp_path / "data/a/out").symlink_to("/etc/passwd")
-    assert [path.name for path in sources.strays(claimed)] == ["out", "two-steps"]
+    assert [path.name for path in sources.links_outside(claimed)] == ["out", "two-steps"]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_path_lies_in_the_sources_where_it_really_does(path: str, within: bool
     for name in ("data", "data-2", "secret"):
         (tmp_path / name).mkdir()
     (tmp_path / "data/link").symlink_to(tmp_path / "secret")
-    assert inside.Sources(tmp_path / "data").have(tmp_path / path) is within
+    assert inside.Sources(tmp_path / "data").contains(tmp_path / path) is within
 
 
 def test_what_is_wrong_with_a_file_is_told_without_a_piece_of_it() -> None:
@@ -257,4 +257,4 @@ def test_what_is_wrong_with_a_file_is_told_without_a_piece_of_it() -> None:
     for reader, text in ((yaml.safe_load, f"{TOKEN}: [\n"), (json.loads, f'{{"a": {TOKEN}'), (int, TOKEN)):
         with pytest.raises(Exception) as caught:  # noqa: PT011 (each reader has its own)
             reader(text)
-        assert "s3cret" not in inside.fault(caught.value)
+        assert "s3cret" not in inside.describe_error(caught.value)

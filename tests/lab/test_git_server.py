@@ -56,16 +56,16 @@ CASES = [
     Case("503 once", refs(Answer(503), 1), 0, retried=True),
     Case("500 always", refs(Answer(500)), 31, ("cannot be reached", "error: 500"), retried=True),
     Case("429 once", refs(Answer(429, {"Retry-After": "1"}), 1), 0, retried=True),
-    Case("429 always", refs(Answer(429)), 31, "asks for fewer requests", retried=True),
-    Case("400", refs(Answer(400)), 30, ("does not take the request", "scheme, port and path of dataset.repository")),
+    Case("429 always", refs(Answer(429)), 31, "limits the rate of requests", retried=True),
+    Case("400", refs(Answer(400)), 30, ("rejects the request", "scheme, port and path of dataset.repository")),
     Case("403", refs(Answer(403)), 30, ("access denied", "git.secretName git-credentials read this repository")),
-    Case("404", refs(Answer(404)), 30, "there is no such repository"),
-    Case("407", refs(Answer(407)), 30, ("the proxy asks for credentials", "NO_PROXY")),
-    Case("413", refs(Answer(413)), 30, "takes no request of this size"),
-    Case("a login page", refs(login_page()), 30, ("a web page came", "check that dataset.repository")),
+    Case("404", refs(Answer(404)), 30, "the repository does not exist"),
+    Case("407", refs(Answer(407)), 30, ("the proxy requires credentials", "NO_PROXY")),
+    Case("413", refs(Answer(413)), 30, "not accept requests of this size"),
+    Case("a login page", refs(login_page()), 30, ("a web page", "check that dataset.repository")),
     Case("a login page of git's type", refs(login_page(type_="application/x-git-upload-pack-advertisement")), 30, "a web page"),
     Case("nothing at all", refs(Answer(200, {"Content-Type": "application/x-git-upload-pack-advertisement"})), 31, "hung up", retried=True),
-    Case("a redirect to a login page", refs(redirect("/login")), 30, ("sends the run to another address", "/login", "set dataset.repository")),
+    Case("a redirect to a login page", refs(redirect("/login")), 30, ("redirects to another address", "/login", "set dataset.repository")),
     Case("a redirect in a circle", refs(redirect("/data.git/info/refs?service=git-upload-pack")), 30, "another address"),
     Case("a redirect to a host that is down", refs(redirect(f"{ELSEWHERE}/info/refs?service=git-upload-pack")), 31, "127.0.0.1 port 9", retried=True),
     # The commit
@@ -74,35 +74,35 @@ CASES = [
     Case("a pack that is too short", pack(truncated), 31, retried=True),
     Case("a pack with other bytes", pack(corrupted), 31, retried=True),
     Case("a reset in the middle of a pack, once", pack(reset, 1), 0, retried=True),
-    Case("a login page instead of a pack", pack(login_page()), 30, "a web page came"),
+    Case("a login page instead of a pack", pack(login_page()), 30, "a web page"),
     # LFS
     Case("LFS 500 once", batch(Answer(500), 1), 0, retried=True),
     Case("LFS 403", batch(Answer(403)), 30, "denies access"),
-    Case("LFS 413", batch(Answer(413)), 30, "takes no request of this size"),
+    Case("LFS 413", batch(Answer(413)), 30, "not accept requests of this size"),
     Case("LFS 429 once, with the time to wait", batch(Answer(429, {"Retry-After": "1"}), 1), 0),
-    Case("LFS 429 always", batch(Answer(429, {"Retry-After": "1"})), 31, "asks for fewer requests", retried=True, slow=True),
-    Case("LFS 429 with a day to wait", batch(Answer(429, {"Retry-After": "86400"})), 31, "asks for fewer requests", retried=True, slow=True),
+    Case("LFS 429 always", batch(Answer(429, {"Retry-After": "1"})), 31, "limits the rate of requests", retried=True, slow=True),
+    Case("LFS 429 with a day to wait", batch(Answer(429, {"Retry-After": "86400"})), 31, "limits the rate of requests", retried=True, slow=True),
     Case("LFS 507", batch(Answer(507)), 31, "the server has no space left", retried=True),
-    Case("LFS with a login page", batch(login_page()), 30, "a web page came"),
+    Case("LFS with a login page", batch(login_page()), 30, "a web page"),
     Case("LFS with an empty answer", batch(Answer(200, JSON, b"{}")), 31, "no progress", retried=True, slow=True),
     Case("LFS with objects that are null", batch(Answer(200, JSON, b'{"objects": [null]}')), 31, retried=True),
     Case("LFS with other bytes than JSON", batch(Answer(200, JSON, b"\xff\xfe")), 31, "Unable to parse", retried=True),
-    Case("LFS that leads to a host that is down", batch(redirect(ELSEWHERE, 307)), 31, "127.0.0.1:9, where a redirect", retried=True),
+    Case("LFS that leads to a host that is down", batch(redirect(ELSEWHERE, 307)), 31, "127.0.0.1:9, reached by a redirect", retried=True),
     Case("an object that is cut, once", object_(half, 1), 0),
     Case("an object with other bytes, once", object_(corrupted, 1), 0),
-    Case("an object with other bytes, always", object_(corrupted), 31, ("cut or damaged", "expected OID", "git lfs push"), retried=True),
-    Case("an object that is too short", object_(truncated), 31, "cut or damaged", retried=True),
-    Case("a login page instead of an object", object_(login_page()), 31, "cut or damaged", retried=True),
+    Case("an object with other bytes, always", object_(corrupted), 31, ("incomplete or corrupted", "expected OID", "git lfs push"), retried=True),
+    Case("an object that is too short", object_(truncated), 31, "incomplete or corrupted", retried=True),
+    Case("a login page instead of an object", object_(login_page()), 31, "incomplete or corrupted", retried=True),
     Case("an object that may not be read", object_(Answer(403)), 30, "access denied"),
-    Case("an object that is gone", object_(Answer(404)), 30, "has not all LFS objects"),
+    Case("an object that is gone", object_(Answer(404)), 30, "lacks LFS objects"),
     Case("an object that fails", object_(Answer(500)), 31, "cannot be reached", retried=True),
     Case("an object that comes slowly", object_(slow(0.2)), 0, slow=True),
     Case("an object that stops coming", object_(stalled(30)), 31, "no progress", retried=True, slow=True),
     # The result
-    Case("a login page where the result is to go", Fault("out.git", login_page()), 60, "a web page came"),
-    Case("413 for the result", Fault("POST /", Answer(413), body=b"PACK"), 60, ("takes no request", "client_max_body_size")),
-    Case("400 for the result", Fault("POST /", Answer(400), body=b"PACK"), 60, "does not take the request"),
-    Case("LFS 413 for the result", Fault("PUT /storage/", Answer(413)), 60, "takes no request of this size"),
+    Case("a login page where the result is to go", Fault("out.git", login_page()), 60, "a web page"),
+    Case("413 for the result", Fault("POST /", Answer(413), body=b"PACK"), 60, ("not accept requests", "client_max_body_size")),
+    Case("400 for the result", Fault("POST /", Answer(400), body=b"PACK"), 60, "rejects the request"),
+    Case("LFS 413 for the result", Fault("PUT /storage/", Answer(413)), 60, "not accept requests of this size"),
     Case("LFS 507 for the result", Fault("PUT /storage/", Answer(507)), 61, "the server has no space left", retried=True),
     Case("LFS cut off for the result, once", Fault("PUT /storage/", reset, 1), 0),
 ]  # fmt: skip
@@ -142,8 +142,8 @@ def attempt(context: Context) -> None:
     """All of a run that speaks to the servers."""
     family: Any = SimpleNamespace(probe=lambda *_: {}, has=lambda hook: False)
     publisher = Publisher(context)
-    publisher.earlier()
-    prepare.prepare(context, family, publisher.may_push)
+    publisher.find_published()
+    prepare.prepare(context, family, publisher.check_push_access)
     assert (context.dataset / "big.bin").read_text() == "data " * 4000
     context.artifacts.mkdir(exist_ok=True)
     (context.artifacts / "model.pt").write_text("weights " * 1000)
@@ -180,13 +180,13 @@ def test_an_lfs_server_that_the_repository_names_is_named_when_it_fails(
             Git(context), "model", Pinned(f"{server.url}/{name}", "main", commit), context.model, context.workspace.room
         )
     assert caught.value.exit.name == "prepare-unreachable"
-    assert "localhost:9, where a redirect, a proxy or the repository's .lfsconfig leads" in caught.value.reason
+    assert "localhost:9, reached by a redirect, a proxy or the repository's .lfsconfig" in caught.value.reason
 
 
 @pytest.mark.parametrize(
     ("names", "days", "words"),
     [
-        ("127.0.0.1", 2, "let git.caBundle name the CA"),  # signed by itself
+        ("127.0.0.1", 2, "set git.caBundle to the CA"),  # signed by itself
         ("127.0.0.2", 2, "use the name in the certificate"),
         ("127.0.0.1", -1, "has expired|valid now"),  # GnuTLS says no more than that it is not valid
     ],
@@ -207,7 +207,7 @@ def test_a_certificate_says_what_is_wrong_with_it(
     httpd.handle_error = lambda *_: None  # type: ignore[method-assign]
     httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    trusted = words != "let git.caBundle name the CA"
+    trusted = words != "set git.caBundle to the CA"
     context = make_context({"git.caBundle": str(tmp_path / "crt") if trusted else ""})
     with pytest.raises(RunnerError) as caught:
         Git(context).refs(Remote("model", f"https://127.0.0.1:{httpd.server_port}/x.git"), tmp_path)
@@ -218,7 +218,7 @@ def test_a_certificate_says_what_is_wrong_with_it(
 
 @pytest.mark.parametrize(
     ("status", "code", "words"),
-    [(407, "prepare-failed", "asks for credentials"), (403, "prepare-failed", "through to this host"), (502, "prepare-unreachable", "HTTPS_PROXY")],
+    [(407, "prepare-failed", "requires credentials"), (403, "prepare-failed", "through to this host"), (502, "prepare-unreachable", "HTTPS_PROXY")],
 )  # fmt: skip
 def test_a_proxy_is_told_from_the_server(
     status: int, code: str, words: str, tmp_path: Path, make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
@@ -248,4 +248,4 @@ def test_a_server_without_credentials_configured_says_so(
     remote = Remote("model", f"{server.url}/x.git")
     with pytest.raises(RunnerError) as caught:
         Git(context).refs(remote, tmp_path)
-    assert "the server asks for credentials, and none are configured for it" in caught.value.reason
+    assert "the server requires credentials, and none are configured for it" in caught.value.reason

@@ -160,7 +160,7 @@ def test_a_claim_is_linked_to_its_place(make_context: Callable[..., Context], tm
 def test_an_empty_claim_is_told(make_context: Callable[..., Context], tmp_path: Path) -> None:
     (tmp_path / "mount").mkdir()
     error = failure(make_context(claim(tmp_path)))
-    assert (error.exit.name, "claim coco has nothing" in error.reason) == ("prepare-failed", True)
+    assert (error.exit.name, "claim coco is empty" in error.reason) == ("prepare-failed", True)
 
 
 def test_a_folder_of_an_earlier_run_is_not_replaced_by_a_link(
@@ -184,7 +184,7 @@ def test_an_entry_is_read_only_and_compared_before_it_is_used(
     (entry / "data.txt").chmod(0o644)
     (entry / "data.txt").write_text("poisoned")
     error = failure(context_of("two", **{"cache.readOnly": True}))
-    assert "a broken entry" in error.reason
+    assert "a damaged entry" in error.reason
     assert "1 changed (such as data.txt)" in error.reason
     capsys.readouterr()
     two = context_of("three")

@@ -161,7 +161,7 @@ def test_an_export_command_runs_after_the_training_and_its_failure_is_one_of_exp
         (["no-such-program"], 20, 'train.command: the image has no program "no-such-program"'),
         (["/opt/none/train"], 20, 'train.command: the image has no program "/opt/none/train"'),
         ([""], 20, 'train.command: the image has no program ""'),
-        (["./none.sh"], 30, "train.command: there is no file"),
+        (["./none.sh"], 30, "train.command: file"),
         (["./train.py"], 30, "is not executable"),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_program_that_cannot_be_started_is_told_before_the_training(
 
 
 def test_a_script_without_a_line_for_its_interpreter_is_told(tmp_path: Path) -> None:
-    look = load("probe_dataset").look
+    look = load("probe_dataset").check
     write(tmp_path, "run.sh")
     (tmp_path / "run.sh").chmod(0o755)
     assert "names its interpreter" in look("train.command", ["./run.sh"], tmp_path)["reason"]
@@ -313,7 +313,7 @@ def test_a_description_beside_a_checkpoint_says_how_far_it_is(tmp_path: Path) ->
     assert probe(tmp_path / "1.bin.json") == {"ok": True, "epoch": 3.0, "finished": True}
     (tmp_path / "1.bin.json").write_text("{}")
     assert probe(tmp_path / "1.bin.json") == {"ok": True}
-    assert "does not say the epoch" in probe(tmp_path / "1.bin")["reason"]
+    assert "does not have the epoch" in probe(tmp_path / "1.bin")["reason"]
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_a_result_that_is_not_there_or_not_the_program_s_is_told(
         hooks.layout(made, {})
     write(made.output, "log")
     made.train["artifacts"] = ["*.bin"]
-    with pytest.raises(FamilyError, match=r"matches \*\.bin; there is artifacts, checkpoints, log"):
+    with pytest.raises(FamilyError, match=r"matches \*\.bin; it has artifacts, checkpoints, log"):
         hooks.layout(made, {})
     (made.output / "token.bin").symlink_to(secret / "GIT_TOKEN")
     with pytest.raises(FamilyError, match=r"token\.bin is a link to .* outside of the run's folder"):
@@ -358,7 +358,7 @@ def test_devices_are_found_by_their_files_and_their_lack_is_a_failure(monkeypatc
     assert module.probe("cpu", 0)["ok"]
     monkeypatch.setattr(module.glob, "glob", lambda pattern: ["/dev/davinci0", "/dev/davinci1", "/dev/davinci_manager"])
     assert module.probe("npu", 2) == {"ok": True, "devices": ["davinci0", "davinci1"]}
-    assert "asks for 3 npu devices, and the pod has 2" in module.probe("npu", 3)["reason"]
+    assert "requests 3 npu devices, and the pod has 2" in module.probe("npu", 3)["reason"]
     assert module.probe("cuda", 1)["ok"] is False
 
 

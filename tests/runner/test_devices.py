@@ -61,12 +61,12 @@ def test_the_devices_are_named_with_their_free_memory(ask: Callable[..., dict[st
 def test_fewer_devices_than_asked_for_are_a_failure(ask: Callable[..., dict[str, Any]], backend: str) -> None:
     answer = ask(devices=0, backend=backend, count=1)
     assert answer["ok"] is False
-    assert answer["reason"] == f"the run asks for 1 {backend} devices and PyTorch 2.6 sees 0"
+    assert answer["reason"] == f"the run requests 1 {backend} devices, and PyTorch 2.6 sees 0"
 
 
 def test_a_device_that_does_not_compute_is_a_failure(ask: Callable[..., dict[str, Any]]) -> None:
     answer = ask(devices=1, broken="1", backend="cuda", count=1)
-    assert answer["reason"] == "PyTorch 2.6 sees card 0 and cannot compute on it: no kernel image is available"
+    assert answer["reason"] == "PyTorch 2.6 sees card 0 but cannot compute on it: no kernel image is available"
 
 
 def test_libraries_that_the_image_lacks_are_all_named(ask: Callable[..., dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runner import kills, process
-from runner.__main__ import Run, unforeseen
+from runner.__main__ import Run, unexpected_error
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.family import Family
@@ -179,8 +179,10 @@ def test_a_full_folder_for_temporary_files_is_not_taken_for_the_workspace(
 
     run = Run(context.home)
     run.context = context
-    temporary = unforeseen(run, OSError(errno.ENOSPC, "No space left on device", "/tmp/torch/lock"))
-    workspace = unforeseen(run, OSError(errno.ENOSPC, "No space left on device", str(context.workspace.root / "x")))
+    temporary = unexpected_error(run, OSError(errno.ENOSPC, "No space left on device", "/tmp/torch/lock"))
+    workspace = unexpected_error(
+        run, OSError(errno.ENOSPC, "No space left on device", str(context.workspace.root / "x"))
+    )
     assert ("ephemeral storage" in temporary.fix, "ephemeral storage" in workspace.fix) == (True, False)
 
 
@@ -191,5 +193,5 @@ def test_a_disk_that_fails_the_runner_itself_is_a_lost_workspace_and_not_a_defec
     context = make_context({})
     run = Run(context.home)
     run.context = context
-    failed = unforeseen(run, OSError(number, os.strerror(number), str(context.workspace.root / "state/run.json")))
+    failed = unexpected_error(run, OSError(number, os.strerror(number), str(context.workspace.root / "state/run.json")))
     assert (failed.exit.name, failed.exit.retried) == ("workspace-lost", True)

@@ -159,7 +159,7 @@ def make_context(
 ) -> Iterator[Callable[..., Context]]:
     """Contexts whose leases end with the test, and end no process but their own."""
     made: list[Context] = []
-    monkeypatch.setattr(interrupts, "end", lambda error: None)
+    monkeypatch.setattr(interrupts, "request", lambda error: None)
     monkeypatch.setattr(interrupts, "_pending", None)
 
     def make(changes: dict[str, Any], **environment: str) -> Context:
@@ -215,7 +215,7 @@ def test_the_folder_of_a_run_that_was_killed_is_taken_over_when_nothing_beats_an
     second = start(home("second"), OTHER).end()
     assert second.code == 0, second.log
     (takeover,) = second.events("takeover")
-    silence = re.search(r"no sign of life for (\d+) seconds", takeover)
+    silence = re.search(r"heartbeat has stopped for (\d+) seconds", takeover)
     assert silence
     assert int(silence[1]) >= EXPIRY
     assert f"run first (Job {UID})" in takeover
@@ -259,7 +259,7 @@ def test_a_frozen_run_that_wakes_when_its_folder_is_another_s_ends_without_touch
     ended = first.end()
     assert ended.code == LOST, ended.log
     assert f"run second (Job {OTHER}) has taken the folder" in ended.last
-    assert "gave no sign of life" in ended.last
+    assert "heartbeat had stopped" in ended.last
     assert sorted(str(path) for path in folder.glob("o*/**/*")) == before, "its trainer had no last word"
     assert not (folder / "result.json").exists()
     assert json.loads((folder / "logs" / UID / "attempt-0" / "result.json").read_text()) == ended.message
@@ -291,7 +291,7 @@ def test_a_second_rank_waits_until_rank_0_has_the_folder(
     with pytest.raises(RunnerError) as failure:
         one.lease.acquire()
     assert failure.value.exit.name == "peer-lost"
-    assert "nobody has it" in failure.value.reason
+    assert "no run holds it" in failure.value.reason
     zero = make_context(changes)
     zero.lease.acquire()
     one.lease.acquire()
@@ -321,7 +321,7 @@ def held(make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
     ended: list[RunnerError] = []
-    monkeypatch.setattr(interrupts, "end", ended.append)
+    monkeypatch.setattr(interrupts, "request", ended.append)
     context = make_context({"workspace.shared": True})
     context.lease.acquire()
     return context, ended
@@ -476,7 +476,7 @@ def test_a_file_system_without_locks_is_told_in_words(
 ) -> None:
     ended = start(home(), LD_PRELOAD=str(no_flock), FLOCK_ERRNO=str(getattr(errno, name))).end()
     assert ended.code == EXIT_CODES["verify-failed"].code, ended.log
-    assert "has no file locks (flock: " in ended.last
+    assert "does not support file locks (flock: " in ended.last
     assert "-o flock" in ended.last
     assert "Traceback" not in ended.log
 
@@ -536,8 +536,8 @@ def taken_by_another(context: Context) -> None:
     context.workspace.write("lease.json", json.dumps(dataclasses.asdict(holder)))
 
 
-def start_anew(context: Context, family: Any) -> None:
-    checkpoint.start_anew(context, family, "training")
+def start_from_scratch(context: Context, family: Any) -> None:
+    checkpoint.start_from_scratch(context, family, "training")
 
 
 def remove_stale(context: Context, family: Any) -> None:
@@ -556,7 +556,7 @@ def prepare_again(context: Context, family: Any) -> None:
     prepare.prepare(context, family, lambda: None)
 
 
-@pytest.mark.parametrize("step", [start_anew, remove_stale, export_again, remove_trial, prepare_again])
+@pytest.mark.parametrize("step", [start_from_scratch, remove_stale, export_again, remove_trial, prepare_again])
 def test_a_run_that_lost_its_folder_deletes_moves_and_marks_nothing(
     make_context: Callable[..., Context], step: Callable[..., None]
 ) -> None:
@@ -585,14 +585,14 @@ def test_a_checkpoint_that_cannot_be_loaded_is_moved_aside_and_what_has_none_is_
     context = make_context({"workspace.shared": True})
     there: list[Path] = []
     family: Any = SimpleNamespace(has=lambda hook: hook == "checkpoints", call=lambda hook, failure: there)
-    checkpoint.start_anew(context, family, "training")
+    checkpoint.start_from_scratch(context, family, "training")
     (context.output / "leftover").touch()
-    checkpoint.start_anew(context, family, "training")
+    checkpoint.start_from_scratch(context, family, "training")
     assert not list(context.output.iterdir())
     assert not context.workspace.previous.exists()
     there.append(context.output / "1.ckpt")
     there[0].touch()
-    checkpoint.start_anew(context, family, "training")
+    checkpoint.start_from_scratch(context, family, "training")
     assert (context.workspace.previous / UID / "output" / "1.ckpt").exists()
 
 
@@ -601,7 +601,7 @@ def test_a_leftover_that_cannot_be_removed_is_moved_aside(
 ) -> None:
     context = make_context({"workspace.shared": True})
     family: Any = SimpleNamespace(has=lambda hook: False)
-    checkpoint.start_anew(context, family, "training")
+    checkpoint.start_from_scratch(context, family, "training")
     (context.output / "leftover").touch()
 
     remove = trees.remove
@@ -612,7 +612,7 @@ def test_a_leftover_that_cannot_be_removed_is_moved_aside(
         remove(path, below)
 
     monkeypatch.setattr(trees, "remove", busy)
-    checkpoint.start_anew(context, family, "training")
+    checkpoint.start_from_scratch(context, family, "training")
     assert not list(context.output.iterdir())
     assert (context.workspace.previous / UID / "output" / "leftover").exists()
 
@@ -624,7 +624,7 @@ def test_nothing_is_moved_or_removed_through_a_link(make_context: Callable[..., 
     (outside / "file").touch()
     context.output.symlink_to(outside)
     context.workspace.previous.symlink_to(outside)
-    checkpoint.start_anew(context, SimpleNamespace(has=lambda hook: False), "training")  # type: ignore[arg-type]
+    checkpoint.start_from_scratch(context, SimpleNamespace(has=lambda hook: False), "training")  # type: ignore[arg-type]
     assert [path.name for path in outside.iterdir()] == ["file"]
     assert (context.workspace.previous / "unknown" / "output").is_symlink()
     assert not context.output.is_symlink()
@@ -643,7 +643,7 @@ def test_a_training_that_cannot_be_moved_aside_ends_the_run_with_what_to_do(
 
     monkeypatch.setattr(trees, "move_aside", elsewhere)
     with pytest.raises(RunnerError) as failure:
-        checkpoint.start_anew(context, SimpleNamespace(has=lambda hook: False), "training")  # type: ignore[arg-type]
+        checkpoint.start_from_scratch(context, SimpleNamespace(has=lambda hook: False), "training")  # type: ignore[arg-type]
     assert "cannot be moved to" in failure.value.reason
     assert "use another workspace.directory" in failure.value.fix
     assert (context.output / "1.ckpt").exists()

@@ -250,17 +250,17 @@ def test_good_records_have_no_problems(stage: str, row: Any, records: ModuleType
     [
         ("sft", ALPACA, '{"instruction": ', "(line 2) is not JSON"),
         ("sft", ALPACA, [1], "is a list, not an object"),
-        ("sft", ALPACA, {"instruction": "Who?", "input": ""}, "there is no output"),
+        ("sft", ALPACA, {"instruction": "Who?", "input": ""}, "has no output"),
         ("sft", ALPACA, {**ALPACA, "output": 5}, "output is a number, in record 1 it is text"),
         ("sft", ALPACA, {**ALPACA, "instruction": ""}, "instruction and input empty"),
         ("sft", {**ALPACA, "history": [["a", "b"]]}, {**ALPACA, "history": [["a"]]}, "history[0] is not a question with its answer"),
         ("sft", {"messages": TURNS}, {"messages": [TURNS[0], {**TURNS[1], "role": "usr"}]}, "messages[1].role is 'usr', not one of user,"),
         ("sft", {"messages": TURNS}, {"messages": [TURNS[0], {"role": "assistant"}]}, "messages[1].content is missing"),
-        ("sft", {"messages": TURNS}, {"messages": []}, "there is no messages, or it is empty"),
+        ("sft", {"messages": TURNS}, {"messages": []}, "messages is missing or empty"),
         ("sft", {"messages": TURNS}, {"messages": TURNS[:1]}, "messages does not end with an answer of 'assistant'"),
-        ("sft", {"messages": TURNS}, {"messages": TURNS[::-1]}, "messages[0].role is 'assistant' where 'user' has its turn"),
+        ("sft", {"messages": TURNS}, {"messages": TURNS[::-1]}, "messages[0].role is 'assistant' where 'user' is expected"),
         ("sft", {"conversations": SHAREGPT}, {"conversations": TURNS}, "conversations[0] has no from"),
-        ("dpo", {**ALPACA, "chosen": "a", "rejected": "b"}, {**ALPACA, "chosen": "a"}, "there is no rejected"),
+        ("dpo", {**ALPACA, "chosen": "a", "rejected": "b"}, {**ALPACA, "chosen": "a"}, "has no rejected"),
         ("rm", {"messages": TURNS[:1], "chosen": TURNS[1], "rejected": TURNS[1]}, {"messages": TURNS[:1], "chosen": TURNS[1], "rejected": TURNS[0]},
          "rejected.role is 'user', not 'assistant'"),
         ("kto", {**ALPACA, "kto_tag": True}, {**ALPACA, "kto_tag": 1}, "kto_tag is a number, not true or false"),
@@ -331,12 +331,12 @@ def test_a_whole_model_and_good_records_pass(tmp_path: Path) -> None:
     ("file", "text", "reason"),
     [
         ("config.json", None, "the model repository has no config.json"),
-        ("config.json", "[]", "config.json of the model repository is no JSON object"),
+        ("config.json", "[]", "config.json of the model repository is not a JSON object"),
         ("tokenizer.json", None, "the base model has no tokenizer: the model repository has no tokenizer.json (nor tokenizer.model,"),
         ("tokenizer_config.json", None, "the base model has no tokenizer: the model repository has no tokenizer_config.json"),
         ("model.safetensors", None, "the model repository has no weights"),
         ("model.safetensors", "version https://git-lfs.github.com/spec/v1\n", "model.safetensors of the model repository is an LFS pointer"),
-        ("model.safetensors", "cut", "model.safetensors of the model repository is cut off"),
+        ("model.safetensors", "cut", "model.safetensors of the model repository is truncated"),
         ("model.safetensors.index.json", '{"weight_map": {"w": "model-2.safetensors"}}', "lacks weights that model.safetensors.index.json names: model-2"),
     ],
 )  # fmt: skip
@@ -354,7 +354,7 @@ def test_the_first_broken_records_are_in_the_reason(tmp_path: Path) -> None:
     answer = ask(base_model(tmp_path / "model"), tmp_path / "dataset")
     assert (
         answer["reason"]
-        == "1 problems in 20 records of the dataset, the first: identity.jsonl record 17: there is no output"
+        == "1 problems in 20 records of the dataset, the first: identity.jsonl record 17: has no output"
     )
 
 
@@ -363,10 +363,10 @@ def test_the_first_broken_records_are_in_the_reason(tmp_path: Path) -> None:
     [
         (
             "learning_rate",
-            "train.arguments.learning_rate: has a value of its own, train.learningRate",
+            "train.arguments.learning_rate: duplicates train.learningRate",
             "set train.learningRate",
         ),
-        ("overwrite_output_dir", "train.arguments.overwrite_output_dir: is decided by the run", "remove it"),
+        ("overwrite_output_dir", "train.arguments.overwrite_output_dir: is set by the run", "remove it"),
     ],
 )
 def test_an_option_that_is_not_the_user_s_is_refused(key: str, reason: str, fix: str, tmp_path: Path) -> None:

@@ -372,7 +372,7 @@ def test_a_server_that_is_not_there_costs_a_warning_and_the_flush(
     first, last = warnings(capsys.readouterr().out, Tracking("http://127.0.0.1:9"))
     assert "mlflow.trackingUri http://127.0.0.1:9" in first
     assert "Connection refused" in first
-    assert "was not told that the run is KILLED, nor 100 rows and files" in last
+    assert "did not receive the status KILLED, nor 100 rows and files" in last
 
 
 def test_a_server_that_hangs_costs_no_more_than_the_flush(
@@ -408,7 +408,7 @@ def test_what_an_outage_held_up_is_told_after_it(
 def test_a_long_outage_costs_the_oldest_rows_and_no_memory(
     config: mlflow.Config, server: Tracking, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracker, "LONGEST_QUEUE", 10)
+    monkeypatch.setattr(tracker, "MAX_QUEUE", 10)
     server.status = 503
     run = mlflow.Tracker.start(config, info())
     wait_for(lambda: server.calls)
@@ -417,7 +417,7 @@ def test_a_long_outage_costs_the_oldest_rows_and_no_memory(
     server.status = 0
     run.end("FINISHED")
     assert [step for step, _ in server.points("loss")] == list(range(15, 25))
-    assert "the server was not told 15 rows and files" in warnings(capsys.readouterr().out, server)[-1]
+    assert "the server did not receive 15 rows and files" in warnings(capsys.readouterr().out, server)[-1]
 
 
 def test_what_the_server_refuses_does_not_hold_up_the_rest(

@@ -218,13 +218,13 @@ def test_a_branch_that_appears_between_look_and_push_is_not_overwritten(
     context.artifacts.mkdir()
     (context.artifacts / "model.pt").write_text("mine")
     looks: list[str] = []
-    look = Publisher._look_at
+    look = Publisher._own_commit
 
     def late(self: Publisher, branch: str) -> Published | None:
         looks.append(branch)
         return None if len(looks) == 1 else look(self, branch)
 
-    monkeypatch.setattr(Publisher, "_look_at", late)
+    monkeypatch.setattr(Publisher, "_own_commit", late)
     family: Any = SimpleNamespace(has=lambda hook: False)
     with pytest.raises(RunnerError) as caught:
         Publisher(context).publish(family)
@@ -346,7 +346,7 @@ def test_check_names_every_problem_and_ends_with_the_first_code(
     home = tiny({})
     good = run(home, "--check")
     assert good.code == 0, good.log
-    assert len(good.events("check")) == 6
+    assert len([line for line in good.events("check") if " item=" in line]) == 6
     bad = run(tiny({"sources.model.revision": "mian", "git.caBundle": "/nowhere"}), "--check")
     assert bad.code == 20
     problems = [line.split(" item=")[1].split()[0] for line in bad.events("check") if "ok=false" in line]
@@ -367,7 +367,7 @@ def test_check_looks_at_sources_of_every_type_where_they_lie(
         (tmp_path / "mounted" / "a.txt").write_text("a")
         filled = run(home, "--check")
     assert (empty.code, filled.code) == (30, 0), empty.log + filled.log
-    assert "claim coco has nothing" in next(line for line in empty.events("check") if "item=dataset" in line)
+    assert "claim coco is empty" in next(line for line in empty.events("check") if "item=dataset" in line)
     for name in ("dataset", "model"):
         assert any(f"item={name} ok=true" in line for line in filled.events("check")), filled.log
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from runner import artifacts, commit, patience
+from runner import artifacts, commit, retry
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.publish import Published, Publisher
@@ -211,7 +211,7 @@ def test_what_git_cannot_keep_is_told(made: Callable[..., Publisher], capsys: py
     publisher.publish(FAMILY)
     (line,) = [line for line in told(capsys, "warning") if "artifacts that are not published" in line]
     for words in (
-        "empty/ (git keeps no empty folders)",
+        "empty/ (git stores no empty folders)",
         "m/.git (a git repository's own files)",
         ".lfsconfig",
         "pipe.pt",
@@ -287,8 +287,8 @@ def test_a_file_that_changes_meanwhile_is_not_pushed(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PAUSES", (0.05, 0.1))
-    monkeypatch.setattr(patience, "TOLD_SECONDS", 0.2)
+    monkeypatch.setattr(retry, "PAUSES", (0.05, 0.1))
+    monkeypatch.setattr(retry, "LOG_SECONDS", 0.2)
 
 
 AWAY = {
@@ -314,15 +314,15 @@ def test_a_server_that_comes_back_gets_the_result(
 ) -> None:
     publisher = made(patienceSeconds=600)
     server.faults.append(replace(AWAY[label]))
-    wait, tries = patience.Patience.wait, iter(range(100))
+    wait, tries = retry.Retry.wait, iter(range(100))
 
-    def at_the_third_try(self: patience.Patience, error: RunnerError) -> None:
+    def at_the_third_try(self: retry.Retry, error: RunnerError) -> None:
         if next(tries) == 2:
             server.faults.clear()
         wait(self, error)
         time.sleep(0.1)
 
-    monkeypatch.setattr(patience.Patience, "wait", at_the_third_try)
+    monkeypatch.setattr(retry.Retry, "wait", at_the_third_try)
     published = publisher.publish(FAMILY)
     assert git("-C", str(server.folder / f"{tmp_path.name}.git"), "rev-parse", published.branch) == published.commit
     lines = told(capsys, "waiting")
@@ -389,9 +389,9 @@ def test_what_is_refused_is_not_waited_for_where_the_artifacts_stay(
 def test_a_try_that_hangs_tells_that_it_waits(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(patience, "PAUSES", (0.0,))
-    monkeypatch.setattr(patience, "TOLD_SECONDS", 0.1)
-    waiting = patience.Patience(60, "on the claim")
+    monkeypatch.setattr(retry, "PAUSES", (0.0,))
+    monkeypatch.setattr(retry, "LOG_SECONDS", 0.1)
+    waiting = retry.Retry(60, "on the claim")
     waiting.tick()
     assert not told(capsys, "waiting")
     waiting.wait(RunnerError("publish-unreachable", "the server is away", "see"))
@@ -557,7 +557,7 @@ def test_a_server_that_fails_while_it_takes_the_push_is_waited_for(
 
 def refusal(publisher: Publisher) -> RunnerError:
     with pytest.raises(RunnerError) as caught:
-        publisher.may_push()
+        publisher.check_push_access()
     return caught.value
 
 
@@ -579,7 +579,7 @@ def test_a_branch_that_only_begins_alike_is_fine(
 ) -> None:
     publisher = made(branch=branch)
     push(server, f"{tmp_path.name}.git", {"x": "y"}, branch="exp")
-    publisher.may_push()
+    publisher.check_push_access()
 
 
 def test_a_branch_of_another_run_is_refused_before_the_training(
@@ -602,14 +602,14 @@ def test_a_name_that_no_server_can_keep_is_refused_at_once(branch: str, made: Ca
 
 JSON = {"Content-Type": "application/vnd.git-lfs+json"}
 LFS_REFUSALS = [
-    (Answer(404), "Git LFS is switched off"),
-    (Answer(501), "Git LFS is switched off"),
+    (Answer(404), "Git LFS is disabled"),
+    (Answer(501), "Git LFS is disabled"),
     (Answer(403), "LFS storage denies access"),
-    (Answer(413), "takes no request of this size"),
-    (Answer(422), "takes nothing more"),
+    (Answer(413), "not accept requests of this size"),
+    (Answer(422), "LFS storage is full"),
     (Answer(507, JSON, b'{"message": "your quota of 10 GB is exceeded"}'), "your quota of 10 GB is exceeded"),
     (Answer(403, JSON, b'{"message": "project is archived"}'), "project is archived"),
-    (Answer(404, JSON, b'{"message": "LFS is disabled for this project"}'), "Git LFS is switched off"),
+    (Answer(404, JSON, b'{"message": "LFS is disabled for this project"}'), "Git LFS is disabled"),
 ]
 
 
@@ -622,7 +622,7 @@ def test_an_lfs_storage_that_takes_no_upload_is_named_before_the_training(
     error = refusal(publisher)
     assert error.exit.name == "publish-refused"
     assert words in error.reason
-    assert "no such repository" not in error.reason
+    assert "the repository does not exist" not in error.reason
 
 
 def test_wrong_credentials_for_lfs_alone_are_named_before_the_training(
@@ -654,9 +654,9 @@ def test_the_questions_leave_no_trace_and_say_nothing_of_a_failure(
     branch: str, made: Callable[..., Publisher], server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     publisher = made(branch=branch)
-    publisher.may_push()
+    publisher.check_push_access()
     log = capfd.readouterr().out
-    assert "event=look" in log
+    assert "event=check" in log
     for words in ("missing", "failed", "Unable to find", "rejected"):
         assert words not in log
     assert any("/info/lfs/objects/batch" in line for line in server.requests)
@@ -668,9 +668,9 @@ def test_the_questions_leave_no_trace_and_say_nothing_of_a_failure(
 
 def test_a_published_result_is_where_it_was_asked_for_or_that_is_said(made: Callable[..., Publisher]) -> None:
     asked, free = made(branch="main"), made()
-    assert asked.elsewhere(Published("main", "0" * 40)) is None
-    assert free.elsewhere(Published("sft-20260101-000000", "0" * 40)) is None
-    error = asked.elsewhere(Published("sft-20260101-000000", "0" * 40))
+    assert asked.wrong_branch_error(Published("main", "0" * 40)) is None
+    assert free.wrong_branch_error(Published("sft-20260101-000000", "0" * 40)) is None
+    error = asked.wrong_branch_error(Published("sft-20260101-000000", "0" * 40))
     assert error is not None
     assert error.exit.code == 63
     assert not error.exit.retried

@@ -111,8 +111,8 @@ def test_a_killed_training_goes_on_from_its_last_whole_checkpoint(
 
 def forget_last(tmp_path: Path) -> None:
     """As if the runner had been killed between the trainer's last row and its own look at it."""
-    told = tmp_path / "workspace/run-42/output/.told"
-    told.write_text("".join(told.read_text().splitlines(keepends=True)[:-1]))
+    reported = tmp_path / "workspace/run-42/output/.reported"
+    reported.write_text("".join(reported.read_text().splitlines(keepends=True)[:-1]))
 
 
 def test_an_epoch_that_a_killed_attempt_had_not_told_yet_is_told_by_the_next(
@@ -161,8 +161,8 @@ def test_an_epoch_that_went_the_same_way_again_is_told_at_the_end(
     progress, _ = resumed_after(make_context({}), 0, [{"epoch": 1, "loss": 1.0}])
     progress.poll()
     assert capsys.readouterr().out == ""
-    progress.poll(ended=True)
-    progress.poll(ended=True)
+    progress.poll(finished=True)
+    progress.poll(finished=True)
     assert re.findall(r" epoch=(\d)", capsys.readouterr().out) == ["1"]
 
 
@@ -203,7 +203,7 @@ def test_other_settings_begin_a_new_training(home: Callable[..., Path], run: Cal
     assert run(home()).code == 41
     second = run(home(train={"epochs": 1}), JOB_ATTEMPT="1")
     assert (second.code, trained(second.log)) == (0, [1])
-    assert second.events("anew")
+    assert second.events("from-scratch")
     assert "resumed" not in second.message
 
 

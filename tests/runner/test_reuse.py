@@ -232,7 +232,7 @@ def test_a_torn_manifest_vouches_for_nothing(torn: str, tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "file").write_text("one")
     (tmp_path / "manifest").write_text(torn)
-    found = manifest.look(tmp_path / "manifest", tmp_path / "tree", tmp_path, {"type": "git"})
+    found = manifest.check(tmp_path / "manifest", tmp_path / "tree", tmp_path, {"type": "git"})
     assert found is None or found.extra == ["file"]
 
 

@@ -165,7 +165,7 @@ def test_speaks_tls_with_the_given_authority_only(bucket: Bucket, store: s3.Stor
         )
         assert len(s3.listing(trusting)) == 2
         failure = refused(lambda: s3.listing(replace(trusting, ca_bundle="")))
-    assert (failure.exit.name, failure.fix) == ("prepare-failed", "let git.caBundle name the CA that signed it")
+    assert (failure.exit.name, failure.fix) == ("prepare-failed", "set git.caBundle to the CA that signed it")
 
 
 # What is wrong, and with which key
@@ -187,9 +187,10 @@ def test_says_which_key_of_the_values_is_wrong(store: s3.Store, tmp_path: Path) 
     assert "AccessDenied" in anonymous.reason
     assert "set dataset.secretName" in anonymous.fix
     empty = refused(lambda: s3.listing(replace(store, prefix="shape")))
-    assert "dataset.prefix 'shape': nothing lies in" in empty.reason
+    assert "dataset.prefix 'shape': " in empty.reason
+    assert "/shape/ is empty" in empty.reason
     lacking = refused(lambda: s3.listing(replace(store, secret_key_name="MISSING")))
-    assert "secret robot of dataset.secretName has nothing readable under MISSING" in lacking.reason
+    assert "secret robot of dataset.secretName has no readable key MISSING" in lacking.reason
     for failure in (wrong_secret, wrong_key, anonymous, empty, lacking):
         assert failure.exit.name == "prepare-failed"
 
@@ -290,7 +291,7 @@ def test_does_not_mix_two_versions_of_an_object(store: s3.Store, bucket: Bucket,
     bucket.objects["shapes/a.txt"] = b"ALPHA"
     failure = refused(lambda: s3.fetch(store, items, tmp_path / "data", tmp_path / "state", Room()))
     assert failure.exit.name == "prepare-failed"
-    assert "object shapes/a.txt is not what was listed: the server answered 412 PreconditionFailed" in failure.reason
+    assert "object shapes/a.txt is not the listed one: the server answered 412 PreconditionFailed" in failure.reason
 
 
 @pytest.mark.parametrize("key", ["../out", "a/../../out", "/etc/passwd", "a//b", "./a", "a/..", "x" * 256])
@@ -306,7 +307,7 @@ def test_refuses_keys_that_are_no_files_below_the_folder(
 
 def test_refuses_a_name_that_is_a_file_and_a_folder(fetch: Callable[..., int], bucket: Bucket) -> None:
     bucket.objects["shapes/a.txt/b"] = b"b"
-    assert "a name cannot be a file and a folder" in refused(fetch).reason
+    assert "a name cannot be both a file and a folder" in refused(fetch).reason
 
 
 def test_looks_at_the_room_before_it_fetches(fetch: Callable[..., int], bucket: Bucket) -> None:

@@ -143,7 +143,7 @@ def test_an_object_that_the_server_lacks_is_named(server: Server, name: str, con
     commit = push(server, name, {"lost.pt": pointer})
     error = refused(lambda: fetch(context, commit))
     assert error.exit.name == "prepare-failed"
-    assert "has not all LFS objects" in error.reason
+    assert "lacks LFS objects" in error.reason
     assert "git lfs push" in error.fix
 
 
@@ -182,7 +182,7 @@ def test_empty_repositories_and_checkouts_are_errors(server: Server, name: str, 
     ("status", "code", "fix"),
     [
         (401, 30, "user and token"),
-        (403, 30, "let the user"),
+        (403, 30, "allow the user"),
         (404, 30, "check model.repository"),
         (500, 31, "the server"),
         (503, 31, "the server"),
@@ -344,7 +344,7 @@ def test_a_new_training_forgets_what_was_exported_of_another(make_context: Calla
     context = make_context({})
     context.workspace.mark("export", "these settings")
     family: Any = SimpleNamespace(has=lambda hook: False)
-    checkpoint.start_anew(context, family, "other settings")
+    checkpoint.start_from_scratch(context, family, "other settings")
     assert not context.workspace.is_marked("export", "these settings")
 
 
@@ -394,10 +394,10 @@ def test_rank_0_tells_its_commits_and_nobody_else_is_believed(make_context: Call
     zero.sources = {
         name: Pinned(source.repository, "main", str(index) * 40) for index, (name, source) in enumerate(sources.items())
     }
-    decisions.tell(zero, "commits", {name: asdict(pin) for name, pin in zero.sources.items()})
-    assert decisions.ask(one, "commits", decisions.parse_pins) == zero.sources
+    decisions.send(zero, "commits", {name: asdict(pin) for name, pin in zero.sources.items()})
+    assert decisions.receive(one, "commits", decisions.parse_pins) == zero.sources
     later = gang(make_context, port=port, VC_TASK_INDEX="1", JOB_ATTEMPT="1")
-    error = refused(lambda: decisions.ask(later, "commits", decisions.parse_pins))
+    error = refused(lambda: decisions.receive(later, "commits", decisions.parse_pins))
     assert (error.exit.name, "another run or attempt" in error.reason) == ("peer-lost", True)
     for line in (b"", b"[]", b'{"run": 1, "decided": {}}', b"\xff\n"):
         with pytest.raises(OSError, match=r"."):
@@ -405,7 +405,7 @@ def test_rank_0_tells_its_commits_and_nobody_else_is_believed(make_context: Call
     with pytest.raises(decisions.NotYetError):
         decisions.decision(one, "checkpoint", json.dumps({"run": f"{one.uid}/0", "decided": {}}).encode())
     zero.sources["model"] = Pinned(sources["model"].repository, "main", "--upload-pack=evil")
-    with pytest.raises(OSError, match="no commit"):
+    with pytest.raises(OSError, match="not a commit"):
         decisions.parse_pins(one, {name: asdict(pin) for name, pin in zero.sources.items()})
 
 
@@ -426,7 +426,7 @@ def test_a_dataset_in_a_folder_of_the_run_s_own_is_refused_and_nothing_is_lost(
     kept.parent.mkdir(parents=True)
     kept.write_text("of an earlier run")
     ended = run(make_home({"sources.dataset.path": folder, "workspace.shared": True}))
-    assert (ended.code, f"lies in {folder}" in ended.last) == (10, True), ended.last
+    assert (ended.code, f"is in {folder}" in ended.last) == (10, True), ended.last
     assert kept.read_text() == "of an earlier run"
 
 

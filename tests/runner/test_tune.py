@@ -194,7 +194,7 @@ def test_a_metric_that_the_trainer_does_not_tell_ends_the_run_at_once(
 ) -> None:
     ended = quick(home(metric="mAP", failureLimit=3))
     assert (ended.code, len(trials(ended, "begins"))) == (40, 1)
-    assert "tune.metric: the trainer tells no mAP; it tells epoch, score" in ended.last
+    assert "tune.metric: the trainer reports no mAP; it reports epoch, score" in ended.last
 
 
 def table(folder: Path) -> list[list[str]]:
@@ -222,7 +222,7 @@ def test_a_trial_that_diverges_fails_alone(
     assert ended.code == 0, ended.log
     failed = [line for line in ended.events("trial") if "state=failed" in line]
     assert failed
-    assert all("told no number as score" in line for line in failed)
+    assert all("reported no number for score" in line for line in failed)
     assert {row[3] for row in table(tmp_path) if row[1] == "complete"} == {"4"}
 
 
@@ -242,7 +242,7 @@ def test_a_search_goes_on_for_more_trials_and_begins_anew_for_other_ones(
     assert len(table(tmp_path)) == 3
     other = quick(home(trials=1, space={"lr": {"choices": [0.3]}}))
     assert (trials(other, "begins"), other.message["search"]["value"]) == ([0], 1)
-    assert len(other.events("anew")) == 1
+    assert len(other.events("from-scratch")) == 1
     assert float((tmp_path / "workspace/run-42/artifacts/model.pt").read_text()) == 1, "it was exported again"
 
 

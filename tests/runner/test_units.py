@@ -87,7 +87,7 @@ STORED = {"type": "s3", "path": "m", "bucket": "b"}
         ({"sources.dataset.path": "YOLOv5//data"}, "'YOLOv5//data' overlap"),
         ({"sources.model.path": "datasets"}, "overlap"),
         ({"sources": {"dataset": {"type": "claim", "path": "model/x"}}}, "overlap"),
-        ({"sources.dataset.path": "./State/x"}, "lies in state, which the run itself writes"),
+        ({"sources.dataset.path": "./State/x"}, "is in state, which the run itself writes"),
         ({"sources.dataset.path": "a/.git/b"}, "has a part .git"),
         ({"workspace.directory": "."}, "workspace.directory must be a relative path"),
         ({"sources.model.revision": "--upload-pack=x"}, "model.revision"),
@@ -231,7 +231,7 @@ def test_verify_refuses_too_little_shared_memory_and_a_missing_tool(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = make_context({"sharedMemoryBytes": 1 << 60})
-    with pytest.raises(RunnerError, match="sharedMemory asks for"):
+    with pytest.raises(RunnerError, match="sharedMemory requests"):
         verify.check_shared_memory(context)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(RunnerError, match="git is not in the image"):
@@ -388,7 +388,7 @@ def test_the_end_of_a_trainer_is_judged(
     replicas: int, code: int, tail: list[str], oom: bool, name: str, make_context: Callable[..., Context]
 ) -> None:
     context = make_context({"topology.replicas": replicas})
-    failure = train.judge(context, Finished(code, "", tail, oom))
+    failure = train.find_failure(context, Finished(code, "", tail, oom))
     assert failure is not None
     assert failure.exit.name == name
 

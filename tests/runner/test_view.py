@@ -67,7 +67,7 @@ def test_a_trainer_writes_beside_its_data_and_the_source_stays_as_it_is(context:
     (context.dataset / "data.yaml").write_text("changed")
     assert sorted(source.rglob("*")) == before
     assert (source / "data.yaml").read_text() == "train: images\n"
-    assert inside.Sources(context.dataset, *context.views_lead_to).have(image)
+    assert inside.Sources(context.dataset, *context.view_targets).contains(image)
     prepared(context)
     assert not (context.dataset / "labels.cache").exists()
     assert (context.dataset / "data.yaml").read_text() == "train: images\n"

@@ -238,9 +238,9 @@ def test_a_pickle_that_is_none_is_an_error_of_one_line(program: bytes, tmp_path:
         ({"model": None, "ema": Call(MODEL, (), {"args": {"task": "detect"}})}, ""),
         ({"model": Call(Name("ultralytics.nn.tasks", "SegmentationModel"), (), {"nc": 2})}, "is for the task segment"),
         ({"model": Call(MODEL, (), {"task": "pose"})}, "is for the task pose"),
-        ({"model": Call(Name("models.yolo", "DetectionModel"), (), {"nc": 2})}, "it holds a models.yolo.DetectionModel"),
-        ({"state_dict": {}}, "it holds no model"),
-        ([], "it holds no model"),
+        ({"model": Call(Name("models.yolo", "DetectionModel"), (), {"nc": 2})}, "it has a models.yolo.DetectionModel"),
+        ({"state_dict": {}}, "it has no model"),
+        ([], "it has no model"),
     ],
 )  # fmt: skip
 def test_the_weights_that_a_run_of_yolov8_starts_from_are_known_by_their_class(

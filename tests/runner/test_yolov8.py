@@ -158,7 +158,7 @@ def test_a_learning_rate_is_not_searched_where_the_trainer_sets_it_itself(hooks:
     context.hyperparameters = {"box": 5.0}
     assert hooks.train_arguments(context)
     context.hyperparameters = {"box": 5.0, "lr0": 0.02}
-    with pytest.raises(FamilyError, match=r"tune\.space\.lr0: is of no effect, as train\.optimizer auto sets lr0"):
+    with pytest.raises(FamilyError, match=r"tune\.space\.lr0: has no effect, because train\.optimizer auto sets lr0"):
         hooks.train_arguments(context)
 
 
@@ -352,16 +352,16 @@ def test_a_whole_dataset_is_counted(pod: Pod) -> None:
 @pytest.mark.parametrize(
     ("train", "words"),
     [
-        ({"model": "yolov8n.pt"}, "train.model: there is no {model}/yolov8n.pt and no /opt/weights/yolov8n.pt, and a run downloads"),
+        ({"model": "yolov8n.pt"}, "train.model: no file {model}/yolov8n.pt or /opt/weights/yolov8n.pt, and runs download"),
         ({"model": "yolov8n"}, "train.model: 'yolov8n' names neither weights (.pt) nor a description"),
         ({"model": "yalov8n.yaml"}, "train.model: yalov8n.yaml cannot be loaded: 'yalov8n.yaml' does not exist"),
-        ({"data": "coco.yaml"}, "train.data: there is no file coco.yaml in the dataset"),
-        ({"arguments": ["lr=0.1"]}, "train.arguments: the trainer knows no option 'lr'"),
+        ({"data": "coco.yaml"}, "train.data: neither the dataset nor the model repository has a file coco.yaml"),
+        ({"arguments": ["lr=0.1"]}, "train.arguments: the trainer has no option 'lr'"),
         ({"arguments": ["lr0"]}, "train.arguments: 'lr0' is not of the form option=value"),
         ({"arguments": ["lr0=fast"]}, "train.arguments: 'lr0=fast' is of invalid type"),
         ({"arguments": ["epochs=9"]}, "train.arguments: epochs is set by train.epochs"),
         ({"arguments": ["resume=True"]}, "train.arguments: resume is set by the run itself"),
-        ({"exportFormats": ["openvino"]}, "train.exportFormats: openvino needs openvino, and the image has no such library"),
+        ({"exportFormats": ["openvino"]}, "train.exportFormats: openvino needs openvino, which the image does not have"),
     ],
 )  # fmt: skip
 def test_wrong_settings_are_named(train: dict[str, Any], words: str, pod: Pod) -> None:
@@ -374,7 +374,7 @@ def test_wrong_settings_are_named(train: dict[str, Any], words: str, pod: Pod) -
 def test_a_search_tries_options_that_there_are(pod: Pod) -> None:
     assert pod.inputs(("lr0",))["ok"] is True
     answer = pod.inputs(("lr0", "lr1"))
-    assert (answer["reason"], answer["fix"]) == ("tune.space: the trainer knows no option 'lr1'", "did you mean lr0?")
+    assert (answer["reason"], answer["fix"]) == ("tune.space: the trainer has no option 'lr1'", "did you mean lr0?")
 
 
 def test_weights_are_loaded_before_they_are_trained(pod: Pod) -> None:
@@ -395,12 +395,12 @@ def test_weights_are_loaded_before_they_are_trained(pod: Pod) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("- a list", "data.yaml is no map"),
+        ("- a list", "data.yaml is not a map"),
         ("train: [", "data.yaml cannot be read"),
         ("train: images/train\nnames: [a, b]", "data.yaml has no key 'val'"),
         ("train: images/train\nval: images/val", "data.yaml has no key 'names'"),
         ("train: images/train\nval: images/val\nnames: [a, b]\nnc: 3", "data.yaml has 2 names and nc: 3"),
-        ("train: images/train\nval: images/test\nnames: [a, b]", "data.yaml names val: images/test, and there is no"),
+        ("train: images/train\nval: images/test\nnames: [a, b]", "data.yaml names val: images/test, and"),
     ],
 )
 def test_a_wrong_description_of_the_data_is_named(text: str, words: str, pod: Pod) -> None:
@@ -423,7 +423,7 @@ def test_one_broken_record_among_many_is_named(pod: Pod) -> None:
     (pod.dataset / "labels" / "train" / "33.txt").write_text("0 0.5 0.5 0.2 0.2\n0 0.5 0.5\n")
     reason = pod.inputs()["reason"]
     assert reason == (
-        "the dataset has 1 broken records among 51: images/train/33.jpg: 33.txt line 2 has 3 columns instead of 5"
+        "the dataset has 1 invalid records among 51: images/train/33.jpg: 33.txt line 2 has 3 columns instead of 5"
     )
 
 
@@ -449,7 +449,7 @@ def test_outlines_and_images_without_labels_are_records(pod: Pod) -> None:
 
 def test_an_image_that_does_not_open_is_named(pod: Pod) -> None:
     (pod.dataset / "images" / "val" / "1.jpg").write_text("version https://git-lfs.github.com/spec/v1")
-    assert "images/val/1.jpg: no image: cannot identify" in pod.inputs()["reason"]
+    assert "images/val/1.jpg: not an image: cannot identify" in pod.inputs()["reason"]
 
 
 def test_images_without_any_label_are_no_dataset(pod: Pod) -> None:
@@ -477,9 +477,9 @@ def test_what_is_no_whole_checkpoint_is_not_resumed_from(pod: Pod) -> None:
     path.write_bytes(path.read_bytes()[:20])
     assert "cannot be loaded" in pod.probe("checkpoint", {"path": str(path), "train": TRAIN})["reason"]
     torchfile.save(path, {})
-    assert "is no checkpoint" in pod.probe("checkpoint", {"path": str(path), "train": TRAIN})["reason"]
+    assert "is not a checkpoint" in pod.probe("checkpoint", {"path": str(path), "train": TRAIN})["reason"]
     weights_only = pod.checkpoint("last.pt", optimizer=None)
-    assert "no state of the optimizer" in pod.probe("checkpoint", {"path": str(weights_only), "train": TRAIN})["reason"]
+    assert "no optimizer state" in pod.probe("checkpoint", {"path": str(weights_only), "train": TRAIN})["reason"]
 
 
 def test_a_training_writes_where_the_run_looks_and_downloads_nothing(pod: Pod) -> None:
@@ -525,7 +525,9 @@ def test_best_weights_that_the_checkpoint_has_not_are_left_out(pod: Pod) -> None
 def test_what_is_wrong_at_the_start_is_said_without_a_traceback(pod: Pod) -> None:
     done = pod.start("run.py", "train", json.dumps(pod.job(data="none.yaml")))
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    assert done.stderr.startswith("ValueError: train.data: there is no file none.yaml")
+    assert done.stderr.startswith(
+        "ValueError: train.data: neither the dataset nor the model repository has a file none.yaml"
+    )
 
 
 def export(pod: Pod, *formats: str) -> subprocess.CompletedProcess[str]:
@@ -554,7 +556,7 @@ def test_a_training_that_was_killed_at_its_very_end_is_finished_by_the_export(po
     pod.checkpoint("last.pt", epoch=2)
     done = export(pod, "torchscript")
     assert done.returncode == 0, done.stderr
-    assert "best.pt is half written: exporting" in done.stdout
+    assert "best.pt is incomplete: exporting" in done.stdout
     assert read_torch(pod.output / "export" / "best.pt")["optimizer"] is None
     assert json.loads((pod.output / "export" / "metrics.json").read_text()) == {"metrics/mAP50": 0.25}
 
@@ -563,4 +565,4 @@ def test_an_export_that_leaves_nothing_is_an_error(pod: Pod) -> None:
     assert "no weights that can be loaded" in export(pod).stderr
     pod.checkpoint("best.pt", optimizer=None)
     done = export(pod, "lost")
-    assert (done.returncode, "the export to lost left no best.lost" in done.stderr) == (1, True)
+    assert (done.returncode, "the export to lost wrote no best.lost" in done.stderr) == (1, True)

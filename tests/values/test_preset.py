@@ -122,18 +122,18 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
     ("arguments", "words"),
     [
         (["nothing"], f"family: 'nothing' is not one of {', '.join(FAMILIES)}"),
-        (["yolov5", "--accelerator", "nothing"], 'accelerator.profile: there is no profile "nothing"; choose one of: amd,'),
+        (["yolov5", "--accelerator", "nothing"], 'accelerator.profile: "nothing" does not exist; choose one of: amd,'),
         (["yolov5", "--accelerator", "../cpu"], "accelerator.profile: '../cpu' does not look like"),
         (["yolov5", "--accelerator", "hami"], f"accelerator.profile: hami cannot run: {profile_data('hami')['refused']}"),
         (
             ["yolov5", "--accelerator", "ascend", "--variant", "Ascend910"],
-            "accelerator.profile: ascend is a npu device, and YOLOv5 trains on cpu, cuda; choose a profile of these",
+            "accelerator.profile: ascend is a npu device, but YOLOv5 trains on cpu, cuda; choose a profile for one of them",
         ),
         (
             ["yolov5", "--accelerator", "nvidia-mig", "--variant", "1g.5gb", "--count", "2"],
-            "accelerator.count: is 2, and profile nvidia-mig allows at most 1; lower it",
+            "accelerator.count: is 2, but profile nvidia-mig allows at most 1; lower it",
         ),
-        (["yolov5", "--accelerator", "nvidia-mig"], 'accelerator.variant: is "", and profile nvidia-mig needs one of'),
+        (["yolov5", "--accelerator", "nvidia-mig"], 'accelerator.variant: is "", but profile nvidia-mig needs one of'),
         (["yolov5", "--accelerator", "cpu", "--count", "1"], "accelerator.count: is 1, but profile cpu takes none"),
         (
             ["yolov5", "--accelerator", "hygon", "--count", "2", "--fraction", "50%"],

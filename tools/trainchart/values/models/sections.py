@@ -169,7 +169,7 @@ class Tune(Section):
     )
     space: dict[ParameterName, Parameter] | None = Field(
         None,
-        description="What to try, by parameter: settings of the family (such as batchSize), or hyper-parameters of "
+        description="What to try, by parameter: settings of the family (such as batchSize), or hyperparameters of "
         "its trainer (such as lr0). "
         "Each is {low, high}, with log or integer, or {choices}.",
     )

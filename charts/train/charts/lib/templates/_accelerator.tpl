@@ -1,10 +1,10 @@
 {{- /*
-Accelerators. A profile (files/accelerators/<name>.yaml, or one of the user's) says for count, corePercent and memory which
-resource asks for it, its range, and for memory how much one unit of the resource is. Nothing here knows a vendor.
+Accelerators. A profile (files/accelerators/<name>.yaml, or the user's) has the resource that requests each of count, corePercent and
+memory, its range, and for memory the size of one unit of the resource. No template knows a vendor.
 */ -}}
 
 {{- /*
-The name of the resource that a key asks for: the user's, or the profile's with its {variant} filled in.
+Returns the name of the resource that a key requests: the user's, or the profile's with its {variant} replaced.
 Usage: {{ include "train.accelerator.resource" (dict "root" . "key" "count") }}
 */ -}}
 {{- define "train.accelerator.resource" -}}
@@ -14,7 +14,7 @@ Usage: {{ include "train.accelerator.resource" (dict "root" . "key" "count") }}
 {{- end -}}
 
 {{- /*
-Resource limits for the accelerator, as JSON: name -> integer, as text. Limits only: Kubernetes takes the request from them.
+Returns the resource limits of the accelerator, as JSON: integers as text, by name. Only limits: Kubernetes derives the requests.
 Usage: {{ include "train.accelerator.limits" . | fromJson }}
 */ -}}
 {{- define "train.accelerator.limits" -}}
@@ -36,7 +36,7 @@ Usage: {{ include "train.accelerator.limits" . | fromJson }}
 {{- end -}}
 
 {{- /*
-Training processes per pod: one, or one per device.
+Returns the number of training processes per pod: one, or one per device.
 Usage: {{ include "train.accelerator.processes" . }}
 */ -}}
 {{- define "train.accelerator.processes" -}}

@@ -1,9 +1,9 @@
 {{- /* The pod of `helm test`. Usage: {{ include "train.check" . }} */ -}}
 {{- define "train.check" -}}
-{{- /* Its own scratch workspace: a claim may be bound to another node, or in use by the run. */ -}}
+{{- /* A scratch workspace: the claim may be bound to another node, or in use by the run. */ -}}
 {{- $scratch := dict "values" (dict "workspace" (dict "type" "emptyDir" "size" "1Gi")) -}}
 {{- $check := merge (dict "Run" (mergeOverwrite (deepCopy .Run) $scratch)) . -}}
-{{- /* `helm test`: can this release's settings, image and Secret reach every repository and revision? */}}
+{{- /* `helm test` checks that the release's settings, image and Secrets give access to every source. */}}
 apiVersion: v1
 kind: Pod
 metadata:

@@ -8,7 +8,7 @@ metadata:
     {{- include "train.labels" . | nindent 4 }}
   {{- with .Run.values.ttlAfterFinished }}
   annotations:
-    {{- /* It outlives the Job, and says why there is none. */}}
+    {{- /* The ConfigMap outlives the Job, and tells why the Job is missing. */}}
     trainchart.dev/ttl-after-finished: {{ quote . }}
   {{- end }}
 immutable: true

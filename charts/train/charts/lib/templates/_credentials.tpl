@@ -1,10 +1,10 @@
 {{- /*
-Which Secret answers for which server. A Secret is for the scheme, host and port of one URL, and what no repository, object store
-or tracker of the run uses is not mounted. There is one pod template: what is mounted is mounted on every rank.
+Credentials. A Secret is used only for the scheme, host and port of one URL, and is mounted only if a repository, object store or
+tracker of the run uses it. There is one pod template, so every rank mounts the same Secrets.
 */ -}}
 
 {{- /*
-Scheme, host and port of a URL, to compare; nothing where it is no URL.
+Returns scheme, host and port of a URL, for comparison; empty if it is not a URL.
 Usage: {{ include "train.origin" URL }}
 */ -}}
 {{- define "train.origin" -}}
@@ -13,7 +13,7 @@ Usage: {{ include "train.origin" URL }}
 {{- end -}}
 
 {{- /*
-"true" where a URL begins with a scheme, a host and a port that there can be, or none: where a token cannot be taken for one of them.
+Returns "true" if a URL begins with a scheme, a valid host and a valid port or none, so that no part of them can be a token.
 Usage: {{ if include "train.url.host" URL }}
 */ -}}
 {{- define "train.url.host" -}}
@@ -23,17 +23,17 @@ true
 {{- end -}}
 
 {{- /*
-"true" where a URL has all that one of a repository has, and no blanks; the runner looks again, at its settings.
-Usage: {{ if include "train.url.whole" URL }}
+Returns "true" if a URL has all parts of a repository's URL, and no whitespace. The runner checks its settings again.
+Usage: {{ if include "train.url.complete" URL }}
 */ -}}
-{{- define "train.url.whole" -}}
+{{- define "train.url.complete" -}}
 {{- if and (include "train.url.host" .) (regexMatch "//[^/]*/+[^/]" .) (not (regexMatch "[\\s\\pZ]" .)) -}}
 true
 {{- end -}}
 {{- end -}}
 
 {{- /*
-A URL for a message: without what may be a password or token.
+Returns a URL for a message, without anything that may be a password or token.
 Usage: {{ include "train.shown" URL }}
 */ -}}
 {{- define "train.shown" -}}
@@ -41,7 +41,7 @@ Usage: {{ include "train.shown" URL }}
 {{- end -}}
 
 {{- /*
-The git repositories of the run, as JSON: section of the values -> URL.
+Returns the URLs of the run's git repositories, as JSON, by section of the values.
 Usage: {{ include "train.repositories" . | fromJson }}
 */ -}}
 {{- define "train.repositories" -}}
@@ -57,7 +57,7 @@ Usage: {{ include "train.repositories" . | fromJson }}
 {{- end -}}
 
 {{- /*
-The section whose server git.secretName answers for: publish, or where nothing is published the first source that is a repository.
+Returns the section whose server git.secretName is for: publish, or the first source that is a repository if nothing is published.
 Usage: {{ include "train.git.home" . }}
 */ -}}
 {{- define "train.git.home" -}}
@@ -72,8 +72,8 @@ Usage: {{ include "train.git.home" . }}
 {{- end -}}
 
 {{- /*
-What each git repository is asked for with, as JSON: section -> key of the values that names the Secret (or could), the Secret,
-and the folder where it is mounted; both are empty for a repository that is asked for without.
+Returns the credentials of each git repository, as JSON, by section: the values key that names the Secret (or could), the Secret, and
+the folder where it is mounted; both are empty for a repository without credentials.
 Usage: {{ include "train.git.credentials" . | fromJson }}
 */ -}}
 {{- define "train.git.credentials" -}}
@@ -92,7 +92,7 @@ Usage: {{ include "train.git.credentials" . | fromJson }}
 {{- end -}}
 
 {{- /*
-The Secrets that are mounted, as JSON: volume (mounted at /var/run/trainchart/<volume>) -> Secret and the keys of it that are read.
+Returns the mounted Secrets, as JSON, by volume (mounted at /var/run/trainchart/<volume>): the Secret, and its keys that are read.
 Usage: {{ include "train.secrets" . | fromJson }}
 */ -}}
 {{- define "train.secrets" -}}

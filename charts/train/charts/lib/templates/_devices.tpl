@@ -1,7 +1,7 @@
-{{- /* The template of device claims. Usage: {{ include "train.devices" . }} */ -}}
+{{- /* The ResourceClaimTemplate for devices. Usage: {{ include "train.devices" . }} */ -}}
 {{- define "train.devices" -}}
 {{- with .Run.profile.deviceClass -}}
-{{- /* Dynamic resource allocation: every pod gets a claim of its own from this template. */ -}}
+{{- /* Dynamic resource allocation: every pod gets its own claim from this template. */ -}}
 apiVersion: resource.k8s.io/v1
 kind: ResourceClaimTemplate
 metadata:

@@ -3,15 +3,15 @@
 {{- $values := .Run.values -}}
 {{- $profile := .Run.profile -}}
 {{- $replicas := int $values.replicas -}}
-{{- /* Volcano counts tries, not retries, and makes 3 of a 0. */ -}}
+{{- /* Volcano counts attempts, not retries, and replaces 0 by 3. */ -}}
 {{- $tries := add1 (int $values.retries) -}}
 {{- /*
-Volcano ends a Job as Failed, whatever its policies say, when it looks at the Job after its last pod has failed and before it has
-come to that pod's event (docs/decisions/0022). So a run of one pod that may be tried again has a second task whose pod is never
-made: it waits for the first one's to be ready, which it never says it is.
+Volcano ends a Job as Failed, regardless of its policies, if it processes the Job after its last pod has failed and before that pod's
+event (docs/decisions/0022). Therefore a run of one pod with retries has a second task whose pod is never created: it depends on the
+first task's pod being ready, which it never is.
 */ -}}
 {{- $guarded := and (eq $replicas 1) (gt (int $values.retries) 0) -}}
-{{- /* Every field that Volcano's webhook would fill in is written out: an identical upgrade then changes nothing. */}}
+{{- /* All fields that Volcano's webhook would default are set, so that an identical upgrade changes nothing. */}}
 apiVersion: batch.volcano.sh/v1alpha1
 kind: Job
 metadata:
@@ -20,7 +20,7 @@ metadata:
     {{- include "train.labels" . | nindent 4 }}
   {{- if ne $values.workspace.type "emptyDir" }}
   annotations:
-    {{- /* For `trainchart doctor`: which run works in which folder of a claim. */}}
+    {{- /* `trainchart doctor` reads which run uses which folder of a claim. */}}
     trainchart.dev/workspace-directory: {{ include "train.workspace.directory" . | quote }}
   {{- end }}
 spec:
@@ -29,11 +29,11 @@ spec:
   {{- with $values.priorityClassName }}
   priorityClassName: {{ quote . }}
   {{- end }}
-  {{- /* The gang: all pods or none. */}}
+  {{- /* Gang scheduling: all pods or none. */}}
   minAvailable: {{ $replicas }}
   maxRetry: {{ $tries }}
   {{- with $values.ttlAfterFinished }}
-  {{- /* Volcano removes the Job and its pods this long after a run that is Completed, Failed or Terminated. */}}
+  {{- /* Volcano removes the Job and its pods this long after it is Completed, Failed or Terminated. */}}
   ttlSecondsAfterFinished: {{ include "train.seconds" . }}
   {{- end }}
   plugins:
@@ -42,7 +42,7 @@ spec:
       - --publish-not-ready-addresses=true
       - --disable-network-policy=true
   policies:
-    {{- /* A user's error ends the run; the first match wins, so these come before the restart. */}}
+    {{- /* A user's error ends the run. The first matching policy applies, so these precede the restart. */}}
     {{- range (.Subcharts.lib.Files.Get "files/runner/exit_codes.json" | fromJson).codes }}
     {{- if and .code (not .retried) }}
     - exitCode: {{ int .code }}
@@ -58,7 +58,7 @@ spec:
       maxRetry: {{ $tries }}
       {{- if $guarded }}
       policies:
-        {{- /* All pods of the Job are more than there will ever be: its end is this task's. */}}
+        {{- /* The guard's pod never exists, so the Job completes with this task. */}}
         - event: TaskCompleted
           action: CompleteJob
       {{- end }}
@@ -74,9 +74,9 @@ spec:
           {{- with $profile.runtimeClassName }}
           runtimeClassName: {{ quote . }}
           {{- end }}
-          {{- /* The runner keeps the limit itself, with words; this one is for a runner that cannot. */}}
+          {{- /* The runner enforces timeLimit itself, with a message; this is a fallback. */}}
           activeDeadlineSeconds: {{ add (include "train.seconds" $values.timeLimit) 300 }}
-          {{- /* Time for the trainer to end in order, and to say so. */}}
+          {{- /* Time for the trainer to stop, and for the runner to report it. */}}
           terminationGracePeriodSeconds: 60
           {{- if $profile.deviceClass }}
           resourceClaims:
@@ -99,7 +99,7 @@ spec:
               resources: {{ include "train.json" . }}
               {{- end }}
               {{- if $guarded }}
-              {{- /* Never asked, so the container never counts as ready. */}}
+              {{- /* The first probe is never due, so the container never becomes ready. */}}
               readinessProbe:
                 tcpSocket:
                   port: rendezvous

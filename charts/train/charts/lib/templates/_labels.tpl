@@ -1,5 +1,5 @@
 {{- /*
-Labels that select the objects of one run; they never change, so pods carry these alone.
+Labels that select the objects of one run. They never change, so pods have only these.
 Usage: {{ include "train.labels.selector" . }}
 */ -}}
 {{- define "train.labels.selector" -}}
@@ -8,8 +8,8 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- /*
-Labels of the objects themselves. The chart's version is only here: in the pod template it would make an upgrade of the
-chart a change of the Job, which Volcano refuses.
+Labels of the objects. Only they have the chart's version: in the pod template it would change the Job with every upgrade of the
+chart, which Volcano refuses.
 Usage: {{ include "train.labels" . | nindent 4 }}
 */ -}}
 {{- define "train.labels" -}}

@@ -1,7 +1,7 @@
 {{- /*
-Names. One run is one release, so the Job is named like the release; every other name is derived from it here.
-Volcano's svc plugin owns a Service, a ConfigMap and a NetworkPolicy that begin with the Job's name
-(<job>, <job>-svc): the chart's own names differ, for the plugin deletes its own whenever it kills the Job's pods.
+Names. A run is a release, so the Job has the release's name; all other names are derived from it here. Volcano's svc plugin owns a
+Service, a ConfigMap and a NetworkPolicy named <job> or <job>-svc, and deletes them whenever it kills the Job's pods, so the chart's
+objects have other names.
 */ -}}
 
 {{- /* The name of the Job. Usage: {{ include "train.name" . }} */ -}}
@@ -13,11 +13,11 @@ Volcano's svc plugin owns a Service, a ConfigMap and a NetworkPolicy that begin 
 {{- /* The ConfigMap with runner and settings. Usage: {{ include "train.name.run" . }} */ -}}
 {{- define "train.name.run" -}}{{ .Release.Name }}-run{{- end -}}
 
-{{- /* The claim of devices, in the pod and as a template of claims. Usage: {{ include "train.name.devices" . }} */ -}}
+{{- /* The ResourceClaimTemplate for devices. Usage: {{ include "train.name.devices" . }} */ -}}
 {{- define "train.name.devices" -}}{{ .Release.Name }}-devices{{- end -}}
 
-{{- /* The workspace's claim: the user's, or the release's own. Usage: {{ include "train.name.claim" . }} */ -}}
+{{- /* The workspace's claim: the user's, or the release's. Usage: {{ include "train.name.claim" . }} */ -}}
 {{- define "train.name.claim" -}}{{ .Run.values.workspace.claimName | default (printf "%s-workspace" .Release.Name) }}{{- end -}}
 
-{{- /* The ServiceAccount of the pods: the user's, or the release's own. Usage: {{ include "train.name.serviceAccount" . }} */ -}}
+{{- /* The ServiceAccount of the pods: the user's, or the release's. Usage: {{ include "train.name.serviceAccount" . }} */ -}}
 {{- define "train.name.serviceAccount" -}}{{ .Run.values.serviceAccount.name | default .Release.Name }}{{- end -}}

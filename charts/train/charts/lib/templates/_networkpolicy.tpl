@@ -1,6 +1,6 @@
 {{- /*
-The NetworkPolicy: nobody but the run's own pods may connect to them (the rendezvous of trainers knows no password). Volcano's svc
-plugin would make one for ingress too, but deletes it whenever it kills the Job's pods, and knows no egress.
+The NetworkPolicy: only the run's pods may connect to each other, because the rendezvous of trainers has no authentication. Volcano's
+svc plugin could create one for ingress too, but deletes it whenever it kills the Job's pods, and does not support egress.
 Usage: {{ include "train.networkpolicy" . }}
 */ -}}
 {{- define "train.networkpolicy" -}}
@@ -8,7 +8,7 @@ Usage: {{ include "train.networkpolicy" . }}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
-  {{- /* Not the Job's own name: a NetworkPolicy of that name is Volcano's to delete. */}}
+  {{- /* Not the Job's name: Volcano may delete a NetworkPolicy of that name. */}}
   name: {{ include "train.name.run" . | quote }}
   labels:
     {{- include "train.labels" . | nindent 4 }}

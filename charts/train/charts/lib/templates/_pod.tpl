@@ -1,10 +1,10 @@
 {{- /*
-The pod of a run, for the Job's gang and for `helm test`. It is all that Pod Security "restricted" demands, has no token of
-the cluster, and mounts everything that is secret as files.
+The pod of a run, for the Job and for `helm test`. It complies with the Pod Security Standard "restricted", has no token of the
+cluster, and mounts all secrets as files.
 */ -}}
 
 {{- /*
-What both kinds of pods have in their spec, but for the containers.
+The common part of the pod specs, without containers.
 Usage: {{ include "train.pod.spec" . | nindent 6 }}
 */ -}}
 {{- define "train.pod.spec" -}}
@@ -23,7 +23,7 @@ securityContext:
   runAsUser: {{ int64 .Run.values.securityContext.runAsUser }}
   runAsGroup: {{ int64 .Run.values.securityContext.runAsGroup }}
   fsGroup: {{ int64 .Run.values.securityContext.fsGroup }}
-  {{- /* A large workspace is not walked through again at every start. */}}
+  {{- /* Avoids walking through a large workspace at every start. */}}
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile:
     type: RuntimeDefault
@@ -50,8 +50,8 @@ capabilities:
 {{- end -}}
 
 {{- /*
-Environment that the runner reads; the run's identity and attempt are what Volcano wrote on the pod. The values' own `env` is
-the trainer's alone, and comes to it by the settings.
+The environment of the runner. Volcano's annotations have the run's identity and attempt. The values' `env` is only for the trainer,
+and is part of the settings.
 Usage: {{ include "train.pod.env" . | nindent 12 }}
 */ -}}
 {{- define "train.pod.env" -}}
@@ -85,7 +85,7 @@ Usage: {{ include "train.pod.env" . | nindent 12 }}
 {{- end -}}
 
 {{- /*
-Mounts of the container, and the volumes behind them.
+The volume mounts of the container.
 Usage: {{ include "train.pod.mounts" . | nindent 12 }}
 */ -}}
 {{- define "train.pod.mounts" -}}
@@ -129,8 +129,8 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
 {{- end -}}
 
 {{- /*
-A volume with keys of a Secret, each a file. A missing Secret or key is told by the runner in words; without `optional` the pod
-would hang before it starts.
+A volume with keys of a Secret, each as a file. It is optional so that the runner can report a missing Secret or key; otherwise the
+pod would never start.
 Usage: {{ include "train.pod.secret" (dict "name" VOLUME "secret" SECRET "keys" LIST) }}
 */ -}}
 {{- define "train.pod.secret" -}}
@@ -147,6 +147,7 @@ Usage: {{ include "train.pod.secret" (dict "name" VOLUME "secret" SECRET "keys" 
 {{- end -}}
 
 {{- /*
+The volumes of the pod.
 Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 */ -}}
 {{- define "train.pod.volumes" -}}
@@ -154,7 +155,7 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 - name: run
   configMap:
     name: {{ include "train.name.run" . | quote }}
-    {{- /* The credential helper is started by git as a program. */}}
+    {{- /* Git executes the credential helper. */}}
     defaultMode: 0555
     items:
       {{- include "train.run.items" . | nindent 6 }}

@@ -1,7 +1,7 @@
 {{- /* The ServiceAccount. Usage: {{ include "train.rbac" . }} */ -}}
 {{- define "train.rbac" -}}
 {{- if not .Run.values.serviceAccount.name -}}
-{{- /* The pods' account: no Role is bound to it, and no token of it is mounted. What the submitter needs is deploy/submitter.yaml. */}}
+{{- /* The pods' account has no Role, and its token is not mounted. The submitter's rights are in deploy/submitter.yaml. */}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:

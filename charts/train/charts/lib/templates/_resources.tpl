@@ -1,6 +1,6 @@
 {{- /*
-Resources of the training container, as JSON: what is requested, what it is limited to, with its devices, and the claim of those that
-no resource counts. Empty where nothing is configured.
+Returns the resources of the training container, as JSON: requests, limits (including devices), and the claim for devices that are
+allocated dynamically. Empty if nothing is configured.
 Usage: {{ include "train.resources" . | fromJson }}
 */ -}}
 {{- define "train.resources" -}}

@@ -1,6 +1,6 @@
 {{- /* The Service of rank 0. Usage: {{ include "train.service" . }} */ -}}
 {{- define "train.service" -}}
-{{- /* Rank 0, where the others meet. Headless: the name is its pod's own address, also on rank 0, and before the pod is ready. */}}
+{{- /* The rendezvous. Headless, so the name resolves to the address of rank 0's pod, also on rank 0 and before it is ready. */}}
 apiVersion: v1
 kind: Service
 metadata:

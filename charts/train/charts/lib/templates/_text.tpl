@@ -1,18 +1,18 @@
 {{- /*
-Texts in documents. Values are not code: whatever a text or a key holds, it stays where it was put. YAML takes more characters for
-line breaks than JSON escapes, and others for errors, so a user's text enters a document quoted (`quote` leaves only what is
-printable as it is), or as part of data by train.json, and never by toYaml: under nindent its other line breaks lose their place.
+Text in documents. Values are not code: no text or key can affect anything outside of its place. YAML treats more characters as line
+breaks than JSON escapes, and rejects others, so a user's text enters a document quoted (`quote` escapes all that is not printable) or
+in data by train.json, never by toYaml, whose other line breaks nindent would not indent.
 */ -}}
 
 {{- /*
-Data as JSON on one line, which is YAML too.
+Returns data as JSON on one line, which is YAML too.
 Usage: nodeSelector: {{ include "train.json" . }}
 */ -}}
 {{- define "train.json" -}}{{ toJson . | include "train.json.escaped" }}{{- end -}}
 
 {{- /*
-JSON with every character as an escape that a YAML reader does not take as it stands: DEL, C1 with U+0085, U+2028, U+2029, the
-byte order mark, U+FFFE, U+FFFF. Go's JSON has escaped those of C0.
+Returns JSON in which every character that YAML does not accept literally is escaped: DEL, C1 with U+0085, U+2028, U+2029, the byte
+order mark, U+FFFE, U+FFFF. Go's JSON escapes those of C0.
 Usage: {{ toPrettyJson $data | include "train.json.escaped" }}
 */ -}}
 {{- define "train.json.escaped" -}}
@@ -24,7 +24,7 @@ Usage: {{ toPrettyJson $data | include "train.json.escaped" }}
 {{- end -}}
 
 {{- /*
-A text for people, on one line, its control characters as escapes.
+Returns a text for messages, on one line, with its control characters escaped.
 Usage: {{ include "train.printable" .Run.values.queue }}
 */ -}}
 {{- define "train.printable" -}}{{ toString . | printf "%q" | trimPrefix "\"" | trimSuffix "\"" | replace "\\\"" "\"" | replace "\\\\" "\\" }}{{- end -}}

@@ -1,18 +1,18 @@
 {{- /*
-Effective values: what the user configured, over the family's defaults, over the chart's. A null takes a default out of
-.Values, sections included, so templates read the effective values and not .Values.
+Effective values: the user's values over the family's defaults over the chart's. A null removes a default from .Values, even a
+section, so templates read the effective values, not .Values.
 
-Conventions of all helpers: they take the root context (or a dict, where their usage says so) and return text; helpers that
-return data return JSON, to be read with fromJson. Numbers that come back from JSON are floats: print them through `int`.
+Conventions of all helpers: they take the root context (or a dict, if their usage says so) and return text; helpers that return data
+return JSON, to be read with fromJson. Numbers from JSON are floats: print them with `int`.
 */ -}}
 
 {{- /*
-Every template begins with it. It works out, once per render, what all templates read, and puts it beside .Values and .Release:
-  .Run.values   the effective values; every section is there, a key that nobody configured is missing
+Every template begins with it. It computes, once per render, what all templates read, and stores it beside .Values and .Release:
+  .Run.values   the effective values; every section exists, keys that are not configured are missing
   .Run.family   the chosen family's data
   .Run.profile  the chosen accelerator profile's data
-  .Run.sections the maps whose keys are the values' own, see train.prune
-  .Run.files    path below /trainchart in the pod -> file of the chart
+  .Run.sections the maps with fixed keys, see train.prune
+  .Run.files    files of the chart, by their paths below /trainchart in the pod
 Usage: {{ include "train.load" . }}
 */ -}}
 {{- define "train.load" -}}
@@ -30,7 +30,7 @@ Usage: {{ include "train.load" . }}
 {{- end -}}
 
 {{- /*
-The sources that the run has (of model and dataset), as JSON: those whose type's own key is configured.
+Returns the names of the run's sources (model, dataset), as JSON: those that are configured for their type.
 Usage: {{ include "train.sources" . | fromJsonArray }}
 */ -}}
 {{- define "train.sources" -}}
@@ -45,8 +45,7 @@ Usage: {{ include "train.sources" . | fromJsonArray }}
 {{- end -}}
 
 {{- /*
-The names of families (the folders of a pattern that ends in family.yaml) or of profiles (the files of any other pattern),
-comma separated: what a user may choose from.
+Returns the names of families (folders, for a pattern that ends in family.yaml) or profiles (files, for other patterns), comma separated.
 Usage: {{ include "train.known" (dict "root" . "pattern" PATTERN) }}
 */ -}}
 {{- define "train.known" -}}
@@ -58,7 +57,7 @@ Usage: {{ include "train.known" (dict "root" . "pattern" PATTERN) }}
 {{- end -}}
 
 {{- /*
-The chosen family's data, as YAML. Nothing else can be said of a run without it, so an unknown name fails at once.
+Returns the chosen family's data, as YAML. Nothing else can be checked without it, so an unknown name fails immediately.
 Usage: {{ include "train.family" . | fromYaml }}
 */ -}}
 {{- define "train.family" -}}
@@ -68,13 +67,13 @@ Usage: {{ include "train.family" . | fromYaml }}
 {{- if not .Values.family -}}
 {{- fail (printf "trainchart: family is not set; choose one of: %s" $known) -}}
 {{- end -}}
-{{- fail (printf "trainchart: family: there is no family %q; choose one of: %s" .Values.family $known) -}}
+{{- fail (printf "trainchart: family: %q does not exist; choose one of: %s" .Values.family $known) -}}
 {{- end -}}
 {{- $text -}}
 {{- end -}}
 
 {{- /*
-The chosen accelerator profile's data, as YAML: the user's own (accelerator.profiles) before the chart's.
+Returns the chosen accelerator profile's data, as YAML. The user's profiles (accelerator.profiles) override the chart's.
 Usage: {{ include "train.profile" . | fromYaml }}
 */ -}}
 {{- define "train.profile" -}}
@@ -91,13 +90,13 @@ name: {{ quote $name }}
 {{ $text }}
 {{- else -}}
 {{- $known := include "train.known" (dict "root" . "pattern" "files/accelerators/*.yaml") -}}
-{{- fail (printf "trainchart: accelerator.profile: there is no profile %q; choose one of: %s; or describe yours in accelerator.profiles" $name (join ", " (concat (keys $own | sortAlpha) (list $known)))) -}}
+{{- fail (printf "trainchart: accelerator.profile: %q does not exist; choose one of: %s; or define it in accelerator.profiles" $name (join ", " (concat (keys $own | sortAlpha) (list $known)))) -}}
 {{- end -}}
 {{- end -}}
 
 {{- /*
-Takes the empty (null or "") entries out of a map of ours, and out of the maps in it that `sections` names ("*": of any name):
-there, empty means not configured. All other maps are the user's, and stay as they are. Changes the map, returns nothing.
+Removes empty entries (null or ""), which mean not configured, from a map with fixed keys, and from the maps in it that `sections`
+lists ("*": with any name). All other maps are the user's, and do not change. Modifies the map, returns nothing.
 Usage: {{ include "train.prune" (dict "map" $map "sections" .Run.sections) }}
 */ -}}
 {{- define "train.prune" -}}
@@ -114,13 +113,13 @@ Usage: {{ include "train.prune" (dict "map" $map "sections" .Run.sections) }}
 {{- end -}}
 
 {{- /*
-A Kubernetes quantity as text. A number is none to the API server, and Go would print a large one as 2e+10.
+Returns a Kubernetes quantity as text: Go would print a large number as 2e+10.
 Usage: {{ include "train.amount" .Run.values.sharedMemory | quote }}
 */ -}}
 {{- define "train.amount" -}}{{ kindIs "string" . | ternary (toString .) (toJson .) }}{{- end -}}
 
 {{- /*
-A Kubernetes quantity in thousandths of its base unit (bytes, cores), to compare quantities without losing the "m" ones.
+Returns a Kubernetes quantity in thousandths of its base unit (bytes, cores), to compare quantities including those with "m".
 Usage: {{ include "train.thousandths" "500m" }} -> 500
 */ -}}
 {{- define "train.thousandths" -}}
@@ -135,16 +134,16 @@ Usage: {{ include "train.thousandths" "500m" }} -> 500
 {{- end -}}
 
 {{- /*
-A Kubernetes quantity in its base unit (bytes, for memory), rounded down.
+Returns a Kubernetes quantity in its base unit (such as bytes), rounded down.
 Usage: {{ include "train.quantity" "1.5Gi" }} -> 1610612736
 */ -}}
 {{- define "train.quantity" -}}
-{{- /* Kubernetes, too, takes those that are larger than it can count for the largest. */ -}}
+{{- /* Like Kubernetes, limits larger quantities to the maximum. */ -}}
 {{- minf (divf (include "train.thousandths" .) 1000 | floor) 9223372036854774784.0 | int64 -}}
 {{- end -}}
 
 {{- /*
-A duration in seconds.
+Returns a duration in seconds.
 Usage: {{ include "train.seconds" "90m" }} -> 5400
 */ -}}
 {{- define "train.seconds" -}}

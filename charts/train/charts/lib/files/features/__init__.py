@@ -1,1 +1,1 @@
-"""Parts of the runner that only some runs have: each folder is mounted for the runs that use it."""
+"""Parts of the runner that only some runs need: each folder is mounted only for the runs that use it."""

@@ -1,10 +1,10 @@
-"""The program inside the pod: it stages, trains, exports and publishes one run. See docs/runner.md for the contract."""
+"""The program inside the pod: it fetches, trains, exports and publishes one run. docs/runner.md is its contract."""
 
 import sys
 
 OLDEST_PYTHON = (3, 8)
 
-# Written for a Python that is too old for every other file of the runner.
+# Must parse on Pythons that are too old for every other file of the runner.
 if sys.version_info < OLDEST_PYTHON:
     sys.stdout.write(
         "trainchart event=failed stage=verify code=20 name=verify-failed"

@@ -1,11 +1,11 @@
-"""`python3 -m runner`: the run of one pod from verify to publish. `--check`: only look whether it could run."""
+"""`python3 -m runner`: one pod's run, from verify to publish. `--check` only checks whether it could run."""
 
 from __future__ import annotations
 
 from . import init
 
 if __name__ == "__main__":
-    init.start()  # before what takes time to load: a signal may come already
+    init.start()  # before the slow imports: a signal may already arrive
 
 import errno
 import os
@@ -31,7 +31,7 @@ from .workspace import is_temporary
 
 
 class Run:
-    """The stages in their order, each with its lines in the log. `stage` is the one that a failure belongs to."""
+    """Runs the stages in order and logs each. `stage` is the one that a failure is attributed to."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -39,14 +39,15 @@ class Run:
         self.context: Optional[Context] = None
         self.tracker: Optional[Any] = None  # features.mlflow.run.Tracker
 
-    def go(self) -> Dict[str, Any]:
+    def execute(self) -> Dict[str, Any]:
+        """Run all stages and return the result. Raises RunnerError for the first that fails."""
         loaded = settings.load(self.home / "settings.json")
         self.context = context = Context.create(loaded, self.home, os.environ)
         interrupts.limit(loaded.run.time_limit_seconds)
         context.check_folder()
         if context.kept:
             log.keep(context.kept / f"rank-{context.rank}.log", context.folder)
-        make_home()
+        create_home()
         log.event(
             "run",
             run=loaded.run.name,
@@ -62,25 +63,25 @@ class Run:
             verify(context, family)
         if publisher:
             self.stage = "publish"
-            published = publisher.earlier()
+            published = publisher.find_published()
             if published:
                 log.event("already-published", branch=published.branch, commit=published.commit)
                 return self._published(publisher, published, {}, [])
         with self._stage("prepare") as outcome:
             context.lease.acquire()
-            outcome["bytes"] = prepare(context, family, partial(self._may_push, publisher))
+            outcome["bytes"] = prepare(context, family, partial(self._check_push_access, publisher))
             outcome["skipped"] = outcome["bytes"] is None
         if is_tracked(context):
             from features.mlflow import run
 
             self.tracker = run.start(context)
-        track = self.tracker.epoch if self.tracker else untracked
+        track = self.tracker.epoch if self.tracker else ignore_epoch
         with self._stage("train") as outcome:
             if loaded.tune.trials:
                 from features import tune
 
                 self.context = context = tune.search(context, family, track)
-                family = family.of(context)
+                family = family.with_context(context)
             else:
                 outcome["skipped"] = not train(context, family, track)
         if context.rank > 0:
@@ -103,26 +104,26 @@ class Run:
     def _published(
         self, publisher: Publisher, published: Published, metrics: Dict[str, Any], files: List[Dict[str, Any]]
     ) -> Dict[str, Any]:
-        """A result that is not where it was asked for is told whole, and the run has failed nevertheless: nobody takes what the
-        branch holds for it.
-        """
-        assert self.context is not None  # noqa: S101 (made first)
-        elsewhere = publisher.elsewhere(published)
-        if elsewhere:
-            elsewhere.result = {**result.place(self.context, published), "metrics": metrics, "files": files}
-            raise elsewhere
+        """Return the result. Raises RunnerError, with the result attached, if it is not on the requested branch."""
+        assert self.context is not None  # noqa: S101 (execute sets it)
+        error = publisher.wrong_branch_error(published)
+        if error:
+            error.result = {**result.location(self.context, published), "metrics": metrics, "files": files}
+            raise error
         return result.completed(self.context, published, metrics, files)
 
-    def _may_push(self, publisher: Optional[Publisher]) -> None:
-        """Looked at early, and a failure of publish nevertheless."""
+    def _check_push_access(self, publisher: Optional[Publisher]) -> None:
+        """Check early, but attribute a failure to stage publish."""
         if publisher:
             before, self.stage = self.stage, "publish"
-            publisher.may_push()
+            publisher.check_push_access()
             self.stage = before
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[Dict[str, Any]]:
-        """What the stage leaves in the dictionary stands in its last line; `skipped` says that its mark was there already."""
+        """Log the start and the end of a stage. The end has the fields that the stage adds to the yielded dictionary;
+        with `skipped`, the stage is logged as skipped: an earlier attempt has completed it.
+        """
         self.stage, started = name, time.monotonic()
         log.event("start", stage=name)
         outcome: Dict[str, Any] = {}
@@ -138,35 +139,36 @@ def main() -> int:
     log.setup()
     run = Run(Path(__file__).absolute().parent.parent)
     try:
-        return go(run)
+        return execute(run)
     except Interrupted as interruption:
-        return give_up(run, interruption.error)
+        return fail(run, interruption.error)
 
 
-def go(run: Run) -> int:
-    """All of the run but an interruption, which may come anywhere in here."""
+def execute(run: Run) -> int:
+    """Run or check, and return the exit code. Raises Interrupted, which main handles: it may come anywhere in here."""
     try:
         interrupts.install()
         if sys.argv[1:] == ["--check"]:
             return check.main(run.home)
-        ended = run.go()
+        outcome = run.execute()
     except RunnerError as error:
-        return give_up(run, error)
-    except Exception as error:  # whatever it is, the run ends with a code and a line of its own
-        return give_up(run, unforeseen(run, error))
+        return fail(run, error)
+    except Exception as error:  # whatever it is, the run ends with an exit code and a line in the log
+        return fail(run, unexpected_error(run, error))
     interrupts.ignore()
-    result.write(run.context, ended)
+    result.write(run.context, outcome)
     end_tracking(run, "FINISHED")
-    give_back(run, lease.COMPLETED)
-    log.event("completed", **{key: ended.get(key) for key in ("repository", "branch", "commit")})
+    release_lease(run, lease.COMPLETED)
+    log.event("completed", **{key: outcome.get(key) for key in ("repository", "branch", "commit")})
     return 0
 
 
-def give_up(run: Run, error: RunnerError) -> int:
+def fail(run: Run, error: RunnerError) -> int:
+    """Record the failure everywhere, and return its exit code."""
     interrupts.ignore()
     result.write(run.context, result.failed(run.context, run.stage, error))
     end_tracking(run, "KILLED" if error.exit.name == "stopped" else "FAILED")
-    give_back(run, lease.FAILED)
+    release_lease(run, lease.FAILED)
     log.event(
         "failed",
         stage=run.stage or None,
@@ -179,9 +181,9 @@ def give_up(run: Run, error: RunnerError) -> int:
     return error.exit.code
 
 
-def give_back(run: Run, ended: str) -> None:
+def release_lease(run: Run, outcome: str) -> None:
     if run.context:
-        run.context.lease.release(ended)
+        run.context.lease.release(outcome)
 
 
 def end_tracking(run: Run, status: str) -> None:
@@ -197,41 +199,45 @@ def is_tracked(context: Context) -> bool:
     return bool(context.settings.mlflow.tracking_uri) and context.rank == 0
 
 
-def untracked(_epoch: int, _row: Dict[str, Any]) -> None:
-    """Where there is no server for it."""
+def ignore_epoch(_epoch: int, _row: Dict[str, Any]) -> None:
+    """For runs without a tracking server."""
 
 
-# The errors of a file system whose device, NFS server or FUSE process (ENOTCONN, which sockets have too) fails.
+# Errors of a file system whose device or server fails. A failing FUSE process causes ENOTCONN, as do sockets.
 _FAILING_DISK = (errno.EIO, errno.ESTALE, errno.EROFS)
 
 
-def unforeseen(run: Run, error: Exception) -> RunnerError:
-    """A disk that is full or fails shows anywhere; every other exception that nothing caught is a defect."""
+def unexpected_error(run: Run, error: Exception) -> RunnerError:
+    """Return the failure for an exception that nothing caught: a full or failing disk, which can show anywhere, or a
+    bug.
+    """
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        fix = run.context.workspace.more_room() if run.context else "raise workspace.size"
+        fix = run.context.workspace.no_space_fix() if run.context else "raise workspace.size"
         workspace = run.context.workspace.root if run.context else Path()
         if error.filename and is_temporary(Path(os.fsdecode(error.filename)), workspace):
-            reason = f"the folder for temporary files is full, which is on the node's disk: {error}"
+            reason = f"the folder for temporary files, on the node's disk, is full: {error}"
             return RunnerError("prepare-no-space", reason, "give the node more ephemeral storage")
         return RunnerError("prepare-no-space", f"no space is left on the workspace: {error}", fix)
     if isinstance(error, OSError) and (
         error.errno in _FAILING_DISK or (error.errno == errno.ENOTCONN and error.filename)
     ):
         fix = "check the file system of the workspace"
-        return RunnerError("workspace-lost", f"the disk of the run failed: {error}", fix)
+        return RunnerError("workspace-lost", f"the disk of the workspace failed: {error}", fix)
     log.line(traceback.format_exc().rstrip())
-    fix = "report this as a defect of trainchart, with the lines above"
+    fix = "report this as a bug in trainchart, with the lines above"
     return RunnerError("internal-error", f"{type(error).__name__}: {error}", fix)
 
 
-def make_home() -> None:
-    """Trainers write below HOME, and the image's may be read-only."""
+def create_home() -> None:
+    """Trainers write below HOME, and the image's own may be read-only. Raises RunnerError (verify-failed)."""
     home = Path(os.environ.setdefault("HOME", "/tmp/home"))  # noqa: S108
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunnerError(
-            "verify-failed", f"HOME ({home}) cannot be made: {error}", "use the image with the HOME that the chart sets"
+            "verify-failed",
+            f"HOME ({home}) cannot be created: {error}",
+            "use the image with the HOME that the chart sets",
         ) from error
 
 

@@ -1,4 +1,6 @@
-"""`python3 -m runner --check`, for `helm test`: could this run start? Takes no device and writes nothing."""
+"""`python3 -m runner --check`, for `helm test`: checks whether the run could start. Needs no device, and writes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,12 @@ from .publish import Publisher
 
 
 def main(home: Path) -> int:
-    """A line per item; the exit code is that of the first problem."""
+    """Log a line per item, and return the exit code of the first problem."""
     codes: List[int] = []
 
-    def item(name: str, look: Callable[[], Any]) -> Any:
+    def item(name: str, check: Callable[[], Any]) -> Any:
         try:
-            found = look()
+            found = check()
             log.event("check", item=name, ok=True, commit=getattr(found, "commit", None))
             return found
         except RunnerError as error:
@@ -47,8 +49,8 @@ def main(home: Path) -> int:
     git = Git(context)
     with tempfile.TemporaryDirectory(prefix="trainchart-") as name:
         folder = Path(name)
-        for source, asked in loaded.sources.items():
-            item(source, partial(look_up, context, git, source, asked, folder))
+        for section, source in loaded.sources.items():
+            item(section, partial(look_up, context, git, section, source, folder))
         if loaded.publish.type == "git":
-            item("publish", Publisher(context).may_push)
+            item("publish", Publisher(context).check_push_access)
     return codes[0] if codes else EXIT_CODES["completed"].code

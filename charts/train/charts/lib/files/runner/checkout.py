@@ -15,9 +15,9 @@ from .workspace import Room
 
 
 def fetch(git: Git, name: str, pinned: Pinned, tree: Path, room: Room) -> Tuple[int, Mapping[str, str]]:
-    """Check out one commit at `tree`, and nothing but it, then its LFS objects. Goes on where a killed attempt stopped.
+    """Check out one commit at `tree`, and only it, then its LFS objects. Continues where a killed attempt stopped.
 
-    Returns the bytes of the files, and their digests by path, as a manifest has them.
+    Returns the total size of the files in bytes, and their digests by path, in the format of a manifest.
     """
     remote = Remote(name, pinned.repository)
     log.event("fetch", source=name, repository=pinned.repository, revision=pinned.revision, commit=pinned.commit)
@@ -45,7 +45,9 @@ def fetch(git: Git, name: str, pinned: Pinned, tree: Path, room: Room) -> Tuple[
 
 
 def _is_checked_out(git: Git, remote: Remote, tree: Path, commit: str) -> bool:
-    """Git moves HEAD last and holds index.lock meanwhile, so a checkout that was killed is never taken for a whole one."""
+    """Whether `commit` is completely checked out. Git moves HEAD last and holds index.lock until then, so a checkout
+    that was killed is never taken for a complete one.
+    """
     if not (tree / ".git").is_dir() or (tree / ".git" / "index.lock").exists():
         return False
     code, output, _ = git.attempt(remote, tree, "rev-parse", "--verify", "--quiet", "HEAD", capture=True)
@@ -53,8 +55,8 @@ def _is_checked_out(git: Git, remote: Remote, tree: Path, commit: str) -> bool:
 
 
 def _restore(git: Git, remote: Remote, tree: Path) -> None:
-    """Check out again what is missing, and nothing else: files of LFS are not what the index has, and stay."""
-    missing = git.run(remote, tree, "ls-files", "--deleted", capture=True)  # quoted as --pathspec-from-file reads it
+    """Check out missing files again, and only those: LFS files differ from the index, and must stay."""
+    missing = git.run(remote, tree, "ls-files", "--deleted", capture=True)  # quoted as --pathspec-from-file expects
     if missing.strip():
         listed = tree / ".git" / "missing"
         trees.write(listed, missing, tree)
@@ -62,7 +64,9 @@ def _restore(git: Git, remote: Remote, tree: Path) -> None:
 
 
 def _digests(git: Git, remote: Remote, tree: Path, objects: Dict[str, str]) -> Dict[str, str]:
-    """The blob of every file, or the LFS object where it is one (`objects`: those known already)."""
+    """Return the digest of every file: its blob, or its LFS object. `objects` are the LFS objects that are already
+    known.
+    """
     found = {path: f"sha256:{oid}" for path, oid in objects.items()}
     unknown = False
     for line in git.run(remote, tree, "ls-tree", "-r", "-l", "-z", "--full-tree", "HEAD", capture=True).split("\0"):
@@ -77,7 +81,7 @@ def _digests(git: Git, remote: Remote, tree: Path, objects: Dict[str, str]) -> D
         if same:
             found[path] = f"git:{oid}"
         unknown = unknown or not same
-    if unknown:  # of an attempt before, or what .gitattributes converts
+    if unknown:  # placed by an earlier attempt, or converted by .gitattributes
         found.update((path, f"sha256:{oid}") for path, oid in lfs.objects(git, remote, tree).items())
     return found
 
@@ -86,7 +90,8 @@ def _fetch_commit(git: Git, remote: Remote, tree: Path, pinned: Pinned) -> None:
     try:
         git.run(remote, tree, "fetch", "--progress", "--depth=1", "--no-tags", "origin", pinned.commit)
     except RunnerError as error:
-        # A server may refuse to give a commit by its hash, in git's words or JGit's: look whether a branch or tag leads to it.
+        # A server may refuse to serve a commit by its hash (git's and JGit's messages): see whether a branch or tag
+        # leads to it.
         if not re.search(r"not our ref|unadvertised object|want \S+ not valid", error.reason):
             raise
         git.run(

@@ -1,5 +1,6 @@
-"""The artifacts as one commit whose clone, with git-lfs, has the same bytes. Made with git's plumbing, which obeys no ignore file,
-attribute, filter or line ending setting of the image or of the artifacts, and compared with the artifacts before it is pushed.
+"""Builds one commit from the artifacts. A clone of it, with git-lfs, has the same bytes: it is built with git's
+plumbing commands, which ignore any ignore file, attribute, filter or line ending setting of the image or of the
+artifacts, and compared with the artifacts before it is pushed.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from .errors import RunnerError
 from .git import Git
 from .remote import Remote
 
-# Whatever its name is, a file of this size goes to LFS: the Hugging Face hub takes no more than 10 MB into git itself, GitHub
-# warns from 50 MB on, and every clone would carry it for ever.
+# Files of this size go to LFS, whatever their name: the Hugging Face Hub accepts at most 10 MB in git itself, GitHub
+# warns from 50 MB on, and every clone would carry them forever.
 LARGE_BYTES = 5 * 2**20
 ATTRIBUTES = b".gitattributes"
 _PLAIN = re.compile(rb"[-A-Za-z0-9._/*?]+")
 _GLOB = re.compile(rb"([\\*?\[])")
-# What git converts a file by when it checks it out, and what each must say so that it does not.
+# The attributes by which git converts a file when it checks it out, and the values with which it does not.
 _CONVERSIONS = {
     "text": "unset",
     "ident": "unspecified",
@@ -33,20 +34,20 @@ _CONVERSIONS = {
 
 
 class Builder:
-    """Makes commits in `repository`, a bare one beside the artifacts; nothing is copied but small files."""
+    """Builds commits in `repository`, a bare one beside the artifacts; only small files are copied."""
 
     def __init__(self, git: Git, remote: Remote, repository: Path) -> None:
         self._git, self._remote, self._repository = git, remote, repository
 
     def commit(self, entries: List[Entry], patterns: Iterable[str], message: str) -> str:
-        """The hash of an orphan commit of these entries.
+        """Return the hash of an orphan commit of these entries.
 
         Raises:
-            RunnerError: publish-refused where a clone would differ from the artifacts.
+            RunnerError: publish-refused, if a clone would differ from the artifacts.
         """
         trees.empty(self._repository, self._repository.parent)
         (self._repository / "texts").mkdir()
-        # No template: an image's may have hooks and attributes of its own.
+        # No template: the image's may have hooks and attributes.
         self._run("init", "--quiet", "--bare", "--template=")
         self._run("config", "remote.origin.url", self._remote.url)
         attributes = self._attributes(entries, patterns)
@@ -60,8 +61,8 @@ class Builder:
         return commit
 
     def _attributes(self, entries: List[Entry], patterns: Iterable[str]) -> Entry:
-        """The attributes of the commit, in the order in which they override each other: no line ending is ever converted; LFS
-        for names that match the patterns, and for other files one by one.
+        """Return the .gitattributes of the commit; later lines override earlier ones. No line ending is ever converted;
+        LFS stores the files that match the patterns, and others one by one.
         """
         lines = [b"* -text"]
         lines += [_lfs_line(pattern.encode()) for pattern in patterns]
@@ -71,26 +72,28 @@ class Builder:
         return Entry(ATTRIBUTES, FILE, file, file.stat().st_size)
 
     def _to_lfs(self, entries: List[Entry]) -> Set[Entry]:
-        """The entries that these attributes lead to LFS, by git's own reading of them. An empty file has no object."""
+        """Return the entries that LFS stores, as git itself reads the attributes. An empty file has no object."""
         files = [entry for entry in entries if entry.mode != LINK and entry.size]
         return {entry for entry, seen in self._seen(files, "filter").items() if seen["filter"] == "lfs"}
 
     def _seen(self, entries: List[Entry], *attributes: str) -> Dict[Entry, Dict[str, str]]:
-        """What git reads in the index about each entry."""
-        given = b"".join(entry.path + b"\0" for entry in entries)
-        words = self._run("check-attr", "--cached", "-z", "--stdin", *attributes, given=given).split("\0")
-        values = iter(words[2::3])  # of path, attribute, value
+        """Return the attributes that git reads from the index for each entry."""
+        paths = b"".join(entry.path + b"\0" for entry in entries)
+        fields = self._run("check-attr", "--cached", "-z", "--stdin", *attributes, stdin=paths).split("\0")
+        values = iter(fields[2::3])  # of path, attribute, value
         return {entry: {attribute: next(values) for attribute in attributes} for entry in entries}
 
     def _text(self, entry: Entry, stored: Set[Entry]) -> Path:
-        """A file with what git holds in place of the entry's content: the pointer to its LFS object, or the target of a link."""
+        """Write and return the file that git stores instead of the entry: the pointer to its LFS object, or a link's
+        target.
+        """
         content = self._store(entry) if entry in stored else os.fsencode(os.readlink(entry.source))  # noqa: PTH115
         file = self._repository / "texts" / hashlib.sha256(content).hexdigest()
         file.write_bytes(content)
         return file
 
     def _store(self, entry: Entry) -> bytes:
-        """The pointer. The object is the artifact itself, by a hard link where the file system has them: one copy on the disk."""
+        """Store an entry as an LFS object, by a hard link if the file system has them, and return the pointer to it."""
         oid, size = manifest.file_digest(entry.source, "sha256"), entry.source.stat().st_size
         target = self._repository / "lfs" / "objects" / oid[:2] / oid[2:4] / oid
         if not target.exists():
@@ -104,39 +107,47 @@ class Builder:
         return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode()
 
     def _hashed(self, files: List[Path]) -> Iterator[str]:
-        """The blobs of these files, written as they are."""
-        given = b"".join(_quoted(os.fsencode(path)) + b"\n" for path in files)
-        return iter(self._run("hash-object", "-w", "--no-filters", "--stdin-paths", given=given).split())
+        """Write the files to git unchanged, and return their blobs."""
+        paths = b"".join(_quoted(os.fsencode(path)) + b"\n" for path in files)
+        return iter(self._run("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=paths).split())
 
     def _index(self, rows: List[Tuple[str, str, bytes]]) -> None:
-        given = b"".join(f"{mode} {blob}\t".encode() + path + b"\0" for mode, blob, path in rows)
-        self._run("update-index", "-z", "--index-info", given=given)
+        index = b"".join(f"{mode} {blob}\t".encode() + path + b"\0" for mode, blob, path in rows)
+        self._run("update-index", "-z", "--index-info", stdin=index)
 
     def _compare(self, commit: str, entries: List[Entry], texts: Dict[Entry, Path], stored: Set[Entry]) -> None:
-        """What a fresh clone with git-lfs gets, without making one: the blobs of the commit are those of the artifacts (hashed
-        here once more) or the pointers to their objects, and no attribute makes git change them on the way out.
+        """Compare the artifacts with what a fresh clone with git-lfs would get, without making one: the commit's blobs
+        are those of the artifacts (hashed again) or the pointers to their objects, and no attribute makes git convert
+        them at checkout.
+
+        Raises:
+            RunnerError: publish-refused, if they differ.
         """
         self._run("read-tree", commit)
-        there = self._run("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")[:-1]
-        if len(there) != len(entries):
-            raise _differs(entries[-1], f"git has {len(there)} files of {len(entries)}", _DEFECT)
+        committed = self._run("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")[:-1]
+        if len(committed) != len(entries):
+            raise _differs(entries[-1], f"git has {len(committed)} of {len(entries)} files", _BUG)
         for row, entry in enumerate(entries):
             name = entry.path.decode("utf-8", "replace")
             blob = manifest.file_digest(texts.get(entry, entry.source), "git")
-            if there[row] != f"{entry.mode} blob {blob}\t{name}":
-                raise _differs(entry, "it has changed since it was exported", "let no process write to the artifacts")
+            if committed[row] != f"{entry.mode} blob {blob}\t{name}":
+                raise _differs(
+                    entry,
+                    "it has changed since it was exported",
+                    "let no process write to the artifacts after the export",
+                )
         for entry, seen in self._seen([entry for entry in entries if entry.mode != LINK], *_CONVERSIONS).items():
             through_lfs = entry in stored or (not entry.size and seen["filter"] == "lfs")
             wanted = {**_CONVERSIONS, "filter": "lfs"} if through_lfs else _CONVERSIONS
             for attribute, value in wanted.items():
                 if seen[attribute] != value:
-                    raise _differs(entry, f"git would check it out with {attribute} {seen[attribute]}", _DEFECT)
+                    raise _differs(entry, f"git would check it out with {attribute} {seen[attribute]}", _BUG)
 
-    def _run(self, *arguments: str, given: bytes = b"") -> str:
-        return self._git.run(self._remote, self._repository, *arguments, capture=True, given=given).strip("\n")
+    def _run(self, *arguments: str, stdin: bytes = b"") -> str:
+        return self._git.run(self._remote, self._repository, *arguments, capture=True, stdin=stdin).strip("\n")
 
 
-_DEFECT = "rename the file; and report this as a defect of trainchart"
+_BUG = "rename the file; and report this as a bug in trainchart"
 
 
 def _differs(entry: Entry, reason: str, fix: str) -> RunnerError:
@@ -146,9 +157,9 @@ def _differs(entry: Entry, reason: str, fix: str) -> RunnerError:
 
 
 def _belongs_to_lfs(entry: Entry) -> bool:
-    """Large files; and two kinds that would not come out of git as they are. Git obeys a .gitattributes in any folder, and what
-    it reads while it checks out is what the commit holds: a pointer says nothing to it. A text that is a pointer already (left
-    in the artifacts) would be taken for an object that nobody has.
+    """Whether LFS must store an entry that matches no pattern: a large file, or one of two kinds that git would not
+    check out unchanged. Git applies a .gitattributes in any folder, but not its pointer; and a text file that is an LFS
+    pointer already would be taken for an object that does not exist.
     """
     if entry.mode == LINK:
         return False
@@ -166,7 +177,7 @@ def _lfs_line(pattern: bytes) -> bytes:
 
 
 def _quoted(path: bytes) -> bytes:
-    """As a C string, which git reads wherever it reads a path from a line."""
+    """Quote a path as a C string, as git expects it wherever it reads one path per line."""
     return b'"' + b"".join(
         b"\\" + bytes([byte]) if byte in b'"\\' else bytes([byte]) if 32 <= byte < 127 else b"\\%03o" % byte
         for byte in path

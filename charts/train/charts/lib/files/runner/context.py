@@ -1,4 +1,4 @@
-"""What one pod knows of its run: settings, identity, folders. The family's hooks get it too."""
+"""What one pod knows about its run: settings, identity, folders. It is passed to the family's hooks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _JOB_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 @dataclass(frozen=True)
 class Pinned:
-    """A source at one commit. `revision` is what was asked for, or the branch that the remote's HEAD names.
+    """A source at one commit. `revision` is the requested one, or the branch of the remote's HEAD.
 
-    A source that is not git has its location as `repository`, and what identifies its content as `commit` (or nothing).
+    For a source that is not git, `repository` is its location, and `commit` identifies its content (or is empty).
     """
 
     repository: str
@@ -33,20 +33,24 @@ class Pinned:
 class Context:
     settings: Settings
     home: Path  # /trainchart: settings.json, runner/, family/
-    rank: int  # of the pod among the replicas
-    uid: str  # of the Volcano Job: the run's identity
-    attempt: int  # 0 at first; Volcano's count of restarts
+    rank: int  # of this pod among the replicas
+    uid: str  # of the Volcano Job; identifies the run
+    attempt: int  # Volcano's count of restarts, from 0
     own_ip: str
     sources: Dict[str, Pinned] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
-    stages: Dict[str, float] = field(default_factory=dict)  # seconds of each stage that ended
+    stages: Dict[str, float] = field(default_factory=dict)  # seconds that each completed stage took
     master_ip: str = "127.0.0.1"  # of rank 0's pod
     resume_from: Optional[Path] = None  # the checkpoint that rank 0 chose for all ranks
     output_folder: str = "output"  # a trial of a search has its own
-    hyperparameters: Dict[str, Any] = field(default_factory=dict)  # of a trial: what is no setting of the family's
+    hyperparameters: Dict[str, Any] = field(
+        default_factory=dict
+    )  # of a trial: parameters that are not settings of the family
     search: Dict[str, Any] = field(default_factory=dict)  # the best trial, for the result
-    reports: List[Path] = field(default_factory=list)  # files that go to the artifacts, whatever the family's layout is
-    resumed: Dict[str, Any] = field(default_factory=dict)  # the same for the result; empty for a new training
+    reports: List[Path] = field(default_factory=list)  # more files for the artifacts, whatever the family's layout
+    resumed: Dict[str, Any] = field(
+        default_factory=dict
+    )  # the chosen checkpoint, for the result; empty for a new training
     lease: Lease = field(default_factory=Lease)  # of the run's folder
 
     @classmethod
@@ -69,7 +73,7 @@ class Context:
 
     @property
     def environment(self) -> Dict[str, str]:
-        """The pod's environment with what the values add to it for the trainer; the runner and git keep to the pod's."""
+        """The trainer's environment: the pod's, and the values' `env`, which the runner and git do not get."""
         return {**os.environ, **self.settings.env}
 
     @property
@@ -79,7 +83,7 @@ class Context:
 
     @property
     def kept(self) -> Optional[Path]:
-        """What stays of this attempt, log and result, where the workspace outlives its pods."""
+        """The folder for this attempt's log and result; None if the workspace does not outlive its pods."""
         if not self.settings.workspace.shared:
             return None
         return self.folder / "logs" / self.uid / f"attempt-{self.attempt}"
@@ -90,26 +94,26 @@ class Context:
 
     @property
     def folder(self) -> Path:
-        """The run's own, in the workspace."""
+        """The run's folder in the workspace."""
         return self.workspace.root
 
     @property
-    def views_lead_to(self) -> List[Path]:
-        """Where the files are that views of sources have links to."""
-        beside = [
+    def view_targets(self) -> List[Path]:
+        """The folders that the links in views of sources lead to."""
+        written = [
             self.settings.sources[name] for name in self.settings.family.writes_beside if name in self.settings.sources
         ]
-        mounts = [source.mount for source in beside if source.type == "claim"]
-        cached = [self.settings.cache.path for source in beside if source.cached and self.settings.cache.path]
+        mounts = [source.mount for source in written if source.type == "claim"]
+        cached = [self.settings.cache.path for source in written if source.cached and self.settings.cache.path]
         return [Path(folder) for folder in {*mounts, *cached}]
 
     def check_folder(self) -> None:
-        """Before anything is written in it; see Workspace."""
-        self.workspace.check_place(Path(self.settings.workspace.path))
+        """Call it before writing to the folder. Raises RunnerError; see Workspace.check_location."""
+        self.workspace.check_location(Path(self.settings.workspace.path))
 
     @property
     def master(self) -> str:
-        """The name at which ranks meet."""
+        """The host name for the rendezvous of the ranks."""
         return self.settings.topology.service if self.settings.topology.replicas > 1 else "127.0.0.1"
 
     @property
@@ -133,5 +137,5 @@ class Context:
         return self.workspace.root / "artifacts"
 
     def source_path(self, name: str) -> Path:
-        """Where a source is checked out; a run without that source has an empty place for it."""
+        """Where a source lies; for a source that the run does not have, a path where nothing is."""
         return self.workspace.root / self.settings.source_path(name)

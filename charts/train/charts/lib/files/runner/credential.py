@@ -1,8 +1,9 @@
-"""The git credential helper: answers git from a mounted Secret, so that the token is in no URL, argument, environment or file of git.
+"""The git credential helper: answers git from a mounted Secret, so that no URL, argument, environment or file of git
+has the token.
 
-Git runs it as `python3 -I -S credential.py <settings.json> <section> get`, so it imports nothing of the runner. `section` is
-the one of the values whose repository git is asked for; only the scheme, host and port of that URL are answered, wherever a
-redirect may lead. `store` and `erase` do nothing.
+Git runs it as `python3 -I -S credential.py <settings.json> <section> get`, so it imports nothing of the runner.
+`section` is the section of the values that names the repository; requests for another scheme, host or port than its
+URL's get no answer, wherever a redirect leads. `store` and `erase` do nothing.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 from urllib.parse import urlsplit
 
-DEFAULT_USER = "oauth2"  # for a token without a user: GitLab wants this one, GitHub and Gitea take any
+DEFAULT_USER = "oauth2"  # for a token without a user: GitLab requires this name, GitHub and Gitea accept any
 _PORTS = {"https": 443, "http": 80}
 
 
 class CredentialError(ValueError):
-    """A key of a Secret that cannot be sent. The text never quotes what it holds."""
+    """A key of a Secret that cannot be sent. The message never quotes its value."""
 
 
 def read_key(folder: Path, key: str, ascii_only: bool = False) -> str:
-    """What a Secret has under a key. A newline at the end, which `kubectl create secret --from-file` keeps, is no part of it.
+    """Return the value of a key of a mounted Secret, without the newline at its end that `kubectl create secret
+    --from-file` keeps.
 
     Raises:
         FileNotFoundError, CredentialError
@@ -30,7 +32,7 @@ def read_key(folder: Path, key: str, ascii_only: bool = False) -> str:
     try:
         text = (folder / key).read_bytes().decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise CredentialError(f"{key} is not UTF-8 text") from None  # its own error holds the bytes
+        raise CredentialError(f"{key} is not UTF-8 text") from None  # the original error holds the bytes
     if not text:
         raise CredentialError(f"{key} is empty")
     if not text.isprintable():
@@ -40,8 +42,8 @@ def read_key(folder: Path, key: str, ascii_only: bool = False) -> str:
     return text
 
 
-def fault(folder: Path, key: str, ascii_only: bool = False) -> str:
-    """Why what a Secret has under a key cannot be sent; nothing where it can."""
+def find_problem(folder: Path, key: str, ascii_only: bool = False) -> str:
+    """Return why a key of a Secret cannot be sent, or "" if it can."""
     try:
         read_key(folder, key, ascii_only)
     except (OSError, CredentialError) as error:
@@ -50,7 +52,7 @@ def fault(folder: Path, key: str, ascii_only: bool = False) -> str:
 
 
 def read_git(folder: Path, user_key: str, token_key: str) -> Tuple[str, str]:
-    """User and token; a Secret may have the token alone.
+    """Return user and token; a Secret may have only the token.
 
     Raises:
         FileNotFoundError, CredentialError
@@ -63,7 +65,7 @@ def read_git(folder: Path, user_key: str, token_key: str) -> Tuple[str, str]:
 
 
 def origin(url: str) -> Optional[Tuple[str, str, int]]:
-    """Scheme, host and port of a URL; None where it has none."""
+    """Return scheme, host and port of a URL; None if it has no host or port."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme, 0)
@@ -73,21 +75,21 @@ def origin(url: str) -> Optional[Tuple[str, str, int]]:
 
 
 def repository(settings: Dict[str, Any], section: str) -> str:
-    """The URL that a section of the values names; "" where it names none."""
+    """Return the repository URL of a section of the values, or "" if it has none."""
     place = settings["publish"] if section == "publish" else settings["sources"].get(section, {})
     return str(place.get("repository", "")) if place.get("type") == "git" else ""
 
 
 def answer(settings: Dict[str, Any], section: str, protocol: str, host: str) -> str:
-    """What git is told: nothing where the Secret of the section is not for this server.
+    """Return the answer for git: "" if the section's Secret is not for this server.
 
     Raises:
         OSError, CredentialError
     """
     git = settings["git"]
     folder = git["credentials"].get(section, {}).get("folder")
-    asked = origin(f"{protocol}://{host}")
-    if not folder or asked is None or asked != origin(repository(settings, section)):
+    requested = origin(f"{protocol}://{host}")
+    if not folder or requested is None or requested != origin(repository(settings, section)):
         return ""
     if protocol != "https" and not git["allowPlainHttp"]:
         return ""
@@ -103,7 +105,7 @@ def main() -> None:
     settings = json.loads(Path(path).read_text(encoding="utf-8"))
     try:
         sys.stdout.write(answer(settings, section, request.get("protocol", ""), request.get("host", "")))
-    except (OSError, CredentialError) as error:  # verify has read it; it was changed since
+    except (OSError, CredentialError) as error:  # verify has read it, so it has changed since
         sys.stderr.write(f"error: {settings['git']['credentials'][section]['key']}: {error}\n")
 
 

@@ -1,4 +1,4 @@
-"""How a run fails: exit_codes.json is the one table of codes; every failure carries a reason and what to do about it."""
+"""The failures of a run. exit_codes.json is the table of exit codes; every failure has a reason and a fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple
 class ExitCode(NamedTuple):
     code: int
     name: str
-    stage: str  # "" where any stage can end this way
+    stage: str  # "" if any stage can fail this way
     retried: bool
     meaning: str
 
@@ -24,9 +24,11 @@ EXIT_CODES = _table()
 
 
 class RunnerError(Exception):
-    """A failure with an exit code. `reason` says what happened, `fix` what the user can do, `result` what there is nevertheless."""
+    """A failure with an exit code. `reason` says what happened, `fix` what the user can do; `result` is what exists
+    nevertheless.
+    """
 
-    at_once = False  # whether what runs is killed without time to end in order
+    immediate = False  # whether subprocesses are killed without a grace period
 
     def __init__(self, name: str, reason: str, fix: str) -> None:
         super().__init__(reason)
@@ -37,7 +39,7 @@ class RunnerError(Exception):
 
 
 class FamilyError(Exception):
-    """Raised by a family's hook, which knows no exit codes: the stage that called it supplies the code."""
+    """Raised by a family's hook, which knows no exit codes: the calling stage supplies the code."""
 
     def __init__(self, reason: str, fix: str) -> None:
         super().__init__(reason)
@@ -46,7 +48,7 @@ class FamilyError(Exception):
 
 
 class Interrupted(BaseException):
-    """The run must end now (SIGTERM or its time limit). Not an Exception, so that no handler on the way swallows it."""
+    """The run must end now (SIGTERM, time limit, lost lease). Not an Exception, so that no handler swallows it."""
 
     def __init__(self, error: RunnerError) -> None:
         super().__init__(error.reason)

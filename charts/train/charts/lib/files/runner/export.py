@@ -1,4 +1,4 @@
-"""Stage export: the family's exporter, a check of what it made, and the artifacts in the layout that is published."""
+"""Stage export: the family's exporter, a check of its output, and the artifacts in the layout that is published."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .train import depends_on as training
 
 
 def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
-    """Fill `artifacts/`; False where an attempt before has done so."""
+    """Fill `artifacts/`. Returns False if an earlier attempt has done so."""
     if context.workspace.is_marked("export", depends_on(context)):
         return False
     context.lease.check()
@@ -35,7 +35,9 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
             raise killed
         if done.code != 0:
             raise RunnerError(
-                "export-failed", f"the exporter ended with code {done.code}: {cause(done.tail)}", "see its output above"
+                "export-failed",
+                f"the exporter exited with code {done.code}: {cause(done.tail)}",
+                "see its output above",
             )
     argument = {
         "output": str(context.output),
@@ -56,11 +58,11 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
 
 
 def command(family: Family) -> List[str]:
-    """The exporter's whole argument list; nothing where the family's layout is all there is to do."""
+    """Return the exporter's whole argument list; empty if the family needs only its layout."""
     if family.has("export_command"):
-        return [str(word) for word in family.call("export_command", "export-failed")]
+        return [str(argument) for argument in family.call("export_command", "export-failed")]
     if family.has("export_arguments"):
-        return [sys.executable, *(str(word) for word in family.call("export_arguments", "export-failed"))]
+        return [sys.executable, *(str(argument) for argument in family.call("export_arguments", "export-failed"))]
     return []
 
 
@@ -75,7 +77,7 @@ def depends_on(context: Context) -> Any:
 
 
 def model_card(context: Context, metrics: Dict[str, Any], extra: Dict[str, Any]) -> str:
-    """README.md: front matter for programs, a few lines for people. JSON is YAML, so every value is written as JSON."""
+    """Return README.md: front matter, then a summary. Every value is written as JSON, which is YAML too."""
     settings = context.settings
     front = {
         "pipeline_tag": settings.family.task,

@@ -1,4 +1,4 @@
-"""The family's hooks and probes: the only way the runner reaches anything that is particular to one model family."""
+"""The family's hooks and probes: everything that is particular to one model family is behind them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Family:
         sys.path.insert(0, str(context.home))
         self._hooks = importlib.import_module("family.hooks")
 
-    def of(self, context: Context) -> Family:
-        """The same family for another run, such as a trial of this one."""
+    def with_context(self, context: Context) -> Family:
+        """Return the same family with another context, such as that of a trial."""
         other = copy.copy(self)
         other._context = context
         return other
 
     def call(self, hook: str, failure: str, *arguments: Any) -> Any:
-        """What the hook returns; its FamilyError becomes a failure of the stage that asked."""
+        """Return what the hook returns. Its FamilyError becomes a RunnerError with the name `failure`."""
         try:
             return getattr(self._hooks, hook)(self._context, *arguments)
         except FamilyError as error:
@@ -37,15 +37,21 @@ class Family:
         return hasattr(self._hooks, hook)
 
     def environment(self) -> Dict[str, str]:
-        """Of the trainer, its export and the probes: the pod's, the values' own `env`, and over both what the family sets."""
+        """Return the environment of trainer, exporter and probes: the pod's, overridden by the values' `env`, then by
+        the family.
+        """
         own = self._hooks.train_environment(self._context)
-        roots = os.pathsep.join(sorted(map(str, self._context.views_lead_to)))
+        roots = os.pathsep.join(sorted(map(str, self._context.view_targets)))
         return {**self._context.environment, "PYTHONUNBUFFERED": "1", inside.ROOTS: roots, **own}
 
     def probe(self, name: str, argument: Dict[str, Any], failure: str) -> Dict[str, Any]:
-        """Ask `probe_<name>.py` of the family, or of a feature that it uses; it may import the image's libraries.
+        """Run `probe_<name>.py` of the family, or of a feature that it uses, with the image's libraries, and return its
+        answer.
 
-        A probe that does not exist has nothing against it.
+        A probe that does not exist passes, with an empty answer.
+
+        Raises:
+            RunnerError: with the name `failure`, if the probe does not pass.
         """
         folders = ["family", *(f"features/{feature}" for feature in self._context.settings.family.features)]
         scripts = [self._context.home / folder / f"probe_{name}.py" for folder in folders]

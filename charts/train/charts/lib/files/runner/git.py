@@ -1,4 +1,4 @@
-"""Git against the run's servers: credentials through the helper, retries, and what its revisions name."""
+"""Runs git against the run's servers: credentials through the helper, retries, and resolved revisions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from .remote import Remote, cause, classify
 from .workspace import is_temporary
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
-# Of a git that neither says nor reads nor writes anything; longer than git's own limits, which see a connection alone.
+# For a git that neither prints nor reads nor writes anything; longer than git's own limits, which cover the connection
+# only.
 STALL_SECONDS = 300.0
-LFS_RETRIES = 8  # git-lfs's own, for each object
+LFS_RETRIES = 8  # by git-lfs itself, per object
 
 
 class Git:
-    """`tick` is called about once a second while git works."""
+    """Runs git commands; `tick` is called about once a second meanwhile."""
 
     def __init__(self, context: Context, tick: Optional[Callable[[], None]] = None) -> None:
         self._tick = tick
@@ -38,19 +39,23 @@ class Git:
         cwd: Path,
         *arguments: str,
         capture: bool = False,
-        given: bytes = b"",
-        unless: Optional[Pattern[str]] = None,
+        stdin: bytes = b"",
+        accept: Optional[Pattern[str]] = None,
     ) -> str:
-        """`git arguments` in `cwd`, with `given` as its stdin; what fails only for the moment is tried again. Returns its stdout
-        where captured. A failure whose text `unless` is found in counts as success, and its words are kept from the log.
+        """Run git in `cwd`, and retry temporary failures. Returns its stdout, if captured.
+
+        A failure whose output matches `accept` counts as success, and its output is kept out of the log.
+
+        Raises:
+            RunnerError: the failure, with the values key to correct.
         """
         for delay in (*RETRY_SECONDS, None):
             code, output, text = self.attempt(
-                remote, cwd, *arguments, capture=capture, given=given, quiet=unless is not None
+                remote, cwd, *arguments, capture=capture, stdin=stdin, quiet=accept is not None
             )
-            if code == 0 or (unless and unless.search(text)):
+            if code == 0 or (accept and accept.search(text)):
                 return output
-            if unless:
+            if accept:
                 log.line(text)
             if delay is None or not classify(text).temporary:
                 break
@@ -64,10 +69,10 @@ class Git:
         cwd: Path,
         *arguments: str,
         capture: bool = False,
-        given: bytes = b"",
+        stdin: bytes = b"",
         quiet: bool = False,
     ) -> Tuple[int, str, str]:
-        """Once, without judging: exit code, stdout where captured, and the text that tells why."""
+        """Run git once. Returns its exit code, its stdout (if captured), and the text that explains a failure."""
         argv, environment = ["git", *arguments], self._environment(remote.key)
         done = process.run(
             argv,
@@ -75,22 +80,24 @@ class Git:
             environment,
             capture=capture,
             tick=self._tick,
-            given=given,
+            stdin=stdin,
             quiet=quiet,
             stall_seconds=STALL_SECONDS,
         )
-        told = _told_by_us(f"git {arguments[0]}", done, cwd, Path(self._settings.workspace.path))
-        return done.code, done.output, "\n".join([*done.tail, *told])
+        explained = _explain(f"git {arguments[0]}", done, cwd, Path(self._settings.workspace.path))
+        return done.code, done.output, "\n".join([*done.tail, *explained])
 
     def resolve(self, remote: Remote, revision: str, cwd: Path) -> Pinned:
-        """The commit that a branch, a tag, the remote's HEAD (revision "") or a full hash names now."""
+        """Return the current commit of a branch, a tag, the remote's HEAD (revision "") or a full hash. Raises
+        RunnerError.
+        """
         if COMMIT.fullmatch(revision):
             return Pinned(remote.url, revision, revision)
         log.event("resolve", source=remote.key, repository=remote.url, revision=revision or "HEAD")
         refs, head = self.refs(remote, cwd)
         key = f"{remote.key}.revision"
         if not refs:
-            self._check_that_it_is_git(remote)
+            self._check_is_repository(remote)
             raise RunnerError("prepare-failed", f"{remote.key}.repository {remote.url} is empty", "push to it first")
         if revision in ("", "HEAD"):
             if "HEAD" not in refs:
@@ -111,7 +118,7 @@ class Git:
         return Pinned(remote.url, revision, refs.get(found[0] + "^{}", refs[found[0]]))
 
     def refs(self, remote: Remote, cwd: Path, *patterns: str) -> Tuple[Dict[str, str], str]:
-        """Hash by ref name (`^{}` after a tag's name: what it points at), and the branch of HEAD."""
+        """Return hashes by ref name (with `^{}` after a tag's name: what the tag points at), and the branch of HEAD."""
         refs, head = {}, "HEAD"
         for line in self.run(remote, cwd, "ls-remote", "--symref", remote.url, *patterns, capture=True).splitlines():
             value, _, name = line.partition("\t")
@@ -121,8 +128,13 @@ class Git:
                 refs[name] = value
         return refs, head
 
-    def _check_that_it_is_git(self, remote: Remote) -> None:
-        """Git takes a web page for a repository without refs, served as plain files; only a shallow fetch needs a git server."""
+    def _check_is_repository(self, remote: Remote) -> None:
+        """Git takes a web page for an empty repository that is served as plain files. Only a shallow fetch needs a git
+        server.
+
+        Raises:
+            RunnerError: if it is a web page.
+        """
         with tempfile.TemporaryDirectory(prefix="trainchart-") as name:
             self.run(remote, Path(name), "init", "--quiet", "--bare")
             code, _, text = self.attempt(remote, Path(name), "fetch", "--depth=1", remote.url, "1" * 40)
@@ -139,12 +151,12 @@ class Git:
         )
         close = difflib.get_close_matches(revision, names, 5, 0.5)
         hint = (
-            f"there are {', '.join(close)}"
+            f"it has {', '.join(close)}"
             if close
-            else f"there are {', '.join(names[:5])}" + (", ..." if len(names) > 5 else "")
+            else f"it has {', '.join(names[:5])}" + (", ..." if len(names) > 5 else "")
         )
         if re.fullmatch(r"[0-9a-f]{7,39}", revision):
-            hint = "a commit must be given with all its 40 digits"
+            hint = "a commit must have all its 40 digits"
         return RunnerError(
             "prepare-failed",
             f"{remote.key}.revision {revision} is neither a branch nor a tag of {remote.url}; {hint}",
@@ -152,9 +164,10 @@ class Git:
         )
 
     def _environment(self, section: str) -> Dict[str, str]:
-        """Nothing of the image's or a repository's own configuration; ours travels in the environment and touches no file.
+        """Return git's environment, which holds its whole configuration: the image's and the repository's are not read.
 
-        The helper is asked for one section's repository: what another section's Secret holds is not for this one's server.
+        The credential helper answers for one section's repository: another section's Secret is not for this one's
+        server.
         """
         git = self._settings.git
         helper = [
@@ -204,10 +217,10 @@ class Git:
         return environment
 
 
-def _told_by_us(what: str, done: process.Finished, cwd: Path, workspace: Path) -> List[str]:
-    """What git cannot say itself of its end, in a line that `remote.KINDS` knows."""
+def _explain(what: str, done: process.Finished, cwd: Path, workspace: Path) -> List[str]:
+    """Return a line for a failure that git cannot report itself, as `remote.KINDS` expects it."""
     if done.stalled:
-        return [f"error: {what} made no progress for {STALL_SECONDS:g} seconds, and was ended"]
+        return [f"error: {what} made no progress for {STALL_SECONDS:g} seconds, and was stopped"]
     if done.code and done.out_of_memory:
         return [f"error: {what} was killed for memory"]
     number = kills.signal_of(done.code)
@@ -219,6 +232,6 @@ def _told_by_us(what: str, done: process.Finished, cwd: Path, workspace: Path) -
 
 
 def trailers(commit_object: str) -> Dict[str, str]:
-    """`Key: value` lines at the end of a commit's message, as `git cat-file commit` shows it."""
+    """Return the trailers (`Key: value`) of a commit message, as `git cat-file commit` prints it."""
     last: List[str] = commit_object.rstrip().rpartition("\n\n")[2].splitlines()
     return dict(line.split(": ", 1) for line in last if re.match(r"[A-Za-z-]+: ", line))

@@ -1,5 +1,5 @@
-"""What ends a run from outside (stop signals, the time limit, a lost lease), as one exception raised in the main thread: whatever
-runs is unwound and its child ended.
+"""Interruptions of a run (stop signals, the time limit, a lost lease), as one exception in the main thread, which
+unwinds whatever runs there and ends its subprocess.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ from . import init
 from .errors import Interrupted, RunnerError
 
 _pending: Optional[RunnerError] = None
-_held = False
+_deferred = False
 _ignored = False
-_asked: Optional[RunnerError] = None  # by another thread
+_requested: Optional[RunnerError] = None  # by another thread
 
 
 def install() -> None:
-    """Take the stop signals from here on, one that came before included.
+    """Handle the stop signals from here on, including one that is pending.
 
     Raises:
-        Interrupted: once at most, here or wherever the main thread is when it comes.
+        Interrupted: at most once, here or wherever the main thread is when the signal arrives.
     """
 
     def stopped(number: int, _: object) -> None:
         _interrupt(
             RunnerError(
                 "stopped",
-                f"the pod was told to stop ({signal.Signals(number).name}): deleted, evicted or preempted",
+                f"the pod received {signal.Signals(number).name}: it was deleted, evicted or preempted",
                 "Volcano restarts the run while retries last",
             )
         )
 
-    def asked(*_: object) -> None:
-        if _asked is not None:
-            _interrupt(_asked)
+    def requested(*_: object) -> None:
+        if _requested is not None:
+            _interrupt(_requested)
 
-    signal.signal(signal.SIGUSR1, asked)
+    signal.signal(signal.SIGUSR1, requested)
     for number in init.STOP_SIGNALS:
         signal.signal(number, stopped)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, init.STOP_SIGNALS)
 
 
 def limit(seconds: float) -> None:
-    """End the run after so many seconds; 0: no limit."""
+    """Interrupt the run after that many seconds; 0 means no limit."""
 
     def too_long(*_: object) -> None:
         _interrupt(
@@ -58,43 +58,43 @@ def limit(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def stop(error: RunnerError) -> NoReturn:
-    """In the main thread: the run ends here and now, with this error or one that came before."""
+def raise_now(error: RunnerError) -> NoReturn:
+    """Interrupt the run from the main thread, with this error or the pending one."""
     global _pending
     _pending = _pending or error
     raise Interrupted(_pending)
 
 
-def end(error: RunnerError) -> None:
-    """From any thread: the main thread ends the run with this error, also where it waits."""
-    global _asked
-    _asked = error
+def request(error: RunnerError) -> None:
+    """Interrupt the run from any thread: raises in the main thread, even while it waits."""
+    global _requested
+    _requested = error
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """What must not be torn in two, such as starting a process; an interruption comes right after it."""
-    global _held
-    _held = True
+def deferred() -> Iterator[None]:
+    """Defer an interruption to the end of the block, which must not be torn in two, such as starting a process."""
+    global _deferred
+    _deferred = True
     try:
         yield
     finally:
-        _held = False
+        _deferred = False
     if _pending is not None:
         raise Interrupted(_pending)
 
 
 def ignore() -> None:
-    """From here on the run only writes down how it ended."""
+    """Ignore interruptions from here on: the run only records its outcome."""
     global _ignored
-    _ignored = True  # and not by SIG_IGN: Python complains about a signal that came just before
+    _ignored = True  # not with SIG_IGN: Python complains about a signal that arrived just before
 
 
 def _interrupt(error: RunnerError) -> None:
     global _pending
-    # The first one decides; the kubelet's and Volcano's further signals change nothing.
+    # The first one counts; further signals of the kubelet or Volcano change nothing.
     if _pending is None and not _ignored:
         _pending = error
-        if not _held:
+        if not _deferred:
             raise Interrupted(error)

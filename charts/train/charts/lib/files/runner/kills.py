@@ -1,4 +1,4 @@
-"""Programs that a signal ended. That is the fault of the machine or of its memory, so the run is tried again."""
+"""Recognizes programs that a signal killed. The machine or its memory is to blame, so the run is retried."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from .errors import RunnerError
 # cgroup v2, then v1, as a container sees them
 OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
 
-# A shell says 128 + n of what signal n ended, and Python's sys.exit(-n), which launchers call, becomes 256 - n. Only these
-# signals are believed in such a number, as programs use others for themselves: git 128 and 129, many 255; and SIGPIPE (141) is
-# what a script under pipefail ends with whenever `head` has read enough. SIGSEGV, SIGABRT, SIGBUS, SIGFPE and SIGILL may be a bug
-# of the program, which another attempt meets again, but they are as often a broken device, driver or node (NCCL and CUDA abort),
-# which it does not: the attempts that a bug costs are bounded by `retries` and start from the last checkpoint.
+# A shell exits with 128 + n when signal n killed its program, and Python's sys.exit(-n), which launchers call, becomes
+# 256 - n. Only these signals are recognized in such a code, because programs use others themselves: git 128 and 129,
+# many 255; and a script under pipefail exits with SIGPIPE's 141 whenever `head` has read enough. SIGSEGV, SIGABRT,
+# SIGBUS, SIGFPE and SIGILL may be a bug of the program, which the next attempt hits again, but as often they are a
+# broken device, driver or node (NCCL and CUDA abort), which it does not: the attempts that a bug costs are limited by
+# `retries`, and start from the last checkpoint.
 _REPORTED = (
     signal.SIGINT,
     signal.SIGQUIT,
@@ -31,8 +32,8 @@ _REPORTED = (
 )
 _BY_CODE = {code: number for number in _REPORTED for code in (128 + number, 256 - number)}
 
-# What launchers and libraries say of a worker that a signal killed; their own exit code does not tell. A "Bus error" of a
-# DataLoader's worker is not among them: it means that /dev/shm is too small.
+# What launchers and libraries print about a worker that a signal killed, which their own exit codes do not show. A "Bus
+# error" of a DataLoader's worker is not among them: it means that /dev/shm is too small.
 _WORKER = re.compile(
     r"Signal \d+ \((SIG\w+)\) received by PID"
     r"|LAUNCH INFO .*Exit code -(\d+)$"
@@ -43,7 +44,7 @@ _WORKER = re.compile(
 
 
 def signal_of(code: int) -> str:
-    """The name of the signal behind an exit code (negative: as `subprocess` gives it), "" where there is none."""
+    """Return the name of the signal behind an exit code (negative: from `subprocess`), or ""."""
     number = -code if code < 0 else _BY_CODE.get(code, 0)
     try:
         return signal.Signals(number).name if number else ""
@@ -52,17 +53,17 @@ def signal_of(code: int) -> str:
 
 
 def signal_in(tail: List[str]) -> str:
-    """The signal that a worker died of, by the last lines that its launcher printed; "" where none is told."""
+    """Return the name of the signal that killed a worker, according to its launcher's last lines, or ""."""
     for line in tail:
         found = _WORKER.search(line)
         if found:
-            word = next(filter(None, found.groups()))
-            return signal_of(-int(word)) if word.isdigit() else word
+            name = next(filter(None, found.groups()))
+            return signal_of(-int(name)) if name.isdigit() else name
     return ""
 
 
 def failure(what: str, code: int, tail: List[str], out_of_memory: bool) -> Optional[RunnerError]:
-    """The failure of a program that was killed, or None where it ended by itself. `what` begins the sentence."""
+    """Return the failure of a program that was killed; None if it exited by itself. `what` begins the message."""
     if code == 0:
         return None
     if out_of_memory:
@@ -82,7 +83,7 @@ def failure(what: str, code: int, tail: List[str], out_of_memory: bool) -> Optio
 
 
 def oom_kills() -> int:
-    """How many processes of this container the kernel has killed for memory."""
+    """Return how many processes of this container the kernel has killed for memory."""
     for path in OOM_COUNTERS:
         with contextlib.suppress(OSError, ValueError, KeyError):
             counters = dict(line.split() for line in path.read_text(encoding="ascii").splitlines())

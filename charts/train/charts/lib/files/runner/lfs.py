@@ -1,4 +1,4 @@
-"""LFS objects: fetched for one commit and moved into the working tree, so that the data is on disk once."""
+"""Fetches the LFS objects of one commit, and moves them into the working tree, so that the data is on disk once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .git import Git
 from .remote import Remote
 from .workspace import Room
 
-# A pointer, in all the forms that git-lfs reads (or has ever written), however its lines end: with extensions it has more of them.
+# A pointer, in every form that git-lfs reads or has ever written, with any line ending; extensions add lines.
 _VERSION = re.compile(
     rb"version https?://(git-lfs\.github\.com/spec/v1|hawser\.github\.com/spec/v1|git-media\.io/v/2)\s"
 )
 _OID = re.compile(rb"^oid sha256:([0-9a-f]{64})\s*$", re.MULTILINE)
 _SIZE = re.compile(rb"^size ([0-9]+)\s*$", re.MULTILINE)
 _EXTENSION = re.compile(rb"^ext-[0-9]+-(\S+) ", re.MULTILINE)
-# git-lfs writes 1024 at most; whatever is larger was made by hand, and is no data either.
+# git-lfs writes at most 1024; larger ones were made by hand, and are not data either.
 _POINTER_BYTES = range(100, 8193)
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-_THREADS = 16  # on a network's file system the time goes into waiting
+_THREADS = 16  # on a network file system most of the time is spent waiting
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Pointer:
     path: Path
     oid: str
     size: int
-    extension: str = ""  # the first of those that the data went through
+    extension: str = ""  # the first one that the data was stored through
 
     def stored_in(self, tree: Path) -> Path:
         return tree / ".git" / "lfs" / "objects" / self.oid[:2] / self.oid[2:4] / self.oid
 
 
 def files(tree: Path) -> Iterator[Path]:
-    """The regular files of a checkout, in a stable order."""
+    """Yield the regular files of a checkout, in a stable order."""
     for folder, folders, names in os.walk(tree):
         folders[:] = sorted(name for name in folders if name != ".git")
         paths = (Path(folder, name) for name in sorted(names))
@@ -51,7 +51,7 @@ def files(tree: Path) -> Iterator[Path]:
 
 
 def pointers(tree: Path) -> List[Pointer]:
-    """The files of a tree that are still pointers."""
+    """Return the files of a tree that are still pointers."""
     small = [path for path in files(tree) if path.stat().st_size in _POINTER_BYTES]
     if len(small) < 10 * _THREADS:
         return _read_pointers(small)
@@ -78,25 +78,30 @@ def _read_pointer(path: Path) -> Optional[Pointer]:
 
 
 def refuse_pointers(name: str, tree: Path) -> None:
-    """For data that did not come by git: nobody can replace a pointer there."""
+    """Raise RunnerError if a tree that git did not fetch has pointers: nothing can replace them."""
     left = pointers(tree)
     if left:
         raise RunnerError(
             "prepare-failed",
-            f"{name}: {len(left)} files are LFS pointers without data: {_some(left, tree)}",
-            "put the data itself there (git lfs pull, before it is copied), or leave these files out",
+            f"{name}: {len(left)} files are LFS pointers without data: {_examples(left, tree)}",
+            "copy the data itself there (after git lfs pull), or leave these files out",
         )
 
 
 def objects(git: Git, remote: Remote, tree: Path) -> Dict[str, str]:
-    """The LFS object of every file of the checkout that has one, by path."""
+    """Return the LFS objects of the checkout's files, by path."""
     listed = git.run(remote, tree, "lfs", "ls-files", "--long", capture=True).splitlines()
     found = (re.fullmatch(r"([0-9a-f]{64}) [*-] (.+)", line) for line in listed)
     return {match.group(2): match.group(1) for match in found if match}
 
 
 def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room, resumed: bool = False) -> List[Pointer]:
-    """Replace every pointer by its object; what an attempt before has already done (`resumed`) stays done. Returns the pointers."""
+    """Replace every pointer by its object, and return the pointers. `resumed`: an earlier attempt may have replaced
+    some.
+
+    Raises:
+        RunnerError: an object is missing, or does not fit.
+    """
     wanted = pointers(tree)
     if not wanted:
         return []
@@ -105,10 +110,10 @@ def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room, resu
         raise RunnerError(
             "prepare-failed",
             f"{remote.key}.repository: {len(extended)} files were stored through the LFS extension "
-            f"{extended[0].extension}, which a run cannot undo: {_some(extended, tree)}",
+            f"{extended[0].extension}, which a run cannot undo: {_examples(extended, tree)}",
             "store them without the extension, and push",
         )
-    for pointer in wanted:  # half an object, which a machine that stopped may have left
+    for pointer in wanted:  # a truncated object that a crash may have left
         stored = pointer.stored_in(tree)
         if stored.exists() and stored.stat().st_size != pointer.size:
             stored.unlink()
@@ -123,11 +128,11 @@ def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room, resu
         )
     if missing:
         log.event("fetch", source=remote.key, what="lfs", objects=len(missing), bytes=sum(missing.values()))
-        lent = _lend(git, remote, tree, missing) if resumed else []
+        linked = _link_existing(git, remote, tree, missing) if resumed else []
         try:
             _fetch(git, remote, tree, commit)
         finally:
-            for path in lent:
+            for path in linked:
                 path.unlink()
     uses = Counter(pointer.oid for pointer in wanted)
     for pointer in wanted:
@@ -138,28 +143,28 @@ def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room, resu
     if left:
         raise RunnerError(
             "prepare-failed",
-            f"{len(left)} files of {remote.key}.repository are LFS pointers without data: {_some(left, tree)}",
+            f"{len(left)} files of {remote.key}.repository are LFS pointers without data: {_examples(left, tree)}",
             "push the missing objects: git lfs push --all <remote>",
         )
     return wanted
 
 
-def _some(found: List[Pointer], tree: Path) -> str:
+def _examples(found: List[Pointer], tree: Path) -> str:
     return ", ".join(str(pointer.path.relative_to(tree)) for pointer in found[:3])
 
 
-def _lend(git: Git, remote: Remote, tree: Path, missing: Dict[str, int]) -> List[Path]:
-    """git-lfs fetches all objects of a commit that it does not have: show it those that are in their places, by hard links."""
-    lent = []
+def _link_existing(git: Git, remote: Remote, tree: Path, missing: Dict[str, int]) -> List[Path]:
+    """Hard-link the objects that are already in place into git-lfs's storage, so that it does not fetch them again."""
+    linked = []
     for path, oid in objects(git, remote, tree).items():
         stored = Pointer(tree / path, oid, 0).stored_in(tree)
         if oid in missing or stored.exists():
             continue
-        with contextlib.suppress(OSError):  # a file system without hard links: then they are fetched again
+        with contextlib.suppress(OSError):  # without hard links they are fetched again
             stored.parent.mkdir(parents=True, exist_ok=True)
             os.link(str(tree / path), str(stored))
-            lent.append(stored)
-    return lent
+            linked.append(stored)
+    return linked
 
 
 def _fetch(git: Git, remote: Remote, tree: Path, commit: str) -> None:
@@ -172,14 +177,14 @@ def _fetch(git: Git, remote: Remote, tree: Path, commit: str) -> None:
         ):
             raise RunnerError(
                 "prepare-failed",
-                f"the server has not all LFS objects of {remote.key}.repository {remote.url}: {error.reason}",
+                f"the server lacks LFS objects of {remote.key}.repository {remote.url}: {error.reason}",
                 "push the missing objects: git lfs push --all <remote>",
             ) from error
         raise
 
 
 def _place(pointer: Pointer, stored: Path, last: bool) -> None:
-    """The last file with this content gets the object itself; those before it get copies."""
+    """Move the object to the last file with this content; those before it get copies."""
     source = stored
     if not last:
         source = stored.with_name(stored.name + ".copy")

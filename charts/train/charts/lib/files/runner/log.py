@@ -1,4 +1,6 @@
-"""The run's log on stdout, and in a kept workspace: logfmt lines of our own between the unchanged lines of subprocesses."""
+"""The run's log, on stdout and in a workspace that is kept: the runner's logfmt lines among the unchanged lines of
+subprocesses.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 _OWN = ("time", "event")
 
-KEPT_BYTES = 32 << 20  # the most that is kept of the log of one rank in one attempt
-HEAD_BYTES = 4 << 20  # what is left of it when it gets there: so much of its beginning, which says what is run,
-TAIL_BYTES = 12 << 20  # and so much of its end, which says why it ended
+KEPT_BYTES = 32 << 20  # maximum size of the kept log of one rank and attempt
+HEAD_BYTES = 4 << 20  # a log that reaches it is cut to this much of its beginning, which says what is run,
+TAIL_BYTES = 12 << 20  # and this much of its end, which says why it ended
 KEPT = f"{KEPT_BYTES >> 20} MiB"
 
 _copy: Optional[_Copy] = None
@@ -33,26 +35,26 @@ def setup() -> None:
 
 
 def keep(file: Path, folder: Path) -> None:
-    """From here on the log also goes to a file in the run's folder, behind what is in it."""
+    """From here on, also append the log to a file in the run's folder."""
     global _copy
     try:
         folder.mkdir(parents=True, exist_ok=True)
         trees.make(file.parent, folder)
         _copy = _Copy(file)
     except OSError as error:
-        _warn_of(error)
+        _warn_not_kept(error)
 
 
 def event(name: str, /, **fields: Any) -> None:
-    """One line: `trainchart time=... event=... key=value`. A field that is None is left out. Keys may be anything that a trainer
-    calls a metric: one that would break the line, or be taken for the line's own, is written with `_`.
+    """Log one line: `trainchart time=... event=... key=value`. Fields that are None are left out. Keys may be any name
+    of a trainer's metric: what would break the line, or clash with its own keys, is replaced or prefixed by `_`.
     """
-    words = [f"trainchart time={utc()} event={name}"]
+    fields_text = [f"trainchart time={utc()} event={name}"]
     for key, value in fields.items():
         if value is not None:
             key = re.sub(r"[=\x00-\x1f\x7f-\x9f\u2028\u2029]", "_", key)
-            words.append(f"{'_' * (key in _OWN)}{key}={_value(value)}")
-    line(" ".join(words))
+            fields_text.append(f"{'_' * (key in _OWN)}{key}={_value(value)}")
+    line(" ".join(fields_text))
 
 
 def line(text: str) -> None:
@@ -63,20 +65,22 @@ def line(text: str) -> None:
 
 
 class _Copy:
-    """The log in a file of at most KEPT_BYTES. What is left out in its middle, or because the disk was full, is said there."""
+    """The log in a file of at most KEPT_BYTES. A line says what is missing from its middle, or because the disk was
+    full.
+    """
 
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(str(path), flags, 0o644)
         self._size = os.lseek(self._file, 0, os.SEEK_END)
-        self._head = 0  # where the beginning ends that every cut leaves, once there was one;
-        self._gap = 0  # and where the note behind it ends
-        self._left_out = 0  # bytes, by the cuts so far
-        self._lost = 0  # lines, since the disk is full or away
-        self._told_of: Set[str] = set()
+        self._head = 0  # end of the beginning that every cut keeps (0: not cut yet),
+        self._gap = 0  # and of the note behind it
+        self._left_out = 0  # bytes, in all cuts so far
+        self._lost = 0  # lines, while the disk is full or unavailable
+        self._warned: Set[str] = set()
 
     def write(self, content: bytes) -> None:
-        """Costs the run nothing but the line where it fails, and the next line is tried again: disks are emptied."""
+        """Append to the file. A failure loses these lines only: the next write tries again."""
         try:
             if self._lost:
                 content = _note(f"{self._lost} lines are missing here: they could not be written") + content
@@ -87,9 +91,9 @@ class _Copy:
         except OSError as error:
             self._lost += 1
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._size)  # half a line
+                os.ftruncate(self._file, self._size)  # remove half a line
             if self._is_new("lost"):
-                _warn_of(error)
+                _warn_not_kept(error)
         else:
             if self._left_out and self._is_new("cut"):
                 event(
@@ -98,13 +102,15 @@ class _Copy:
                 )
 
     def _is_new(self, what: str) -> bool:
-        """Each is told once; asking makes it known."""
-        is_new = what not in self._told_of
-        self._told_of.add(what)
+        """Whether this is the first call for `what`: each warning is logged once."""
+        is_new = what not in self._warned
+        self._warned.add(what)
         return is_new
 
     def _cut(self) -> None:
-        """In place, for a full disk has no room for another file; the end of the file stays whole until all is done."""
+        """Remove the middle of the file in place (a full disk has no space for another file); its end stays intact
+        until all is done.
+        """
         if not self._head:
             self._head = self._gap = _next_line(self._file, HEAD_BYTES)
         begin = _next_line(self._file, self._size - TAIL_BYTES)
@@ -124,7 +130,7 @@ class _Copy:
 
 
 def _write(file: int, content: bytes, place: int) -> int:
-    """All of it, from that place on."""
+    """Write all of the content at an offset, and return its length."""
     rest = memoryview(content)
     while rest:
         done = os.pwrite(file, rest, place)
@@ -133,7 +139,7 @@ def _write(file: int, content: bytes, place: int) -> int:
 
 
 def _next_line(file: int, place: int) -> int:
-    """Where the first line begins behind the place."""
+    """Return the offset of the first line that begins after an offset."""
     while True:
         block = os.pread(file, 65536, place)
         if not block:
@@ -143,12 +149,12 @@ def _next_line(file: int, place: int) -> int:
         place += len(block)
 
 
-def _note(words: str) -> bytes:
-    return f"trainchart time={utc()} event=warning reason={_value(words)}\n".encode()
+def _note(reason: str) -> bytes:
+    return f"trainchart time={utc()} event=warning reason={_value(reason)}\n".encode()
 
 
-def _warn_of(error: OSError) -> None:
-    """A disk that is full, or away, is none of the log's affair: the run goes on, and stdout has it all."""
+def _warn_not_kept(error: OSError) -> None:
+    """Warn that the copy fails; the run continues, and stdout has the whole log."""
     event("warning", reason=f"the log is not kept in the workspace: {error}")
 
 
@@ -169,5 +175,5 @@ def _value(value: Any) -> str:
 
 
 def _escape(character: str) -> str:
-    """Line separators that JSON leaves alone (U+0085, U+2028, ...) must not break a line of the log."""
+    """Escape line separators that JSON does not escape (U+0085, U+2028, ...): they would break the line."""
     return f"\\u{ord(character):04x}"

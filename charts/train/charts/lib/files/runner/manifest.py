@@ -1,8 +1,10 @@
-"""The manifest of a tree that was fetched: what lies in it, so that using it again costs one stat per file, and no reading.
+"""The manifest of a fetched tree: it lists the content, so that reusing the tree costs one stat per file, and no
+reading.
 
-A file of lines of JSON: first what the tree is of and whether it is whole, then `[path, size, mtime_ns, inode, digest]` for every file and
-link, in the order of the walk. A file whose stat differs is read, and counts as unchanged where it has its digest. The manifest is
-written before anything is fetched (not whole) and after everything is there (whole): a tree that a killed run left is never taken for one.
+A file of JSON lines: first the source of the tree and whether it is complete, then `[path, size, mtime_ns, inode,
+digest]` for every file and link, in the order of `walk`. A file whose stat differs is read, and counts as unchanged if
+its digest is the same. The manifest is written before anything is fetched (incomplete), and after everything is
+(complete): a tree that a killed run left is never taken for a complete one.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from . import log, trees
 
-Source = Dict[str, str]  # what a tree is of: type, location, and what identifies the content
-Fill = Callable[[], Tuple[int, Mapping[str, str]]]  # brings what is missing; returns bytes, and digests by path
+Source = Dict[str, str]  # of a tree: type, location, and what identifies its content
+Fill = Callable[[], Tuple[int, Mapping[str, str]]]  # fetches what is missing; returns bytes, and digests by path
 
 _SKIPPED = ".git"
 _CHUNK = 1 << 20
@@ -27,7 +29,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or a link. `digest`: git:<blob>, sha256:<hex>, md5:<hex>, link:<target>, or "" where it is not known."""
+    """A file or a link. `digest`: git:<blob>, sha256:<hex>, md5:<hex>, link:<target>, or "" if unknown."""
 
     path: str
     size: int
@@ -45,13 +47,13 @@ class Entry:
 
 @dataclass
 class Difference:
-    """Of a tree from its manifest. `touched` are files whose stat differs and whose content does not."""
+    """How a tree differs from its manifest. `touched` counts files whose stat differs, but not their content."""
 
     changed: List[str] = field(default_factory=list)
     missing: List[str] = field(default_factory=list)
     extra: List[str] = field(default_factory=list)
     touched: int = 0
-    bytes: int = 0  # of the files that are as they were
+    bytes: int = 0  # of the unchanged files
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.missing or self.extra)
@@ -64,33 +66,37 @@ class Difference:
 def ensure(
     name: str, tree: Path, record: Path, below: Path, source: Source, fill: Fill, before: Callable[[], None]
 ) -> int:
-    """Make `tree` what `source` says, by `fill`, unless it is; only what differs is removed before. Returns its bytes.
+    """Make `tree` a complete copy of `source`, by `fill`, and return its bytes. Only what differs is removed and
+    fetched again.
 
-    `record` is the manifest's file; both lie below `below`. `before` is called once before the first change, and not where there is none.
+    `record` is the manifest's file; both lie below `below`. `before` is called once before the first change, if there
+    is any.
     """
-    noted, _ = _header(record)
-    found = look(record, tree, below, source)
+    recorded, _ = _header(record)
+    found = check(record, tree, below, source)
     if found is not None:
         if not found:
             if found.touched:
                 write(record, tree, below, source, digests(record))
             return found.bytes
         log.event(
-            "changed", source=name, reason=f"files are not those that were fetched: {found}; they are fetched again"
+            "changed",
+            source=name,
+            reason=f"files have changed since they were fetched: {found}; they are fetched again",
         )
         before()
-        # While the manifest still tells what differs: an attempt that dies here, or cannot remove a file, leaves the rest of them,
-        # and in a tree that is not whole the next one would take them for what was fetched.
+        # Remove them before the manifest is marked incomplete: if this attempt dies here, the next one still knows
+        # which files differ; in an incomplete tree it would take them for fetched ones.
         for path in [*found.changed, *found.missing, *found.extra]:
             trees.remove(tree / path, below)
         _begin(record, below, source)
     else:
         before()
-        if noted and _place_of(noted) == _place_of(source):
-            _begin(record, below, source)  # what an attempt before has fetched stays
+        if recorded and _location_of(recorded) == _location_of(source):
+            _begin(record, below, source)  # what an earlier attempt has fetched stays
         else:
-            if noted:
-                log.event("changed", source=name, reason=f"the folder holds {noted.get('location')}; it is emptied")
+            if recorded:
+                log.event("changed", source=name, reason=f"the folder holds {recorded.get('location')}; it is emptied")
             trees.remove(record, below)
             trees.empty(tree, below)
             _begin(record, below, source)
@@ -100,16 +106,16 @@ def ensure(
     return count
 
 
-def look(record: Path, tree: Path, below: Path, source: Source) -> Optional[Difference]:
-    """How a tree differs from its manifest; None where it is not one of `source`, or not whole."""
-    noted, whole = _header(record)
-    if whole and noted == source and tree.is_dir() and not _behind_link(tree, below):
+def check(record: Path, tree: Path, below: Path, source: Source) -> Optional[Difference]:
+    """Return how a tree differs from its manifest; None if it is not complete, or not of this source."""
+    recorded, whole = _header(record)
+    if whole and recorded == source and tree.is_dir() and not _behind_link(tree, below):
         return compare(record, tree)
     return None
 
 
 def write(record: Path, tree: Path, below: Path, source: Source, known: Mapping[str, str]) -> None:
-    """The manifest of a tree that is whole."""
+    """Write the manifest of a complete tree."""
 
     def lines() -> Iterator[str]:
         yield _head(source, whole=True)
@@ -122,32 +128,34 @@ def write(record: Path, tree: Path, below: Path, source: Source, known: Mapping[
 
 
 def compare(record: Path, tree: Path) -> Difference:
-    """How a tree differs from its manifest; a manifest that cannot be read has nothing, so that all is extra."""
+    """Return how a tree differs from its manifest. With a manifest that cannot be read, every file is extra."""
     found = Difference()
-    noted = _entries(record)
-    entry = next(noted, None)
-    for there in walk(tree):
-        while entry is not None and entry.parts < there.parts:
+    recorded = _entries(record)
+    entry = next(recorded, None)
+    for present in walk(tree):
+        while entry is not None and entry.parts < present.parts:
             found.missing.append(entry.path)
-            entry = next(noted, None)
-        if entry is None or entry.path != there.path:
-            found.extra.append(there.path)
+            entry = next(recorded, None)
+        if entry is None or entry.path != present.path:
+            found.extra.append(present.path)
             continue
-        _compare(entry, there, tree, found)
-        entry = next(noted, None)
+        _compare(entry, present, tree, found)
+        entry = next(recorded, None)
     while entry is not None:
         found.missing.append(entry.path)
-        entry = next(noted, None)
+        entry = next(recorded, None)
     return found
 
 
 def digests(record: Path) -> Dict[str, str]:
-    """Those of a manifest, by path."""
+    """Return the digests of a manifest, by path."""
     return {entry.path: entry.digest for entry in _entries(record)}
 
 
 def walk(tree: Path) -> Iterator[Entry]:
-    """All files and links of a tree but git's own, in the order of their paths' parts. Links are not followed."""
+    """Yield all files and links of a tree, except in `.git`, sorted by the parts of their paths. Links are not
+    followed.
+    """
     pending: List[Tuple[str, str]] = [("", str(tree))]
     while pending:
         prefix, path = pending.pop()
@@ -162,7 +170,7 @@ def walk(tree: Path) -> Iterator[Entry]:
 
 
 def file_digest(path: Path, kind: str) -> str:
-    """`kind` is sha256, md5, or git: the hash that git has for the file's content."""
+    """Return the digest of a file. `kind` is sha256, md5, or git: the hash of its blob."""
     digest = hashlib.new("sha1" if kind == "git" else kind)
     with path.open("rb") as stream:
         if kind == "git":
@@ -172,22 +180,22 @@ def file_digest(path: Path, kind: str) -> str:
     return digest.hexdigest()
 
 
-def _compare(noted: Entry, there: Entry, tree: Path, found: Difference) -> None:
-    if noted.digest.startswith("link:") or there.digest:
-        if noted.digest != there.digest:
-            found.changed.append(noted.path)
+def _compare(recorded: Entry, present: Entry, tree: Path, found: Difference) -> None:
+    if recorded.digest.startswith("link:") or present.digest:
+        if recorded.digest != present.digest:
+            found.changed.append(recorded.path)
         return
-    if (noted.size, noted.mtime_ns, noted.inode) == (there.size, there.mtime_ns, there.inode):
-        found.bytes += there.size
-    elif noted.size == there.size and noted.digest and _has_digest(tree / noted.path, noted):
+    if (recorded.size, recorded.mtime_ns, recorded.inode) == (present.size, present.mtime_ns, present.inode):
+        found.bytes += present.size
+    elif recorded.size == present.size and recorded.digest and _has_digest(tree / recorded.path, recorded):
         found.touched += 1
-        found.bytes += there.size
+        found.bytes += present.size
     else:
-        found.changed.append(noted.path)
+        found.changed.append(recorded.path)
 
 
-def _has_digest(path: Path, noted: Entry) -> bool:
-    kind, _, wanted = noted.digest.partition(":")
+def _has_digest(path: Path, recorded: Entry) -> bool:
+    kind, _, wanted = recorded.digest.partition(":")
     try:
         return file_digest(path, kind) == wanted
     except OSError:
@@ -203,7 +211,7 @@ def _head(source: Source, whole: bool) -> str:
 
 
 def _header(record: Path) -> Tuple[Optional[Source], bool]:
-    """What the tree is of, None where nobody knows, and whether it is whole."""
+    """Return the source of the tree (None if unknown), and whether the tree is complete."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         if not record.is_symlink():
             with record.open(encoding="utf-8") as stream:
@@ -219,8 +227,8 @@ def _entries(record: Path) -> Iterator[Entry]:
             yield Entry(*json.loads(line))
 
 
-def _place_of(source: Source) -> Tuple[str, ...]:
-    """Where it comes from, whatever its version."""
+def _location_of(source: Source) -> Tuple[str, ...]:
+    """Return where a tree comes from, whatever its version."""
     return source.get("type", ""), source.get("location", "")
 
 

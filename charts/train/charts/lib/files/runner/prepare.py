@@ -1,4 +1,4 @@
-"""Stage prepare: every source on disk as it was pinned, and a dataset the trainer can read."""
+"""Stage prepare: every source on disk at its pinned commit, and a dataset that the trainer can read."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from .remote import Remote
 from .settings import Source
 from .workspace import Room
 
-LOOKED_AT = "looked-at"  # the attempt that compared the sources with their manifests last
+CHECKED_BY = "checked-by"  # the last attempt that compared the sources with their manifests
 
 
-def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> Optional[int]:
-    """The bytes of the sources, or None where an earlier attempt or another pod has done it all.
+def prepare(context: Context, family: Family, check_push_access: Callable[[], None]) -> Optional[int]:
+    """Fetch and check the sources. Returns their bytes, or None if an earlier attempt or another pod has done it all.
 
-    `may_push` is asked by rank 0 before anything that takes long: it raises where the result could not be pushed.
+    Rank 0 calls `check_push_access` before anything slow: it raises if the result could not be pushed.
     """
     settings = context.settings
     git = Git(context)
-    apart = settings.topology.replicas > 1 and not settings.workspace.shared and bool(settings.sources)
-    if apart and context.rank > 0:
+    separate = settings.topology.replicas > 1 and not settings.workspace.shared and bool(settings.sources)
+    if separate and context.rank > 0:
         from features import gang
 
-        context.sources = gang.ask(context, "commits", gang.parse_pins)
+        context.sources = gang.receive(context, "commits", gang.parse_pins)
     with context.workspace.lock():
-        context.lease.check()  # the lock may have come late
-        if not apart or context.rank == 0:
+        context.lease.check()  # waiting for the lock may have taken long
+        if not separate or context.rank == 0:
             context.sources = pin(context, git)
-        if apart and context.rank == 0:
+        if separate and context.rank == 0:
             from features import gang
 
-            gang.tell(context, "commits", {name: asdict(pinned) for name, pinned in context.sources.items()})
+            gang.send(context, "commits", {name: asdict(pinned) for name, pinned in context.sources.items()})
         if context.rank == 0:
-            may_push()
+            check_push_access()
         marked = context.workspace.is_marked("prepare", depends_on(context))
-        if marked and context.rank > 0 and context.workspace.read(LOOKED_AT) == _attempt(context):
-            return None  # another rank of this attempt has just looked
+        if marked and context.rank > 0 and context.workspace.read(CHECKED_BY) == _attempt(context):
+            return None  # another rank of this attempt has just checked
         total = sum(place(context, git, name, source, family) for name, source in settings.sources.items())
         if context.settings.workspace.shared:
             context.lease.check()
-            context.workspace.write(LOOKED_AT, _attempt(context))
+            context.workspace.write(CHECKED_BY, _attempt(context))
         if marked and context.workspace.is_marked("prepare", depends_on(context)):
-            return None  # and nothing had to be placed again, which takes the mark away
-        refuse_strays(context)
+            return None  # nothing was fetched again, which would have removed the mark
+        refuse_links_outside(context)
         folders = {"model": str(context.model), "dataset": str(context.dataset)}
         family.probe("dataset", {**folders, **checked(context)}, "prepare-failed")
         context.lease.check()
@@ -62,12 +62,14 @@ def prepare(context: Context, family: Family, may_push: Callable[[], None]) -> O
         return total
 
 
-def refuse_strays(context: Context) -> None:
-    """A link of a source to a file outside would be read as data, and perhaps shown: the Secrets are mounted here too."""
+def refuse_links_outside(context: Context) -> None:
+    """Raise RunnerError for a link in a source to a file outside, which could be a mounted Secret: it would be read as
+    data.
+    """
     places = {name: context.source_path(name) for name in context.settings.sources}
-    sources = inside.Sources(*places.values(), *context.views_lead_to)
+    sources = inside.Sources(*places.values(), *context.view_targets)
     for name, tree in places.items():
-        link = next(sources.strays(tree), None)
+        link = next(sources.links_outside(tree), None)
         if link is not None:
             raise RunnerError(
                 "prepare-failed",
@@ -80,17 +82,17 @@ def _attempt(context: Context) -> str:
     return f"{context.uid}/{context.attempt}"
 
 
-def _changing(context: Context) -> None:
-    """Before anything of a source is changed: what a failure leaves is marked by nobody."""
+def _before_change(context: Context) -> None:
+    """Call it before a source is changed: until it is complete again, stage prepare counts as unfinished."""
     context.lease.check()
     context.workspace.unmark("prepare")
 
 
 def checked(context: Context) -> Dict[str, Any]:
-    """The settings that the family's probe holds against the sources."""
+    """Return the settings that the family's probe checks against the sources."""
     return {
         "train": context.train,
-        # Of a search: what is no setting of the family's must be one of its trainer's.
+        # In a search, parameters that are not settings of the family must be ones of its trainer.
         "hyperparameters": sorted(set(context.settings.tune.space) - set(context.train)),
     }
 
@@ -100,39 +102,45 @@ def depends_on(context: Context) -> Any:
         "checked": checked(context),
         "settings": asdict(context.settings)["sources"],
         "pinned": {name: asdict(pinned) for name, pinned in context.sources.items()},
-        "train": context.train,  # which the family's probe has held the data against
+        "train": context.train,  # the family's probe has checked the data against it
     }
 
 
 def pin(context: Context, git: Git) -> Dict[str, Pinned]:
-    """What each source is now. Once recorded it stays, whatever happens to the branch, until the settings name other sources; what
-    is on a claim, for this run.
+    """Return the commit of each source. Once recorded it stays, whatever happens to the branch, until the settings name
+    other sources; that of a claim stays for this run only.
     """
-    asked = asdict(context.settings)["sources"]
+    requested = asdict(context.settings)["sources"]
     pins: Dict[str, Pinned] = {}
     try:
         recorded = json.loads(context.workspace.read("sources.json") or "{}")
-        if recorded.get("asked") == asked:
-            pins = {name: Pinned(**recorded["pinned"][name]) for name in asked}
-            if recorded.get("uid") != context.uid:  # another run saw another claim: no setting names what lies on it
-                pins = {name: pinned for name, pinned in pins.items() if asked[name]["type"] != "claim"}
+        if recorded.get("requested") == requested:
+            pins = {name: Pinned(**recorded["pinned"][name]) for name in requested}
+            if (
+                recorded.get("uid") != context.uid
+            ):  # a claim's content may have changed since that run, and no setting names it
+                pins = {name: pinned for name, pinned in pins.items() if requested[name]["type"] != "claim"}
     except (ValueError, KeyError, TypeError):
-        log.event("warning", reason="state/sources.json is not whole; the revisions are looked up again")
-    if set(pins) == set(asked):
+        log.event("warning", reason="state/sources.json is incomplete; the revisions are resolved again")
+    if set(pins) == set(requested):
         return pins
     for name, source in context.settings.sources.items():
         if name not in pins:
             pins[name] = look_up(context, git, name, source, context.folder)
             if source.type == "claim":
                 pins[name] = replace(pins[name], commit=_digest(Path(source.mount)))
-    recorded = {"uid": context.uid, "asked": asked, "pinned": {name: asdict(pinned) for name, pinned in pins.items()}}
+    recorded = {
+        "uid": context.uid,
+        "requested": requested,
+        "pinned": {name: asdict(pinned) for name, pinned in pins.items()},
+    }
     context.workspace.write("sources.json", json.dumps(recorded, indent=1) + "\n")
     return pins
 
 
 def _digest(folder: Path) -> str:
-    """40 hexadecimal digits that stand for what lies in a claim's folder, by name, size and time: nothing is read. What may not be
-    looked at, such as `lost+found`, is no data either.
+    """Return 40 hexadecimal digits that identify the content of a claim's folder, by names, sizes and times; no file is
+    read. What the pod may not list, such as `lost+found`, is ignored.
     """
     digest = hashlib.sha256()
     for top, folders, names in os.walk(str(folder)):
@@ -148,7 +156,7 @@ def _digest(folder: Path) -> str:
 
 
 def look_up(context: Context, git: Git, name: str, source: Source, cwd: Path) -> Pinned:
-    """What a source is now, by asking where it lies; nothing is fetched."""
+    """Return the current commit of a source, from where it lies. Nothing is fetched."""
     if source.type == "git":
         return git.resolve(Remote(name, source.repository), source.revision, cwd)
     if source.type == "s3":
@@ -160,21 +168,20 @@ def look_up(context: Context, git: Git, name: str, source: Source, cwd: Path) ->
 
 
 def place(context: Context, git: Git, name: str, source: Source, family: Optional[Family] = None) -> int:
-    """Bring a source to its place in the run's folder, unless it is there; what lies elsewhere (claim, cache) is linked there.
-
-    Returns its bytes.
+    """Put a source into the run's folder, unless it is there already, and return its bytes. One on a claim or in the
+    cache is linked.
     """
     context.lease.check()
     target, pinned = context.source_path(name), context.sources[name]
-    before = partial(_changing, context)
+    before = partial(_before_change, context)
     if source.type == "claim":
-        return _lead_to(context, family, name, _mounted(name, source))
+        return _link_or_view(context, family, name, _mounted(name, source))
     if source.cached and context.settings.cache.path:
         from features import cache
 
         fill = partial(_fetch, context, git, name, source)
         kept = cache.entry(context.settings.cache, f"{name}.cached", _identity(source, pinned), fill)
-        return _lead_to(context, family, name, kept)
+        return _link_or_view(context, family, name, kept)
     state = context.workspace.state
     return manifest.ensure(
         name,
@@ -194,7 +201,9 @@ def _identity(source: Source, pinned: Pinned) -> manifest.Source:
 def _fetch(
     context: Context, git: Git, name: str, source: Source, tree: Path, state: Path, room: Room
 ) -> Tuple[int, Mapping[str, str]]:
-    """What is missing in `tree`, which is there. `state` is a file beside it, for what outlives an attempt. Returns bytes and digests."""
+    """Fetch what `tree`, an existing folder, lacks. `state` is a file beside it that later attempts read. Returns bytes
+    and digests.
+    """
     pinned = context.sources[name]
     if source.type == "git":
         return checkout.fetch(git, name, pinned, tree, room)
@@ -205,8 +214,8 @@ def _fetch(
     if s3.digest(items) != pinned.commit:
         raise RunnerError(
             "prepare-failed",
-            f"{name}: the objects below {source.location} are not those that the run has pinned; they have changed since",
-            "let them be while a run starts, and start a new run",
+            f"{name}: the objects below {source.location} are not the pinned ones: they have changed since",
+            "do not change them while a run starts, and start a new run",
         )
     s3.fetch(store, items, tree, state, room)
     lfs.refuse_pointers(name, tree)
@@ -231,19 +240,19 @@ def _store(context: Context, name: str, source: Source) -> Any:
 
 
 def _mounted(name: str, source: Source) -> Path:
-    """A claim's folder. The kubelet makes a subPath that is not there, so an empty one is a wrong one."""
+    """Return a claim's folder. Raises RunnerError if it is empty: the kubelet creates a missing subPath."""
     mount = Path(source.mount)
     if not mount.is_dir() or not any(mount.iterdir()):
         raise RunnerError(
             "prepare-failed",
-            f"{name}: claim {source.claim} has nothing at {name}.subPath",
+            f"{name}: claim {source.claim} is empty at {name}.subPath",
             f"correct {name}.claimName or {name}.subPath, or fill the volume",
         )
     return mount
 
 
-def _lead_to(context: Context, family: Optional[Family], name: str, where: Path) -> int:
-    """A link to what lies elsewhere, or a view of it. Returns its bytes."""
+def _link_or_view(context: Context, family: Optional[Family], name: str, where: Path) -> int:
+    """Put a link, or a view, of a folder in the source's place. Returns its bytes."""
     copied = context.settings.family.writes_beside.get(name)
     if copied is None:
         return _link(context, name, where)
@@ -256,25 +265,25 @@ def _lead_to(context: Context, family: Optional[Family], name: str, where: Path)
         view.fill(context.source_path(name), where, copied or [], rewrites)
         return sum(path.stat().st_size for path in lfs.files(where)), {}
 
-    # Nothing holds what is on a claim: each attempt looks anew.
+    # A claim's content may change at any time: each attempt makes a new view.
     commit = _attempt(context) if context.settings.sources[name].type == "claim" else context.sources[name].commit
-    of = {"type": "view", "location": str(where), "commit": commit}
+    viewed = {"type": "view", "location": str(where), "commit": commit}
     record = context.workspace.state / f"{name}.manifest"
     return manifest.ensure(
-        name, context.source_path(name), record, context.folder, of, fill, partial(_changing, context)
+        name, context.source_path(name), record, context.folder, viewed, fill, partial(_before_change, context)
     )
 
 
 def _link(context: Context, name: str, where: Path) -> int:
-    """A link at the source's place to where it lies. Returns the bytes behind it."""
+    """Put a link in the source's place. Returns the bytes that it leads to."""
     target, record = context.source_path(name), context.workspace.state / f"{name}.manifest"
     linked = target.is_symlink() and os.readlink(str(target)) == str(where)  # noqa: PTH115 (Path's is newer than 3.8)
     if not linked or not context.workspace.is_marked("prepare", depends_on(context)):
-        _changing(context)
+        _before_change(context)
         if target.is_dir() and not target.is_symlink() and not record.exists():
             raise RunnerError(
                 "prepare-failed",
-                f"{target} is a folder in the workspace, and this run would put a link there",
+                f"{target} is a folder in the workspace, and this run needs a link there",
                 "use another workspace.directory, or remove the folder",
             )
         trees.remove(target, context.folder)

@@ -1,4 +1,4 @@
-"""Subprocesses: their output goes to the log line by line, and they never outlive the runner's interest in them."""
+"""Runs subprocesses: their output goes to the log line by line, and nothing of them is left running."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from . import init, interrupts, kills, log
 from .errors import Interrupted, RunnerError
 
 GRACE_SECONDS = 25.0  # from SIGTERM to SIGKILL; Kubernetes gives the pod 30
-PROGRESS_SECONDS = 10.0  # how often a progress bar, which ends its lines with a carriage return, is shown
+PROGRESS_SECONDS = 10.0  # between logged states of a progress bar, whose lines end with a carriage return
 TAIL_LINES = 200
 
 
 @dataclass(frozen=True)
 class Finished:
-    code: int  # negative: the number of the signal that killed it
-    output: str  # what it wrote to stdout, where that was captured
-    tail: List[str]  # the last lines of the rest
-    out_of_memory: bool = False  # the kernel has killed a process for memory meanwhile
-    stalled: bool = False  # it was ended for making no progress
+    code: int  # -n if signal n killed it
+    output: str  # its stdout, if captured
+    tail: List[str]  # the last lines of what was not captured
+    out_of_memory: bool = False  # the kernel killed a process for memory meanwhile
+    stalled: bool = False  # it was stopped for making no progress
 
     def killed(self, what: str) -> Optional[RunnerError]:
-        """Why the program was killed, or None where it ended by itself. `what` begins the sentence."""
+        """Return the failure of a program that was killed; None if it exited by itself. `what` begins the message."""
         return kills.failure(what, self.code, self.tail, self.out_of_memory)
 
 
@@ -42,14 +42,16 @@ def run(
     capture: bool = False,
     tick: Optional[Callable[[], None]] = None,
     stall_seconds: float = float("inf"),
-    given: bytes = b"",
+    stdin: bytes = b"",
     quiet: bool = False,
 ) -> Finished:
-    """Run to the end, in a process group of its own. With `capture` only stderr goes to the log, with `quiet` nothing does. `tick` is
-    called about once a second.
+    """Run a program in its own process group, and wait for it.
 
-    `given` is what it reads from its standard input. The group is ended when for `stall_seconds` it neither says anything nor
-    reads or writes a byte.
+    With `capture` only stderr goes to the log, with `quiet` nothing does. `tick` is called about once a second. The
+    group is stopped if for `stall_seconds` it neither prints anything nor reads or writes a byte.
+
+    Raises:
+        OSError: it cannot be started.
     """
     captured = bytearray()
     killed_before = kills.oom_kills()
@@ -57,14 +59,14 @@ def run(
     lines = _Lines(quiet)
     grace = GRACE_SECONDS
     child: Optional[subprocess.Popen[bytes]] = None
-    with selectors.DefaultSelector() as selector, _to_read(given) as stdin:
+    with selectors.DefaultSelector() as selector, _open_stdin(stdin) as input_file:
         try:
-            with interrupts.held():
+            with interrupts.deferred():
                 child = subprocess.Popen(
                     list(argv),
                     cwd=str(cwd),
                     env=environment,
-                    stdin=stdin,
+                    stdin=input_file,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE if capture else subprocess.STDOUT,
                     start_new_session=True,
@@ -76,11 +78,11 @@ def run(
                     selector.register(cast("IO[bytes]", child.stderr), selectors.EVENT_READ, lines.feed)
             stalled = not _pump(child, selector, tick, stall_seconds=stall_seconds)
         except Interrupted as interruption:
-            grace = 0.0 if interruption.error.at_once else GRACE_SECONDS
+            grace = 0.0 if interruption.error.immediate else GRACE_SECONDS
             raise
         finally:
             if child is not None:
-                _end(child, selector, grace)
+                _stop(child, selector, grace)
             lines.flush()
     return Finished(
         child.returncode or (-signal.SIGTERM if stalled else 0),
@@ -92,8 +94,8 @@ def run(
 
 
 @contextlib.contextmanager
-def _to_read(data: bytes) -> Iterator[Union[int, IO[bytes]]]:
-    """A standard input; with data a file, for a pipe takes 64 KiB and then waits for its reader."""
+def _open_stdin(data: bytes) -> Iterator[Union[int, IO[bytes]]]:
+    """Open a standard input; a file if there is data, because a pipe takes only 64 KiB before it blocks."""
     if not data:
         yield subprocess.DEVNULL
         return
@@ -110,11 +112,11 @@ def _pump(
     until: float = float("inf"),
     stall_seconds: float = float("inf"),
 ) -> bool:
-    """Pass the output on until the child has ended and is silent, or the time is up, or it stalls (False then)."""
+    """Pass on the output until the child has exited and is silent, or `until`. Returns False if it stalls."""
     ticked = moved = time.monotonic()
     transferred: Optional[int] = None
     while time.monotonic() < until:
-        ended = child.poll() is not None
+        exited = child.poll() is not None
         readable = selector.select(timeout=0.2 if selector.get_map() else 0) or []
         for key, _ in readable:
             data = os.read(key.fd, 65536)
@@ -123,9 +125,9 @@ def _pump(
                 moved = time.monotonic()
             else:
                 selector.unregister(key.fileobj)
-        if ended and not readable:  # a grandchild may hold the pipe open for ever
+        if exited and not readable:  # a grandchild may hold the pipe open forever
             return True
-        if not selector.get_map() and not ended:
+        if not selector.get_map() and not exited:
             time.sleep(0.02)
         if time.monotonic() - ticked >= 1:
             ticked = time.monotonic()
@@ -141,26 +143,30 @@ def _pump(
 
 
 def _transferred(group: int) -> Optional[int]:
-    """The bytes that the group's processes have read and written so far; None where the kernel does not tell."""
-    total, told = 0, False
+    """Return the bytes that the group's processes have read and written so far; None if the kernel does not show
+    them.
+    """
+    total, known = 0, False
     for folder in Path("/proc").iterdir():
-        # A process may end at any moment, and others' may not be looked at.
+        # A process may exit at any moment, and other users' are not readable.
         with contextlib.suppress(OSError, ValueError, IndexError):
             if folder.name.isdigit() and os.getpgid(int(folder.name)) == group:
                 counters = dict(line.split(": ") for line in (folder / "io").read_text(encoding="ascii").splitlines())
                 total += int(counters["rchar"]) + int(counters["wchar"])
-                told = True
-    return total if told else None
+                known = True
+    return total if known else None
 
 
-def _end(child: subprocess.Popen[bytes], selector: selectors.BaseSelector, grace: float) -> None:
-    """Leave nothing of the child: ask its group first, listening to its last words, then kill that and what has left the group."""
+def _stop(child: subprocess.Popen[bytes], selector: selectors.BaseSelector, grace: float) -> None:
+    """Stop the child's group: SIGTERM, and its output for the grace period; then kill the group and what has left
+    it.
+    """
     if child.poll() is None and grace:
         _signal(child, signal.SIGTERM)
         _pump(child, selector, None, time.monotonic() + grace)
     _signal(child, signal.SIGKILL)
     child.wait()
-    init.end_strays()
+    init.kill_strays()
 
 
 def _signal(child: subprocess.Popen[bytes], number: int) -> None:
@@ -169,13 +175,13 @@ def _signal(child: subprocess.Popen[bytes], number: int) -> None:
 
 
 class _Lines:
-    """Cuts output into lines for the log. Of a progress bar's many states only one every few seconds becomes a line."""
+    """Splits output into lines for the log. Only one state of a progress bar every few seconds becomes a line."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self.tail: Deque[str] = collections.deque(maxlen=TAIL_LINES)
         self._rest = b""
-        self._shown = time.monotonic()
+        self._written_at = time.monotonic()
 
     def feed(self, data: bytes) -> None:
         *lines, rest = (self._rest + data).split(b"\n")
@@ -183,7 +189,7 @@ class _Lines:
             self._write(_last_state(line))
         if b"\r" in rest[:-1] or len(rest) > 65536:
             state = _last_state(rest)
-            if time.monotonic() - self._shown >= PROGRESS_SECONDS:
+            if time.monotonic() - self._written_at >= PROGRESS_SECONDS:
                 self._write(state)
             rest = b"\r" + state + (b"\r" if rest.endswith(b"\r") else b"")
         self._rest = rest[-65536:]
@@ -193,7 +199,7 @@ class _Lines:
             self.feed(b"\n")
 
     def _write(self, line: bytes) -> None:
-        self._shown = time.monotonic()
+        self._written_at = time.monotonic()
         text = line.decode("utf-8", "replace")
         self.tail.append(text[:2000])
         if not self._quiet:
@@ -201,5 +207,5 @@ class _Lines:
 
 
 def _last_state(line: bytes) -> bytes:
-    """What a terminal would show in the end: the part after the last carriage return that is followed by anything."""
+    """Return what a terminal would finally show: the part after the last carriage return that is followed by text."""
     return line.rstrip(b"\r").rsplit(b"\r", 1)[-1]

@@ -1,4 +1,6 @@
-"""A repository of the run, and words for all that can go wrong with it, naming the values key that mends it."""
+"""A repository of the run, and the messages for everything that can go wrong with it, which name the values key that
+fixes it.
+"""
 
 from __future__ import annotations
 
@@ -16,65 +18,65 @@ class Kind(NamedTuple):
     pattern: Pattern[str]  # of git's and git-lfs's English messages
     reason: str
     fix: str
-    code: str  # "refused" and "unreachable" are prepare-failed, publish-refused and their like; else a name of exit_codes.json
-    temporary: bool  # another try may go better
+    code: str  # "refused" or "unreachable": the one of the stage (prepare-failed, publish-refused ...); else a name of exit_codes.json
+    temporary: bool  # a retry may succeed
 
 
 def _kind(name: str, pattern: str, reason: str, fix: str, code: str = "refused", temporary: bool = False) -> Kind:
     return Kind(name, re.compile(pattern, re.IGNORECASE | re.MULTILINE), reason, fix, code, temporary)
 
 
-def _moment(name: str, pattern: str, reason: str, fix: str, code: str = "unreachable") -> Kind:
+def _temporary(name: str, pattern: str, reason: str, fix: str, code: str = "unreachable") -> Kind:
     return _kind(name, pattern, reason, fix, code, temporary=True)
 
 
 # How lines begin that quote the server: git's, git-lfs's of a batch, and git-lfs's of one object of it.
 _SERVER = r"remote:|batch response:|\[[0-9a-f]{64}\]"
 
-# In this order: the first that matches decides; the last matches everything. What the server says of itself is never taken for
-# something that happened here.
+# In this order: the first that matches decides; the last matches everything. What the server says of itself is never
+# taken for something that happened here.
 KINDS = (
-    _moment(
+    _temporary(
         "memory",
         r"^error: git .* was killed for memory",
         "the kernel killed git: it needed more memory than the pod's limit",
         "raise resources.limits.memory",
         "process-killed",
     ),
-    _moment(
+    _temporary(
         "killed",
         r"^(?!remote:).*(died of signal \d|was killed by (SIG|signal)"
         r"|signal: (killed|terminated|aborted|segmentation fault))",
         "git was killed",
-        "see git's words in the log above; Volcano restarts the run while retries last",
+        "see git's output in the log above; Volcano restarts the run while retries last",
         "process-killed",
     ),
-    _moment(
+    _temporary(
         "machine",
         rf"^(?!{_SERVER}).*(Cannot allocate memory|Out of memory, \w+ failed|Resource temporarily unavailable"
         r"|Too many open files)",
-        "the machine gave git no memory, process or file",
-        "raise resources.limits.memory, or see the node's limits of processes and open files",
+        "git could get no more memory, processes or open files",
+        "raise resources.limits.memory, or check the node's limits for processes and open files",
         "process-killed",
     ),
-    _moment(
+    _temporary(
         "disk",
         rf"^(?!{_SERVER}).*(Input/output error|Stale (NFS )?file handle|Transport endpoint is not connected)",
-        "the disk of the run failed git",
-        "see whether the file system of the workspace answers",
+        "the disk of the workspace failed while git used it",
+        "check the file system of the workspace",
         "workspace-lost",
     ),
-    _moment(
+    _temporary(
         "stalled",
         r"^error: git .* made no progress",
-        "the transfer stood still",
+        "the transfer stalled",
         "check the server of {key}, and the proxies and the network between it and the cluster",
     ),
-    _moment(
+    _temporary(
         "server-full",
         rf"^({_SERVER}).*(No space left|Disk quota exceeded)|Insufficient (server )?storage|error: 507|HTTP 507",
         "the server has no space left",
-        "make room on the server of {key}",
+        "free space on the server of {key}",
     ),
     _kind(
         "temporary-space",
@@ -112,19 +114,19 @@ KINDS = (
         "certificate-file",
         r"error setting certificate (verify locations|file)|error adding trust anchors|error reading ca cert",
         "the file of git.caBundle cannot be used",
-        "put CA certificates in PEM format into what git.caBundle names",
+        "put CA certificates in PEM format into the object that git.caBundle names",
     ),
     _kind(
         "certificate",
         r"SSL certificate|certificate verif|self.signed certificate|x509:|issuer certificate",
         "the server's TLS certificate is not trusted",
-        "let git.caBundle name the CA that signed it, and see whether it is valid now and for this host",
+        "set git.caBundle to the CA that signed it, and check that it is valid now and for this host",
     ),
     _kind(
         "proxy-login",
         r"error: 407|HTTP 407|HTTP code 407 from proxy|tunnel failed, response 407|Proxy Authentication Required",
-        "the proxy asks for credentials",
-        "let the pod use a proxy that asks for none, or add the host of {key} to its NO_PROXY",
+        "the proxy requires credentials",
+        "use a proxy that requires none, or add the host of {key} to the pod's NO_PROXY",
     ),
     _kind(
         "proxy-refused",
@@ -132,7 +134,7 @@ KINDS = (
         "the proxy does not let the run through to this host",
         "allow the host of {key} in the proxy, or add it to the pod's NO_PROXY",
     ),
-    _moment(
+    _temporary(
         "proxy",
         r"Could not resolve proxy|proxyconnect|from proxy after CONNECT|Proxy CONNECT aborted|CONNECT tunnel failed|connect to proxy",
         "the proxy cannot be reached, or failed",
@@ -141,8 +143,8 @@ KINDS = (
     _kind(
         "no-credentials",
         r"could not read (Username|Password)|credentials for .* not found",
-        "the server asks for credentials, and none are configured for it",
-        "{secret} holds credentials for {key} alone; what lies on another server has to be public",
+        "the server requires credentials, and none are configured for it",
+        "{secret} has credentials for {key} only; data on another server must be public",
     ),
     _kind(
         "authentication",
@@ -150,114 +152,114 @@ KINDS = (
         "the server refused the credentials of {secret}",
         "check user and token in that secret, and that the token has not expired",
     ),
-    _moment(
+    _temporary(
         "server-failed",
         r"\[remote rejected\].*(Internal Server Error|commit_refs|unpacker error|temporar|try again|timed? ?out"
         r"|cannot lock ref .*(File exists|Another git process|but expected)|Internal API (unreachable|error))"
         r"|^remote:.*Internal API (unreachable|error)",
-        "the server failed when it had the push",
+        "the server failed after it received the push",
         "see the log of the git server",
     ),
     _kind(
         "rejected",
         r"\[remote rejected\]|hook declined|protected branch",
         "the server refused the push",
-        "see what it said; choose another publish.branch, or allow the user of {secret} to push to it",
+        "see its message; choose another publish.branch, or allow the user of {secret} to push to it",
     ),
     _kind(
         "moved",
         r"\[rejected\]|non-fast-forward|fetch first|reference already exists",
-        "somebody else pushed to the branch",
+        "another client pushed to the branch",
         "choose another publish.branch",
     ),
-    # What git-lfs says of its server's answers; "Fatal error" is one of its own, of the moment.
+    # What git-lfs reports about its server's answers; "Fatal error" is its word for a temporary one.
     _kind(
         "lfs-absent",
         r"batch response: .*(Repository or object not found|Not Implemented|HTTP (404|501)|disabled|not enabled|not supported)",
-        "Git LFS is switched off for it, or the credentials may not see it",
-        "switch on Git LFS for this repository; check {key} and the rights of {secret}",
+        "Git LFS is disabled for it, or the credentials have no access to it",
+        "enable Git LFS for this repository; check {key} and the rights of {secret}",
     ),
     _kind(
         "lfs-full",
         r"batch response: .*(Unprocessable entity|HTTP 422|quota|storage)",
-        "its LFS storage takes nothing more",
-        "make room in the LFS storage of this repository, or let its quota be raised",
+        "its LFS storage is full",
+        "free space in the LFS storage of this repository, or raise its quota",
     ),
     _kind(
         "lfs-forbidden",
         r"batch response: .*Authorization error",
         "its LFS storage denies access",
-        "let the user of {secret} {right} this repository and its LFS storage, and switch on Git LFS for it",
+        "allow the user of {secret} to {right} this repository and its LFS storage, and enable Git LFS for it",
     ),
     _kind(
         "too-large",
         r"error: 413|HTTP 413|Entity Too Large|Payload Too Large|Content Too Large|exceeds maximum allowed size",
-        "the server, or a proxy before it, takes no request of this size",
-        "raise its limit for the size of a request, such as nginx's client_max_body_size",
+        "the server, or a proxy in front of it, does not accept requests of this size",
+        "raise its limit for request sizes, such as nginx's client_max_body_size",
     ),
     _kind(
         "forbidden",
         r"error: 403|HTTP 403|403 Forbidden|Authorization error|permission to .* denied|not allowed to",
         "access denied",
-        "let the user of {secret} {right} this repository",
+        "allow the user of {secret} to {right} this repository",
     ),
     _kind(
         "absent",
         r"repository .* not found|error: 4(04|10)|HTTP 4(04|10)|Repository not found|does not appear to be a git repository",
-        "there is no such repository, or the credentials may not see it",
+        "the repository does not exist, or the credentials have no access to it",
         "check {key} and the rights of {secret}",
     ),
     _kind(
         "redirected",
         r"update url base from redirection|redirects followed|error: 30\d|HTTP 30\d",
-        "the server sends the run to another address",
-        "set {key} to the address where the repository is now",
+        "the server redirects to another address",
+        "set {key} to the repository's current address",
     ),
     _kind(
         "page",
         r"not valid: is this a git repository|bad line length character: ?<|dumb http transport"
         r"|git-http-push failed|Cannot access URL|invalid server response|Expected JSON type|invalid character '<'",
-        "a web page came where git was asked for, such as a login page",
-        "check that {key} is what `git clone` takes, and that no gateway stands before the server",
+        "the answer is a web page, such as a login page, not a git repository",
+        "check that {key} works with `git clone`, and that no gateway is in front of the server",
     ),
-    _moment(
+    _temporary(
         "busy",
         r"error: 429|HTTP 429|Rate limit|Too many requests",
-        "the server asks for fewer requests",
+        "the server limits the rate of requests",
         "start fewer runs at once, or raise the limit on the server of {key}",
     ),
-    _moment(
+    _temporary(
         "too-slow",
         r"(error:|HTTP) (408|425)\b",
-        "the server did not wait for the whole request",
-        "raise the time limit for requests of the server of {key}, or of the proxies before it",
+        "the server did not wait for the complete request",
+        "raise the timeout for requests on the server of {key}, or on the proxies in front of it",
     ),
     _kind(
         "bad-request",
         r"error: 4\d\d|HTTP 4\d\d|Client error:|plain HTTP request was sent to HTTPS port",
-        "the server does not take the request",
+        "the server rejects the request",
         "check scheme, port and path of {key}, and the server's log",
     ),
-    _moment(
+    _temporary(
         "corrupted",
         r"expected OID \w+, got|pack is corrupted|invalid index-pack output|index-pack failed|bad pack header"
         r"|pack has bad object|SHA1 mismatch|inflate: data stream error",
-        "what the server sent is not what was asked for: it is cut or damaged",
-        "see whether `git clone` of {key} works elsewhere; push LFS objects again with git lfs push --all <remote>",
+        "the server sent incomplete or corrupted data",
+        "check that `git clone` of {key} works elsewhere; push LFS objects again with git lfs push --all <remote>",
     ),
-    _moment(
+    _temporary(
         "name",
         r"Could not resolve host|no such host|Temporary failure in name resolution|server misbehaving",
         "the name of the server cannot be resolved",
         "check the host in {key}, and the cluster's DNS",
     ),
-    _moment(
+    _temporary(
         "unreachable",
         r"Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|timed? ?out"
         r"|error: 5\d\d|HTTP 5\d\d|early EOF|unexpected disconnect|RPC failed|too slow|hung up|Empty reply"
         r"|unreachable|TLS|SSL_|gnutls|protocol error|Unable to parse HTTP response|\bEOF\b"
         r"|Server error|Fatal error:|Internal Server Error|Bad Gateway|Service Unavailable|goroutine \d+"
-        # Whatever else the transport broke on: what the server answers is told apart above.
+        # Any other failure of the transport; the server's answers are distinguished above.
         r"|HTTP/?2 |unable to access",
         "the server cannot be reached, or failed",
         "check the host in {key}, the server, and the cluster's network",
@@ -266,15 +268,14 @@ KINDS = (
         "lfs-refused",
         r"batch response: ",
         "its LFS server refused",
-        "see what it said; check that Git LFS is switched on for this repository, its quota, and the rights of "
-        "{secret}",
+        "see its message; check that Git LFS is enabled for this repository, its quota, and the rights of {secret}",
     ),
-    _kind("other", r"", "git failed", "see git's words in the log above"),
+    _kind("other", r"", "git failed", "see git's output in the log above"),
 )
 
 _URL = re.compile(r"https?://[^\s'\"]+")
 _QUERY = re.compile(r"\?[^\s'\"]+")  # of a signed URL
-_SUMMARY = re.compile(r"error: failed to (fetch|push) some")  # says that, not why
+_SUMMARY = re.compile(r"error: failed to (fetch|push) some")  # does not say why
 _ERROR = re.compile(r"fatal:|error:|remote: (error|fatal):|batch response:|LFS:|expected OID|\[")
 
 
@@ -282,46 +283,46 @@ _ERROR = re.compile(r"fatal:|error:|remote: (error|fatal):|batch response:|LFS:|
 class Remote:
     key: str  # the section of the values that names it: "model", "dataset" or "publish"
     url: str
-    branch: str = ""  # where it matters to the reader
+    branch: str = ""  # if it matters for the message
 
     def failure(self, text: str, credentials: GitCredentials) -> RunnerError:
-        """What git's output means for the run, which asked with these credentials."""
+        """Return the failure that git's output means, for a run with these credentials."""
         kind, key = classify(text), f"{self.key}.repository"
         refused, unreachable, right = ("prepare-failed", "prepare-unreachable", "read")
         if self.key == "publish":
             refused, unreachable, right = ("publish-refused", "publish-unreachable", "write to")
         code = {"refused": refused, "unreachable": unreachable}.get(kind.code, kind.code)
-        words = {"key": key, "secret": str(credentials), "right": right}
-        reason, fix = kind.reason.format(**words), kind.fix.format(**words)
+        names = {"key": key, "secret": str(credentials), "right": right}
+        reason, fix = kind.reason.format(**names), kind.fix.format(**names)
         if not credentials.folder and kind.name in ("no-credentials", "authentication", "forbidden", "absent"):
             reason = "access needs credentials" if kind.name != "no-credentials" else kind.reason
             fix = f"set {credentials.key} to a Secret with user and token, or correct {key}"
-        said = cause(text)
-        elsewhere = sorted({urlsplit(url).netloc for url in _URL.findall(said)} - {urlsplit(self.url).netloc})
+        message = cause(text)
+        elsewhere = sorted({urlsplit(url).netloc for url in _URL.findall(message)} - {urlsplit(self.url).netloc})
         if elsewhere:
-            reason += f" ({elsewhere[0]}, where a redirect, a proxy or the repository's .lfsconfig leads)"
+            reason += f" ({elsewhere[0]}, reached by a redirect, a proxy or the repository's .lfsconfig)"
         branch = f", branch {self.branch}" if self.branch else ""
         if kind.name == "rejected":
-            said = "; ".join(filter(None, (said, _own_words(text))))
-        return RunnerError(code, f"{key} {self.url}{branch}: {reason}: {said}", fix)
+            message = "; ".join(filter(None, (message, _server_message(text))))
+        return RunnerError(code, f"{key} {self.url}{branch}: {reason}: {message}", fix)
 
 
 def classify(text: str) -> Kind:
-    text = _URL.sub("", text)  # a repository may be called anything
+    text = _URL.sub("", text)  # a repository may have any name
     return next(kind for kind in KINDS if kind.pattern.search(text))
 
 
 def cause(text: str) -> str:
-    """The line of git's that says most: a ref it refused, else the last one it marks as an error, else the last one."""
+    """Return the most telling line of git's output: a refused ref, else the last error, else the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _SUMMARY.match(line)]
     refused = [line for line in lines if line.startswith("! [")]
-    said = (refused or list(filter(_ERROR.match, lines)) or lines or ["git said nothing"])[-1]
-    if said.endswith(":"):  # the rest is below
-        said = " ".join([said, *lines[lines.index(said) + 1 :]])
-    return _URL.sub(lambda url: _QUERY.sub("", url.group()), said)[:500]
+    line = (refused or list(filter(_ERROR.match, lines)) or lines or ["git printed nothing"])[-1]
+    if line.endswith(":"):  # the rest is below
+        line = " ".join([line, *lines[lines.index(line) + 1 :]])
+    return _URL.sub(lambda url: _QUERY.sub("", url.group()), line)[:500]
 
 
-def _own_words(text: str) -> str:
-    """What a server or its hooks say of a push, which git marks with `remote:`."""
+def _server_message(text: str) -> str:
+    """Return what the server or its hooks print about a push, which git marks with `remote:`."""
     lines = (line.strip()[len("remote:") :].strip(" =*-") for line in text.splitlines() if line.startswith("remote:"))
     return " ".join(filter(None, lines))[-500:]

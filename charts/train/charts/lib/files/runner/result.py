@@ -1,4 +1,6 @@
-"""How the run ended, as one JSON object: whole in the workspace, and cut to size for the pod's termination message."""
+"""The result of a run, as one JSON object: complete in the workspace, and shortened for the pod's termination
+message.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from .context import Context
 from .errors import RunnerError
 from .publish import Published
 
-MAX_BYTES = 4096  # of a termination message; Kubernetes cuts what is longer, and half a JSON object is none
+MAX_BYTES = 4096  # of a termination message: Kubernetes truncates longer ones, which breaks the JSON
 
 
 def completed(
@@ -23,7 +25,7 @@ def completed(
 ) -> Dict[str, Any]:
     return {
         **_head("completed", context),
-        **place(context, published),
+        **location(context, published),
         "sources": _sources(context),
         **({"resumed": context.resumed} if context.resumed else {}),
         **({"search": context.search} if context.search else {}),
@@ -33,8 +35,8 @@ def completed(
     }
 
 
-def place(context: Context, published: Optional[Published]) -> Dict[str, Any]:
-    """Where the result is."""
+def location(context: Context, published: Optional[Published]) -> Dict[str, Any]:
+    """Return where the result is; empty if it is not published."""
     return {"repository": context.settings.publish.repository, **asdict(published)} if published else {}
 
 
@@ -58,20 +60,24 @@ def failed(context: Optional[Context], stage: str, error: RunnerError) -> Dict[s
 
 
 def write(context: Optional[Context], result: Dict[str, Any]) -> None:
-    """To the termination message on every rank, and whole to the workspace on rank 0. A disk that is full hides no exit code."""
-    whole = json.dumps(result, indent=1, ensure_ascii=False).encode("utf-8", "replace")
+    """Write the result to the termination message, and on rank 0 to the workspace. Never raises: the exit code matters
+    more.
+    """
+    complete = json.dumps(result, indent=1, ensure_ascii=False).encode("utf-8", "replace")
     with contextlib.suppress(OSError):
         Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log")).write_bytes(fit(result))
     if context is not None and context.rank == 0:
-        own = [] if context.lease.is_another_s() else [context.folder]
-        for folder in [*own, *([context.kept] if context.kept else [])]:
+        run_folder = [] if context.lease.is_held_by_other() else [context.folder]
+        for folder in [*run_folder, *([context.kept] if context.kept else [])]:
             with contextlib.suppress(OSError, RunnerError):
                 context.check_folder()
-                trees.write(folder / "result.json", whole, context.folder)
+                trees.write(folder / "result.json", complete, context.folder)
 
 
 def fit(result: Dict[str, Any]) -> bytes:
-    """At most MAX_BYTES: files go first, one by one, then the longest texts are shortened, then whole entries go, the last ones first."""
+    """Return the result in at most MAX_BYTES: files are dropped, then long texts shortened, then other entries dropped
+    from the end.
+    """
     result = copy.deepcopy(result)
     files = result.get("files") or []
     while len(_encode(result)) > MAX_BYTES and files:

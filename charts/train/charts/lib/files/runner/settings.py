@@ -294,9 +294,7 @@ def _check_folders(settings: Settings) -> None:
     for name, path in places.items():
         _expect(_is_inside(path), f"{name}.path", "must be a relative path without '..'")
         parts = tuple(part.lower() for part in PurePosixPath(path).parts)
-        _expect(
-            parts[0] not in OWN_FOLDERS, f"{name}.path", f"{path!r} lies in {parts[0]}, which the run itself writes"
-        )
+        _expect(parts[0] not in OWN_FOLDERS, f"{name}.path", f"{path!r} is in {parts[0]}, which the run itself writes")
         _expect(".git" not in parts, f"{name}.path", f"{path!r} has a part .git, which git would take for a repository")
         for other, there in taken.items():
             shorter = min(len(parts), len(there))

@@ -1,4 +1,4 @@
-"""Stage train: the family's trainer, alone or under torchrun, and what its end means for the run."""
+"""Stage train: runs the family's trainer, alone or under torchrun, and interprets its exit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .context import Context
 from .errors import RunnerError
 from .family import Family
 
-Track = Callable[[int, Dict[str, Any]], None]  # gets every finished epoch with its metrics
+Track = Callable[[int, Dict[str, Any]], None]  # called with every finished epoch and its metrics
 
 _EXCEPTION = re.compile(r"(?:\[rank\d+\]:\s*)?((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit|Timeout)(?::.*)?)$")
 _PEER_LOST = re.compile(
@@ -25,10 +25,10 @@ _PEER_LOST = re.compile(
 
 
 class Progress:
-    """Logs every finished epoch and every whole checkpoint once, while the trainer runs.
+    """Logs every finished epoch and every complete checkpoint once, while the trainer runs.
 
-    A killed attempt may have left rows that it had not told yet, so what was told is kept beside them. Those up to the checkpoint
-    are told now; those after it are of epochs that are trained again, and told when they have been.
+    A killed attempt may have left rows that it had not reported yet, so the reported ones are recorded. Rows up to the
+    checkpoint are reported at once; later ones belong to epochs that are trained again, and are reported after that.
     """
 
     def __init__(self, context: Context, family: Family, track: Track) -> None:
@@ -36,8 +36,8 @@ class Progress:
         self._family = family
         self._track = track
         self.problem = ""
-        self._told = context.output / ".told"
-        self._logged: Dict[int, str] = {}  # rows as text, in which what is no number equals itself
+        self._reported = context.output / ".reported"
+        self._logged: Dict[int, str] = {}  # rows as text, in which NaN equals itself
         self._stale: Dict[int, str] = {}
         if context.resume_from:
             self._resume(context.resumed.get("epoch", sys.maxsize))
@@ -46,53 +46,56 @@ class Progress:
 
     def _resume(self, trained: int) -> None:
         with contextlib.suppress(OSError, ValueError):
-            lines = self._told.read_text(encoding="utf-8").split("\n")[:-1]
+            lines = self._reported.read_text(encoding="utf-8").split("\n")[:-1]
             self._logged = {int(epoch): row for epoch, _, row in (line.partition(" ") for line in lines)}
         for epoch, row in rows_by_epoch(self._family).items():
             if epoch > trained:
                 self._stale[epoch] = repr(row)
             elif self._logged.get(epoch) == repr(row):
-                self._track(epoch, row)  # which may have been lost on its way
+                self._track(epoch, row)  # the server may have missed it
 
-    def poll(self, ended: bool = False) -> None:
+    def poll(self, finished: bool = False) -> None:
+        """Log what is new. `finished`: the trainer has exited, so rows that a checkpoint does not cover count too."""
         rows: Dict[int, Dict[str, Any]] = {}
         try:
             rows = rows_by_epoch(self._family)
             self._checkpoints()
-        except Exception as error:  # a training never ends over its metrics; the file may be half written right now
+        except Exception as error:  # metrics never fail a training; the file may be half written right now
             self.problem = repr(error)
         else:
             self.problem = ""
         for epoch, row in rows.items():
             text = repr(row)
-            if text == self._logged.get(epoch) or (text == self._stale.get(epoch) and not ended):
+            if text == self._logged.get(epoch) or (text == self._stale.get(epoch) and not finished):
                 continue
             self._logged[epoch] = text
             log.event("metrics", **{"epoch": epoch, "epochs": self._context.train.get("epochs"), **row})
             self._track(epoch, row)
-            with contextlib.suppress(OSError), self._told.open("a", encoding="utf-8") as told:
-                told.write(f"{epoch} {text}\n")
+            with contextlib.suppress(OSError), self._reported.open("a", encoding="utf-8") as reported:
+                reported.write(f"{epoch} {text}\n")
 
     def _checkpoints(self) -> None:
-        """A checkpoint is told when it has not grown since the poll before; then what it makes stale may go."""
+        """Log a checkpoint that has not grown since the last poll, and remove those that it makes stale."""
         sizes = {path: checkpoint.size(path) for path in checkpoint.candidates(self._family)}
-        whole = next((path for path, size in sizes.items() if self._sizes.get(path) == size), None)
+        complete = next((path for path, size in sizes.items() if self._sizes.get(path) == size), None)
         self._sizes = sizes
-        if whole is None or whole == self._checkpoint:
+        if complete is None or complete == self._checkpoint:
             return
-        self._checkpoint = whole
-        log.event("checkpoint", path=whole.relative_to(self._context.output), bytes=sizes[whole])
+        self._checkpoint = complete
+        log.event("checkpoint", path=complete.relative_to(self._context.output), bytes=sizes[complete])
         checkpoint.remove_stale(self._context, self._family)
 
 
 def rows_by_epoch(family: Family) -> Dict[int, Dict[str, Any]]:
-    """The metrics so far. An epoch that was repeated after a resume counts as it ended last."""
+    """Return the metrics so far. Of an epoch that was repeated after a resume, the last row counts."""
     rows = family.call("metrics", "train-failed")
     return {int(row["epoch"]): dict(row) for row in rows}
 
 
 def train(context: Context, family: Family, track: Track) -> bool:
-    """Train; False where an attempt before has finished it. Rank 0 marks the stage for all: no rank ends without the others."""
+    """Train. Returns False if an earlier attempt has finished it. Rank 0 marks the stage for all: no rank finishes
+    without the others.
+    """
     if context.workspace.is_marked("train", depends_on(context)):
         return False
     if context.settings.topology.replicas > 1:
@@ -103,7 +106,7 @@ def train(context: Context, family: Family, track: Track) -> bool:
     if not finished:
         run_trainer(context, family, track)
     elif context.rank == 0:
-        Progress(context, family, track).poll(ended=True)
+        Progress(context, family, track).poll(finished=True)
     if context.rank == 0:
         context.lease.check()
         context.workspace.mark("train", depends_on(context))
@@ -111,7 +114,7 @@ def train(context: Context, family: Family, track: Track) -> bool:
 
 
 def run_trainer(context: Context, family: Family, track: Track) -> None:
-    """The trainer, from its start to its end, and why it ended where it did not end well."""
+    """Run the trainer. Raises RunnerError if it fails."""
     if family.has("configure"):
         family.call("configure", "train-failed")
     argv = command(context, family)
@@ -122,21 +125,23 @@ def run_trainer(context: Context, family: Family, track: Track) -> None:
     except OSError as error:
         raise cannot_start("train-failed", argv, error) from error
     if progress:
-        progress.poll(ended=True)
+        progress.poll(finished=True)
         if progress.problem:
             log.event("warning", reason=f"the metrics cannot be read: {progress.problem}")
-    failure = judge(context, done)
+    failure = find_failure(context, done)
     if failure and failure.exit.name == "peer-lost":
-        # The rank that has the cause decides what happens to the Job: let it end first.
+        # The rank with the cause must exit first: its exit code decides what happens to the Job.
         seconds = context.settings.topology.peer_grace_seconds
-        log.event("waiting", reason=f"the trainer lost a peer; its rank has {seconds} seconds to say why")
+        log.event(
+            "waiting", reason=f"the trainer lost a peer; waiting {seconds} seconds for that rank to report the cause"
+        )
         time.sleep(seconds)
     if failure:
         raise failure
 
 
 def last_metrics(family: Family) -> Dict[str, Any]:
-    """The last epoch's row, with the number of epochs that were trained."""
+    """Return the last epoch's row, with the number of trained epochs."""
     rows = rows_by_epoch(family)
     if not rows:
         return {}
@@ -151,17 +156,17 @@ def depends_on(context: Context) -> Any:
         "family": asdict(context.settings.family),
         "topology": [topology.replicas, topology.processes],
         "commits": {name: pinned.commit for name, pinned in context.sources.items()},
-        **({"env": env} if env else {}),  # a program may take all its settings from there
-        # Where no source has the trainer, it is the image's own.
+        **({"env": env} if env else {}),  # a program may read all its settings from there
+        # Without a model source, the trainer is the image's.
         **({} if "model" in context.sources else {"image": context.settings.image}),
     }
 
 
 def command(context: Context, family: Family) -> List[str]:
-    """The trainer's whole argument list: a program of the image's own, or its Python, alone or under torchrun."""
+    """Return the trainer's whole argument list: a program of the image, or its Python, alone or under torchrun."""
     if family.has("train_command"):
-        return [str(word) for word in family.call("train_command", "train-failed")]
-    arguments = [str(word) for word in family.call("train_arguments", "train-failed")]
+        return [str(argument) for argument in family.call("train_command", "train-failed")]
+    arguments = [str(argument) for argument in family.call("train_arguments", "train-failed")]
     topology = context.settings.topology
     if context.settings.family.launcher != "torchrun" or context.world_size == 1:
         return [sys.executable, *arguments]
@@ -192,8 +197,8 @@ def cannot_start(code: str, argv: List[str], error: OSError) -> RunnerError:
     )
 
 
-def judge(context: Context, done: process.Finished) -> Optional[RunnerError]:
-    """Why the trainer ended, or None where it ended well."""
+def find_failure(context: Context, done: process.Finished) -> Optional[RunnerError]:
+    """Return why the trainer failed, or None if it succeeded."""
     if done.code == 0:
         return None
     if done.out_of_memory:
@@ -205,15 +210,17 @@ def judge(context: Context, done: process.Finished) -> Optional[RunnerError]:
     killed = done.killed("the trainer")
     if killed:
         return RunnerError("train-killed", killed.reason, killed.fix)
-    said = cause(done.tail)
-    reason = f"the trainer exited with code {done.code}: {said}"
-    if context.settings.topology.replicas > 1 and _PEER_LOST.search(said):
-        return RunnerError("peer-lost", reason, "see the log of the rank that ended first")
+    message = cause(done.tail)
+    reason = f"the trainer exited with code {done.code}: {message}"
+    if context.settings.topology.replicas > 1 and _PEER_LOST.search(message):
+        return RunnerError("peer-lost", reason, "see the log of the rank that failed first")
     return RunnerError("train-failed", reason, "see the trainer's output above")
 
 
 def cause(tail: List[str]) -> str:
-    """The trainer's last exception that has its cause here, else one that a lost peer caused, else the last line."""
+    """Return the trainer's last exception with a cause of its own, else one caused by a lost peer, else the last
+    line.
+    """
     exceptions = [
         match.group(1) for match in map(_EXCEPTION.match, tail) if match and "ChildFailedError" not in match.group(1)
     ]

@@ -1,7 +1,8 @@
-"""Files and folders changed so that nothing outside the run's own folder is ever touched: no symbolic link is followed.
+"""Changes files and folders without ever touching anything outside the run's folder: no symbolic link is followed.
 
-Every function takes `below`, a folder that is trusted; each part of the path under it is opened relative to the one before, without
-following links. What lies behind a link is not there for them. Errors are never swallowed: OSError says what could not be done.
+Every function takes `below`, a trusted folder. Each part of a path under it is opened relative to the one before,
+without following links: what is behind a link does not exist for these functions. They raise OSError for what cannot be
+done, and suppress no error.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_DEEPEST = 64  # folders within each other that are opened at once
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # nothing there, or only behind a link or a file
+_DEEPEST = 64  # nested folders that are open at the same time
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # does not exist, or is behind a link or a file
 
 
 def remove(path: Path, below: Path) -> None:
-    """Remove a file, a link (not what it leads to) or a folder with all that is in it; what is not there is fine."""
+    """Remove a file, a link (not its target) or a folder with its content, if it exists."""
     with _parent(path, below) as parent:
         if parent is not None and _mode(path.name, parent):
             _remove(path.name, parent, path)
 
 
 def empty(folder: Path, below: Path) -> None:
-    """Leave a folder without content. A link or a file in its place is replaced by a folder; those above it are made."""
+    """Make a folder empty, or create it with its parents. A link or a file in its place is replaced."""
     with _parent(folder, below) as parent:
         if parent is not None and stat.S_ISDIR(_mode(folder.name, parent)):
             _remove_content(folder.name, parent, folder)
@@ -37,14 +38,14 @@ def empty(folder: Path, below: Path) -> None:
 
 
 def make(folder: Path, below: Path) -> None:
-    """Make a folder and those above it, as `mkdir -p`, but each a real one: a link in the way is removed. OSError for a file."""
+    """Create a folder and its parents, like `mkdir -p`. A link in the way is removed; a file raises OSError."""
     handle = os.open(str(below), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in () if folder == below else _parts(folder, below):
             mode = _mode(part, handle)
             if stat.S_ISLNK(mode):
                 os.unlink(part, dir_fd=handle)
-            with contextlib.suppress(FileExistsError):  # another pod of the run makes it too
+            with contextlib.suppress(FileExistsError):  # another pod of the run may create it too
                 os.mkdir(part, dir_fd=handle)
             inner = os.open(part, _FOLDER, dir_fd=handle)
             os.close(handle)
@@ -54,7 +55,7 @@ def make(folder: Path, below: Path) -> None:
 
 
 def move_aside(path: Path, below: Path, to: Path) -> Path:
-    """Rename `path` to `to`, or to `to` with a number where that is taken. Returns where it is now. Both are below `below`."""
+    """Rename `path` to `to`, with a number if that exists. Returns the new path. Both are below `below`."""
     make(to.parent, below)
     with _parent(path, below) as source, _parent(to, below) as target:
         if source is None or target is None:
@@ -70,9 +71,10 @@ def move_aside(path: Path, below: Path, to: Path) -> Path:
 
 
 def discard(path: Path, below: Path, aside: Path) -> bool:
-    """Remove `path`; where some of it cannot be removed, move it whole to `aside`. True where it was moved.
+    """Remove `path`, or move it to `aside` if some of it cannot be removed. Returns whether it was moved.
 
-    OSError where neither works: then what is left must not be used.
+    Raises:
+        OSError: neither is possible; what is left must not be used.
     """
     try:
         remove(path, below)
@@ -86,11 +88,11 @@ def discard(path: Path, below: Path, aside: Path) -> bool:
 
 
 def write(path: Path, content: Union[str, bytes, Iterable[str]], below: Path) -> None:
-    """A file with this content, whole or not at all, also after the machine has stopped. A link of this name is replaced."""
+    """Write a file atomically and durably. A link with its name is replaced."""
     make(path.parent, below)
     scratch = f".{path.name}.{os.getpid()}"
     with _parent(path, below) as parent:
-        assert parent is not None  # noqa: S101 (made above)
+        assert parent is not None  # noqa: S101 (created above)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(scratch, dir_fd=parent)
         handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=parent)
@@ -109,7 +111,7 @@ def write(path: Path, content: Union[str, bytes, Iterable[str]], below: Path) ->
 
 
 def sync(path: Path) -> None:
-    """Bring a file or a folder (its list of names) to the disk."""
+    """Flush a file, or a folder's list of names, to the disk."""
     handle = os.open(str(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -118,12 +120,12 @@ def sync(path: Path) -> None:
 
 
 def protect(folder: Path) -> None:
-    """Take the right to write from everybody, for a folder and all files and folders in it."""
+    """Make a folder and its whole content read-only."""
     _change_modes(folder, lambda mode: mode & ~0o222)
 
 
 def unprotect(folder: Path) -> None:
-    """Give its owner the right to write back."""
+    """Make a folder and its whole content writable for the owner again."""
     _change_modes(folder, lambda mode: mode | 0o200)
 
 
@@ -145,7 +147,7 @@ def _parts(path: Path, below: Path) -> Tuple[str, ...]:
 
 @contextlib.contextmanager
 def _parent(path: Path, below: Path) -> Iterator[Optional[int]]:
-    """The opened folder that `path` lies in; None where it is not there, or only behind a link."""
+    """Yield the handle of the parent folder of `path`; None if it does not exist, or is behind a link."""
     handles: List[int] = [os.open(str(below), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
     try:
         try:
@@ -163,7 +165,7 @@ def _parent(path: Path, below: Path) -> Iterator[Optional[int]]:
 
 
 def _mode(name: str, parent: int) -> int:
-    """The mode of what has this name, 0 where there is nothing."""
+    """Return the mode of the entry with this name; 0 if it does not exist."""
     try:
         return os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
     except FileNotFoundError:
@@ -171,10 +173,10 @@ def _mode(name: str, parent: int) -> int:
 
 
 def _remove(name: str, parent: int, path: Path, above: Tuple[int, ...] = ()) -> None:
-    """`above`: the opened folders that are being removed around this one."""
+    """Remove an entry. `above`: the handles of the folders around it that are being removed."""
     try:
         if stat.S_ISDIR(_mode(name, parent)):
-            if len(above) == _DEEPEST:  # no recursion without end: it is removed as a folder of the topmost
+            if len(above) == _DEEPEST:  # limits the recursion: it is removed from the topmost folder later
                 os.rename(name, f".{name[:200]}.{time.monotonic_ns()}", src_dir_fd=parent, dst_dir_fd=above[0])
                 return
             _remove_content(name, parent, path, above)
@@ -184,24 +186,24 @@ def _remove(name: str, parent: int, path: Path, above: Tuple[int, ...] = ()) -> 
     except FileNotFoundError:
         pass  # another pod of the run was faster
     except OSError as error:
-        raise _named(error, path) from error
+        raise _with_path(error, path) from error
 
 
 def _remove_content(name: str, parent: int, path: Path, above: Tuple[int, ...] = ()) -> None:
     try:
         mode = _mode(name, parent)
-        if mode & 0o700 != 0o700:  # what a run has protected, or a program has
+        if mode & 0o700 != 0o700:  # such as a protected folder
             with contextlib.suppress(PermissionError):
                 os.chmod(name, mode & 0o7777 | 0o700, dir_fd=parent)
         handle = os.open(name, _FOLDER, dir_fd=parent)
     except OSError as error:
-        raise _named(error, path) from error
+        raise _with_path(error, path) from error
     try:
         inside = _names(handle)
         while inside:
             for inner in inside:
                 _remove(inner, handle, path / inner, (*above, handle))
-            inside = [] if above else _names(handle)  # what came up from the depths
+            inside = [] if above else _names(handle)  # folders that the limit has moved here
     finally:
         os.close(handle)
 
@@ -211,8 +213,8 @@ def _names(handle: int) -> List[str]:
         return [entry.name for entry in entries]
 
 
-def _named(error: OSError, path: Path) -> OSError:
-    """With the whole path, where the system call knew only the last part."""
+def _with_path(error: OSError, path: Path) -> OSError:
+    """Return the error with the whole path, of which the system call knew only the last part."""
     if error.filename and os.sep in str(error.filename):
         return error
     return OSError(error.errno, error.strerror, str(path))

@@ -1,4 +1,4 @@
-"""Stage verify: what the run needs of its image and its pod, looked at before anything is downloaded."""
+"""Stage verify: checks what the run needs from its image and pod, before anything is downloaded."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108
 
 
 def verify(context: Context, family: Family) -> None:
+    """Check all requirements. Raises RunnerError for the first that is not met."""
     check_tools(context)
     check_programs(family)
     check_mounts(context)
@@ -41,7 +42,7 @@ def verify(context: Context, family: Family) -> None:
 
 
 def check_tools(context: Context) -> None:
-    """Git is for repositories alone: a run that has none works in an image without."""
+    """Check git and git-lfs, which only runs with repositories need."""
     users = ", ".join(key for key, _ in context.settings.repositories())
     if not users:
         return
@@ -56,14 +57,14 @@ def check_tools(context: Context) -> None:
 
 
 def check_programs(family: Family) -> None:
-    """What the family will start beside Python, found where the trainer's PATH leads."""
+    """Check that the trainer's PATH has the programs, other than Python, that the family starts."""
     wanted = family.call("tools", "verify-failed") if family.has("tools") else {}
     for program, key in wanted.items():
         if not program or shutil.which(program, path=family.environment().get("PATH", os.defpath)) is None:
             raise RunnerError(
                 "verify-failed",
                 f"{key}: the image has no program {json.dumps(program)}",
-                f"use an image with it, or correct {key}",
+                f"use an image that has it, or correct {key}",
             )
 
 
@@ -72,20 +73,20 @@ def check_mounts(context: Context) -> None:
     if git.ca_bundle and not Path(git.ca_bundle).is_file():
         raise RunnerError(
             "verify-failed",
-            f"git.caBundle: there is no file {git.ca_bundle}",
+            f"git.caBundle: file {git.ca_bundle} does not exist",
             "check the name and key that git.caBundle refers to",
         )
     check_secrets(context)
 
 
 def check_secrets(context: Context) -> None:
-    """Every key that the run will read of a mounted Secret is there and can be sent; what it holds is shown nowhere."""
+    """Check that every key that the run reads from mounted Secrets exists and can be sent. No message shows a value."""
     settings = context.settings
     git, mlflow = settings.git, settings.mlflow
     for found in git.credentials.values():
         if found.folder:
             _check_secret(found.key, found.secret, found.folder, {"git.tokenKey": git.token_key})
-            if (Path(found.folder) / git.user_key).exists():  # a token does without
+            if (Path(found.folder) / git.user_key).exists():  # optional
                 _check_secret(found.key, found.secret, found.folder, {"git.userKey": git.user_key})
     for name, source in settings.sources.items():
         if source.type == "s3" and source.credentials:
@@ -107,12 +108,12 @@ def _check_secret(where: str, secret: str, folder: str, keys: Dict[str, str], as
                 f"{value}: the secret {secret} has no key {key}",
                 f"add the key to the secret, or correct {value}; {where} names the secret",
             )
-        problem = credential.fault(Path(folder), key, ascii_only)
+        problem = credential.find_problem(Path(folder), key, ascii_only)
         if problem:
             raise RunnerError(
                 "verify-failed",
                 f"{where} {secret}: {problem}",
-                f"put what {value} stands for into the secret, in one line",
+                f"put a valid value for {value} into the secret, as one line",
             )
 
 
@@ -125,7 +126,7 @@ def check_workspace(context: Context) -> None:
         raise RunnerError(
             "verify-failed",
             f"the workspace {context.workspace.root} is not writable: {error}",
-            "let the pod's user or fsGroup write to the claim",
+            "allow the pod's user or fsGroup to write to the claim",
         ) from error
 
 
@@ -144,7 +145,7 @@ def check_shared_memory(context: Context) -> None:
     if size < wanted:
         raise RunnerError(
             "verify-failed",
-            f"{SHARED_MEMORY} has {size} bytes, sharedMemory asks for {wanted}",
+            f"{SHARED_MEMORY} has {size} bytes, and sharedMemory requests {wanted}",
             "lower sharedMemory, or raise the memory limit",
         )
 

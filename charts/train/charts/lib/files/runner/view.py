@@ -1,6 +1,7 @@
-"""A private view of a source that lies in the cache or on a claim, for trainers that write beside what they read.
+"""A private view of a source in the cache or on a claim, for trainers that write next to the files they read.
 
-Its folders are real, its files are links to the source's; those that a trainer may rewrite, or that it finds others from, are copies.
+Its folders are real, and its files are links to the source's; files that a trainer may rewrite, or from which it
+locates others, are copies.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from . import trees
 
 
 def fill(view: Path, source: Path, copied: Sequence[str], rewrites: Callable[[Path], bool]) -> None:
-    """Make `view`, a folder without links above it, anew.
+    """Create `view`, a folder without links above it, from scratch.
 
-    `copied` are patterns of files' names; `rewrites` says of any other file whether the trainer would write to it.
+    Files whose names match `copied` are copied, and other files for which `rewrites` is true; the rest are linked.
     """
     trees.empty(view, view.parent)
     for top, folders, names in os.walk(str(source)):
@@ -39,7 +40,7 @@ def fill(view: Path, source: Path, copied: Sequence[str], rewrites: Callable[[Pa
 
 
 def is_cut_jpeg(path: Path) -> bool:
-    """A JPEG without its end mark: the trainers of YOLO write such an image anew, in its place."""
+    """Whether a JPEG lacks its end marker: YOLO's trainers rewrite such an image in place."""
     with path.open("rb") as stream:
         if stream.read(2) != b"\xff\xd8":
             return False
@@ -48,7 +49,9 @@ def is_cut_jpeg(path: Path) -> bool:
 
 
 def _target(link: Path, source: Path) -> str:
-    """A relative link that stays in the source stays as it is; any other leads to the source's own."""
+    """Return the target for a copy of a link: a relative one inside the source stays; any other leads to the source's
+    link.
+    """
     to = os.readlink(str(link))  # noqa: PTH115 (Path's is newer than 3.8)
     inner = Path(os.path.normpath(link.parent / to))
     return to if not Path(to).is_absolute() and source in inner.parents else str(link)

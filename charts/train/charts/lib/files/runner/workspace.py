@@ -1,4 +1,4 @@
-"""The run's folder: its lock, and the state that lets a later attempt go on where an earlier one stopped."""
+"""The run's folder: its lock, and the state with which a later attempt continues where an earlier one stopped."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequ
 from . import log, trees
 from .errors import RunnerError
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # what flock says where a file system has none
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # errors of flock on file systems without locks
 
 
 @dataclass(frozen=True)
 class Room:
-    """Where data goes: how many bytes fit, what the place is called, and what to do where they are too few."""
+    """A place for data: its free bytes, its name, and what to do if they are too few."""
 
     free_bytes: Callable[[], int]
     name: str
@@ -41,15 +41,19 @@ class Workspace:
     def state(self) -> Path:
         return self.root / "state"
 
-    def check_place(self, base: Path) -> None:
-        """Refuses a folder that is not really below `base`, or that lies in another run's or in an entry of the cache."""
+    def check_location(self, base: Path) -> None:
+        """Raise RunnerError if the folder is not really below `base`, or lies in another run's folder or in the
+        cache.
+        """
         for folder in [self.root, *self.root.parents]:
             if folder == base:
                 return
             if folder.is_symlink():
-                problem, fix = f"{folder} is a symbolic link", "name a folder that is none"
-            elif folder != self.root and any((folder / name).exists() for name in ("state/lock", "content/.")):
-                problem, fix = f"{folder} is another run's, or of the cache", "name a folder beside it"
+                problem, fix = f"{folder} is a symbolic link", "name a folder that is not a link"
+            elif folder != self.root and _is_run_folder(folder):
+                problem, fix = f"{folder} is another run's folder", "name a folder beside it"
+            elif folder != self.root and _is_cache_entry(folder):
+                problem, fix = f"{folder} belongs to the cache", "name a folder beside it"
             else:
                 continue
             where = self.root.relative_to(base)
@@ -60,7 +64,7 @@ class Workspace:
         trees.make(self.state, self.root)
 
     def free_bytes(self) -> int:
-        """The disk's, or less: a pod that fills its emptyDir beyond the size limit is evicted, and the disk does not know it."""
+        """Return the free bytes of the disk, or fewer: an emptyDir is limited to its size, or the pod is evicted."""
         free = shutil.disk_usage(self.root).free
         if not self.size_bytes:
             return free
@@ -68,70 +72,71 @@ class Workspace:
 
     @property
     def previous(self) -> Path:
-        """What earlier runs in this folder have trained and exported; never removed by the runner."""
+        """Holds what earlier runs in this folder have trained and exported. The runner never removes it."""
         return self.root / "previous"
 
     @property
     def room(self) -> Room:
-        return Room(self.free_bytes, "the workspace", self.more_room())
+        return Room(self.free_bytes, "the workspace", self.no_space_fix())
 
-    def more_room(self) -> str:
-        """What to do where the workspace is full."""
+    def no_space_fix(self) -> str:
+        """Return what to do if the workspace is full."""
         old = bytes_below(self.previous)
         return (
-            f"raise workspace.size, or delete what nobody needs of {self.previous} ({old} bytes of earlier runs)"
+            f"raise workspace.size, or delete what you no longer need in {self.previous} ({old} bytes of earlier runs)"
             if old
             else "raise workspace.size"
         )
 
     def move_aside(self, uid: str, paths: Sequence[Path]) -> Optional[Path]:
-        """Rename what lies at `paths` to previous/<uid>/ (or <uid>-2/ ...): nothing is copied, and nothing lost if this is killed.
+        """Rename `paths` to previous/<uid>/ (or <uid>-2/ ...). Nothing is copied, or lost if the run is killed
+        meanwhile.
 
-        Returns where it lies now; None where there was nothing but empty folders.
+        Returns the new folder; None if there were only empty folders.
         """
-        there = [
+        existing = [
             path for path in paths if path.is_symlink() or (any(path.iterdir()) if path.is_dir() else path.exists())
         ]
-        if not there:
+        if not existing:
             return None
         name, number = uid if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", uid) else "unknown", 1
         place = self.previous / name
-        while any(os.path.lexists(place / path.name) for path in there):
+        while any(os.path.lexists(place / path.name) for path in existing):
             number += 1
             place = self.previous / f"{name}-{number}"
-        for path in there:
+        for path in existing:
             trees.move_aside(path, self.root, place / path.name)
         return place
 
     def discard(self, path: Path, failure: str) -> None:
-        """Remove it. What cannot be removed (another user's files) is moved to previous/ whole, and never counts as this run's.
+        """Remove a path, or move it to previous/ if some of it cannot be removed, such as another user's files.
 
         Raises:
-            RunnerError: neither can be done; `failure` is its name.
+            RunnerError: with the name `failure`, if neither is possible.
         """
         try:
             if trees.discard(path, self.root, self.previous / "not-removable" / path.name):
                 where = path.relative_to(self.root)
-                reason = "some of it cannot be removed; it is in previous/not-removable now"
+                reason = "some of it cannot be removed; it is now in previous/not-removable"
                 log.event("moved-aside", path=where, reason=reason)
         except OSError as error:
             raise RunnerError(
                 failure,
-                f"{path} holds what another attempt or run has left, and can be neither removed nor moved: {error}",
+                f"{path} was left by another attempt or run, and can be neither removed nor moved: {error}",
                 "remove it as the user who owns the files, or use another workspace.directory",
             ) from error
 
     def clear(self, folder: Path, failure: str) -> None:
-        """`discard`, and an empty folder in its place."""
+        """Discard a folder, and create an empty one in its place."""
         self.discard(folder, failure)
         trees.make(folder, self.root)
 
     def lock(self) -> ContextManager[None]:
-        """One pod at a time."""
-        return locked(self.state / "lock", "another pod of this run prepares the shared workspace")
+        """Return the lock that one pod at a time holds while it prepares the workspace."""
+        return locked(self.state / "lock", "another pod of this run is preparing the shared workspace")
 
     def write(self, name: str, text: str) -> None:
-        """Whole or not at all: written aside, then renamed."""
+        """Write a state file atomically."""
         trees.write(self.state / name, text, self.root)
 
     def read(self, name: str) -> Optional[str]:
@@ -144,10 +149,11 @@ class Workspace:
         trees.remove(self.state / name, self.root)
 
     def mark(self, stage: str, depends_on: Any) -> None:
+        """Record that the stage has finished with exactly these settings."""
         self.write(f"{stage}.json", json.dumps({"fingerprint": fingerprint(depends_on), "finished": log.utc()}) + "\n")
 
     def is_marked(self, stage: str, depends_on: Any) -> bool:
-        """Whether the stage finished with exactly these settings. A mark that cannot be read is no mark."""
+        """Whether the stage has finished with exactly these settings. An unreadable mark does not count."""
         try:
             mark: Dict[str, str] = json.loads(self.read(f"{stage}.json") or "{}")
         except ValueError:
@@ -155,7 +161,7 @@ class Workspace:
         return mark.get("fingerprint") == fingerprint(depends_on)
 
     def unmark(self, *stages: str) -> None:
-        """Before anything is changed that a mark vouches for; on the disk, so that no mark comes back after a crash."""
+        """Remove marks before what they cover is changed. Flushed to the disk, so that none reappears after a crash."""
         for stage in stages:
             self.remove(f"{stage}.json")
         trees.sync(self.state)
@@ -163,13 +169,14 @@ class Workspace:
 
 @contextmanager
 def locked(file: Path, reason: str, seconds: float = float("inf")) -> Iterator[None]:
-    """One holder at a time; `reason` tells the others' logs why they wait. The kernel drops the lock when its holder dies.
+    """Hold a lock that the kernel releases if the process dies. While others wait for it, they log `reason`.
 
     Raises:
         TimeoutError: it could not be taken within `seconds`.
+        RunnerError: the file system has no locks.
     """
     with file.open("w") as handle:
-        told, until = 0.0, time.monotonic() + seconds
+        logged, until = 0.0, time.monotonic() + seconds
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -177,8 +184,8 @@ def locked(file: Path, reason: str, seconds: float = float("inf")) -> Iterator[N
             except BlockingIOError:
                 if time.monotonic() >= until:
                     raise TimeoutError(f"{reason}, for {seconds:g} seconds") from None
-                if time.monotonic() - told > 10:
-                    told = time.monotonic()
+                if time.monotonic() - logged > 10:
+                    logged = time.monotonic()
                     log.event("waiting", reason=reason)
                 time.sleep(0.2)
             except OSError as error:
@@ -189,16 +196,27 @@ def locked(file: Path, reason: str, seconds: float = float("inf")) -> Iterator[N
 
 
 def no_locks(code: str, folder: Path, error: OSError) -> RunnerError:
-    """For a file system without flock, on which pods cannot keep out of each other's way."""
+    """Return the failure for a file system without flock, on which pods cannot exclude each other."""
     return RunnerError(
         code,
-        f"the file system at {folder} has no file locks (flock: {error}), and a run needs them",
+        f"the file system at {folder} does not support file locks (flock: {error}), which a run needs",
         "mount it with locks (Lustre: -o flock; NFS: version 4, or version 3 without nolock), or use a claim of another StorageClass",
     )
 
 
+def _is_run_folder(folder: Path) -> bool:
+    return (folder / "state" / "lock").exists()
+
+
+def _is_cache_entry(folder: Path) -> bool:
+    """Entries of the cache have their files in the folder `content`; see features/cache."""
+    return (folder / "content").is_dir()
+
+
 def bytes_below(root: Path) -> int:
-    """Of all files, links not followed. What goes while this looks is not counted."""
+    """Return the bytes of all files below a folder. Links are not followed; files that disappear meanwhile do not
+    count.
+    """
     total = 0
     for folder, _, names in os.walk(root):
         for name in names:
@@ -208,11 +226,12 @@ def bytes_below(root: Path) -> int:
 
 
 def is_temporary(path: Path, workspace: Path) -> bool:
-    """Whether a path lies in the folder for temporary files, which is on the node's disk and not on the workspace's."""
+    """Whether a path is in the folder for temporary files, which is on the node's disk, not in the workspace."""
     parents = (path.absolute(), *path.absolute().parents)
     return Path(tempfile.gettempdir()).absolute() in parents and workspace.absolute() not in parents
 
 
 def fingerprint(value: Any) -> str:
+    """Return a hash of a JSON value that does not depend on the order of keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -1,8 +1,8 @@
-{{- /* A NetworkPolicy that is asked for is made. */ -}}
+{{- /* Egress rules need the NetworkPolicy. */ -}}
 {{- define "train.rules.network" -}}
-{{- $broken := list -}}
+{{- $violations := list -}}
 {{- if and .Run.values.networkPolicy.egress (not .Run.values.networkPolicy.enabled) -}}
-{{- $broken = append $broken "networkPolicy.egress: has rules, and networkPolicy.enabled false makes no policy that they would be part of; set networkPolicy.enabled: true, or leave the rules out" -}}
+{{- $violations = append $violations "networkPolicy.egress: has rules, but networkPolicy.enabled is false, so there is no policy to contain them; set networkPolicy.enabled: true, or remove the rules" -}}
 {{- end -}}
-{{- $broken | toJson -}}
+{{- $violations | toJson -}}
 {{- end -}}

@@ -1,25 +1,25 @@
-{{- /* How many processes the trainer can be, and that a batch can be shared among them. */ -}}
+{{- /* The trainer must support the number of processes, and the batch must be divisible by it. */ -}}
 {{- define "train.rules.topology" -}}
-{{- $broken := list -}}
+{{- $violations := list -}}
 {{- $values := .Run.values -}}
 {{- $family := .Run.family -}}
-{{- /* A trial of a search is a training in one pod. */ -}}
+{{- /* A trial of a search trains in one pod. */ -}}
 {{- $pods := ternary 1 (int $values.replicas) (gt (int ($values.tune.trials | default 0)) 0) -}}
 {{- $processes := mul $pods (include "train.accelerator.processes" .) -}}
 {{- if and $family.maxReplicas (gt $pods (int $family.maxReplicas)) -}}
-{{- $broken = append $broken (printf "replicas: %d is more than %s can use: %s; set replicas: %d" (int $values.replicas) $family.title $family.maxReplicasReason (int $family.maxReplicas)) -}}
+{{- $violations = append $violations (printf "replicas: %d is more than %s can use: %s; set replicas: %d" (int $values.replicas) $family.title $family.maxReplicasReason (int $family.maxReplicas)) -}}
 {{- else if gt $processes 1 -}}
 {{- if not (has .Run.profile.backend $family.multiProcessBackends) -}}
-{{- $broken = append $broken (printf "replicas: %d on accelerator profile %s is %d training processes, and %s trains in one process on %s; set replicas: 1, or choose an accelerator" (int $values.replicas) .Run.profile.name $processes $family.title .Run.profile.backend) -}}
+{{- $violations = append $violations (printf "replicas: %d on accelerator profile %s means %d training processes, but %s trains in one process on %s; set replicas: 1, or choose another accelerator" (int $values.replicas) .Run.profile.name $processes $family.title .Run.profile.backend) -}}
 {{- else if eq (toString $values.train.device) "cpu" -}}
-{{- $broken = append $broken (printf "train.device: is cpu, and %s cannot train on it in %d processes; leave train.device empty, or set replicas: 1" $family.title $processes) -}}
+{{- $violations = append $violations (printf "train.device: is cpu, but %s cannot train on it in %d processes; leave train.device empty, or set replicas: 1" $family.title $processes) -}}
 {{- end -}}
 {{- with $family.globalBatch -}}
 {{- $batch := get $values.train (trimPrefix "train." .) | int -}}
 {{- if mod $batch $processes -}}
-{{- $broken = append $broken (printf "%s: %d is the batch of all %d processes together and must be divisible by their number; set a multiple of %d" . $batch $processes $processes) -}}
+{{- $violations = append $violations (printf "%s: %d is the total batch of all %d processes, and must be divisible by their number; set a multiple of %d" . $batch $processes $processes) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $broken | toJson -}}
+{{- $violations | toJson -}}
 {{- end -}}

@@ -1,24 +1,24 @@
-{{- /* The family's own settings are those it has defaults for: anything else is a typing mistake. */ -}}
+{{- /* The family's settings are those with defaults: anything else is a mistake. */ -}}
 {{- define "train.rules.train" -}}
-{{- $broken := list -}}
+{{- $violations := list -}}
 {{- $known := .Run.family.defaults.train | default dict -}}
 {{- $family := .Run.values.family -}}
 {{- range $key := keys (.Values.train | default dict) | sortAlpha -}}
 {{- if not (hasKey $known $key) -}}
-{{- $broken = append $broken (printf "train.%s: family %s has no such setting; it has %s" $key $family (keys $known | sortAlpha | join ", ")) -}}
+{{- $violations = append $violations (printf "train.%s: family %s has no such setting; it has %s" $key $family (keys $known | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- end -}}
 {{- if eq .Run.profile.backend "cpu" -}}
 {{- range $key := .Run.family.acceleratorOnly -}}
 {{- if eq (get $.Run.values.train (trimPrefix "train." $key) | toString) "true" -}}
-{{- $broken = append $broken (printf "%s: is true, and profile %s has no device for it; set it to false" $key $.Run.profile.name) -}}
+{{- $violations = append $violations (printf "%s: is true, but profile %s has no device for it; set it to false" $key $.Run.profile.name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $setting := .Run.family.requiredSettings -}}
 {{- if empty (get $.Run.values.train (trimPrefix "train." $setting)) -}}
-{{- $broken = append $broken (printf "%s: is empty, and family %s cannot run without it; docs/values.md shows what it may be" $setting $family) -}}
+{{- $violations = append $violations (printf "%s: is empty, but family %s needs it; see docs/values.md for its values" $setting $family) -}}
 {{- end -}}
 {{- end -}}
-{{- $broken | toJson -}}
+{{- $violations | toJson -}}
 {{- end -}}

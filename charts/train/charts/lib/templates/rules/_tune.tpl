@@ -1,35 +1,35 @@
-{{- /* A search has something to search, a way to compare, and a place that all its pods share. */ -}}
+{{- /* A search needs parameters, a metric, and a workspace that all its pods share. */ -}}
 {{- define "train.rules.tune" -}}
-{{- $broken := list -}}
+{{- $violations := list -}}
 {{- $values := .Run.values -}}
 {{- $tune := $values.tune -}}
 {{- $trials := int ($tune.trials | default 0) -}}
 {{- if gt $trials 0 -}}
 {{- if not .Run.family.tunable -}}
-{{- $broken = append $broken (printf "tune.trials: is %d, and family %s cannot be tuned; set it to 0" $trials $values.family) -}}
+{{- $violations = append $violations (printf "tune.trials: is %d, but family %s cannot be tuned; set it to 0" $trials $values.family) -}}
 {{- end -}}
 {{- if not $tune.metric -}}
-{{- $broken = append $broken "tune.metric: is empty, and trials are compared by it; name a metric as the log of a training calls it" -}}
+{{- $violations = append $violations "tune.metric: is empty, but trials are compared by it; set a metric from the log of a training" -}}
 {{- end -}}
 {{- if not $tune.space -}}
-{{- $broken = append $broken "tune.space: is empty, so that all trials would be alike; name at least one parameter" -}}
+{{- $violations = append $violations "tune.space: is empty, so all trials would be the same; add at least one parameter" -}}
 {{- end -}}
 {{- if lt $trials (int $values.replicas) -}}
-{{- $broken = append $broken (printf "replicas: %d pods for tune.trials %d would leave some without a trial; lower replicas, or raise tune.trials" (int $values.replicas) $trials) -}}
+{{- $violations = append $violations (printf "replicas: %d pods for tune.trials %d would leave some without a trial; lower replicas, or raise tune.trials" (int $values.replicas) $trials) -}}
 {{- end -}}
 {{- if and (gt (int $values.replicas) 1) (eq $values.workspace.type "emptyDir") -}}
-{{- $broken = append $broken (printf "workspace.type: is emptyDir, and the %d pods of a search share one workspace; use a claim" (int $values.replicas)) -}}
+{{- $violations = append $violations (printf "workspace.type: is emptyDir, but the %d pods of a search share one workspace; use a claim" (int $values.replicas)) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $parameter := $tune.space -}}
 {{- $range := and (hasKey $parameter "low") (hasKey $parameter "high") -}}
 {{- if eq (not (empty $parameter.choices)) $range -}}
-{{- $broken = append $broken (printf "tune.space.%s: needs either choices or low and high; give one of them" $name) -}}
+{{- $violations = append $violations (printf "tune.space.%s: needs either choices, or low and high; set one of them" $name) -}}
 {{- else if and $range (ge (float64 $parameter.low) (float64 $parameter.high)) -}}
-{{- $broken = append $broken (printf "tune.space.%s: low %v is not less than high %v; correct the range" $name $parameter.low $parameter.high) -}}
+{{- $violations = append $violations (printf "tune.space.%s: low %v is not less than high %v; correct the range" $name $parameter.low $parameter.high) -}}
 {{- else if and $range $parameter.log (le (float64 $parameter.low) 0.0) -}}
-{{- $broken = append $broken (printf "tune.space.%s: low is %v, and a range by its logarithm begins above 0; raise it, or set log: false" $name $parameter.low) -}}
+{{- $violations = append $violations (printf "tune.space.%s: low is %v, but must be above 0 on a logarithmic scale; raise it, or set log: false" $name $parameter.low) -}}
 {{- end -}}
 {{- end -}}
-{{- $broken | toJson -}}
+{{- $violations | toJson -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-"""A program of the user's own: what it is told by its environment, and where its results are looked for. See docs/custom.md."""
+"""Custom programs: the environment that a program gets, and where its results are expected. See docs/custom.md."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from runner.publish import LFS_PATTERNS
 
 CHECKPOINTS = "checkpoints"
 ARTIFACTS = "artifacts"
-UNFINISHED = (".tmp", ".new", ".part", ".partial")  # how programs call what they have not written to its end
-# The runner writes files of these names itself, and git knows only one of the second.
+UNFINISHED = (".tmp", ".new", ".part", ".partial")  # suffixes of files that are still being written
+# The runner itself writes files with these names.
 TAKEN = {"README.md": "PROGRAM_README.md", ".gitattributes": "program.gitattributes"}
 
 
 def tools(context: Context) -> Dict[str, str]:
-    """Programs that the image must have, with the value that names them; those of the model repository are not there yet."""
+    """Return the programs that the image must have, with the values key of each. Those of the model repository are not
+    fetched yet.
+    """
     named = {f"train.{key}": context.train[key] for key in ("command", "exportCommand")}
     return {argv[0]: key for key, argv in named.items() if argv and ("/" not in argv[0] or argv[0].startswith("/"))}
 
@@ -55,9 +57,10 @@ def train_environment(context: Context) -> Dict[str, str]:
 
 
 def rendezvous(context: Context) -> Dict[str, str]:
-    """What launchers read; with `ranks` also what their workers read, for a program that is one process per pod.
+    """Return the variables for launchers; with `ranks` also those for their workers, for a program with one process per
+    pod.
 
-    Trainers that start their own processes take RANK and WORLD_SIZE for a sign that they are such a process already.
+    Trainers that start their own processes take RANK and WORLD_SIZE as a sign that they are such a process already.
     """
     if context.train["rendezvous"] == "none":
         return {}
@@ -77,18 +80,18 @@ def rendezvous(context: Context) -> Dict[str, str]:
 
 
 def metrics(context: Context) -> List[Dict[str, Any]]:
-    """The numbers of every finished epoch. A last line without its end is still being written."""
+    """Return the numbers of every finished epoch. A last line without a newline is still being written."""
     name = context.train["metricsFile"]
     path = context.output / name
     if not name or not path.is_file():
         return []
     text = path.read_text(encoding="utf-8", errors="replace")
-    whole = text[: text.rfind("\n") + 1].splitlines()
+    complete = text[: text.rfind("\n") + 1].splitlines()
     found: Dict[int, Dict[str, Any]] = {}
-    for position, row in enumerate(csv_rows(whole) if path.suffix == ".csv" else json_rows(whole), 1):
+    for position, row in enumerate(csv_rows(complete) if path.suffix == ".csv" else json_rows(complete), 1):
         numbers = dict(finite(row))
         epoch = numbers.pop("epoch", position)
-        if epoch == int(epoch):  # others are steps within an epoch
+        if epoch == int(epoch):  # fractions are steps within an epoch
             found.setdefault(int(epoch), {}).update(numbers)
     shift = 1 if 0 in found else 0  # counted from 0
     return [{"epoch": epoch + shift, **found[epoch]} for epoch in sorted(found)]
@@ -103,7 +106,7 @@ def json_rows(lines: List[str]) -> Iterator[Mapping[str, Any]]:
     for line in lines:
         try:
             row = json.loads(line)
-        except ValueError:  # a line of another kind; no training ends over its metrics
+        except ValueError:  # metrics never fail a training
             continue
         if isinstance(row, dict):
             yield row
@@ -120,20 +123,20 @@ def finite(row: Mapping[str, Any]) -> Iterator[Tuple[str, float]]:
 
 
 def checkpoints(context: Context) -> List[Path]:
-    """What the program may go on from, newest first."""
+    """Return the checkpoints that the program can resume from, newest first."""
     pattern = context.train["checkpoints"]
     found = [path for path in context.output.glob(pattern) if is_checkpoint(path)] if pattern else []
-    return sorted(found, key=lambda path: (changed(path), path.name), reverse=True)
+    return sorted(found, key=lambda path: (written_at(path), path.name), reverse=True)
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Neither what is still being written nor the description of another checkpoint, `<its name>.json`."""
+    """Whether a path is neither still being written nor the description of another checkpoint, `<its name>.json`."""
     described = path.suffix == ".json" and path.with_suffix("").exists()
     return not (described or path.name.startswith(".") or path.name.endswith(UNFINISHED))
 
 
-def changed(path: Path) -> int:
-    """When a file, or the newest file of a folder, was written."""
+def written_at(path: Path) -> int:
+    """Return when a file, or the newest file of a folder, was written."""
     files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names] if path.is_dir() else []
     return max(part.lstat().st_mtime_ns for part in files or [path])
 
@@ -143,19 +146,19 @@ def layout(context: Context, _shapes: Dict[str, Any]) -> None:
     if not chosen:
         raise FamilyError(
             f"the program left nothing in OUTPUT_DIR ({context.output.relative_to(context.workspace.root)})",
-            "let it write its result to ARTIFACTS_DIR, or name what to keep in train.artifacts",
+            "make it write its result to ARTIFACTS_DIR, or list what to publish in train.artifacts",
         )
     for name, path in sorted(chosen.items()):
         target = context.artifacts / TAKEN.get(name, name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(str(path), str(target))  # a program stays one
+        shutil.copy(str(path), str(target))  # keeps the executable bit
     if context.train["metricsFile"] and not metrics(context):
         reason = f"train.metricsFile: the program left no numbers in {context.train['metricsFile']}"
         log.event("warning", reason=reason)
 
 
 def artifacts(context: Context) -> Dict[str, Path]:
-    """What is published: its path there, and the file."""
+    """Return the files to publish, by their published paths."""
     patterns = context.train["artifacts"]
     if not patterns:
         made = dict(files_of(context, context.output / ARTIFACTS, context.output / ARTIFACTS))
@@ -173,28 +176,28 @@ def artifacts(context: Context) -> Dict[str, Path]:
             name: path for top in context.output.glob(pattern) for name, path in files_of(context, top, context.output)
         }
         if not found:
-            there = ", ".join(sorted(path.name for path in context.output.iterdir())) or "nothing"
+            existing = ", ".join(sorted(path.name for path in context.output.iterdir())) or "nothing"
             raise FamilyError(
-                f"train.artifacts: nothing in OUTPUT_DIR matches {pattern}; there is {there}",
-                "correct train.artifacts, or let the program write it",
+                f"train.artifacts: nothing in OUTPUT_DIR matches {pattern}; it has {existing}",
+                "correct train.artifacts, or make the program write it",
             )
         chosen.update(found)
     return chosen
 
 
 def files_of(context: Context, top: Path, base: Path) -> Iterator[Tuple[str, Path]]:
-    """A file, or all files of a folder, by their path below `base`; the inside of a git repository is none."""
+    """Yield a file, or all files of a folder, with their paths below `base`, except in `.git`. Raises FamilyError."""
     root = context.workspace.root.resolve()
     inside = [Path(folder, name) for folder, _, names in os.walk(top) for name in names] if top.is_dir() else [top]
     for path in inside:
         name = path.relative_to(base)
         if ".git" in name.parts or not path.is_file():
             continue
-        # What the program can read is not what it may publish: a link could lead to the credentials.
+        # A link could publish whatever the program can read, such as the credentials.
         if root not in path.resolve().parents:
             raise FamilyError(
                 f"OUTPUT_DIR: {name} is a link to {path.resolve()}, outside of the run's folder",
-                "let the program copy the file",
+                "make the program copy the file",
             )
         yield str(name), path
 

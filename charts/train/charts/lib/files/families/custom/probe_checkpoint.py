@@ -1,7 +1,7 @@
-"""Is a checkpoint whole, as far as that can be seen without the program? Argument: {"path", "train"}.
+"""Checks that a checkpoint is complete, as far as possible without the program. Argument: {"path", "train"}.
 
-Formats with a known end are read to it. `<checkpoint>.json` beside it, or the checkpoint where it is JSON itself, may say
-{"epoch": N, "finished": true}.
+Formats with a known end are read to it. `<checkpoint>.json` beside it, or the checkpoint if it is JSON itself, may
+contain {"epoch": N, "finished": true}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Dict
 
-FIX = "let the program write a checkpoint under another name and rename it when it is whole"
+FIX = "make the program write a checkpoint under another name and rename it when it is complete"
 
 
 def probe(path: Path) -> Dict[str, Any]:
@@ -22,30 +22,34 @@ def probe(path: Path) -> Dict[str, Any]:
         [Path(folder, name) for folder, _, names in os.walk(str(path)) for name in names] if path.is_dir() else [path]
     )
     if not any(file.stat().st_size for file in files):
-        return no(f"{path.name} is empty")
+        return failure(f"{path.name} is empty")
     for file in files:
-        problem = broken(file)
+        problem = find_problem(file)
         if problem:
-            return no(f"{file.name} {problem}")
+            return failure(f"{file.name} {problem}")
     description = path.with_name(f"{path.name}.json")
     if not description.exists() and path.suffix != ".json":
         return {"ok": True}
     try:
-        said = json.loads((description if description.exists() else path).read_text(encoding="utf-8"))
-        return {"ok": True, "epoch": float(said["epoch"]), "finished": said.get("finished") is True}
+        described = json.loads((description if description.exists() else path).read_text(encoding="utf-8"))
+        return {"ok": True, "epoch": float(described["epoch"]), "finished": described.get("finished") is True}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        return no(f"{description.name} does not say the epoch: {error!r}") if description.exists() else {"ok": True}
+        return (
+            failure(f"{description.name} does not have the epoch: {error!r}") if description.exists() else {"ok": True}
+        )
 
 
-def broken(file: Path) -> str:
-    """What is wrong with a file; "" also where its format has no end that could be seen."""
+def find_problem(file: Path) -> str:
+    """Return what is wrong with a file, or "", also if its format has no recognizable end."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         head = stream.read(8)
     if head[:2] == b"PK":  # torch.save, numpy's npz
-        return "" if zipfile.is_zipfile(str(file)) else "has lost the end of its archive"
+        return "" if zipfile.is_zipfile(str(file)) else "is truncated: it lacks the end of its archive"
     if file.suffix == ".safetensors":
-        return "" if len(head) == 8 and is_whole_safetensors(file, struct.unpack("<Q", head)[0], size) else "is cut off"
+        return (
+            "" if len(head) == 8 and is_whole_safetensors(file, struct.unpack("<Q", head)[0], size) else "is truncated"
+        )
     if file.suffix == ".json":
         try:
             json.loads(file.read_text(encoding="utf-8"))
@@ -55,7 +59,7 @@ def broken(file: Path) -> str:
 
 
 def is_whole_safetensors(file: Path, header: int, size: int) -> bool:
-    """Its header says where each tensor ends."""
+    """Whether a safetensors file has all the tensors of its header."""
     if header > size - 8:
         return False
     with file.open("rb") as stream:
@@ -68,7 +72,7 @@ def is_whole_safetensors(file: Path, header: int, size: int) -> bool:
     return 8 + header + max(ends, default=0) == size
 
 
-def no(reason: str) -> Dict[str, Any]:
+def failure(reason: str) -> Dict[str, Any]:
     return {"ok": False, "reason": reason, "fix": FIX}
 
 

@@ -1,6 +1,6 @@
-"""Does this pod have the devices that the run asked for? Argument: {"backend", "count"}.
+"""Checks that this pod has the requested devices. Argument: {"backend", "count"}.
 
-The program's framework is not known here: PyTorch is asked where the image has it, and the device files are counted.
+The program's framework is not known here: PyTorch is used if the image has it, and the device files are counted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import sys
 from typing import Any, Dict, List
 
-# What drivers put into /dev. Several makers' cards answer to the name cuda.
+# Device files in /dev. The cards of several vendors use the backend cuda.
 FILES = {
     "cuda": [r"nvidia\d+", r"dri/renderD\d+", r"dxg", r"iluvatar\d+", r"mxc\w*\d+"],
     "npu": [r"davinci\d+"],
@@ -29,7 +29,7 @@ def probe(backend: str, count: int) -> Dict[str, Any]:
         return {"ok": True, "devices": files or [f"{backend}:{index}" for index in range(by_torch)]}
     return {
         "ok": False,
-        "reason": f"the run asks for {wanted} {backend} devices, and the pod has {len(files)} of their device files in /dev"
+        "reason": f"the run requests {wanted} {backend} devices, and the pod has {len(files)} of their device files in /dev"
         f" (PyTorch sees {by_torch})",
         "fix": "check accelerator.profile and count, and the node's driver and device plugin",
     }
@@ -42,14 +42,14 @@ def device_files(backend: str) -> List[str]:
 
 
 def torch_devices(backend: str) -> int:
-    """How many PyTorch sees; none where the image has no PyTorch for the backend."""
+    """Return how many devices PyTorch sees; 0 if the image has no PyTorch for the backend."""
     try:
         import torch
 
         if not hasattr(torch, backend):
             importlib.import_module(f"torch_{backend}")
         return int(getattr(torch, backend).device_count())
-    except Exception:  # whatever a vendor's library raises, it sees nothing
+    except Exception:  # whatever a vendor's library raises, there are no devices
         return 0
 
 

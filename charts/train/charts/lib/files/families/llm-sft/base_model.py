@@ -1,4 +1,4 @@
-"""Is this folder a base model in Hugging Face's layout, whole? Standard library only."""
+"""Checks that a folder is a complete base model in Hugging Face's layout. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-# Any one of these groups is a tokenizer.
+# Any one of these groups of files is a tokenizer.
 TOKENIZERS = (
     ("tokenizer.json",),
     ("tokenizer.model",),
@@ -23,8 +23,8 @@ POINTER = b"version https://git-lfs.github.com/spec/v1"
 Problem = Optional[Tuple[str, str]]  # reason and fix
 
 
-def problem(model: Path) -> Problem:
-    """What the training would fail on, or nothing."""
+def find_problem(model: Path) -> Problem:
+    """Return what the training would fail on, or None."""
     return _config(model) or _tokenizer(model) or _weights(model)
 
 
@@ -32,13 +32,13 @@ def _config(model: Path) -> Problem:
     if not (model / "config.json").is_file():
         if (model / "adapter_config.json").is_file():
             return "the model repository holds an adapter, not a base model: it has no config.json", (
-                "name the repository of the base model; an adapter is merged into it by a run's export"
+                "use the repository of the base model; the export of a run merges its adapter into it"
             )
         return "the model repository has no config.json", "push a model in Hugging Face's layout"
     config = _read(model / "config.json")
     if not isinstance(config, dict) or not (config.get("model_type") or config.get("architectures")):
         return (
-            "config.json of the model repository is no JSON object with a model_type",
+            "config.json of the model repository is not a JSON object with a model_type",
             "push the model's own config.json",
         )
     return None
@@ -54,7 +54,10 @@ def _tokenizer(model: Path) -> Problem:
         )
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if (model / name).is_file() and not isinstance(_read(model / name), dict):
-            return f"{name} of the model repository is no JSON object", "push the tokenizer's files of the same model"
+            return (
+                f"{name} of the model repository is not a JSON object",
+                "push the tokenizer's files of the same model",
+            )
     return None
 
 
@@ -77,13 +80,13 @@ def _weights(model: Path) -> Problem:
         with path.open("rb") as handle:
             if handle.read(len(POINTER)) == POINTER:
                 return f"{path.name} of the model repository is an LFS pointer, not the weights", "push the LFS object"
-        if path.suffix == ".safetensors" and not whole(path):
-            return f"{path.name} of the model repository is cut off, or no safetensors file", fix
+        if path.suffix == ".safetensors" and not is_complete(path):
+            return f"{path.name} of the model repository is truncated, or not a safetensors file", fix
     return None
 
 
-def whole(path: Path) -> bool:
-    """Whether a safetensors file has all bytes that its header speaks of."""
+def is_complete(path: Path) -> bool:
+    """Whether a safetensors file has all the bytes of its header."""
     try:
         with path.open("rb") as handle:
             (length,) = struct.unpack("<Q", handle.read(8))

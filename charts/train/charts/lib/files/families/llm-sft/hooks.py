@@ -1,4 +1,4 @@
-"""Language models: what LLaMA-Factory is told, and how what it leaves becomes a model that can be served."""
+"""Language models: LLaMA-Factory's configuration, and how its output becomes a model that can be served."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from runner.errors import FamilyError
 
 from . import options, outcome
 
-# Of a folder with a trained adapter or model, what others need of it.
+# The files of a trained adapter or model that its users need.
 PUBLISHED = re.compile(
     r"adapter_(model|config)\.\w+|.*\.safetensors(\.index\.json)?|config\.json|generation_config\.json|tokenizer.*|special_tokens_map\.json"
     r"|added_tokens\.json|vocab\.\w+|merges\.txt|.*\.tiktoken|spiece\.model|chat_template\.\w+|(pre)?processor_config\.json"
 )
-# What the model was trained with, and how it went.
+# The configuration and the course of the training.
 RECORDS = ("train.yaml", "train/trainer_log.jsonl", "train/training_loss.png", "train/training_eval_loss.png")
 
 
 def configure(context: Context) -> None:
-    """train.yaml, and a dataset_info.json where the dataset repository has none."""
+    """Write train.yaml, and dataset_info.json if the dataset repository has none."""
     datasets = _datasets(context)
     settings = settings_of(context, [found["name"] for found in datasets])
     if any(found["files"] for found in datasets):
@@ -44,12 +44,12 @@ def train_arguments(context: Context) -> List[str]:
 
 def train_environment(context: Context) -> Dict[str, str]:  # noqa: ARG001 - the hook's signature
     return {
-        # Everything is there before the training; whatever a library would look for elsewhere is a mistake that shall fail at once.
+        # Everything is local; a library that tries to download something must fail immediately.
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        # Each pod has its own: the caches' locks do not hold on every shared file system.
+        # One per pod: the locks of the caches do not work on every shared file system.
         "HF_HOME": str(Path(os.environ.get("HOME", "/tmp")) / "huggingface"),  # noqa: S108
         "WANDB_DISABLED": "true",
         # As LLaMA-Factory's own launcher sets them.
@@ -59,7 +59,7 @@ def train_environment(context: Context) -> Dict[str, str]:  # noqa: ARG001 - the
 
 
 def settings_of(context: Context, datasets: List[str]) -> Dict[str, Any]:
-    """LLaMA-Factory's configuration of this training."""
+    """Return LLaMA-Factory's configuration for this training."""
     train, backend = context.train, context.settings.accelerator.backend
     found: Dict[str, Any] = {
         "model_name_or_path": str(context.model),
@@ -68,11 +68,11 @@ def settings_of(context: Context, datasets: List[str]) -> Dict[str, Any]:
         "dataset_dir": str(context.dataset),
         "media_dir": str(context.dataset),
         "output_dir": str(context.output / "train"),
-        # The trainer removes an older checkpoint when the newer one is whole, in the process that wrote it. The runner could
-        # only guess from outside when that is, so this family has no hook `stale`.
+        # The trainer removes an older checkpoint once the newer one is complete, which the runner could only guess;
+        # therefore this family has no hook `stale`.
         "save_total_limit": 2,
         "save_only_model": False,
-        "report_to": "none",  # the run's tracking is the runner's
+        "report_to": "none",  # the runner does the tracking
         **options.values(train),
     }
     if backend == "cpu":
@@ -89,9 +89,10 @@ def settings_of(context: Context, datasets: List[str]) -> Dict[str, Any]:
 
 
 def metrics(context: Context) -> List[Dict[str, Any]]:
-    """A row for every epoch that has ended, from the trainer's log. Epochs that were trained twice count as they ended last.
+    """Return a row for every finished epoch, from the trainer's log. Of epochs that were trained twice, the last row
+    counts.
 
-    A logged loss is the mean over the steps since the one before; an epoch's is the mean of those logged in it.
+    A logged loss is the mean since the previous one; an epoch's loss is the mean of those logged in it.
     """
     path = context.output / "train" / "trainer_log.jsonl"
     if not path.exists():
@@ -100,43 +101,43 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
     entries = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
     entries = [entry for entry in entries if "epoch" in entry]
     epochs: Dict[int, List[Dict[str, Any]]] = {}
-    reached, step, learned, ended = 0.0, -1, -1, False
+    reached, step, trained, finished = 0.0, -1, -1, False
     for entry in entries:
-        repeated = "loss" in entry and entry["current_steps"] <= learned
-        if repeated or entry["current_steps"] < step:  # a resumed training goes over steps again
+        repeated = "loss" in entry and entry["current_steps"] <= trained
+        if repeated or entry["current_steps"] < step:  # a resumed training repeats steps
             reached = float(entry["epoch"])
             epochs = {
                 number: [old for old in rows if old["current_steps"] < entry["current_steps"]]
                 for number, rows in epochs.items()
             }
         step = entry["current_steps"]
-        learned = step if "loss" in entry else min(learned, step)
+        trained = step if "loss" in entry else min(trained, step)
         reached = max(reached, float(entry["epoch"]))
-        ended = 0 < entry.get("total_steps", 0) <= step
+        finished = 0 < entry.get("total_steps", 0) <= step
         epochs.setdefault(max(math.ceil(float(entry["epoch"]) - 1e-6), 1), []).append(entry)
-    whole, last = math.floor(reached + 1e-6), max(epochs, default=0)
-    # The last epoch of a training that is limited by its steps may be a part of one.
+    complete, last = math.floor(reached + 1e-6), max(epochs, default=0)
+    # The last epoch of a training that is limited by steps may be partial.
     rows = [
         _row(number, epochs.get(number, []))
         for number in range(1, last + 1)
-        if number <= whole or (ended and number == last)
+        if number <= complete or (finished and number == last)
     ]
     written = (context.output / "train" / "train_results.json").is_file()
     validates = context.train["validationSize"] and context.train["evalStrategy"] == "epoch" and not written
     if validates and rows and rows[-1]["epoch"] == last and "eval_loss" not in rows[-1]:
-        rows.pop()  # its validation is still to come
+        rows.pop()  # its validation is not finished yet
     return rows
 
 
 def checkpoints(context: Context) -> List[Path]:
-    """The trainer cannot go on with a reward model of which not only an adapter is trained."""
+    """Return the checkpoints. The trainer cannot resume a reward model unless only an adapter is trained."""
     if context.train["stage"] == "rm" and context.train["finetuningType"] != "lora":
         return []
     return outcome.checkpoints(context.output / "train")
 
 
 def export_command(context: Context) -> List[str]:
-    """LLaMA-Factory's export, which merges the adapter; an adapter alone is only copied."""
+    """Return LLaMA-Factory's export, which merges the adapter; if only the adapter is published, `layout` copies it."""
     train, trained = context.train, _trained(context)
     if _adapter_only(context):
         return []
@@ -153,8 +154,8 @@ def export_command(context: Context) -> List[str]:
     }
     if train["finetuningType"] == "lora":
         values.update(model_name_or_path=str(context.model), adapter_name_or_path=str(trained))
-    words = [word for key, value in values.items() for word in (f"--{key}", str(value))]
-    return [sys.executable, "-m", "llamafactory.cli", "export", *words]
+    arguments = [part for key, value in values.items() for part in (f"--{key}", str(value))]
+    return [sys.executable, "-m", "llamafactory.cli", "export", *arguments]
 
 
 def layout(context: Context, shapes: Dict[str, Any]) -> None:  # noqa: ARG001
@@ -176,12 +177,14 @@ def model_card(context: Context) -> Dict[str, Any]:
 
 
 def lfs_patterns(context: Context) -> List[str]:  # noqa: ARG001
-    """Weights, and the vocabulary, of which a large one has more than 10 MB."""
+    """Return patterns for the weights, and for the vocabulary, which may exceed 10 MB."""
     return ["*.safetensors", "*.bin", "tokenizer.json"]
 
 
 def _datasets(context: Context) -> List[Dict[str, Any]]:
-    """What records.py says of the dataset, in a process of its own that may use the image's libraries."""
+    """Return what records.py finds in the dataset. It runs in its own process, with the image's libraries. Raises
+    FamilyError.
+    """
     script = Path(__file__).with_name("records.py")
     argv = [sys.executable, str(script), str(context.dataset), json.dumps(context.train)]
     done = process.run(argv, context.folder, context.environment, capture=True)
@@ -200,8 +203,10 @@ def _datasets(context: Context) -> List[Dict[str, Any]]:
 
 
 def _entry(folder: Path, found: Dict[str, Any]) -> Dict[str, Any]:
-    """The entry for files of the dataset, as links. Several are a folder of the order of their names, which the trainer's own
-    reading of a folder does not keep: ranks without a common disk would not agree on the order of the records."""
+    """Link the files of a dataset, and return its entry. Several become one folder whose files sort by name: the
+    trainer reads a folder in any order, so that ranks without a common disk would not agree on the order of the
+    records.
+    """
     files = [Path(file) for file in found["files"]]
     for index, file in enumerate(files):
         _link(folder / found["name"] / f"train-{index:05d}{file.suffix}", file)
@@ -235,25 +240,25 @@ def _adapter_only(context: Context) -> bool:
 def _trained(context: Context) -> Path:
     trained = outcome.weights(context.output / "train")
     if trained is None:
-        raise FamilyError("the training left no weights and no checkpoint", "see the trainer's output above")
+        raise FamilyError("the training wrote no weights and no checkpoint", "see the trainer's output above")
     return trained
 
 
 def _base_model(context: Context) -> str:
-    """The last part of where the model came from: the name that it is known by."""
+    """Return the name of the base model: the last part of its location."""
     location = context.sources["model"].repository if "model" in context.sources else context.model.name
     return re.sub(r"\.git$", "", location.rstrip("/")).rpartition("/")[2]
 
 
 def _name_base_model(context: Context, path: Path) -> None:
-    """An adapter says what it belongs to; the folder in the pod means nothing to anybody else."""
+    """Set the base model's name in an adapter's configuration, instead of its path in the pod."""
     config = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = _base_model(context)
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _write(path: Path, content: Any) -> None:
-    """JSON, which is YAML. Written aside, for the ranks that share a workspace do this at once."""
+    """Write JSON, which is YAML, atomically: ranks that share a workspace write at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.uname().nodename}")
     scratch.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -263,6 +268,6 @@ def _write(path: Path, content: Any) -> None:
 def _link(path: Path, target: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.uname().nodename}")
-    scratch.unlink(missing_ok=True)  # of an attempt that was killed right here
+    scratch.unlink(missing_ok=True)  # left by an attempt that was killed here
     scratch.symlink_to(target)
     scratch.replace(path)

@@ -1,4 +1,4 @@
-"""How the values of `train` are called in LLaMA-Factory, and which of its keys the runner decides. Standard library only."""
+"""LLaMA-Factory's names for the values of `train`, and the keys that the run sets itself. Standard library only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LORA = {
 EVALUATION = {"evalStrategy": "eval_strategy", "evalSteps": "eval_steps"}
 VALUES = {**NAMES, **LORA, **EVALUATION, "exportSize": "export_size", "exportDevice": "export_device"}
 
-# What the run itself decides; the values of `train` are added to them. overwrite_output_dir would turn resuming off.
+# Keys that the run sets, in addition to those of `train`. overwrite_output_dir would disable resuming.
 RESERVED = {
     "model_name_or_path",
     "adapter_name_or_path",
@@ -53,12 +53,14 @@ RESERVED = {
     "export_dir",
 }
 
-# Of `train.arguments`, what loading the model for the export needs too.
+# Keys of `train.arguments` that the export needs to load the model too.
 EXPORTED = ("trust_remote_code", "use_fast_tokenizer", "resize_vocab", "add_tokens", "add_special_tokens")
 
 
 def values(train: Dict[str, Any]) -> Dict[str, Any]:
-    """The trainer's keys for the values that are set; 0 samples or workers mean no limit, or none."""
+    """Return the trainer's configuration for the values that are set; 0 samples means no limit, 0 workers means
+    none.
+    """
     names = dict(NAMES)
     if train["finetuningType"] == "lora":
         names.update(LORA)

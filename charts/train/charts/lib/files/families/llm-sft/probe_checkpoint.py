@@ -1,4 +1,4 @@
-"""Can training go on from this checkpoint? Argument: {"path", "train"}. Loads the weights, the optimizer and the scheduler."""
+"""Checks that a training can resume from a checkpoint, by loading its state. Argument: {"path", "train"}."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, Dict, List
 
 def probe(path: Path) -> Dict[str, Any]:
     try:
-        # The trainer writes it last.
+        # The trainer writes this file last.
         state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
         step, steps, epoch = int(state["global_step"]), int(state["max_steps"]), float(state["epoch"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return no(f"{path.name}/trainer_state.json is missing or half written: {error!r}")
+        return failure(f"{path.name}/trainer_state.json is missing or incomplete: {error!r}")
     try:
         load_weights(path)
         load_states(path)
-    except Exception as error:  # whatever the libraries raise for a file that is cut off
-        return no(f"{path.name} cannot be loaded: {type(error).__name__}: {error}")
+    except Exception as error:  # whatever the libraries raise for a truncated file
+        return failure(f"{path.name} cannot be loaded: {type(error).__name__}: {error}")
     return {"ok": True, "epoch": round(epoch, 4), "finished": 0 < steps <= step}
 
 
@@ -29,9 +29,9 @@ def load_weights(path: Path) -> None:
     files = sorted(path.glob("*.safetensors"))
     for index in path.glob("*.safetensors.index.json"):
         named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        files += [path / name for name in named if not (path / name).is_file()]  # which fail below
+        files += [path / name for name in named if not (path / name).is_file()]  # missing ones fail below
     if not files:
-        raise FileNotFoundError("there is no .safetensors file")
+        raise FileNotFoundError("it has no .safetensors file")
     for file in files:
         with safe_open(str(file), framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118
@@ -39,7 +39,7 @@ def load_weights(path: Path) -> None:
 
 
 def load_states(path: Path) -> None:
-    """The optimizer's state; with DeepSpeed that of every process, in a folder that `latest` names."""
+    """Read the optimizer's state; with DeepSpeed that of every process, in the folder that `latest` names."""
     from features import weights
 
     if (path / "latest").is_file():
@@ -51,12 +51,13 @@ def load_states(path: Path) -> None:
     else:
         files = [path / "optimizer.pt"]
     for file in [*files, path / "scheduler.pt"]:
-        # Without the contents: the optimizer of a large model is hundreds of gigabytes. The end of the file holds its index.
+        # Without checksums: the optimizer of a large model has hundreds of gigabytes. The index is at the end of the
+        # file.
         weights.read_torch(file, contents=False)
 
 
-def no(reason: str) -> Dict[str, Any]:
-    return {"ok": False, "reason": reason, "fix": "nothing: the checkpoint before it is tried"}
+def failure(reason: str) -> Dict[str, Any]:
+    return {"ok": False, "reason": reason, "fix": "nothing: the previous checkpoint is tried"}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Is the base model whole, can every record be trained on, and does the trainer know every option? Argument: {"model", "dataset", "train"}."""
+"""Checks the base model, every record of the dataset, and the trainer's options. Argument: {"model", "dataset",
+"train"}.
+"""
 
 from __future__ import annotations
 
@@ -14,42 +16,42 @@ import records
 
 
 def probe(model: Path, dataset: Path, train: Dict[str, Any]) -> Dict[str, Any]:
-    problem = base_model.problem(model) or unknown(train.get("arguments") or {})
+    problem = base_model.find_problem(model) or find_invalid(train.get("arguments") or {})
     if problem:
-        return no(*problem)
+        return failure(*problem)
     try:
         datasets = records.discover(dataset, train)
     except records.DatasetError as error:
-        return no(error.reason, error.fix)
+        return failure(error.reason, error.fix)
     checked = records.check(datasets, train)
     if checked.total:
         print("\n".join(checked.problems), file=sys.stderr)
         more = checked.total - len(checked.problems)
         if more:
             print(f"... and {more} more", file=sys.stderr)
-        return no(
+        return failure(
             f"{checked.total} problems in {checked.records} records of the dataset, the first: {'; '.join(checked.problems[:3])}",
             "correct the records in the dataset repository; the first ones are listed above",
         )
     held = train["validationSize"]
     if checked.records < 2 or held >= checked.records:
-        return no(
+        return failure(
             f"the dataset has {checked.records} records, and train.validationSize is {held}",
             "push more records, or lower train.validationSize",
         )
     return {"ok": True, "records": checked.records, "datasets": [found.name for found in datasets]}
 
 
-def unknown(arguments: Dict[str, Any]) -> Any:
-    """What is wrong with the keys of train.arguments, as reason and fix, or nothing."""
+def find_invalid(arguments: Dict[str, Any]) -> Any:
+    """Return what is wrong with the keys of train.arguments, as reason and fix, or None."""
     if not arguments:
         return None
     for key in sorted(arguments):
         name = next((name for name, known in options.VALUES.items() if known == key), None)
         if name:
-            return f"train.arguments.{key}: has a value of its own, train.{name}", f"set train.{name} instead"
+            return f"train.arguments.{key}: duplicates train.{name}", f"set train.{name} instead"
         if key in options.RESERVED:
-            return f"train.arguments.{key}: is decided by the run", "remove it from train.arguments"
+            return f"train.arguments.{key}: is set by the run", "remove it from train.arguments"
     try:
         known = trainer_options()
     except ImportError as error:
@@ -70,7 +72,7 @@ def trainer_options() -> List[str]:
     return [field.name for arguments in _TRAIN_ARGS for field in fields(arguments) if field.init]
 
 
-def no(reason: str, fix: str) -> Dict[str, Any]:
+def failure(reason: str, fix: str) -> Dict[str, Any]:
     return {"ok": False, "reason": reason, "fix": fix}
 
 

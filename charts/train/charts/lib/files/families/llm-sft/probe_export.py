@@ -1,4 +1,4 @@
-"""Does the exported model load, and answer? Argument: {"output", "artifacts", "train", "maxBatchSize"}."""
+"""Checks that the exported model loads and generates. Argument: {"output", "artifacts", "train", "maxBatchSize"}."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def probe(output: Path, artifacts: Path, train: Dict[str, Any]) -> Dict[str, Any
     source = configured["model_name_or_path"] if adapter_only else str(artifacts)
     trust = {"trust_remote_code": bool(configured.get("trust_remote_code", False))}
     if not adapter_only and not list(artifacts.glob("*.safetensors")):
-        return no("the export left no .safetensors file")
+        return failure("the export wrote no .safetensors file")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **trust)
         model = AutoModelForCausalLM.from_pretrained(source, torch_dtype="auto", **trust).eval()
@@ -30,13 +30,13 @@ def probe(output: Path, artifacts: Path, train: Dict[str, Any]) -> Dict[str, Any
         inputs = tokenizer("Hello", return_tensors="pt", return_token_type_ids=False)
         with torch.no_grad():
             answer = model.generate(**inputs, max_new_tokens=1, do_sample=False)
-    except Exception as error:  # whatever the libraries raise: it is the exported model's fault
-        return no(f"the exported model cannot be loaded and asked: {type(error).__name__}: {error}")
+    except Exception as error:  # whatever the libraries raise, the exported model is unusable
+        return failure(f"the exported model cannot be loaded and run: {type(error).__name__}: {error}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {"ok": True, "tokens": int(answer.shape[1]), "parameters": parameters}
 
 
-def no(reason: str) -> Dict[str, Any]:
+def failure(reason: str) -> Dict[str, Any]:
     return {"ok": False, "reason": reason, "fix": "see the exporter's output above"}
 
 

@@ -1,7 +1,8 @@
-"""The dataset as LLaMA-Factory will read it: where its files are, in which format, and what is wrong in which record.
+"""Reads a dataset as LLaMA-Factory will: finds its files and their format, and checks its records.
 
-Standard library and runner/inside.py only, but for a Hugging Face folder's metadata (PyYAML) and Parquet files (pyarrow), which the training image has.
-Run as a program with the dataset's folder and the values of `train` it prints the entries of a dataset_info.json.
+Uses only the standard library and runner/inside.py, except for a Hugging Face folder's metadata (PyYAML) and Parquet
+files (pyarrow), which the training image has. As a program, with the dataset's folder and the values of `train`, it
+prints entries for dataset_info.json.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FORMATS = ("alpaca", "sharegpt", "openai")
 PAIRWISE = ("rm", "dpo")  # the stages that compare two answers
 SHOWN = 20
 
-# What a dataset_info.json need not say, and (second) what counts where its entry has `columns` or `tags` at all: nothing else.
+# Defaults for an entry of dataset_info.json without `columns` or `tags`; an entry that has them gets no defaults.
 COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "messages": "conversations"}
 TAGS = {
     "role_tag": "from",
@@ -58,8 +59,8 @@ class Described:
 
     name: str
     files: List[Path]
-    entry: Dict[str, Any]  # of dataset_info.json; without file_name where it is ours
-    given: bool  # the dataset repository has a dataset_info.json of its own
+    entry: Dict[str, Any]  # of dataset_info.json; without file_name if it is generated
+    from_info: bool  # the dataset repository has a dataset_info.json
 
     @property
     def formatting(self) -> str:
@@ -70,7 +71,7 @@ class Described:
         return bool(self.entry.get("ranking", False))
 
     def column(self, name: str) -> str:
-        """The column that a record has it in, or nothing."""
+        """Return the name of a record's column, or ""."""
         columns = self.entry.get("columns")
         return str((COLUMNS if columns is None else columns).get(name) or "")
 
@@ -79,17 +80,17 @@ class Described:
         return str((TAGS if tags is None else tags).get(name) or "")
 
 
-# Where the files are.
+# Finding the files
 
 
 def discover(folder: Path, train: Dict[str, Any]) -> List[Described]:
-    """The datasets that `train.dataset` names, or the only one there is.
+    """Return the datasets that `train.dataset` names, or the only one that exists.
 
     Raises:
-        DatasetError: there is none, or it is not described as the trainer needs it.
+        DatasetError: there is none, or the trainer cannot use its description.
     """
     if (folder / INFO).is_file():
-        return [_given(folder, name, entry, train) for name, entry in _chosen(_info(folder), train, INFO).items()]
+        return [_from_info(folder, name, entry, train) for name, entry in _chosen(_info(folder), train, INFO).items()]
     sources = _metadata(folder) or {path.stem: [path] for path in _data_files(folder)}
     if not sources:
         raise DatasetError(
@@ -98,27 +99,27 @@ def discover(folder: Path, train: Dict[str, Any]) -> List[Described]:
         )
     chosen = _chosen(sources, train, "the dataset repository")
     for name, files in chosen.items():
-        _inside(folder, files, f"a file of dataset {name}")
+        _check_inside(folder, files, f"a file of dataset {name}")
     return [_generated(name, files, train) for name, files in chosen.items()]
 
 
 def _info(folder: Path) -> Dict[str, Any]:
-    _inside(folder, [folder / INFO], INFO)
+    _check_inside(folder, [folder / INFO], INFO)
     try:
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
     except ValueError as error:
-        fault = inside.fault(error)
-        raise DatasetError(f"{INFO} is not JSON: {fault}", "correct the file in the dataset repository") from error
+        problem = inside.describe_error(error)
+        raise DatasetError(f"{INFO} is not JSON: {problem}", "correct the file in the dataset repository") from error
     if not isinstance(info, dict) or not all(isinstance(entry, dict) for entry in info.values()):
         raise DatasetError(f"{INFO} is not a map of datasets", "correct the file in the dataset repository")
     return info
 
 
-def _inside(folder: Path, files: List[Path], named: str) -> None:
+def _check_inside(folder: Path, files: List[Path], described_as: str) -> None:
     sources = inside.Sources(folder)
     try:
         for path in files:
-            sources.check(path, named)
+            sources.check(path, described_as)
     except inside.OutsideError as error:
         raise DatasetError(str(error), inside.FIX) from error
 
@@ -134,19 +135,19 @@ def _chosen(found: Dict[str, Any], train: Dict[str, Any], where: str) -> Dict[st
         return found
     if not names:
         raise DatasetError(
-            f"{where} has several datasets: {known}", "name one, or several with commas, in train.dataset"
+            f"{where} has several datasets: {known}", "name one, or several separated by commas, in train.dataset"
         )
     unknown = [name for name in names if name not in found]
     if not unknown:
         return {name: found[name] for name in names}
-    # The one dataset of a Hugging Face folder may be called as its file, as the trainer's users do.
+    # The only dataset of a Hugging Face folder may be named after its file, as the trainer's users do.
     files = next(iter(found.values()), None)
     if len(found) == len(names) == 1 and isinstance(files, list) and names[0] in {path.stem for path in files}:
         return {names[0]: files}
     raise DatasetError(f"train.dataset: {where} has no dataset {unknown[0]}; it has {known}", "correct train.dataset")
 
 
-def _given(folder: Path, name: str, entry: Dict[str, Any], train: Dict[str, Any]) -> Described:
+def _from_info(folder: Path, name: str, entry: Dict[str, Any], train: Dict[str, Any]) -> Described:
     fix = f"correct {INFO} in the dataset repository"
     hub = next((key for key in HUBS if key in entry), None)
     if hub:
@@ -156,14 +157,14 @@ def _given(folder: Path, name: str, entry: Dict[str, Any], train: Dict[str, Any]
         )
     location = folder / str(entry.get("file_name", ""))
     if "file_name" not in entry or not location.exists():
-        said = (
+        problem = (
             f"names the file {entry['file_name']}, which does not exist" if "file_name" in entry else "has no file_name"
         )
-        raise DatasetError(f"{INFO}: {name} {said}", fix)
-    _inside(folder, [location], f"{INFO}: {name}: file_name")
+        raise DatasetError(f"{INFO}: {name} {problem}", fix)
+    _check_inside(folder, [location], f"{INFO}: {name}: file_name")
     files = sorted(path for path in location.iterdir() if path.is_file()) if location.is_dir() else [location]
-    _inside(folder, files, f"{INFO}: a file of {name}")
-    described = Described(name, files, entry, given=True)
+    _check_inside(folder, files, f"{INFO}: a file of {name}")
+    described = Described(name, files, entry, from_info=True)
     _same_type(name, files)
     if described.formatting not in FORMATS:
         raise DatasetError(
@@ -183,9 +184,9 @@ def _given(folder: Path, name: str, entry: Dict[str, Any], train: Dict[str, Any]
 
 
 def _metadata(folder: Path) -> Dict[str, List[Path]]:
-    """The training files of each config in a Hugging Face folder's README.md."""
+    """Return the training files of each config in a Hugging Face folder's README.md."""
     readme = folder / "README.md"
-    _inside(folder, [readme], "README.md")
+    _check_inside(folder, [readme], "README.md")
     parts = readme.read_text(encoding="utf-8", errors="replace").split("---", 2) if readme.is_file() else []
     if len(parts) < 3 or parts[0].strip():
         return {}
@@ -194,7 +195,9 @@ def _metadata(folder: Path) -> Dict[str, List[Path]]:
     try:
         front = yaml.safe_load(parts[1])
     except yaml.YAMLError as error:
-        raise DatasetError(f"README.md: its metadata is not YAML: {inside.fault(error)}", "correct the file") from error
+        raise DatasetError(
+            f"README.md: its metadata is not YAML: {inside.describe_error(error)}", "correct the file"
+        ) from error
     configs = front.get("configs") if isinstance(front, dict) else None
     if not isinstance(configs, list):
         return {}
@@ -219,7 +222,7 @@ def _metadata(folder: Path) -> Dict[str, List[Path]]:
 
 
 def _training_patterns(data_files: Any) -> List[str]:
-    """Of what `data_files` may be: a path, paths, or paths by split, which is a map or a list."""
+    """Return the patterns in `data_files`: a path, paths, or paths by split, as a map or a list."""
     if isinstance(data_files, str):
         return [data_files]
     if isinstance(data_files, dict):
@@ -250,7 +253,7 @@ def _same_type(name: str, files: List[Path]) -> str:
     return kinds.pop()
 
 
-# Which format they have, where nobody says so.
+# Detecting the format
 
 
 def _generated(name: str, files: List[Path], train: Dict[str, Any]) -> Described:
@@ -274,8 +277,8 @@ def _generated(name: str, files: List[Path], train: Dict[str, Any]) -> Described
         if formatting == "openai":
             entry["tags"] = OPENAI_TAGS
             if not tools:
-                # The trainer's openai format writes "detailed thinking off" into every prompt, as one family of models wants
-                # it. Without tools the two formats differ in nothing else.
+                # The trainer's openai format writes "detailed thinking off" into every prompt, for one family of
+                # models. Without tools the two formats do not differ otherwise.
                 entry["formatting"] = "sharegpt"
     if train["stage"] in PAIRWISE:
         entry["ranking"] = True
@@ -283,7 +286,7 @@ def _generated(name: str, files: List[Path], train: Dict[str, Any]) -> Described
         entry["columns"].pop("response", None)
     if train["stage"] == "kto":
         entry["columns"]["kto_tag"] = next((key for key in ("kto_tag", "label") if key in columns), "kto_tag")
-    return Described(name, files, entry, given=False)
+    return Described(name, files, entry, from_info=False)
 
 
 def _uses_tools(message: Any) -> bool:
@@ -307,7 +310,7 @@ def _format(name: str, path: Path, first: Dict[str, Any], columns: Dict[str, Non
 
 
 def _alpaca_columns(columns: Dict[str, None]) -> Dict[str, str]:
-    """Only those that there are: the trainer fails on any other that is named."""
+    """Return the columns that exist: the trainer fails on others."""
     aliases = {
         "prompt": ("instruction", "prompt", "question", "text"),
         "query": ("input", "query"),
@@ -319,11 +322,11 @@ def _alpaca_columns(columns: Dict[str, None]) -> Dict[str, str]:
     return {"prompt": "instruction", **{name: key for name, key in found.items() if key}}
 
 
-# What is in them.
+# Reading and checking records
 
 
 def read(path: Path) -> Iterator[Any]:
-    """Every record of a file, or a ValueError in its place."""
+    """Yield every record of a file, or a ValueError for one that cannot be read."""
     kind = TYPES[path.suffix]
     if kind == "json":
         yield from _read_json(path)
@@ -346,7 +349,7 @@ def _read_json(path: Path) -> Iterator[Any]:
             try:
                 yield from json.loads(handle.read().decode("utf-8-sig"))
             except ValueError as error:
-                yield ValueError(f"is not JSON: {inside.fault(error)}")
+                yield ValueError(f"is not JSON: {inside.describe_error(error)}")
             return
         for number, line in enumerate(handle, start=1):
             if not line.strip():
@@ -377,25 +380,25 @@ def _read_arrow(path: Path, kind: str) -> Iterator[Any]:
 class Checked:
     records: int
     problems: List[str]  # the first ones
-    total: int  # of all problems
+    total: int  # number of all problems
 
 
-def check(datasets: List[Described], train: Dict[str, Any], shown: int = SHOWN) -> Checked:
-    """Every record, and the types of the columns, which the trainer's reader wants to be the same in all of them."""
+def check(datasets: List[Described], train: Dict[str, Any], limit: int = SHOWN) -> Checked:
+    """Check every record, and that its columns have the same types in all records, as the trainer's reader requires."""
     done = Checked(0, [], 0)
     for described in datasets:
         kinds: Dict[str, Tuple[str, int]] = {}
         for path in described.files:
             for number, record in enumerate(read(path), start=1):
                 done.records += 1
-                for wrong in _wrong(record, described, str(train["stage"]), kinds, number):
+                for problem in _check(record, described, str(train["stage"]), kinds, number):
                     done.total += 1
-                    if len(done.problems) < shown:
-                        done.problems.append(f"{path.name} record {number}: {wrong}")
+                    if len(done.problems) < limit:
+                        done.problems.append(f"{path.name} record {number}: {problem}")
     return done
 
 
-def _wrong(
+def _check(
     record: Any, described: Described, stage: str, kinds: Dict[str, Tuple[str, int]], number: int
 ) -> Iterator[str]:
     if isinstance(record, ValueError):
@@ -410,23 +413,23 @@ def _wrong(
         if before[0] != kind:
             yield f"{key} is {kind}, in record {before[1]} it is {before[0]}"
     if described.formatting == "alpaca":
-        yield from _wrong_alpaca(record, described, stage)
+        yield from _check_alpaca(record, described, stage)
     else:
-        yield from _wrong_turns(record, described, stage)
+        yield from _check_turns(record, described, stage)
     for name in ("system", "tools"):
         column = described.column(name)
         if column and not isinstance(record.get(column), (str, type(None), list, dict)):
             yield f"{column} is {_kind(record[column])}, not text"
 
 
-def _wrong_alpaca(record: Dict[str, Any], described: Described, stage: str) -> Iterator[str]:
+def _check_alpaca(record: Dict[str, Any], described: Described, stage: str) -> Iterator[str]:
     prompts = [described.column(name) for name in ("prompt", "query") if described.column(name)]
     for column in prompts:
         if not isinstance(record.get(column), (str, type(None))):
             yield f"{column} is {_kind(record[column])}, not text"
     if not any(record.get(column) for column in prompts):
-        there = [column for column in prompts if column in record]
-        yield f"{' and '.join(there)} empty" if there else f"there is no {' and no '.join(prompts)}"
+        present = [column for column in prompts if column in record]
+        yield f"{' and '.join(present)} empty" if present else f"has no {' and no '.join(prompts)}"
     history = described.column("history")
     for index, pair in enumerate(record.get(history) or [] if history else []):
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
@@ -434,18 +437,16 @@ def _wrong_alpaca(record: Dict[str, Any], described: Described, stage: str) -> I
     unpaired = [] if stage == "pt" else ["response"]
     answers = ["chosen", "rejected"] if stage in PAIRWISE else unpaired
     for name in answers:
-        yield from _wrong_text(record, described.column(name) or name)
+        yield from _check_text(record, described.column(name) or name)
     if stage == "kto":
-        yield from _wrong_kto(record, described)
+        yield from _check_kto(record, described)
 
 
-def _wrong_turns(record: Dict[str, Any], described: Described, stage: str) -> Iterator[str]:
+def _check_turns(record: Dict[str, Any], described: Described, stage: str) -> Iterator[str]:
     column = described.column("messages")
     turns = record.get(column)
     if not isinstance(turns, list) or not turns:
-        yield (
-            f"{column} is {_kind(turns)}, not a list of messages" if turns else f"there is no {column}, or it is empty"
-        )
+        yield (f"{column} is {_kind(turns)}, not a list of messages" if turns else f"{column} is missing or empty")
         return
     roles: List[str] = []
     broken = False
@@ -455,7 +456,7 @@ def _wrong_turns(record: Dict[str, Any], described: Described, stage: str) -> It
         yield from wrong
         roles.append(role)
     if not broken:
-        yield from _wrong_order(roles, described, column, stage)
+        yield from _check_order(roles, described, column, stage)
     if stage in PAIRWISE:
         for name in ("chosen", "rejected"):
             key = described.column(name) or name
@@ -464,11 +465,11 @@ def _wrong_turns(record: Dict[str, Any], described: Described, stage: str) -> It
             if not wrong and role not in (described.tag("assistant_tag"), described.tag("function_tag")):
                 yield f"{key}.{described.tag('role_tag')} is {role!r}, not {described.tag('assistant_tag')!r}"
     if stage == "kto":
-        yield from _wrong_kto(record, described)
+        yield from _check_kto(record, described)
 
 
 def _turn(turn: Any, described: Described, where: str, system: bool) -> Tuple[str, List[str]]:
-    """The role of a message, and what is wrong with it."""
+    """Return the role of a message, and its problems."""
     if not isinstance(turn, dict):
         return "", [f"{where} is {_kind(turn)}, not a message"]
     role_key, content_key = described.tag("role_tag"), described.tag("content_tag")
@@ -483,13 +484,15 @@ def _turn(turn: Any, described: Described, where: str, system: bool) -> Tuple[st
     if described.formatting == "openai" and turn.get("tool_calls"):
         return described.tag("function_tag"), []
     if not isinstance(turn.get(content_key), str):
-        said = f"is {_kind(turn[content_key])}, not text" if content_key in turn else "is missing"
-        return str(role), [f"{where}.{content_key} {said}"]
+        problem = f"is {_kind(turn[content_key])}, not text" if content_key in turn else "is missing"
+        return str(role), [f"{where}.{content_key} {problem}"]
     return str(role), []
 
 
-def _wrong_order(roles: List[str], described: Described, column: str, stage: str) -> Iterator[str]:
-    """Questions and answers take turns; results of several tools in a row are one turn of the openai format."""
+def _check_order(roles: List[str], described: Described, column: str, stage: str) -> Iterator[str]:
+    """Check that questions and answers alternate. Several results of tools in a row are one turn in the openai
+    format.
+    """
     first = 1 if roles[0] == described.tag("system_tag") else 0
     asking = (described.tag("user_tag"), described.tag("observation_tag"))
     answering = (described.tag("assistant_tag"), described.tag("function_tag"))
@@ -501,24 +504,24 @@ def _wrong_order(roles: List[str], described: Described, column: str, stage: str
     for position, (index, role) in enumerate(turns):
         if role not in (asking, answering)[position % 2]:
             wanted_role = (asking, answering)[position % 2][0]
-            yield f"{column}[{index}].{described.tag('role_tag')} is {role!r} where {wanted_role!r} has its turn"
+            yield f"{column}[{index}].{described.tag('role_tag')} is {role!r} where {wanted_role!r} is expected"
             return
     if stage in PAIRWISE and len(turns) % 2 == 0:
-        yield f"{column} does not end with {asking[0]!r}, whom chosen and rejected answer"
+        yield f"{column} does not end with {asking[0]!r}, which chosen and rejected answer"
     if stage not in PAIRWISE and len(turns) % 2 == 1:
         yield f"{column} does not end with an answer of {answering[0]!r}"
 
 
-def _wrong_kto(record: Dict[str, Any], described: Described) -> Iterator[str]:
+def _check_kto(record: Dict[str, Any], described: Described) -> Iterator[str]:
     column = described.column("kto_tag") or "kto_tag"
     value = record.get(column)
     if not isinstance(value, bool) and value not in ("True", "False", "true", "false"):
-        yield f"{column} is {_kind(value)}, not true or false" if column in record else f"there is no {column}"
+        yield f"{column} is {_kind(value)}, not true or false" if column in record else f"has no {column}"
 
 
-def _wrong_text(record: Dict[str, Any], column: str) -> Iterator[str]:
+def _check_text(record: Dict[str, Any], column: str) -> Iterator[str]:
     if column not in record:
-        yield f"there is no {column}"
+        yield f"has no {column}"
     elif not isinstance(record[column], str):
         yield f"{column} is {_kind(record[column])}, not text"
 
@@ -528,13 +531,17 @@ def _kind(value: Any) -> str:
     return next((name for kind, name in names if isinstance(value, kind)), "nothing")
 
 
-# What the trainer is told.
+# Describing the datasets for the trainer
 
 
 def plan(folder: Path, train: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """For each dataset its name, its entry, and where the entry is ours the files."""
+    """Return the name and the entry of each dataset, and its files if the entry is generated."""
     return [
-        {"name": found.name, "entry": found.entry, "files": [] if found.given else [str(path) for path in found.files]}
+        {
+            "name": found.name,
+            "entry": found.entry,
+            "files": [] if found.from_info else [str(path) for path in found.files],
+        }
         for found in discover(folder, train)
     ]
 

@@ -1,4 +1,4 @@
-"""LLaMA-Factory's training, as its own launcher starts it under torchrun. Argument: its configuration."""
+"""Runs LLaMA-Factory's training, as its own launcher does under torchrun. Argument: its configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def on_cpu(storage: Any, location: str) -> Optional[Any]:
 
 
 def leave_together() -> None:
-    """No rank takes the group apart before all have come to their end: with gloo, one was left waiting for the last exchange."""
+    """Destroy the process group only when all ranks have finished: with gloo, one rank could hang in the last
+    exchange.
+    """
     leave = dist.destroy_process_group
 
     def together(*arguments: Any, **options: Any) -> None:
@@ -25,7 +27,7 @@ def leave_together() -> None:
 
 
 if __name__ == "__main__":
-    # Several processes on CPU call their device cpu:0, and torch.load, by which the trainer resumes, knows only cpu.
+    # With several processes on CPU the device is cpu:0, but torch.load, with which the trainer resumes, knows only cpu.
     torch.serialization.register_package(5, lambda _: None, on_cpu)
     leave_together()
     run_exp()

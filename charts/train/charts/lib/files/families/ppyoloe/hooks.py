@@ -1,4 +1,4 @@
-"""PP-YOLOE: how to call PaddleDetection's tools/train.py and tools/export_model.py, and what their files mean."""
+"""PP-YOLOE: how to call PaddleDetection's tools/train.py and tools/export_model.py, and how to read their output."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from typing import Any, Dict, List, Optional
 from runner.context import Context
 from runner.errors import FamilyError
 
-CONFIG = "train.yml"  # generated; PaddleDetection up to 2.7 puts snapshots into a folder of its name
+CONFIG = "train.yml"  # generated; PaddleDetection up to 2.7 writes snapshots to a folder with this name
 EFFECTIVE = "config.yml"
 METRICS = "metrics.jsonl"
-FLAGS = {"cuda": "use_gpu", "npu": "use_npu", "mlu": "use_mlu"}  # backend -> the switch of the configuration
+FLAGS = {"cuda": "use_gpu", "npu": "use_npu", "mlu": "use_mlu"}  # by backend, the switch in the configuration
 PARTS = (".pdparams", ".pdopt")
-INFERENCE = ("infer_cfg.yml", "model.pdiparams", "model.pdmodel", "model.json")  # the last with PaddlePaddle 3
+INFERENCE = ("infer_cfg.yml", "model.pdiparams", "model.pdmodel", "model.json")  # the last one with PaddlePaddle 3
 
 
 def configure(context: Context) -> None:
-    """A configuration upon the repository's. JSON is YAML.
+    """Write a configuration that extends the repository's. JSON is YAML.
 
-    Settings of three levels are here: among the pairs of -o each would reset its siblings. So are the datasets, as objects: they
-    replace the configuration's own whatever form those have, and nothing is left that PaddleDetection would download.
+    It has the settings of three levels, each of which would reset its siblings as a pair of -o. It also has the
+    datasets, as objects: they replace the configuration's own in any form, and leave nothing for PaddleDetection to
+    download.
     """
     train, data = context.train, str(context.dataset)
     evaluated = train["evalAnnotations"] or train["trainAnnotations"]
     images = train["evalImages"] if train["evalAnnotations"] else train["trainImages"]
     fields = ["image", "gt_bbox", "gt_class", "is_crowd"]
-    taught = {
+    trained = {
         "dataset_dir": data,
         "image_dir": train["trainImages"],
         "anno_path": train["trainAnnotations"],
         "data_fields": fields,
     }
-    judged = {"dataset_dir": data, "image_dir": images, "anno_path": evaluated, "allow_empty": True}
+    validated = {"dataset_dir": data, "image_dir": images, "anno_path": evaluated, "allow_empty": True}
     lines = {
         "_BASE_": json.dumps([str(context.model / train["config"])]),
         "metric": "COCO",
         "num_classes": str(classes(context.dataset / evaluated)),
-        "TrainDataset": f"!COCODataSet {json.dumps(taught)}",
-        "EvalDataset": f"!COCODataSet {json.dumps(judged)}",
+        "TrainDataset": f"!COCODataSet {json.dumps(trained)}",
+        "EvalDataset": f"!COCODataSet {json.dumps(validated)}",
         "TestDataset": f"!ImageFolder {json.dumps({'dataset_dir': data, 'anno_path': evaluated})}",
         **{key: json.dumps(value) for key, value in deep(train["options"]).items()},
     }
@@ -52,7 +53,7 @@ def configure(context: Context) -> None:
 
 
 def classes(annotations: Path) -> int:
-    """As many as the dataset has categories: the configuration's are those of COCO."""
+    """Return the number of categories in the dataset; the configuration has those of COCO. Raises FamilyError."""
     try:
         return len(json.loads(annotations.read_text(encoding="utf-8"))["categories"])
     except (OSError, ValueError, KeyError) as error:
@@ -62,7 +63,7 @@ def classes(annotations: Path) -> int:
 
 
 def deep(options: Dict[str, Any]) -> Dict[str, Any]:
-    """Options whose keys have three levels or more, nested."""
+    """Return the options whose keys have three levels or more, nested."""
     nested: Dict[str, Any] = {}
     for key, value in options.items():
         *path, last = key.split(".")
@@ -76,7 +77,7 @@ def deep(options: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def options(context: Context) -> List[str]:
-    """The pairs of the one -o. A user's own come last, and win."""
+    """Return the pairs of the one -o. The user's come last, and override the others."""
     train, backend = context.train, context.settings.accelerator.backend
     pairs: Dict[str, Any] = {
         "use_gpu": False,
@@ -96,30 +97,32 @@ def options(context: Context) -> List[str]:
 
 
 def pretrained(context: Context) -> str:
-    """Empty: without it, the configuration's own would be downloaded."""
+    """Return the path of the weights; "" prevents that the configuration's are downloaded."""
     return str(context.model / context.train["pretrainWeights"]) if context.train["pretrainWeights"] else ""
 
 
 def train_arguments(context: Context) -> List[str]:
-    words = [
+    command = [
         str(Path(__file__).resolve().parent / "run.py"),
         str(context.output / METRICS),
         str(context.output / EFFECTIVE),
     ]
-    words += ["-c", str(config(context)), "-o", *options(context)]
+    command += ["-c", str(config(context)), "-o", *options(context)]
     if context.resume_from:
-        words += ["-r", str(context.resume_from.with_suffix(""))]
-    words += ["--eval"] if context.train["evaluate"] else []
-    words += ["--amp"] if context.train["amp"] else []
-    return [*launch(context), *words]
+        command += ["-r", str(context.resume_from.with_suffix(""))]
+    command += ["--eval"] if context.train["evaluate"] else []
+    command += ["--amp"] if context.train["amp"] else []
+    return [*launch(context), *command]
 
 
 def launch(context: Context) -> List[str]:
-    """The master is rank 0's address and not its name: PaddlePaddle starts it only where that is the pod's own address, word for word."""
+    """Return the launcher's arguments. The master is rank 0's address, not its name: PaddlePaddle compares it with the
+    pod's address as text.
+    """
     topology, accelerator = context.settings.topology, context.settings.accelerator
     if context.world_size == 1:
         return []
-    words = [
+    command = [
         "-m",
         "paddle.distributed.launch",
         "--nnodes",
@@ -127,20 +130,20 @@ def launch(context: Context) -> List[str]:
         "--log_dir",
         str(context.output / "log" / str(context.rank)),
     ]
-    words += ["--job_id", context.settings.run.name, "--max_restart", "0"]
+    command += ["--job_id", context.settings.run.name, "--max_restart", "0"]
     if topology.replicas > 1:
-        words += ["--master", f"{context.master_ip}:{topology.port}", "--rank", str(context.rank)]
+        command += ["--master", f"{context.master_ip}:{topology.port}", "--rank", str(context.rank)]
     if accelerator.backend == "cpu":
-        return [*words, "--nproc_per_node", str(topology.processes)]
-    return [*words, "--devices", ",".join(str(index) for index in range(topology.processes))]
+        return [*command, "--nproc_per_node", str(topology.processes)]
+    return [*command, "--devices", ",".join(str(index) for index in range(topology.processes))]
 
 
 def train_environment(context: Context) -> Dict[str, str]:
     python_path = [str(context.model), context.environment.get("PYTHONPATH", "")]
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),  # the repository's ppdet comes before the image's
-        "ENABLE_FALL_BACK": "False",  # PaddlePaddle 2.6 exports no whole graph otherwise; others do not read it
-        # Rank 0's master compares it with its address; the hostname, its other source, may resolve to something else.
+        "ENABLE_FALL_BACK": "False",  # PaddlePaddle 2.6 exports an incomplete graph otherwise; other versions ignore it
+        # Rank 0 compares the master with it; the host name, which it uses otherwise, may resolve to another address.
         **({"POD_IP": context.own_ip} if context.own_ip else {}),
         **(
             {"PADDLE_DISTRI_BACKEND": "gloo"}
@@ -151,7 +154,9 @@ def train_environment(context: Context) -> Dict[str, str]:
 
 
 def metrics(context: Context) -> List[Dict[str, Any]]:
-    """What run.py wrote. A row of the evaluation completes the epoch's own; a last line without its end is still being written."""
+    """Return the rows that run.py wrote. An evaluation adds to its epoch's row; a last line without a newline is still
+    being written.
+    """
     path = context.output / METRICS
     if not path.exists():
         return []
@@ -164,17 +169,17 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
 
 
 def checkpoints(context: Context) -> List[Path]:
-    """PaddleDetection writes .pdopt last: without it, a snapshot is not whole."""
+    """Return the complete snapshots, newest first: PaddleDetection writes .pdopt last."""
     folder = snapshots(context)
     found = [folder / "model_final.pdopt", *_numbered(folder)]
     return [path for path in found if all(path.with_suffix(part).is_file() for part in PARTS)]
 
 
 def stale(context: Context) -> List[Path]:
-    """All but the last two whole snapshots; best_model and model_final stay."""
+    """Return all but the last two complete snapshots; best_model and model_final stay."""
     folder = snapshots(context)
-    whole = [path for path in _numbered(folder) if path.with_suffix(".pdparams").is_file()]
-    return [file for path in whole[2:] for file in sorted(folder.glob(f"{path.stem}.pd*"))]
+    complete = [path for path in _numbered(folder) if path.with_suffix(".pdparams").is_file()]
+    return [file for path in complete[2:] for file in sorted(folder.glob(f"{path.stem}.pd*"))]
 
 
 def _numbered(folder: Path) -> List[Path]:
@@ -184,7 +189,7 @@ def _numbered(folder: Path) -> List[Path]:
 
 
 def snapshots(context: Context) -> Path:
-    """Up to 2.7 a folder named after the configuration, later save_dir itself."""
+    """Return the folder with snapshots: up to 2.7 one named after the configuration, later save_dir itself."""
     own = context.output / Path(CONFIG).stem
     return own if own.is_dir() else context.output
 
@@ -198,12 +203,12 @@ def weights(context: Context) -> Path:
     found = [folder / f"{name}.pdparams" for name in ("best_model", "model_final")]
     chosen: Optional[Path] = next((path for path in found if path.is_file()), None)
     if chosen is None:
-        raise FamilyError(f"the training left no model_final.pdparams in {folder}", "see the trainer's output above")
+        raise FamilyError(f"the training wrote no model_final.pdparams in {folder}", "see the trainer's output above")
     return chosen
 
 
 def export_arguments(context: Context) -> List[str]:
-    """On the processor, as the exporter does. An evaluated training is exported as it was at its best."""
+    """Return the exporter's arguments, on the CPU. If the training was evaluated, the best snapshot is exported."""
     pairs = [pair for pair in options(context) if not pair.startswith(("pretrain_weights=", "use_"))]
     pairs = ["use_gpu=false", *pairs, f"weights={weights(context).with_suffix('')}"]
     return [

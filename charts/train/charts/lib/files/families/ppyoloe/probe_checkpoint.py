@@ -1,4 +1,4 @@
-"""Can PaddleDetection resume from this snapshot? Argument: {"path", "train"}. A half-written file cannot be loaded."""
+"""Checks that PaddleDetection can resume from a snapshot, by loading it. Argument: {"path", "train"}."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ def probe(path: str, train: Dict[str, Any]) -> Dict[str, Any]:
             if part == snapshot:
                 epoch = int(state["last_epoch"])
         if snapshot.stem == "model_final":
-            best(snapshot.parent)
+            load_best(snapshot.parent)
     except (weights.WeightsError, KeyError, TypeError, ValueError) as error:
-        return {"ok": False, "reason": f"it cannot be loaded: {type(error).__name__}: {error}", "fix": "none is needed"}
+        return {
+            "ok": False,
+            "reason": f"it cannot be loaded: {type(error).__name__}: {error}",
+            "fix": "nothing: the previous checkpoint is tried",
+        }
     return {"ok": True, "epoch": epoch, "finished": snapshot.stem == "model_final" and epoch >= int(train["epochs"])}
 
 
-def best(folder: Path) -> None:
-    """The evaluation after the last epoch writes best_model: one that is torn must be written again, by the epoch before."""
+def load_best(folder: Path) -> None:
+    """Load best_model, which the evaluation after the last epoch writes: a truncated one must be written again."""
     from features import weights
 
     if (folder / "best_model.pdparams").is_file():

@@ -1,4 +1,4 @@
-"""Does this pod's PaddlePaddle see the devices that the run asked for? Argument: {"backend", "count"}."""
+"""Checks that this pod's PaddlePaddle sees the requested devices. Argument: {"backend", "count"}."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def probe(backend: str, count: int) -> Dict[str, Any]:
     try:
         import paddle
     except ImportError as error:
-        return no(
+        return failure(
             f"the image has no PaddlePaddle: {error}",
             "use an image with PaddlePaddle and PaddleDetection's requirements",
         )
@@ -19,8 +19,8 @@ def probe(backend: str, count: int) -> Dict[str, Any]:
         return {"ok": True, "devices": ["cpu"]}
     wanted = max(count, 1)
     if backend == "cuda" and not paddle.device.is_compiled_with_cuda():
-        return no(
-            f"accelerator: the run asks for cuda, and the image's PaddlePaddle {paddle.__version__} is built for the processor",
+        return failure(
+            f"accelerator: the run requests cuda, but the image's PaddlePaddle {paddle.__version__} is built for CPU only",
             "use an image with paddlepaddle-gpu",
         )
     seen: List[str] = []
@@ -29,14 +29,14 @@ def probe(backend: str, count: int) -> Dict[str, Any]:
     elif backend in paddle.device.get_all_custom_device_type():
         seen = [name for name in paddle.device.get_available_custom_device() if name.split(":")[0] == backend]
     if len(seen) < wanted:
-        return no(
-            f"the run asks for {wanted} {backend} devices and PaddlePaddle {paddle.__version__} sees {len(seen)}",
+        return failure(
+            f"the run requests {wanted} {backend} devices, and PaddlePaddle {paddle.__version__} sees {len(seen)}",
             f"check accelerator.profile and count, the node's driver, and that the image's PaddlePaddle is built for {backend}",
         )
     return {"ok": True, "devices": seen}
 
 
-def no(reason: str, fix: str) -> Dict[str, Any]:
+def failure(reason: str, fix: str) -> Dict[str, Any]:
     return {"ok": False, "reason": reason, "fix": fix}
 
 

@@ -1,4 +1,4 @@
-"""Does the exported model load and run? Argument: {"output", "artifacts", "train", "maxBatchSize"}."""
+"""Checks that the exported model loads and runs. Argument: {"output", "artifacts", "train", "maxBatchSize"}."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def probe(output: Path) -> Dict[str, Any]:
 
     described = next(iter(sorted((output / "export").rglob("infer_cfg.yml"))), None)
     if described is None:
-        return no("tools/export_model.py left no infer_cfg.yml", "see its output above")
+        return failure("tools/export_model.py wrote no infer_cfg.yml", "see its output above")
     folder = described.parent
     program = next((folder / name for name in ("model.pdmodel", "model.json") if (folder / name).is_file()), None)
     if program is None:
-        return no("tools/export_model.py left no model.pdmodel", "see its output above")
+        return failure("tools/export_model.py wrote no model.pdmodel", "see its output above")
     config = inference.Config(str(program), str(folder / "model.pdiparams"))
     config.disable_gpu()
     config.disable_glog_info()
@@ -30,8 +30,8 @@ def probe(output: Path) -> Dict[str, Any]:
         if "target_size" in step
     ]
     height, width = resized[0] if resized else (640, 640)
-    given = {"image": [1, 3, height, width], "im_shape": [1, 2], "scale_factor": [1, 2]}
-    shapes = {name: given[name] for name in predictor.get_input_names()}
+    sizes = {"image": [1, 3, height, width], "im_shape": [1, 2], "scale_factor": [1, 2]}
+    shapes = {name: sizes[name] for name in predictor.get_input_names()}
     for name, shape in shapes.items():
         handle = predictor.get_input_handle(name)
         handle.reshape(shape)
@@ -43,7 +43,7 @@ def probe(output: Path) -> Dict[str, Any]:
     return {"ok": True, "folder": str(folder), "inputs": shapes, "outputs": outputs}
 
 
-def no(reason: str, fix: str) -> Dict[str, Any]:
+def failure(reason: str, fix: str) -> Dict[str, Any]:
     return {"ok": False, "reason": reason, "fix": fix}
 
 

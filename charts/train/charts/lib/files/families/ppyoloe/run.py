@@ -1,8 +1,8 @@
-"""PaddleDetection's tools/train.py with one callback more: a row of metrics per epoch, and the configuration that is in effect.
+"""Runs PaddleDetection's tools/train.py, and writes a row of metrics per epoch and the effective configuration.
 
     run.py METRICS CONFIG <arguments of tools/train.py>
 
-PaddleDetection keeps neither: losses go to its log, and its VisualDL files do not say which epoch a step was of.
+PaddleDetection stores neither: losses go to its log, and its VisualDL files do not contain the epoch of a step.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def main() -> None:
             with Path(metrics).open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(row) + "\n")
 
-    own = trainer.Trainer._init_callbacks
+    init_callbacks = trainer.Trainer._init_callbacks
 
     def with_rows(self: Any) -> None:
-        own(self)
+        init_callbacks(self)
         if self.mode == "train" and first:
             self._callbacks.append(Rows(self))
             self._compose_callback = ComposeCallback(self._callbacks)
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def write(cfg: Any, path: str) -> None:
-    """The whole configuration in one file, its bases and options merged; without what is registered and not configured."""
+    """Write the whole configuration to one file, with its bases and options merged, without empty modules."""
     import yaml
 
     def plain(value: Any) -> Any:

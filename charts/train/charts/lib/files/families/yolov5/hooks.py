@@ -1,4 +1,4 @@
-"""YOLOv5: how to call train.py and export.py, and how their files become a Triton model repository."""
+"""YOLOv5: how to call train.py and export.py, and how to turn their output into a Triton model repository."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ COPIED = ("hyp.yaml", "opt.yaml", "results.csv")
 
 def train_arguments(context: Context) -> List[str]:
     if context.resume_from:
-        return ["train.py", "--resume", str(context.resume_from)]  # it reads the rest from the opt.yaml beside it
+        return [
+            "train.py",
+            "--resume",
+            str(context.resume_from),
+        ]  # it reads the other options from the opt.yaml beside it
     train = context.train
     values = {
         "--img": train["imageSize"],
-        "--batch-size": train["batchSize"],  # of all processes together
+        "--batch-size": train["batchSize"],  # total over all processes
         "--epochs": train["epochs"],
         "--data": train["data"],
         "--weights": weights(context),
@@ -34,23 +38,25 @@ def train_arguments(context: Context) -> List[str]:
         "--project": context.output,
         "--name": "train",
         **({"--hyp": context.output / HYPERPARAMETERS} if context.hyperparameters else {}),
-        "--save-period": 1,  # last.pt may be half written when a pod dies: the one before it must be there too
+        "--save-period": 1,  # last.pt may be incomplete when a pod dies, so an earlier one must exist
     }
-    words = [str(word) for pair in values.items() for word in pair]
-    return ["train.py", *words, "--exist-ok", *arguments(context)]
+    options = [str(part) for pair in values.items() for part in pair]
+    return ["train.py", *options, "--exist-ok", *arguments(context)]
 
 
 def arguments(context: Context) -> List[str]:
-    """The user's own; a trial's file of hyper-parameters has taken in the one that they name."""
-    given = [str(argument) for argument in context.train["arguments"]]
-    if context.hyperparameters and "--hyp" in given:
-        at = given.index("--hyp")
-        del given[at : at + 2]
-    return given
+    """Return the user's arguments, without --hyp in a trial, whose own file includes that one."""
+    arguments = [str(argument) for argument in context.train["arguments"]]
+    if context.hyperparameters and "--hyp" in arguments:
+        at = arguments.index("--hyp")
+        del arguments[at : at + 2]
+    return arguments
 
 
 def configure(context: Context) -> None:
-    """A trial's hyper-parameters: those of the file that train.py would read, and after them the trial's own, which YAML's readers take."""
+    """Write a trial's hyperparameters: the file that train.py would read, followed by the trial's own, which override
+    it.
+    """
     if not context.hyperparameters:
         return
     base = (context.model / base_hyperparameters(context)).read_text(encoding="utf-8")
@@ -59,7 +65,7 @@ def configure(context: Context) -> None:
 
 
 def number(value: Any) -> str:
-    """JSON, but for 1e-05: YAML's readers take it for a text, and 1.0e-05 for a number."""
+    """Return JSON that YAML reads as a number: 1.0e-05 instead of 1e-05, which YAML takes for a string."""
     text = json.dumps(value)
     return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
 
@@ -70,16 +76,17 @@ def base_hyperparameters(context: Context) -> str:
 
 
 def rewrites(_: Context, path: Path) -> bool:
-    """Files of the dataset that the trainer writes to."""
+    """Whether the trainer rewrites a file of the dataset."""
     return path.suffix.lower() not in (".txt", ".cache") and view.is_cut_jpeg(path)
 
 
 def train_environment(context: Context) -> Dict[str, str]:
     python_path = [str(context.model.parent), context.environment.get("PYTHONPATH", "")]
     return {
-        # The packaged YOLOv5 imports itself as `yolov5`: it shall find the model repository (checked out as `yolov5`), not the image's copy.
+        # The packaged YOLOv5 imports itself as `yolov5`: it must find the model repository (checked out as `yolov5`),
+        # not the image's copy.
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
-        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",  # v7.0's checkpoints are whole pickled models; torch 2.6 refuses them otherwise
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",  # v7.0's checkpoints are pickled models, which torch 2.6 refuses otherwise
         "YOLOv5_AUTOINSTALL": "false",
         "YOLO_OFFLINE": "1",
         "HF_HUB_OFFLINE": "1",
@@ -90,18 +97,20 @@ def train_environment(context: Context) -> Dict[str, str]:
 
 
 def metrics(context: Context) -> List[Dict[str, Any]]:
-    """results.csv, which YOLOv5 counts from epoch 0. A last line without its end is still being written."""
+    """Return the rows of results.csv, whose epochs start at 0. A last line without a newline is still being written."""
     path = context.output / "train" / "results.csv"
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    rows = [{key.strip(): float(value) for key, value in row.items()} for row in csv.DictReader(whole)]
+    complete = text[: text.rfind("\n") + 1].splitlines()
+    rows = [{key.strip(): float(value) for key, value in row.items()} for row in csv.DictReader(complete)]
     return [{**row, "epoch": int(row["epoch"]) + 1} for row in rows]
 
 
 def checkpoints(context: Context) -> List[Path]:
-    """As they were written, newest first: every epoch last.pt and then epochN.pt, which counts from 0; at the end last.pt again."""
+    """Return the checkpoints, last written first. Each epoch writes last.pt, then epochN.pt (from 0); the end writes
+    last.pt again.
+    """
     weights = context.output / "train" / "weights"
     found = [*_by_epoch(weights), weights / "last.pt"]
     return sorted(filter(Path.is_file, found), key=lambda path: -path.stat().st_mtime_ns)
@@ -120,7 +129,7 @@ def export_arguments(context: Context) -> List[str]:
     best = trained(context)
     if not best.is_file():
         raise FamilyError(
-            f"the training left no {best.relative_to(context.workspace.root)}",
+            f"the training wrote no {best.relative_to(context.workspace.root)}",
             "train.epochs must be at least 1; see the trainer's output above",
         )
     return [
@@ -137,7 +146,9 @@ def export_arguments(context: Context) -> List[str]:
 
 
 def trained(context: Context) -> Path:
-    """best.pt; or last.pt where a pod died while it wrote best.pt (a whole one is a zip file with its directory at the end)."""
+    """Return best.pt, or last.pt if best.pt is incomplete (a complete one is a zip file, with its directory at the
+    end).
+    """
     best, last = (context.output / "train" / "weights" / name for name in ("best.pt", "last.pt"))
     return last if best.is_file() and not zipfile.is_zipfile(str(best)) and last.is_file() else best
 
@@ -161,7 +172,9 @@ def model_card(context: Context) -> Dict[str, Any]:
 
 
 def weights(context: Context) -> str:
-    """Absolute where the model repository has the file: a relative name looks like one of a model hub to the packaged YOLOv5."""
+    """Return the weights: an absolute path if the model repository has the file, because the packaged YOLOv5 takes a
+    relative one for a name of a model hub.
+    """
     path = context.model / context.train["weights"]
     return str(path) if path.is_file() else str(context.train["weights"])
 
@@ -176,7 +189,9 @@ def device(context: Context) -> str:
 
 
 def triton_config(context: Context, images: List[int], output: List[int]) -> str:
-    """Shapes without the batch dimension, which Triton adds itself. The names are those that clients of the reference pipeline use."""
+    """Return config.pbtxt. The shapes lack the batch dimension, which Triton adds; clients of the reference pipeline
+    use these names.
+    """
     publish = context.settings.publish
     name = publish.model_name or context.settings.run.name
     return (

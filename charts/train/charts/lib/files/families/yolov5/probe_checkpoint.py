@@ -1,6 +1,6 @@
-"""Can YOLOv5 resume from this checkpoint? Argument: {"path", "train"}.
+"""Checks that YOLOv5 can resume from a checkpoint. Argument: {"path", "train"}.
 
-Its checkpoints are whole pickled models, which `weights_only` refuses: it is read without being unpickled.
+Its checkpoints are pickled models, which `weights_only` refuses, so they are read without unpickling.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ def probe(path: str, train: Dict[str, Any]) -> Dict[str, Any]:
     try:
         epoch = int(weights.read_torch(Path(path))["epoch"])
     except weights.WeightsError as error:
-        return no(f"it cannot be loaded: {error}")
+        return failure(f"it cannot be loaded: {error}")
     except (KeyError, TypeError, ValueError):
-        return no("it is no checkpoint of YOLOv5: it has no number of an epoch")
-    # train.py counts from 0, and writes -1 into a training that is over; from its last epoch it cannot resume.
+        return failure("it is not a checkpoint of YOLOv5: it has no epoch")
+    # train.py counts from 0, and writes -1 when a training has finished; it cannot resume from its last epoch.
     finished = epoch < 0 or epoch + 1 >= int(train["epochs"])
     return {"ok": True, "epoch": int(train["epochs"]) if epoch < 0 else epoch + 1, "finished": finished}
 
 
-def no(reason: str) -> Dict[str, Any]:
-    return {"ok": False, "reason": reason, "fix": "none is needed"}
+def failure(reason: str) -> Dict[str, Any]:
+    return {"ok": False, "reason": reason, "fix": "nothing: the previous checkpoint is tried"}
 
 
 if __name__ == "__main__":

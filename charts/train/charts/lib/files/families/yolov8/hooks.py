@@ -1,4 +1,4 @@
-"""YOLOv8 and newer: how run.py is called, what it leaves behind, and how that becomes a Triton model repository."""
+"""YOLOv8 and newer: how to call run.py, and how to turn its output into a Triton model repository."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from runner.errors import FamilyError
 
 COPIED = ("args.yaml", "results.csv")
 SERVED = {"torchscript": ("pytorch_libtorch", "model.pt"), "onnx": ("onnxruntime_onnx", "model.onnx")}
-"""Formats that Triton serves as they are exported: its platform, and the file it looks for."""
+"""Exported formats that Triton serves: its platform, and the file name that it expects."""
 AUTOMATIC = frozenset(("lr0", "momentum"))
-"""Options that the optimizer `auto` sets itself, whatever they are."""
+"""Options that the optimizer `auto` overrides."""
 _EPOCH = re.compile(r"epoch(\d+)\.pt")
 SAFE_LOAD = "ULTRALYTICS_SAFE_LOAD"
 
@@ -29,8 +29,8 @@ def train_arguments(context: Context) -> List[str]:
     ignored = sorted(AUTOMATIC.intersection(context.hyperparameters))
     if ignored and train["optimizer"] == "auto":
         raise FamilyError(
-            f"tune.space.{ignored[0]}: is of no effect, as train.optimizer auto sets {' and '.join(sorted(AUTOMATIC))} itself",
-            "name an optimizer, such as train.optimizer: AdamW, or search it in tune.space.optimizer too",
+            f"tune.space.{ignored[0]}: has no effect, because train.optimizer auto sets {' and '.join(sorted(AUTOMATIC))} itself",
+            "set an optimizer, such as train.optimizer: AdamW, or tune it too with tune.space.optimizer",
         )
     job = {
         "model": train["model"],
@@ -43,7 +43,7 @@ def train_arguments(context: Context) -> List[str]:
         "resume": str(context.resume_from or ""),
         "options": {
             "epochs": train["epochs"],
-            "batch": train["batchSize"],  # of all devices together
+            "batch": train["batchSize"],  # total over all devices
             "imgsz": train["imageSize"],
             "workers": train["workers"],
             "device": device(context),
@@ -54,16 +54,19 @@ def train_arguments(context: Context) -> List[str]:
 
 
 def rewrites(_: Context, path: Path) -> bool:
-    """Files of the dataset that the trainer writes to."""
+    """Whether the trainer rewrites a file of the dataset."""
     return path.suffix.lower() not in (".txt", ".cache") and view.is_cut_jpeg(path)
 
 
 def train_environment(context: Context) -> Dict[str, str]:
-    """RANK and WORLD_SIZE are not to be set: the trainer would take itself for one of its own workers, and save nothing."""
+    """Return the environment, without RANK and WORLD_SIZE: the trainer would take itself for one of its workers, and
+    save nothing.
+    """
     return {
-        # Its settings and the scripts of its workers go there; the image's own folder may be read-only.
+        # For its settings and the scripts of its workers; the image's folder may be read-only.
         "YOLO_CONFIG_DIR": str(Path(os.environ["HOME"]) / ".yolo"),
-        # It rebuilds only classes of its own and of PyTorch, and evaluates nothing of a description. The values' env may say "0".
+        # It unpickles only its own and PyTorch's classes, and evaluates nothing in a description. The values' env may
+        # set "0".
         SAFE_LOAD: context.environment.get(SAFE_LOAD, "1"),
         "YOLO_OFFLINE": "true",
         "YOLO_AUTOINSTALL": "false",
@@ -74,14 +77,16 @@ def train_environment(context: Context) -> Dict[str, str]:
 
 
 def metrics(context: Context) -> List[Dict[str, Any]]:
-    """results.csv. A last line without its end is still being written; an epoch that was repeated counts as it went last."""
+    """Return the rows of results.csv. A last line without a newline is still being written; the last row of an epoch
+    counts.
+    """
     path = trained(context) / "results.csv"
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1].splitlines()
+    complete = text[: text.rfind("\n") + 1].splitlines()
     rows: Dict[int, Dict[str, Any]] = {}
-    for row in csv.DictReader(whole):
+    for row in csv.DictReader(complete):
         numbers = {plain(key): float(value) for key, value in row.items() if key and value}
         epoch = int(numbers.pop("epoch"))
         rows[epoch] = {"epoch": epoch, **{key: value for key, value in numbers.items() if math.isfinite(value)}}
@@ -89,15 +94,18 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
 
 
 def plain(name: str) -> str:
-    """metrics/mAP50(B) is metrics/mAP50: B is for boxes, and there is nothing else here. A line of the log has a time already."""
+    """Return metrics/mAP50 for metrics/mAP50(B) (B means boxes; there are no others), and seconds for time, a key of
+    log lines.
+    """
     name = name.strip().replace("(B)", "")
     return "seconds" if name == "time" else name
 
 
 def checkpoints(context: Context) -> List[Path]:
-    """As they were written, newest first: every epoch last.pt and then epochN.pt, which counts from 0; at the end last.pt again.
+    """Return the checkpoints, last written first. Each epoch writes last.pt, then epochN.pt (from 0); the end writes
+    last.pt again.
 
-    last.pt is written over, so the epochN.pt before it may be all that a kill left whole.
+    last.pt is overwritten, so after a kill only an earlier epochN.pt may be complete.
     """
     found = [*_epochs(context), trained(context) / "weights" / "last.pt"]
     return sorted(filter(Path.is_file, found), key=lambda path: -path.stat().st_mtime_ns)
@@ -116,7 +124,7 @@ def export_arguments(context: Context) -> List[str]:
     weights = trained(context) / "weights"
     if not any((weights / name).is_file() for name in ("best.pt", "last.pt")):
         raise FamilyError(
-            f"the training left no {(weights / 'best.pt').relative_to(context.workspace.root)}",
+            f"the training wrote no {(weights / 'best.pt').relative_to(context.workspace.root)}",
             "train.epochs must be at least 1; see the trainer's output above",
         )
     job = {
@@ -180,7 +188,9 @@ def device(context: Context) -> str:
 
 
 def triton_config(context: Context, platform: str, images: List[int], output: List[int]) -> str:
-    """Shapes without the batch dimension, which Triton adds itself. The names are those that the trainer's exports have."""
+    """Return config.pbtxt. The shapes lack the batch dimension, which Triton adds; the names are those in the trainer's
+    exports.
+    """
     publish = context.settings.publish
     name = publish.model_name or context.settings.run.name
     return (

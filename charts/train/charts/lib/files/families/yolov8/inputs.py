@@ -1,7 +1,4 @@
-"""What the trainer is given: its model, its data and its options, found and checked where they lie. Nothing is downloaded.
-
-Used by run.py and the probes, which stand beside it.
-"""
+"""Finds and checks the trainer's model, data and options. Nothing is downloaded. Used by run.py and the probes."""
 
 from __future__ import annotations
 
@@ -17,20 +14,20 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for runner
 from runner import inside
 
 IMAGE_WEIGHTS = Path("/opt/weights")
-"""Where a training image may bring weights along."""
+"""The folder in which a training image may have weights."""
 
 IMAGES = {".avif", ".bmp", ".dng", ".heic", ".jp2", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp"}
-MOST = 5
-"""So many broken records are named."""
+MAX_NAMED = 5
+"""How many invalid records a message names."""
 
 OWNED = {
     "model": "train.model", "data": "train.data", "epochs": "train.epochs", "batch": "train.batchSize", "imgsz": "train.imageSize",
     "workers": "train.workers", "device": "train.device", "optimizer": "train.optimizer", "format": "train.exportFormats",
     **dict.fromkeys(("mode", "task", "cfg", "project", "name", "exist_ok", "resume", "save", "save_period", "save_dir"), ""),
 }  # fmt: skip
-"""Options that train.arguments may not have, and the value that sets each; "" where it is the run's own affair."""
+"""Options that train.arguments must not have, and the values key that sets each; "" if the run sets it."""
 
-# What an export needs beside the trainer; the trainer would install it from outside.
+# Libraries that an export needs; the trainer would try to install them.
 LIBRARIES = {
     "onnx": ("onnx", "onnxruntime", "onnxslim"),
     "openvino": ("openvino",),
@@ -46,7 +43,7 @@ LIBRARIES = {
 
 
 class InputError(Exception):
-    """Something is missing or wrong, with what to do about it."""
+    """An input is missing or wrong. The fix says what to do."""
 
     def __init__(self, reason: str, fix: str) -> None:
         super().__init__(reason)
@@ -54,12 +51,14 @@ class InputError(Exception):
         self.fix = fix
 
     def answer(self) -> Dict[str, Any]:
-        """As a probe prints it."""
+        """Return the answer of a probe."""
         return {"ok": False, "reason": self.reason, "fix": self.fix}
 
 
 def find_model(name: str, repository: Path) -> str:
-    """A file of the model repository or of the image; a description that the trainer brings along stays a name."""
+    """Return a file of the model repository or the image, or the name of a description that the trainer has. Raises
+    InputError.
+    """
     if not name.endswith((".pt", ".yaml", ".yml")):
         raise InputError(
             f"train.model: '{name}' names neither weights (.pt) nor a description of a model (.yaml)",
@@ -72,24 +71,24 @@ def find_model(name: str, repository: Path) -> str:
     if not name.endswith(".pt") and "/" not in name:
         return name
     raise InputError(
-        f"train.model: there is no {' and no '.join(map(str, places))}, and a run downloads no weights",
-        "push the file to the model repository, take an image that has it, or start from a description such as yolov8n.yaml",
+        f"train.model: no file {' or '.join(map(str, places))}, and runs download no weights",
+        "push the file to the model repository, use an image that has it, or start from a description such as yolov8n.yaml",
     )
 
 
 def find_data(name: str, dataset: Path, model: Path) -> Path:
-    """The description of the data: in the dataset, else in the model repository."""
+    """Return the description of the data, from the dataset or the model repository. Raises InputError."""
     for path in (dataset / name, model / name, model / "data" / name):
         if path.is_file():
             return path
     raise InputError(
-        f"train.data: there is no file {name} in the dataset, nor in the model repository",
+        f"train.data: neither the dataset nor the model repository has a file {name}",
         "correct train.data, or push the file to the dataset repository",
     )
 
 
 def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
-    """The description with absolute paths that exist, and without the places it would be downloaded from."""
+    """Return the description with absolute, existing paths, and without URLs for downloads. Raises InputError."""
     import yaml
 
     sources = inside.Sources(dataset, model)
@@ -98,10 +97,10 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(
-            f"train.data: {file.name} cannot be read: {inside.fault(error)}", "correct the file"
+            f"train.data: {file.name} cannot be read: {inside.describe_error(error)}", "correct the file"
         ) from error
     if not isinstance(found, dict):
-        raise InputError(f"train.data: {file.name} is no map", "write the keys path, train, val and names")
+        raise InputError(f"train.data: {file.name} is not a map", "write the keys path, train, val and names")
     described: Dict[str, Any] = {key: value for key, value in found.items() if key != "download"}
     if "val" not in described and "validation" in described:
         described["val"] = described.pop("validation")
@@ -109,7 +108,7 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
     missing += [] if described.get("names") or described.get("nc") else ["names"]
     if missing:
         raise InputError(
-            f"train.data: {file.name} has no key '{missing[0]}'", "it needs train, val and names, and mostly path"
+            f"train.data: {file.name} has no key '{missing[0]}'", "it needs train, val and names, and usually path"
         )
     named, known = described.get("names"), described.get("nc")
     if named and known and len(named) != known:
@@ -126,7 +125,7 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
             (key, path) for key in ("train", "val") for path in _list(described[key]) if not _at(root, path)
         )
         raise InputError(
-            f"train.data: {file.name} names {key}: {path}, and there is no {root / path}; the dataset is at {dataset}",
+            f"train.data: {file.name} names {key}: {path}, and {root / path} does not exist; the dataset is at {dataset}",
             "correct path, train and val in that file, or push the missing folder to the dataset repository",
         )
     for key in ("train", "val", "test"):
@@ -139,15 +138,17 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
     return {**described, "path": str(root)}
 
 
-def check_inside(sources: inside.Sources, path: Path, named: str) -> None:
+def check_inside(sources: inside.Sources, path: Path, described_as: str) -> None:
     try:
-        sources.check(path, named)
+        sources.check(path, described_as)
     except inside.OutsideError as error:
         raise InputError(str(error), inside.FIX) from error
 
 
 def _roots(path: str, file: Path, dataset: Path, model: Path) -> Iterator[Path]:
-    """Where `path` may lead: descriptions are written for a folder datasets/ beside the trainer, or for their own folder."""
+    """Yield the folders that `path` may mean: descriptions expect a folder datasets/ beside the trainer, or their own
+    folder.
+    """
     if path:
         for start in (file.parent, dataset, dataset.parent, model):
             yield (start / path).resolve()
@@ -155,7 +156,7 @@ def _roots(path: str, file: Path, dataset: Path, model: Path) -> Iterator[Path]:
 
 
 def _at(root: Path, path: str) -> Optional[Path]:
-    """As the trainer looks, which also tries a path without its leading ../"""
+    """Return the path that the trainer finds, which also tries it without a leading ../"""
     options = [path, path[3:]] if path.startswith("../") else [path]
     return next(((root / option).resolve() for option in options if (root / option).exists()), None)
 
@@ -165,23 +166,25 @@ def _list(value: Any) -> List[str]:
 
 
 def check_caches(dataset: Path) -> None:
-    """The trainer unpickles a cache of labels that it finds beside them, whoever has made it."""
+    """Raise InputError for a label cache that is not the trainer's: the trainer unpickles any that it finds."""
     from features import weights
 
     for cache in sorted(dataset.rglob("*.cache")):
-        called = weights.foreign(cache) if cache.is_file() else ""
+        called = weights.find_unknown_call(cache) if cache.is_file() else ""
         if called:
             raise InputError(
-                f"the dataset's {cache.relative_to(dataset)} is no cache of labels: it would run {called}",
-                "remove it from the dataset; the trainer makes its own",
+                f"the dataset's {cache.relative_to(dataset)} is not a label cache: loading it would call {called}",
+                "remove it from the dataset; the trainer creates its own",
             )
 
 
 def check_records(described: Dict[str, Any]) -> Dict[str, int]:
-    """The number of images by part, when every image opens and every label is one. The trainer would leave broken ones out."""
+    """Return the number of images by part. Raises InputError for invalid images and labels, which the trainer would
+    skip.
+    """
     classes = len(described["names"]) if described.get("names") else int(described["nc"])
     counts, labelled = {}, 0
-    broken: List[str] = []
+    invalid: List[str] = []
     for part in ("train", "val"):
         images = [image for path in described[part] for image in _images(Path(path))]
         counts[part] = len(images)
@@ -193,11 +196,11 @@ def check_records(described: Dict[str, Any]) -> Dict[str, int]:
             for image, problem, boxes in pool.map(lambda image: (image, *_check(image, classes)), images):
                 labelled += boxes if part == "train" else 0
                 if problem:
-                    broken.append(f"{_short(image, described['path'])}: {problem}")
-    if broken:
-        more = f" and {len(broken) - MOST} more" if len(broken) > MOST else ""
+                    invalid.append(f"{_short(image, described['path'])}: {problem}")
+    if invalid:
+        more = f" and {len(invalid) - MAX_NAMED} more" if len(invalid) > MAX_NAMED else ""
         raise InputError(
-            f"the dataset has {len(broken)} broken records among {sum(counts.values())}: {'; '.join(broken[:MOST])}{more}",
+            f"the dataset has {len(invalid)} invalid records among {sum(counts.values())}: {'; '.join(invalid[:MAX_NAMED])}{more}",
             "correct or remove these files in the dataset",
         )
     if not labelled:
@@ -217,17 +220,17 @@ def _images(path: Path) -> Iterable[Path]:
 
 
 def _check(image: Path, classes: int) -> Tuple[str, int]:
-    """What is wrong with an image or its label ("" for nothing), and how many boxes it has."""
+    """Return what is wrong with an image or its label, or "", and the number of its boxes."""
     from PIL import Image
 
     try:
         with Image.open(image) as opened:
             opened.verify()
-    except Exception as error:  # whatever the decoder says
-        return f"no image: {error}", 0
+    except Exception as error:  # whatever the decoder raises
+        return f"not an image: {error}", 0
     label = label_of(image)
     if not label.is_file():
-        return "", 0  # an image of background
+        return "", 0  # a background image
     boxes = 0
     try:
         lines = label.read_text(encoding="utf-8-sig").splitlines()
@@ -247,7 +250,7 @@ def _check_box(columns: List[str], classes: int) -> str:
         numbers = [float(column) for column in columns]
     except ValueError:
         return "has something other than numbers"
-    if len(numbers) != 5 and not (len(numbers) > 6 and len(numbers) % 2):  # or the outline of a segment
+    if len(numbers) != 5 and not (len(numbers) > 6 and len(numbers) % 2):  # more columns are the outline of a segment
         return f"has {len(numbers)} columns instead of 5"
     if numbers[0] != int(numbers[0]) or not 0 <= numbers[0] < classes:
         return f"has class {columns[0]}, and names has {classes}"
@@ -257,7 +260,7 @@ def _check_box(columns: List[str], classes: int) -> str:
 
 
 def label_of(image: Path) -> Path:
-    """labels/ for the last images/ of the path, as the trainer does."""
+    """Return the label of an image, as the trainer does: with labels/ for the last images/ in the path."""
     before, found, after = str(image).rpartition("/images/")
     return Path(f"{before}/labels/{after}" if found else str(image)).with_suffix(".txt")
 
@@ -267,14 +270,14 @@ def _short(path: Path, root: str) -> str:
 
 
 def options(arguments: List[str]) -> Dict[str, Any]:
-    """train.arguments as the trainer's options. What comes later counts."""
+    """Return train.arguments as the trainer's options; later ones override earlier ones. Raises InputError."""
     known = _known()
     result: Dict[str, Any] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals:
             raise InputError(
-                f"train.arguments: '{argument}' is not of the form option=value", "write for example lr0=0.005"
+                f"train.arguments: '{argument}' is not of the form option=value", "write it like lr0=0.005"
             )
         _check_name("train.arguments", key, known)
         result[key] = _value(text)
@@ -282,7 +285,7 @@ def options(arguments: List[str]) -> Dict[str, Any]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Of what a search tries."""
+    """Raise InputError for a parameter of a search that is not an option of the trainer."""
     known = _known()
     for name in names:
         _check_name("tune.space", name, known)
@@ -291,18 +294,18 @@ def check_names(names: Iterable[str]) -> None:
 def _check_name(place: str, name: str, known: Dict[str, Any]) -> None:
     if name in OWNED:
         owner = OWNED[name]
-        fix = f"use {owner} instead" if owner else "leave it out"
+        fix = f"use {owner} instead" if owner else "remove it"
         raise InputError(f"{place}: {name} is set by {owner or 'the run itself'}", fix)
     if name not in known:
         close = difflib.get_close_matches(name, [key for key in known if key not in OWNED], n=1)
         raise InputError(
-            f"{place}: the trainer knows no option '{name}'",
+            f"{place}: the trainer has no option '{name}'",
             f"did you mean {close[0]}?" if close else "see https://docs.ultralytics.com/usage/cfg for its options",
         )
 
 
 def check_options(chosen: Dict[str, Any]) -> None:
-    """The trainer's own check of the values."""
+    """Check values as the trainer does. Raises InputError."""
     try:
         from ultralytics.cfg import get_cfg
 
@@ -323,7 +326,7 @@ def _known() -> Dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """As the trainer's command line reads a value."""
+    """Return a value as the trainer's command line parses it."""
     simple = {"none": None, "null": None, "": None, "true": True, "false": False}
     if text.lower() in simple:
         return simple[text.lower()]
@@ -334,19 +337,19 @@ def _value(text: str) -> Any:
 
 
 def check_formats(formats: List[str]) -> None:
-    """Export happens after the training: what it lacks is said before."""
+    """Raise InputError for an export that cannot work, before the training."""
     for name in formats:
         lacking = [library for library in LIBRARIES.get(name, ()) if importlib.util.find_spec(library) is None]
         if lacking:
             raise InputError(
-                f"train.exportFormats: {name} needs {', '.join(lacking)}, and the image has no such library",
-                f"take {name} out, or use an image with it",
+                f"train.exportFormats: {name} needs {', '.join(lacking)}, which the image does not have",
+                f"remove {name}, or use an image that has it",
             )
     if "engine" in formats:
         import torch
 
         if not torch.cuda.is_available():
             raise InputError(
-                "train.exportFormats: engine is built on the device that it is for, and this pod has none",
-                "take engine out, or choose an accelerator",
+                "train.exportFormats: engine must be built on its target device, and this pod has none",
+                "remove engine, or choose an accelerator",
             )

@@ -1,4 +1,4 @@
-"""Can the training go on from this checkpoint, and how far had it come? Argument: {"path", "train"}."""
+"""Checks that the training can resume from a checkpoint, and returns its epoch. Argument: {"path", "train"}."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ def probe(path: str) -> Dict[str, Any]:
     try:
         state = weights.read_torch(Path(path))
     except weights.WeightsError as error:
-        return no(f"{path} cannot be loaded: {error}", "it was cut off while it was written")
+        return failure(
+            f"{path} cannot be loaded: {error}", "nothing: it is incomplete, and the previous checkpoint is tried"
+        )
     if not isinstance(state, dict) or not {"epoch", "optimizer", "train_args"} <= set(state):
-        return no(f"{path} is no checkpoint of ultralytics", "leave the output folder to the trainer")
+        return failure(f"{path} is not a checkpoint of ultralytics", "let only the trainer write to the output folder")
     options, epoch = state["train_args"], int(state["epoch"])
-    if epoch < 0:  # what the trainer strips at the end
+    if epoch < 0:  # the trainer strips it at the end
         rows = (state.get("train_results") or {}).get("epoch") or [options["epochs"]]
         return {"ok": True, "epoch": int(max(rows)), "finished": True}
     if state["optimizer"] is None:
-        return no(f"{path} has no state of the optimizer", "it holds weights only, and cannot be resumed")
-    # A training that is limited by time goes on for as many epochs as fit in.
+        return failure(
+            f"{path} has no optimizer state", "nothing: it has weights only, and the previous checkpoint is tried"
+        )
+    # A training that is limited by time may continue beyond the epochs.
     return {"ok": True, "epoch": epoch + 1, "finished": not options.get("time") and epoch + 1 >= int(options["epochs"])}
 
 
-def no(reason: str, fix: str) -> Dict[str, Any]:
+def failure(reason: str, fix: str) -> Dict[str, Any]:
     return {"ok": False, "reason": reason, "fix": fix}
 
 

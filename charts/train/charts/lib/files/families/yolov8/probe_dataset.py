@@ -1,6 +1,6 @@
-"""Will the trainer find its model, its data and its options, and is every record one?
+"""Checks the trainer's model, data and options, and every record of the dataset.
 
-Argument: {"model", "dataset", "train"}, and "hyperparameters", the names that a search tries.
+Argument: {"model", "dataset", "train"}, and "hyperparameters", the names of the parameters that a search tunes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Dict, Sequence
 
 import inputs
 
-# Of the classes of models that are for something other than detection.
+# By a part of the model's class name, tasks other than detection.
 TASKS = {
     "Semantic": "semantic",
     "Seg": "segment",
@@ -48,7 +48,9 @@ def probe(
 
 
 def load(model: str, name: str) -> None:
-    """A description is built, as the trainer will; weights are read without being unpickled."""
+    """Build the model from a description, as the trainer does, or read weights without unpickling them. Raises
+    InputError.
+    """
     from ultralytics import YOLO
 
     from features import weights
@@ -57,7 +59,7 @@ def load(model: str, name: str) -> None:
         task = task_of(weights.read_torch(Path(model))) if model.endswith(".pt") else YOLO(model).task
     except ImportError:
         raise
-    except Exception as error:  # whatever ultralytics makes of a description that is none
+    except Exception as error:  # whatever ultralytics raises for an invalid description
         raise inputs.InputError(
             f"train.model: {name} cannot be loaded: {' '.join(str(error).split())[:300]}",
             "name a file that ultralytics wrote, or a description that it knows, such as yolov8n.yaml",
@@ -69,16 +71,18 @@ def load(model: str, name: str) -> None:
 
 
 def task_of(state: Any) -> str:
-    """The task of the model in a checkpoint: what the trainer wrote into it, or what its class is for."""
+    """Return the task of the model in a checkpoint, which the trainer recorded, or which its class is for. Raises
+    ValueError.
+    """
     model = (state.get("ema") or state.get("model")) if isinstance(state, dict) else None
     if not isinstance(model, dict):
-        raise ValueError("it holds no model")
+        raise ValueError("it has no model")
     name = str(getattr(model, "name", ""))
     if not name.startswith("ultralytics."):
-        raise ValueError(f"it holds a {name or 'mapping'}, and no model of ultralytics")
+        raise ValueError(f"it has a {name or 'mapping'}, not a model of ultralytics")
     options = model.get("args")
-    told = model.get("task") or (options.get("task") if isinstance(options, dict) else None)
-    return str(told or next((task for part, task in TASKS.items() if part in name), "detect"))
+    recorded = model.get("task") or (options.get("task") if isinstance(options, dict) else None)
+    return str(recorded or next((task for part, task in TASKS.items() if part in name), "detect"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Does what was exported load, and run alone and in the largest batch? Argument: {"output", "train", "maxBatchSize"}.
+"""Checks that the exported models load and run, with batches of one and of the largest size. Argument: {"output",
+"train", "maxBatchSize"}.
 
-The shapes are those of the first model that Triton can serve. A format whose library is not in the image, which can be the case
-for one that was built elsewhere, is not loaded.
+The returned shapes are those of the first model that Triton can serve. A format is skipped if the image lacks the
+library to run it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
-Run = Callable[[int], List[int]]  # a batch size -> the shape of the output
+Run = Callable[[int], List[int]]  # maps a batch size to the shape of the output
 
 
 def torchscript(path: Path, image_size: int) -> Tuple[List[int], Run]:
@@ -23,7 +24,7 @@ def torchscript(path: Path, image_size: int) -> Tuple[List[int], Run]:
     images = _images(json.loads(extra["config.txt"] or "{}"), image_size)
 
     def run(batch: int) -> List[int]:
-        # Without its optimizer, which takes minutes over a shape that it sees for the first time.
+        # Without the optimizer, which takes minutes for each new shape.
         with torch.no_grad(), torch.jit.optimized_execution(False):
             answer = model(torch.zeros(batch, *images))
         return list((answer[0] if isinstance(answer, (tuple, list)) else answer).shape)
@@ -60,7 +61,7 @@ SERVED = ("torchscript", "onnx")
 
 
 def _images(about: Dict[str, Any], image_size: int) -> List[int]:
-    """The exporter rounds the size up to the model's stride and writes down what it took."""
+    """Return the shape of images: the exporter rounds the size up to the model's stride, and records the result."""
     return [3, *(about.get("imgsz") or [image_size, image_size])]
 
 
@@ -76,17 +77,17 @@ def probe(folder: Path, image_size: int, max_batch_size: int) -> Dict[str, Any]:
             images, run = loader(folder / file, image_size)
             batches = sorted({1, max(max_batch_size, 1)}) if name == served else [1]
             shapes = {batch: run(batch) for batch in batches}
-        except Exception as error:  # whatever the format's library says
-            return no(
+        except Exception as error:  # whatever the format's library raises
+            return failure(
                 f"the exported {file} does not run: {' '.join(str(error).split())[:300]}",
                 "see the exporter's output above",
             )
-        wrong = next(
+        mismatch = next(
             (batch for batch, shape in shapes.items() if shape[0] != batch or shape[1:] != shapes[1][1:]), None
         )
-        if wrong:
-            return no(
-                f"the exported {file} answers a batch of {wrong} with the shape {shapes[wrong]}",
+        if mismatch:
+            return failure(
+                f"the exported {file} answers a batch of {mismatch} with the shape {shapes[mismatch]}",
                 "set publish.maxBatchSize: 1, or export another format",
             )
         answer["loaded"].append(name)
@@ -95,7 +96,7 @@ def probe(folder: Path, image_size: int, max_batch_size: int) -> Dict[str, Any]:
     return answer
 
 
-def no(reason: str, fix: str) -> Dict[str, Any]:
+def failure(reason: str, fix: str) -> Dict[str, Any]:
     return {"ok": False, "reason": reason, "fix": fix}
 
 

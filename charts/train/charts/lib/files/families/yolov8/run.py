@@ -1,7 +1,8 @@
-"""Trains, or exports, with ultralytics as the image has it: `run.py train JOB` or `run.py export JOB`, JOB being JSON of hooks.py.
+"""Trains or exports with the image's ultralytics: `run.py train JOB` or `run.py export JOB`, where JOB is JSON from
+hooks.py.
 
-What the trainer is told goes through here and not through its command line, because it must not be left to look for anything
-itself: it would download weights, data, fonts and libraries, and resume from its newest folder.
+The trainer is called from here, not by its command line, because it must not look for anything itself: it would
+download weights, data, fonts and libraries, and resume from its newest folder.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import inputs
 def train(job: Dict[str, Any]) -> None:
     import yaml
 
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # with these it would take itself for one of its own workers
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # with these it would take itself for one of its workers
         os.environ.pop(name, None)
     repository, dataset, output = Path(job["repository"]), Path(job["dataset"]), Path(job["output"])
     described = inputs.describe(inputs.find_data(job["data"], dataset, repository), dataset, repository)
@@ -31,11 +32,11 @@ def train(job: Dict[str, Any]) -> None:
     yolo = prepare()
     if job["resume"]:
         checkpoint = Path(job["resume"])
-        mend(output / "train", checkpoint)
-        # The checkpoint has all other options, the arguments included.
-        own = {key: value for key, value in chosen.items() if key in ("device", "workers", "batch")}
+        restore(output / "train", checkpoint)
+        # The checkpoint has all other options, including train.arguments.
+        changeable = {key: value for key, value in chosen.items() if key in ("device", "workers", "batch")}
         model = yolo(str(checkpoint))
-        chosen = {**own, "resume": str(checkpoint), "save_dir": str(output / "train")}
+        chosen = {**changeable, "resume": str(checkpoint), "save_dir": str(output / "train")}
     else:
         model = yolo(inputs.find_model(job["model"], repository))
         chosen.update(project=str(output), name="train", exist_ok=True)
@@ -45,7 +46,7 @@ def train(job: Dict[str, Any]) -> None:
 
 
 def prepare() -> Any:
-    """ultralytics.YOLO, with nothing that reaches outside and no logger of its own."""
+    """Return ultralytics.YOLO, with downloads and loggers disabled."""
     from ultralytics import YOLO
     from ultralytics.utils import SETTINGS, USER_CONFIG_DIR
 
@@ -69,17 +70,17 @@ def prepare() -> Any:
 
 
 def refuse_downloads(_trainer: Any) -> None:
-    """In this process; as a callback also in the workers, which get it pickled."""
+    """Disable downloads in this process. As a callback, which is pickled, it does so in the workers too."""
     from ultralytics.utils import downloads
 
     def refuse(url: str, *_: Any, **__: Any) -> None:
-        raise ConnectionError(f"a run downloads nothing: {url}")
+        raise ConnectionError(f"runs download nothing: {url}")
 
     downloads.safe_download = refuse
 
 
 def write_fonts(folder: Path) -> None:
-    """The fonts that it would download to label its pictures: matplotlib brings one."""
+    """Write the fonts that it would download for its plots, from one of matplotlib's."""
     from matplotlib import font_manager
 
     for name in ("Arial.ttf", "Arial.Unicode.ttf"):
@@ -88,17 +89,19 @@ def write_fonts(folder: Path) -> None:
 
 
 def keep_validation(trainer: Any) -> None:
-    """The last validation is that of the best weights."""
+    """Write the metrics of the last validation, which is that of the best weights."""
     write(trainer.save_dir / "metrics.json", json.dumps(plain(trainer.metrics), indent=1) + "\n")
 
 
 def plain(numbers: Dict[str, Any]) -> Dict[str, float]:
-    """metrics/mAP50(B) is metrics/mAP50, as in the metrics of the epochs."""
+    """Return metrics/mAP50 for metrics/mAP50(B), as in the metrics of the epochs."""
     return {name.replace("(B)", ""): float(value) for name, value in numbers.items() if name != "fitness"}
 
 
-def mend(trained: Path, checkpoint: Path) -> None:
-    """Makes the folder what it was when the checkpoint was written: a kill leaves rows of later epochs, and half a file."""
+def restore(trained: Path, checkpoint: Path) -> None:
+    """Restore the folder to the state of the checkpoint: a kill may leave rows of later epochs, and a truncated
+    file.
+    """
     state = load(checkpoint)
     results = trained / "results.csv"
     if results.is_file():
@@ -111,8 +114,8 @@ def mend(trained: Path, checkpoint: Path) -> None:
         if not lines:
             results.unlink()
     best = trained / "weights" / "best.pt"
-    if best.is_file() and not whole(best):
-        print(f"{best} is half written", flush=True)
+    if best.is_file() and not is_complete(best):
+        print(f"{best} is incomplete", flush=True)
         best.unlink()
         if state.get("best_fitness") == (state.get("train_metrics") or {}).get("fitness"):
             shutil.copyfile(str(checkpoint), str(best))
@@ -126,14 +129,14 @@ def export(job: Dict[str, Any]) -> None:
     folder.mkdir()
     weights = folder / "best.pt"
     trained = [output / "train" / "weights" / name for name in ("best.pt", "last.pt")]
-    source = next((path for path in trained if path.is_file() and whole(path)), None)
+    source = next((path for path in trained if path.is_file() and is_complete(path)), None)
     if source is None:
-        raise inputs.InputError("the training left no weights that can be loaded", "see the trainer's output above")
+        raise inputs.InputError("the training wrote no weights that can be loaded", "see the trainer's output above")
     if source.name != "best.pt":
-        print(f"{trained[0]} is half written: exporting {source}", flush=True)
+        print(f"{trained[0]} is incomplete: exporting {source}", flush=True)
     shutil.copyfile(str(source), str(weights))
     yolo = prepare()
-    if load(weights).get("optimizer") is not None:  # killed between the last epoch and the end
+    if load(weights).get("optimizer") is not None:  # the training was killed after its last epoch
         from ultralytics.utils.torch_utils import strip_optimizer
 
         strip_optimizer(weights)
@@ -158,29 +161,29 @@ def export(job: Dict[str, Any]) -> None:
         )
         path = Path(str(made))
         if not path.exists():
-            raise inputs.InputError(f"the export to {name} left no {path.name}", "see the trainer's output above")
+            raise inputs.InputError(f"the export to {name} wrote no {path.name}", "see the trainer's output above")
         files[name] = path.name
     write(folder / "exported.json", json.dumps(files) + "\n")
 
 
 def export_options(name: str, device: str, largest: int) -> Dict[str, Any]:
-    """A model that is served takes any batch up to the largest."""
+    """Return options with which the model accepts any batch up to the largest."""
     if name == "engine":
         return {"device": device, "dynamic": True, "batch": max(largest, 1)}
     return {"device": "cpu", **({"dynamic": True} if name == "onnx" else {})}
 
 
 def load(path: Path) -> Dict[str, Any]:
-    """What a checkpoint holds, without unpickling it: that is for the trainer."""
+    """Return the content of a checkpoint, without unpickling it. Raises WeightsError."""
     from features.weights import WeightsError, read_torch
 
     state: Any = read_torch(path)
     if not isinstance(state, dict):
-        raise WeightsError("it is no checkpoint of ultralytics")
+        raise WeightsError("it is not a checkpoint of ultralytics")
     return state
 
 
-def whole(path: Path) -> bool:
+def is_complete(path: Path) -> bool:
     from features.weights import WeightsError
 
     try:
@@ -201,8 +204,8 @@ def main(arguments: List[str]) -> int:
     except inputs.InputError as error:
         print(f"ValueError: {error.reason}: {error.fix}", file=sys.stderr)
         return 1
-    except subprocess.CalledProcessError as error:  # of the trainer's workers, who have said why
-        return error.returncode  # of a signal: negative, which the runner knows
+    except subprocess.CalledProcessError as error:  # of the trainer's workers, which have printed the cause
+        return error.returncode  # negative for a signal, which the runner recognizes
     return 0
 
 

@@ -1,4 +1,6 @@
-"""Pods of one run finding each other: what rank 0 has decided for all (commits, checkpoint), and the name of its service."""
+"""Coordination of the pods of one run: rank 0's decisions for all ranks (commits, checkpoint), and the name of its
+Service.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,16 @@ _T = TypeVar("_T")
 
 
 class NotYetError(OSError):
-    """Rank 0 answers, and has not decided yet: however long it takes, it is alive."""
+    """Rank 0 has answered, but not decided yet: it is alive, however long that takes."""
 
 
 _decided: Dict[str, Any] = {}
 
 
-def tell(context: Context, topic: str, value: Any) -> None:
-    """Rank 0 tells what it decided to whoever asks on the port after the trainer's, for as long as it lives (a daemon thread)."""
+def send(context: Context, topic: str, value: Any) -> None:
+    """Serve a decision of rank 0 on the port after the trainer's, in a daemon thread, for as long as the runner
+    lives.
+    """
     first = not _decided
     _decided[topic] = value
     if not first:
@@ -37,7 +41,7 @@ def tell(context: Context, topic: str, value: Any) -> None:
     def serve() -> None:
         while True:
             peer, _ = listener.accept()
-            with peer, contextlib.suppress(OSError):  # a rank that went away asks again
+            with peer, contextlib.suppress(OSError):  # a rank that lost the connection asks again
                 peer.settimeout(10)
                 answer = json.dumps({"run": _identity(context), "decided": _decided})
                 peer.sendall(answer.encode("utf-8") + b"\n")
@@ -45,8 +49,13 @@ def tell(context: Context, topic: str, value: Any) -> None:
     threading.Thread(target=serve, name="decisions", daemon=True).start()
 
 
-def ask(context: Context, topic: str, parse: Callable[[Context, Any], _T]) -> _T:
-    """What rank 0 decided. Its pod may be slower than ours, and a pod of an earlier attempt may still answer."""
+def receive(context: Context, topic: str, parse: Callable[[Context, Any], _T]) -> _T:
+    """Return what rank 0 decided, once `parse` accepts it. Its pod may start later, and one of an earlier attempt may
+    still answer.
+
+    Raises:
+        RunnerError: peer-lost, after topology.joinSeconds.
+    """
     topology = context.settings.topology
 
     def once() -> _T:
@@ -54,29 +63,29 @@ def ask(context: Context, topic: str, parse: Callable[[Context, Any], _T]) -> _T
         with socket.create_connection(address, timeout=10) as connection, connection.makefile("rb") as stream:
             return parse(context, decision(context, topic, stream.readline(1 << 20)))
 
-    return _until_joined(context, f"rank 0 to tell the {topic}", once)
+    return _until_joined(context, f"rank 0 to send the {topic}", once)
 
 
 def decision(context: Context, topic: str, line: bytes) -> Any:
-    """What arrived from the network is believed only if it is of this attempt."""
+    """Return the decision in an answer. Raises OSError unless it comes from this attempt of this run."""
     try:
         answer = json.loads(line)
         identity, decided = answer["run"], dict(answer["decided"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise OSError(f"not an answer of a runner: {error!r}") from error
+        raise OSError(f"the answer is not from a runner: {error!r}") from error
     if identity != _identity(context):
-        raise OSError("a pod of another run or attempt answers")
+        raise OSError("the answer is from another run or attempt")
     if topic not in decided:
-        raise NotYetError(f"rank 0 has not told the {topic} yet")
+        raise NotYetError(f"rank 0 has not sent the {topic} yet")
     return decided[topic]
 
 
-def parse_pins(context: Context, told: Any) -> Dict[str, Pinned]:
-    """Rank 0's commits, if they have the run's own shape."""
+def parse_pins(context: Context, received: Any) -> Dict[str, Pinned]:
+    """Return rank 0's commits. Raises OSError if they do not match the settings."""
     try:
-        pins = {str(name): Pinned(**pin) for name, pin in told.items()}
+        pins = {str(name): Pinned(**pin) for name, pin in received.items()}
     except (TypeError, AttributeError) as error:
-        raise OSError(f"not the commits of a runner: {error!r}") from error
+        raise OSError(f"rank 0 sent invalid commits: {error!r}") from error
     wanted = context.settings.sources
     if set(pins) != set(wanted) or any(pin.repository != wanted[name].location for name, pin in pins.items()):
         raise OSError("rank 0 has other sources")
@@ -86,13 +95,16 @@ def parse_pins(context: Context, told: Any) -> Dict[str, Pinned]:
         and isinstance(pin.revision, str)
         for name, pin in pins.items()
     ):
-        raise OSError("rank 0 sent something that is no commit")
+        raise OSError("rank 0 sent something that is not a commit")
     return pins
 
 
 def wait_for_service(context: Context) -> str:
-    """The address of rank 0's pod. The service's name must resolve before the trainer's rendezvous, and on rank 0 to this very
-    pod: DNS lags behind the pods.
+    """Return the address of rank 0's pod, once the Service's name resolves (on rank 0: to this pod). DNS lags behind
+    the pods, and the trainer's rendezvous needs the name.
+
+    Raises:
+        RunnerError: peer-lost, after topology.joinSeconds.
     """
     topology = context.settings.topology
 
@@ -115,9 +127,9 @@ def _identity(context: Context) -> str:
 
 
 def _until_joined(context: Context, what: str, attempt: Callable[[], _T]) -> _T:
-    """Try every second, for at most topology.joinSeconds."""
+    """Try every second for topology.joinSeconds, or longer if rank 0 has not decided yet."""
     seconds = context.settings.topology.join_seconds
-    until, told = time.monotonic() + seconds, 0.0
+    until, logged = time.monotonic() + seconds, 0.0
     while True:
         try:
             return attempt()
@@ -128,9 +140,9 @@ def _until_joined(context: Context, what: str, attempt: Callable[[], _T]) -> _T:
                 raise RunnerError(
                     "peer-lost",
                     f"rank {context.rank} waited {seconds} seconds for {what} at {context.settings.topology.service}: {error}",
-                    "see the log of rank 0, and whether its pod could start (kubectl describe pod)",
+                    "see the log of rank 0, and whether its pod has started (kubectl describe pod)",
                 ) from error
-            if time.monotonic() - told > 10:
-                told = time.monotonic()
+            if time.monotonic() - logged > 10:
+                logged = time.monotonic()
                 log.event("waiting", what=what, reason=error)
             time.sleep(1)

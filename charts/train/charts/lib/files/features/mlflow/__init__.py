@@ -1,6 +1,7 @@
-"""Experiment tracking on an MLflow server: one run of the server per release, whatever the number of its attempts.
+"""Experiment tracking on an MLflow server: one MLflow run per release, for all of its attempts.
 
-`Tracker.start` returns at once and everything else happens in a thread: a server that is down or slow costs the training nothing.
+`Tracker.start` returns immediately, and a thread does the rest: a server that is down or slow does not delay the
+training.
 """
 
 from .api import ApiError, Config

@@ -1,4 +1,4 @@
-"""MLflow's REST API, as far as a run needs it, within the limits that its server sets."""
+"""The part of MLflow's REST API that a run needs, within the limits of its server."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ TIMEOUT_SECONDS = 5.0
 UID_TAG = "trainchart.uid"
 ATTEMPT_TAG = "trainchart.attempt"
 MAX_KEY, MAX_TAG = 250, 5000  # characters
-MAX_PARAM, MAX_PARAM_OF_OLD = 6000, 500  # of servers before 2.8
-MAX_METRICS, MAX_PARAMS = 1000, 100  # of one log-batch
-MAX_PARAM_CHARACTERS = 150_000  # six bytes each at worst, and a request may have a million
+MAX_PARAM, MAX_OLD_PARAM = 6000, 500  # the latter for servers before 2.8
+MAX_METRICS, MAX_PARAMS = 1000, 100  # per log-batch
+MAX_PARAM_CHARACTERS = 150_000  # at most six bytes each, and a request may have a million
 
 
 @dataclass(frozen=True)
 class Config:
-    """The server, and where the credentials are mounted: a token, or a user with a password, or nothing."""
+    """The server, and where the credentials are mounted: a token, a user and password, or none."""
 
     tracking_uri: str
     experiment: str
@@ -35,11 +35,11 @@ class Config:
     token_key: str = ""
     user_key: str = ""
     password_key: str = ""
-    ca_bundle: str = ""  # file trusted beside the system's authorities; "" for none
+    ca_bundle: str = ""  # CA file trusted in addition to the system's; "" for none
 
 
 class ApiError(Exception):
-    """What the server answered, or (status 0) that it did not. `again`: it may go better another time."""
+    """An error of the server; status 0 if it did not answer."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(" ".join(filter(None, [str(status or ""), code, message]))[:500])
@@ -47,7 +47,7 @@ class ApiError(Exception):
         self.code = code
 
     @property
-    def again(self) -> bool:
+    def is_temporary(self) -> bool:
         return self.status in (0, 401, 403, 408, 429) or self.status >= 500
 
 
@@ -66,7 +66,7 @@ class Run(NamedTuple):
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the token to wherever it leads."""
+    """Refuses redirects, which would send the token to another server."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -83,7 +83,7 @@ class Api:
     # Experiments
 
     def experiment(self, create: bool = True) -> str:
-        """The id of the experiment; made or taken out of the bin where that is needed."""
+        """Return the ID of the experiment, which is created or restored if necessary."""
         name = self.config.experiment
         try:
             found = self._get("experiments/get-by-name", experiment_name=name)["experiment"]
@@ -93,7 +93,7 @@ class Api:
             try:
                 return str(self._post("experiments/create", name=name)["experiment_id"])
             except ApiError as clash:
-                if clash.code != "RESOURCE_ALREADY_EXISTS":  # else another run was quicker
+                if clash.code != "RESOURCE_ALREADY_EXISTS":  # otherwise another run was faster
                     raise
             found = self._get("experiments/get-by-name", experiment_name=name)["experiment"]
         if found.get("lifecycle_stage") == "deleted" and create:
@@ -138,10 +138,10 @@ class Api:
 
     def _log_params(self, run: str, params: Dict[str, str]) -> None:
         try:
-            longest = MAX_PARAM if self._long_params else MAX_PARAM_OF_OLD
+            longest = MAX_PARAM if self._long_params else MAX_OLD_PARAM
             self._post("runs/log-batch", run_id=run, params=_pairs(params, longest))
         except ApiError as error:
-            if not self._long_params or error.status != 400 or max(map(len, params.values())) <= MAX_PARAM_OF_OLD:
+            if not self._long_params or error.status != 400 or max(map(len, params.values())) <= MAX_OLD_PARAM:
                 raise
             self._long_params = False
             self._log_params(run, params)
@@ -155,14 +155,14 @@ class Api:
             self._post("runs/log-batch", run_id=run, metrics=batch)
 
     def history(self, run: str, key: str) -> List[Tuple[int, float]]:
-        """Steps and values that the run has of a metric."""
+        """Return the steps and values of a metric of the run."""
         found = self._get("metrics/get-history", run_id=run, metric_key=key).get("metrics", [])
         return [(int(metric.get("step", 0)), float(metric["value"])) for metric in found]
 
     # Artifacts
 
     def upload(self, run: Run, path: Path, name: str) -> bool:
-        """Put a file among the run's artifacts, through the server; False where the server does not pass them on."""
+        """Upload a file as an artifact, through the server. Returns False if the server does not proxy artifacts."""
         place = urlsplit(run.artifact_uri)
         if place.scheme != "mlflow-artifacts":
             return False
@@ -183,14 +183,14 @@ class Api:
 
     def _send(self, method: str, path: str, data: Any, headers: Dict[str, str]) -> Any:
         try:
-            request = urllib.request.Request(  # noqa: S310 (the values' own rule lets nothing but http and https pass)
+            request = urllib.request.Request(  # noqa: S310 (a rule of the chart allows only http and https)
                 self._base + path, data=data, method=method, headers={**headers, **self._authorization()}
             )
             with self._open(request) as answer:
                 text = answer.read()
             return json.loads(text) if text else {}
         except urllib.error.HTTPError as error:
-            raise _refusal(error) from error
+            raise _api_error(error) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise ApiError(0, "", f"{self._base}: {reason or type(error).__name__}") from error
@@ -204,7 +204,7 @@ class Api:
         return self._opener.open(request, timeout=self.timeout)
 
     def _authorization(self) -> Dict[str, str]:
-        """Read each time: a mounted secret may be renewed while the run goes on."""
+        """Return the header. The Secret is read each time, because it may be renewed during the run."""
         config = self.config
         if not config.credentials:
             return {}
@@ -218,7 +218,7 @@ class Api:
 
 
 def metric_name(name: str) -> str:
-    """A name that MLflow takes: no character, and no way through folders, that it refuses."""
+    """Return a name that MLflow accepts, without the characters and path segments that it refuses."""
     parts = re.sub(r"[^A-Za-z0-9_./ -]", "_", name)[:MAX_KEY].split("/")
     return "/".join(part for part in parts if part not in ("", ".", "..")).strip() or "_"
 
@@ -228,7 +228,7 @@ def _pairs(entries: Dict[str, str], longest: int) -> List[Dict[str, str]]:
 
 
 def _number(value: float) -> Any:
-    """JSON has no name for these; protobuf's has."""
+    """Return a number as protobuf's JSON has it, which names NaN and the infinities."""
     if value != value:
         return "NaN"
     return {float("inf"): "Infinity", float("-inf"): "-Infinity"}.get(value, value)
@@ -240,7 +240,7 @@ def _run(found: Dict[str, Any]) -> Run:
     return Run(str(info["run_id"]), str(info.get("status", "")), str(info.get("artifact_uri", "")), params)
 
 
-def _refusal(error: urllib.error.HTTPError) -> ApiError:
+def _api_error(error: urllib.error.HTTPError) -> ApiError:
     try:
         text = error.read(65536).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):

@@ -1,4 +1,4 @@
-"""A run of the chart as a run of MLflow; nothing of it can cost the training. From rank 0 only."""
+"""Tracks a run as an MLflow run, from rank 0. No failure here affects the training."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from features import mlflow
 from runner import log
 from runner.context import Context
 
-LONGEST = 500  # characters of a parameter
+MAX_PARAMETER = 500  # characters
 
 
 class Tracker:
-    """One run of the tracking server per release; where it could not even be begun, nothing."""
+    """The MLflow run of a release. Does nothing if it could not be started."""
 
     def __init__(self, inner: Optional[Any] = None, artifacts: Optional[Path] = None) -> None:
         self._inner = inner
@@ -27,7 +27,7 @@ class Tracker:
             self._inner.metrics(numbers, epoch)
 
     def end(self, status: str) -> None:
-        """FINISHED, FAILED or KILLED, with the result as an artifact."""
+        """End the MLflow run as FINISHED, FAILED or KILLED, with the result as an artifact."""
         if not self._inner:
             return
         if self._artifacts and (self._artifacts / "result.json").is_file():
@@ -36,6 +36,7 @@ class Tracker:
 
 
 def start(context: Context) -> Tracker:
+    """Start tracking in the background. Never raises."""
     try:
         inner = mlflow.Tracker.start(
             _config(context),
@@ -47,25 +48,25 @@ def start(context: Context) -> Tracker:
                 tags={"trainchart.family": context.settings.family.name},
             ),
         )
-    except Exception as error:  # whatever it is: a training is worth more than its record
+    except Exception as error:  # whatever it is: the training matters more
         log.event("warning", reason=f"the run is not tracked: {type(error).__name__}: {error}")
         return Tracker()
     return Tracker(inner, context.kept or context.folder)
 
 
 def close(context: Context, status: str) -> None:
-    """For an attempt that ends before it would train: what an attempt before it has left RUNNING ends with it."""
+    """End the MLflow run that an earlier attempt left RUNNING, for an attempt that ends before it trains. Never
+    raises.
+    """
     if context.attempt == 0:
         return
     try:
         mlflow.close(_config(context), context.uid, status)
     except Exception as error:
-        log.event("warning", reason=f"the run may still be RUNNING for its tracking: {type(error).__name__}: {error}")
+        log.event("warning", reason=f"the MLflow run may still be RUNNING: {type(error).__name__}: {error}")
 
 
 def _config(context: Context) -> Any:
-    from features import mlflow
-
     settings = context.settings.mlflow
     return mlflow.Config(
         tracking_uri=settings.tracking_uri,
@@ -79,7 +80,7 @@ def _config(context: Context) -> Any:
 
 
 def parameters(context: Context) -> Dict[str, str]:
-    """Values, commits and image, flat."""
+    """Return values, commits and image as flat parameters."""
     settings = context.settings
     values = {
         "train": settings.train,
@@ -89,12 +90,12 @@ def parameters(context: Context) -> Dict[str, str]:
         "image": settings.image,
         "sources": {name: asdict(pinned) for name, pinned in context.sources.items()},
     }
-    return {key: value[:LONGEST] for key, value in _flat(values, "")}
+    return {key: value[:MAX_PARAMETER] for key, value in _flat(values, "")}
 
 
-def _flat(tree: Dict[str, Any], above: str) -> Iterator[Tuple[str, str]]:
+def _flat(tree: Dict[str, Any], prefix: str) -> Iterator[Tuple[str, str]]:
     for key, value in tree.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{above}{key}.")
+            yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{above}{key}", value if isinstance(value, str) else json.dumps(value)
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)

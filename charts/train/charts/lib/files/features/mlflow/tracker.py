@@ -1,4 +1,4 @@
-"""One run of the server for all attempts of a release, told from a thread of its own."""
+"""Reports all attempts of a release as one MLflow run, from a background thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner import log
 from . import api
 from .api import Api, ApiError, Config, Metric, Run
 
-LONGEST_QUEUE = 10_000  # rows and files that wait for a server; the oldest go first
+MAX_QUEUE = 10_000  # rows and files that wait for the server; the oldest are dropped first
 FLUSH_SECONDS, KILLED_SECONDS = 10.0, 5.0
 RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
 STATUSES = ("FINISHED", "FAILED", "KILLED")
@@ -22,10 +22,10 @@ STATUSES = ("FINISHED", "FAILED", "KILLED")
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What the run is called, and what it was started with."""
+    """The name of the run, and what it was started with."""
 
     name: str
-    uid: str  # of the Volcano Job: what an attempt finds the run of those before it by
+    uid: str  # of the Volcano Job: later attempts find the MLflow run by it
     attempt: int
     params: Dict[str, str] = field(default_factory=dict)
     tags: Dict[str, str] = field(default_factory=dict)
@@ -41,28 +41,28 @@ _Entry = Union[List[Metric], _Artifact]
 
 
 class Tracker:
-    """Metrics and files of a run on their way to the server. No method raises, and none but `end` waits."""
+    """Sends metrics and files of a run to the server. No method raises, and only `end` blocks."""
 
     def __init__(self, config: Config, run: RunInfo) -> None:
         self._info = run
         self._api = Api(config)
-        self._queue: Deque[_Entry] = deque(maxlen=LONGEST_QUEUE)
+        self._queue: Deque[_Entry] = deque(maxlen=MAX_QUEUE)
         self._lost = 0
         self._changed = threading.Condition()
-        self._status = ""  # how the run ended, as soon as it has
+        self._status = ""  # the final status, once the run has finished
         self._deadline = 0.0
         self._run: Optional[Run] = None
         self._continued = False
-        self._known: Dict[str, Set[Tuple[int, float]]] = {}  # by metric: what attempts before have told
+        self._known: Dict[str, Set[Tuple[int, float]]] = {}  # by metric: what earlier attempts have reported
         self._warned: Set[str] = set()
         self._down = False
-        self._silent = False  # after the end: the last line of a log is the runner's
-        self._told = False  # whether the server knows how the run ended
+        self._silent = False  # after the end, when the runner logs its last line
+        self._ended = False  # whether the server has the final status
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
     @classmethod
     def start(cls, config: Config, run: RunInfo) -> Tracker:
-        """Begins, or goes on with, the run; the server is asked in the background."""
+        """Start, or continue, the MLflow run in the background."""
         tracker = cls(config, run)
         tracker._thread.start()
         return tracker
@@ -76,7 +76,9 @@ class Tracker:
         self._put(_Artifact(path, name))
 
     def end(self, status: str) -> None:
-        """Tells what is left and how the run ended: FINISHED, FAILED or KILLED. Takes seconds at most; once is enough."""
+        """Send what is left and the final status (FINISHED, FAILED or KILLED), for a few seconds at most. Further calls
+        do nothing.
+        """
         with self._changed:
             if self._status:
                 return
@@ -85,15 +87,15 @@ class Tracker:
             self._changed.notify_all()
         self._thread.join(max(0.0, self._deadline - time.monotonic()))
         left = len(self._queue) + self._lost
-        if not self._told:
-            self._warn(f"the server was not told that the run is {self._status}, nor {left} rows and files")
+        if not self._ended:
+            self._warn(f"the server did not receive the status {self._status}, nor {left} rows and files")
         elif left:
-            self._warn(f"the server was not told {left} rows and files")
+            self._warn(f"the server did not receive {left} rows and files")
         self._silent = True
 
     def _put(self, entry: _Entry) -> None:
         with self._changed:
-            self._lost += len(self._queue) == LONGEST_QUEUE
+            self._lost += len(self._queue) == MAX_QUEUE
             self._queue.append(entry)
             self._changed.notify_all()
 
@@ -102,12 +104,12 @@ class Tracker:
     def _work(self) -> None:
         try:
             self._until_end()
-        except Exception as error:  # a defect here is no reason to end a training
+        except Exception as error:  # a bug here must not end the training
             self._warn(f"{type(error).__name__}: {error}")
 
     def _until_end(self) -> None:
         failures = 0
-        while not self._told:
+        while not self._ended:
             with self._changed:
                 while self._run and not self._queue and not self._status:
                     self._changed.wait()
@@ -116,14 +118,14 @@ class Tracker:
                 failures, self._down = 0, False
             except ApiError as error:
                 if not self._down:
-                    self._warn(f"the server does not take what it is told; the run goes on, and tries again: {error}")
+                    self._warn(f"the server does not accept the data; the run continues, and retries: {error}")
                 self._down = True
                 if not self._pause(failures):
                     return
                 failures += 1
 
     def _pause(self, failures: int) -> bool:
-        """Waits before the next attempt, ever longer while the run goes on; False where its end leaves no time for one."""
+        """Wait before the next attempt, longer each time. Returns False if the run has finished and its time is up."""
         with self._changed:
             self._changed.wait_for(lambda: self._status, RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
         if self._status and failures:
@@ -131,22 +133,24 @@ class Tracker:
         return not self._status or self._left() > 0
 
     def _step(self) -> None:
-        """One thing that is to be told: first the run itself, then row by row, last how it ended. Raises ApiError to be repeated."""
+        """Send one thing: first the run itself, then row by row, last the final status. Raises ApiError if it has to be
+        repeated.
+        """
         if self._status:
             self._api.timeout = max(0.5, min(api.TIMEOUT_SECONDS, self._left()))
         if not self._run:
             self._run = self._open()
-        elif self._queue and not self._hurried():
-            self._tell(self._run, self._queue[0])
+        elif self._queue and not self._must_end():
+            self._send(self._run, self._queue[0])
         elif self._status:
             self._api.set_status(self._run.id, self._status, int(time.time() * 1000))
-            self._told = True
+            self._ended = True
 
     def _left(self) -> float:
         return self._deadline - time.monotonic()
 
-    def _hurried(self) -> bool:
-        """Whether what is left of the time is needed to tell how the run ended."""
+    def _must_end(self) -> bool:
+        """Whether the remaining time is needed for the final status."""
         return bool(self._status) and self._left() < KILLED_SECONDS / 2
 
     def _open(self) -> Run:
@@ -161,19 +165,19 @@ class Tracker:
         else:
             tags = {api.UID_TAG: info.uid, "mlflow.source.type": "JOB", "mlflow.source.name": "trainchart", **tags}
             run = self._api.create_run(experiment, info.name, tags, now)
-        # A parameter cannot be changed on the server, and one that an attempt before has told is no news.
+        # The server refuses changed parameters; an earlier attempt may have set them.
         missing = {key: value for key, value in info.params.items() if api.metric_name(key) not in run.params}
         try:
             self._api.log_params(run.id, missing)
         except ApiError as error:
-            if error.again:
+            if error.is_temporary:
                 raise
             self._warn(f"the server refused the parameters: {error}")
         if not self._silent:
             log.event("tracking", run=run.id, experiment=self._api.config.experiment, continued=self._continued)
         return run
 
-    def _tell(self, run: Run, entry: _Entry) -> None:
+    def _send(self, run: Run, entry: _Entry) -> None:
         try:
             if isinstance(entry, _Artifact):
                 if not self._api.upload(run, entry.path, entry.name):
@@ -181,9 +185,9 @@ class Tracker:
                         f"artifacts of {run.artifact_uri} do not go through the server; {entry.name} is left out"
                     )
             else:
-                self._api.log_metrics(run.id, self._news(run, entry))
+                self._api.log_metrics(run.id, self._unreported(run, entry))
         except ApiError as error:
-            if error.again:
+            if error.is_temporary:
                 raise
             self._warn(f"the server refused it: {error}")
         except OSError as error:
@@ -192,8 +196,8 @@ class Tracker:
             if self._queue and self._queue[0] is entry:
                 self._queue.popleft()
 
-    def _news(self, run: Run, row: List[Metric]) -> List[Metric]:
-        """The row without what an attempt before has told: the server would keep it twice."""
+    def _unreported(self, run: Run, row: List[Metric]) -> List[Metric]:
+        """Return the row without what earlier attempts have reported: the server would keep it twice."""
         if not self._continued:
             return row
         for metric in row:
@@ -202,14 +206,14 @@ class Tracker:
         return [metric for metric in row if (metric.step, metric.value) not in self._known[metric.key]]
 
     def _warn(self, reason: str) -> None:
-        """Once for each reason."""
+        """Log a warning, once for each reason."""
         if reason not in self._warned and not self._silent:
             self._warned.add(reason)
             log.event("warning", reason=f"mlflow.trackingUri {self._api.config.tracking_uri}: {reason}")
 
 
 def close(config: Config, uid: str, status: str) -> Optional[str]:
-    """Ends a run that was left RUNNING, from outside; its id, or None where there is none. Raises ApiError."""
+    """End a run that was left RUNNING. Returns its ID, or None if there is none. Raises ApiError."""
     server = Api(config)
     try:
         run = server.find_run(server.experiment(create=False), uid)

@@ -1,4 +1,4 @@
-"""Can this pod's PyTorch compute on the devices that the run asked for? Argument: {"backend", "count", "libraries"}."""
+"""Checks that this pod's PyTorch can compute on the requested devices. Argument: {"backend", "count", "libraries"}."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, Dict, Sequence
 
 
 def probe(backend: str, count: int, libraries: Sequence[str] = ()) -> Dict[str, Any]:
-    """`libraries` are what the family's trainer imports besides."""
+    """Return the answer of the probe. `libraries` are further imports of the family's trainer."""
     missing = [name for name in ("torch", *libraries) if importlib.util.find_spec(name) is None]
     if missing:
-        return no(f"the image lacks {', '.join(missing)}", "use an image with the trainer and all that it requires")
+        return failure(
+            f"the image lacks {', '.join(missing)}", "use an image with the trainer and all its requirements"
+        )
     import torch
 
     if backend == "cpu":
@@ -20,8 +22,8 @@ def probe(backend: str, count: int, libraries: Sequence[str] = ()) -> Dict[str, 
     module: Any = getattr(torch, backend, None)
     seen = module.device_count() if module is not None and module.is_available() else 0
     if seen < max(count, 1):
-        return no(
-            f"the run asks for {max(count, 1)} {backend} devices and PyTorch {torch.__version__} sees {seen}",
+        return failure(
+            f"the run requests {max(count, 1)} {backend} devices, and PyTorch {torch.__version__} sees {seen}",
             f"check accelerator.profile and count, the node's driver, and that the image's PyTorch is built for {backend}",
         )
     devices = []
@@ -31,14 +33,14 @@ def probe(backend: str, count: int, libraries: Sequence[str] = ()) -> Dict[str, 
             torch.ones(8, 8, device=f"{backend}:{index}").square().sum().item()
             devices.append(f"{name}, {module.mem_get_info(index)[0] >> 20} MiB free")
         except RuntimeError as error:
-            return no(
-                f"PyTorch {torch.__version__} sees {name} and cannot compute on it: {str(error).splitlines()[0]}",
+            return failure(
+                f"PyTorch {torch.__version__} sees {name}, but cannot compute on it: {str(error).splitlines()[0]}",
                 "use an image whose PyTorch is built for this device and the node's driver, or free its memory",
             )
     return {"ok": True, "devices": devices}
 
 
-def no(reason: str, fix: str) -> Dict[str, Any]:
+def failure(reason: str, fix: str) -> Dict[str, Any]:
     return {"ok": False, "reason": reason, "fix": fix}
 
 

@@ -1,6 +1,6 @@
-"""Sources in an S3-compatible object store: what lies below a prefix, listed and fetched.
+"""Sources in an S3-compatible object store: lists and fetches the objects below a prefix.
 
-`listing` says what there is, `digest` names it (the run's pinned "commit"), `fetch` brings it to a folder.
+`listing` returns the objects, `digest` identifies them (the run's pinned "commit"), `fetch` downloads them to a folder.
 """
 
 from .listing import Item, content_digest, digest, listing

@@ -1,4 +1,4 @@
-"""What lies below a prefix."""
+"""Lists the objects below a prefix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .store import BrokenError, Client, RefusedError, Store
 
 MAX_OBJECTS = 5_000_000
 MAX_PAGE_BYTES = 16 << 20  # a page of 1000 keys has at most about 4 MiB
-_MAX_IDLE_PAGES = 100  # in a row, without a key that is new
+_MAX_IDLE_PAGES = 100  # in a row, without a new key
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class Item:
 
 
 def listing(store: Store) -> List[Item]:
-    """All objects below the prefix, by key. Objects that only stand for a folder are left out."""
+    """Return all objects below the prefix, sorted by key, without those that only represent a folder. Raises
+    RunnerError.
+    """
     client = Client(store)
     items: Dict[str, Item] = {}
     tokens: Set[str] = set()
@@ -43,37 +45,37 @@ def listing(store: Store) -> List[Item]:
             if len(items) > MAX_OBJECTS:
                 raise RunnerError(
                     "prepare-failed",
-                    f"{store.key}.prefix {store.prefix!r}: more than {MAX_OBJECTS} objects lie in {store.location}",
+                    f"{store.key}.prefix {store.prefix!r}: more than {MAX_OBJECTS} objects are in {store.location}",
                     "pack them into archives, or choose a prefix with fewer",
                 )
             if page.findtext("{*}IsTruncated") != "true":
                 break
             token = page.findtext("{*}NextContinuationToken")
             if not token:
-                raise _foreign(store, "a cut listing has no NextContinuationToken")
+                raise _not_s3(store, "a truncated listing has no NextContinuationToken")
             idle = 0 if len(items) > before else idle + 1
             if token in tokens or idle > _MAX_IDLE_PAGES:
-                raise _foreign(store, "the listing has no end: it comes back to where it was")
+                raise _not_s3(store, "the listing does not end: it repeats")
             tokens.add(token)
             query = {**query, "continuation-token": token}
     finally:
         client.close()
     if not items:
-        fix = f"correct {store.key}.bucket or {store.key}.prefix, or upload the files; a prefix is taken for a folder"
-        raise RunnerError(
-            "prepare-failed", f"{store.key}.prefix {store.prefix!r}: nothing lies in {store.location}", fix
-        )
+        fix = f"correct {store.key}.bucket or {store.key}.prefix, or upload the files; a prefix names a folder"
+        raise RunnerError("prepare-failed", f"{store.key}.prefix {store.prefix!r}: {store.location} is empty", fix)
     return sorted(items.values(), key=lambda item: item.key)
 
 
 def digest(items: List[Item]) -> str:
-    """40 hexadecimal digits that stand for exactly these objects, as a commit does for files."""
+    """Return 40 hexadecimal digits that identify exactly these objects, as a commit does files."""
     lines = sorted(f"{item.key}\0{item.size}\0{item.etag}\n" for item in items)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
 
 def content_digest(item: Item) -> str:
-    """As a manifest has it: the etag, where it is the MD5 of the content (which it is not for an upload in parts)."""
+    """Return the digest for a manifest: the etag, if it is the MD5 of the content (not for multipart uploads), else
+    "".
+    """
     return f"md5:{item.etag}" if re.fullmatch(r"[0-9a-f]{32}", item.etag) else ""
 
 
@@ -84,50 +86,50 @@ def _page(client: Client, query: Dict[str, str]) -> ElementTree.Element:
             try:
                 answer = client.get("", query, {})
                 body = answer.read(MAX_PAGE_BYTES + 1)
-            except (OSError, http.client.HTTPException) as error:  # within the body
+            except (OSError, http.client.HTTPException) as error:  # while the body is read
                 client.close()
                 raise BrokenError(str(error) or type(error).__name__) from error
             if len(body) > MAX_PAGE_BYTES:
                 client.close()
-                raise _foreign(client.store, f"one page of the listing has more than {MAX_PAGE_BYTES} bytes")
-            if answer.length or _is_cut(body):  # `length`: what is left of the Content-Length
+                raise _not_s3(client.store, f"one page of the listing has more than {MAX_PAGE_BYTES} bytes")
+            if answer.length or _is_cut(body):  # `length`: the rest of the Content-Length
                 client.close()
-                raise BrokenError("the listing is cut short")
+                raise BrokenError("the listing is truncated")
             break
         except BrokenError as broken:
-            if not client.again(attempt, str(broken), broken.seconds):
+            if not client.wait_to_retry(attempt, str(broken), broken.seconds):
                 raise client.unreachable(str(broken)) from broken
             attempt += 1
         except RefusedError as refused:
             raise client.refused(refused) from refused
     try:
-        page = ElementTree.fromstring(body)  # noqa: S314 (of the server that the values name)
+        page = ElementTree.fromstring(body)  # noqa: S314 (from the configured server)
     except ElementTree.ParseError as error:
-        raise _foreign(client.store, f"the listing is no XML: {error}") from error
+        raise _not_s3(client.store, f"the listing is not XML: {error}") from error
     if page.tag.rpartition("}")[2] != "ListBucketResult":
-        raise _foreign(client.store, f"a listing was asked for, and <{page.tag.rpartition('}')[2]}> came")
+        raise _not_s3(client.store, f"the answer to a listing is <{page.tag.rpartition('}')[2]}>")
     return page
 
 
 def _is_cut(body: bytes) -> bool:
-    """A listing that begins and does not end, though it has the length that the server told."""
+    """Whether a listing has a beginning but no end, although it has the announced length."""
     return b"<ListBucketResult" in body[:1000] and b"</ListBucketResult" not in body[-100:] and b"/>" not in body[-10:]
 
 
 def _items(store: Store, page: ElementTree.Element) -> List[Item]:
-    encoded = page.findtext("{*}EncodingType") == "url"  # not every server does what it was asked for
+    encoded = page.findtext("{*}EncodingType") == "url"  # not every server does what is requested
     items = []
     for entry in page.iterfind("{*}Contents"):
         key, size = entry.findtext("{*}Key") or "", entry.findtext("{*}Size") or ""
         key = unquote_plus(key) if encoded else key
         if not key.startswith(store.folder) or not size.isdigit():
-            raise _foreign(store, f"object {key!r} of {size!r} bytes in the listing of {store.folder!r}")
+            raise _not_s3(store, f"object {key!r} of {size!r} bytes in the listing of {store.folder!r}")
         if not key.endswith("/"):
             items.append(Item(key[len(store.folder) :], int(size), (entry.findtext("{*}ETag") or "").strip('"')))
     return items
 
 
-def _foreign(store: Store, problem: str) -> RunnerError:
+def _not_s3(store: Store, problem: str) -> RunnerError:
     return RunnerError(
         "prepare-failed",
         f"{store.key}.endpoint {store.endpoint}: the server does not answer like an S3 object store: {problem}",

@@ -16,7 +16,7 @@ class Credentials(NamedTuple):
     secret_key: str
 
     def __repr__(self) -> str:
-        return "Credentials(...)"  # whatever prints it
+        return "Credentials(...)"  # never print the keys
 
 
 def sign(
@@ -29,9 +29,10 @@ def sign(
     now: time.struct_time,
     service: str = "s3",
 ) -> Dict[str, str]:
-    """`headers` with all that the signature needs. `path` is already percent-encoded, `query` is not; names of headers are lower case.
+    """Return `headers` with the signature. `path` is percent-encoded, `query` is not; the names of headers are lower
+    case.
 
-    A request with a body brings the SHA-256 of that as `x-amz-content-sha256`.
+    A request with a body must have its SHA-256 in the header `x-amz-content-sha256`.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", now)
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"

@@ -1,4 +1,4 @@
-"""A bucket as the values describe it, signed requests to it, and words for what the server may answer."""
+"""The bucket that the values describe, signed requests to it, and messages for the server's errors."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from .signature import Credentials
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
 RETRY_AFTER_SECONDS = 60.0
-TIMEOUT_SECONDS = 30  # of a connection that says nothing
-_REGION = "us-east-1"  # what servers that have no regions call theirs
+TIMEOUT_SECONDS = 30  # for a silent connection
+_REGION = "us-east-1"  # the name used by servers without regions
 
 
 @dataclass(frozen=True)
 class Store:
     """A bucket, or the part of it below a prefix."""
 
-    key: str  # section of the values, such as "dataset": for messages
+    key: str  # section of the values, such as "dataset", for messages
     endpoint: str
     bucket: str
     prefix: str
@@ -39,11 +39,11 @@ class Store:
     access_key_name: str  # keys of that secret
     secret_key_name: str
     secret_name: str
-    ca_bundle: str  # file trusted beside the system's authorities; "" for none
+    ca_bundle: str  # CA file trusted in addition to the system's; "" for none
 
     @property
     def folder(self) -> str:
-        """The prefix as a folder: `shapes` does not take in `shapes-old/`."""
+        """The prefix as a folder: `shapes` does not match `shapes-old/`."""
         stripped = self.prefix.strip("/")
         return f"{stripped}/" if stripped else ""
 
@@ -60,18 +60,18 @@ class Store:
         try:
             return credential.read_key(Path(self.credentials), name, ascii_only=True).strip()
         except OSError:
-            problem = f"has nothing readable under {name}"
+            problem = f"has no readable key {name}"
         except credential.CredentialError as error:
             problem = f"cannot be used: {error}"
         raise RunnerError(
             "prepare-failed",
             f"secret {self.secret_name} of {self.key}.secretName {problem}",
-            f"put the key there, or let {self.key}.accessKeyKey and {self.key}.secretKeyKey name those that it has",
+            f"add the key to the secret, or set {self.key}.accessKeyKey and {self.key}.secretKeyKey to keys that it has",
         )
 
 
 class RefusedError(Exception):
-    """The server's answer to a request that it will answer no better another time."""
+    """The server's error for a request that a retry does not help."""
 
     def __init__(self, status: int, code: str, message: str, region: str = "") -> None:
         super().__init__(f"{status} {code}: {message}" if code or message else str(status))
@@ -81,9 +81,9 @@ class RefusedError(Exception):
 
 
 class BrokenError(Exception):
-    """What may go better another time: the network, or a server that is down or too busy.
+    """A temporary failure: the network, or a server that is down or too busy.
 
-    `seconds`: how long the server asks to be left alone, at most RETRY_AFTER_SECONDS.
+    `seconds`: the server's Retry-After, at most RETRY_AFTER_SECONDS.
     """
 
     def __init__(self, message: str, seconds: float = 0) -> None:
@@ -92,7 +92,7 @@ class BrokenError(Exception):
 
 
 class Client:
-    """One connection that is kept open; each thread has its own. `stop` ends what waits."""
+    """One connection that is kept open; each thread has its own. `stop` interrupts waiting."""
 
     def __init__(self, store: Store, stop: Optional[threading.Event] = None) -> None:
         self.store = store
@@ -108,7 +108,7 @@ class Client:
         if self._credentials:
             region = self.store.region or _REGION
             signed = signature.sign("GET", path, query, signed, self._credentials, region, time.gmtime())
-        # The query as it was signed: both sort it, and both encode a blank as %20.
+        # The query exactly as signed: sorted, with spaces as %20.
         suffix = f"?{urlencode(sorted(query.items()), quote_via=quote, safe='~')}" if query else ""
         try:
             answer = self._send(self._target_of(path + suffix), signed)
@@ -120,17 +120,19 @@ class Client:
             raise self._untrusted(error) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise BrokenError(_words(error)) from error
+            raise BrokenError(_describe(error)) from error
         self.close()
-        raise _refusal(answer, body)
+        raise _error(answer, body)
 
     def close(self) -> None:
         if self._connection:
             self._connection.close()
         self._connection = None
 
-    def again(self, attempt: int, reason: str, at_least: float = 0) -> bool:
-        """Waits before the next attempt (counted from 0), `at_least` so many seconds; False where there is to be none."""
+    def wait_to_retry(self, attempt: int, reason: str, at_least: float = 0) -> bool:
+        """Wait for `at_least` that many seconds after an attempt (counted from 0). Returns False if there are no more
+        retries.
+        """
         if attempt >= len(RETRY_SECONDS) or self._stop.is_set():
             return False
         seconds = max(RETRY_SECONDS[attempt], at_least)
@@ -146,22 +148,22 @@ class Client:
         )
 
     def refused(self, refused: RefusedError) -> RunnerError:
-        """Which key of the values is wrong."""
+        """Return the failure, which names the values key to correct."""
         store, key = self.store, self.store.key
         what, fix = f"{key}.bucket {store.bucket}", f"correct {key}.bucket and {key}.endpoint"
         if refused.code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"):
             name = store.access_key_name if refused.code == "InvalidAccessKeyId" else store.secret_key_name
             what = f"{key}.secretName {store.secret_name}"
-            fix = f"correct {name} in that secret, which is what {store.endpoint} has to know"
+            fix = f"correct {name} in that secret: {store.endpoint} does not accept it"
         elif refused.status == 407:
             what, fix = (
                 f"{key}.endpoint {store.endpoint}",
-                "let the pod use a proxy that asks for no credentials, or add the host to its NO_PROXY",
+                "use a proxy that requires no credentials, or add the host to the pod's NO_PROXY",
             )
         elif 300 <= refused.status < 400 and not refused.region:
             what, fix = (
                 f"{key}.endpoint {store.endpoint}",
-                f"set {key}.endpoint to the address that it sends the run to",
+                f"set {key}.endpoint to the address that it redirects to",
             )
         elif refused.code == "RequestTimeTooSkewed":
             fix = "set the clock of the node or of the object store"
@@ -176,13 +178,15 @@ class Client:
             fix = f"set {key}.region{right}, and {key}.endpoint to the server of that region"
         elif refused.code in ("AccessDenied", "AllAccessDisabled") or refused.status in (401, 403):
             if self._credentials:
-                fix = f"let the key of secret {store.secret_name} list and read this bucket, or correct {key}.bucket"
+                fix = (
+                    f"allow the key of secret {store.secret_name} to list and read this bucket, or correct {key}.bucket"
+                )
             else:
-                fix = f"set {key}.secretName to a Secret with a key that may list and read this bucket"
+                fix = f"set {key}.secretName to a Secret with a key that is allowed to list and read this bucket"
         return RunnerError("prepare-failed", f"{what}: the server at {store.endpoint} answered {refused}", fix)
 
     def _send(self, target: str, headers: Dict[str, str]) -> http.client.HTTPResponse:
-        """The request on the open connection, or, where the server has closed that for being idle, on a new one."""
+        """Send the request on the open connection, or on a new one if the server has closed that for being idle."""
         reused = self._connection is not None
         try:
             connection = self._connect()
@@ -195,7 +199,7 @@ class Client:
             return self._send(target, headers)
 
     def _target_of(self, path: str) -> str:
-        """A plain proxy wants the whole URL."""
+        """Return the request target: a proxy for plain HTTP needs the whole URL."""
         plain = self._endpoint.scheme == "http" and _proxy(self._endpoint)
         return f"http://{self._endpoint.netloc}{path}" if plain else path
 
@@ -203,7 +207,7 @@ class Client:
         return RunnerError(
             "prepare-failed",
             f"{self.store.key}.endpoint {self.store.endpoint}: the server's TLS certificate is not trusted: {error.verify_message}",
-            "let git.caBundle name the CA that signed it",
+            "set git.caBundle to the CA that signed it",
         )
 
     def _connect(self) -> http.client.HTTPConnection:
@@ -228,32 +232,32 @@ class Client:
 
 
 def _proxy(endpoint: SplitResult) -> Optional[SplitResult]:
-    """The proxy that the environment names, as git and other programs of the pod use it."""
+    """Return the proxy from the environment, which git and other programs of the pod use too."""
     url = urllib.request.getproxies().get(endpoint.scheme)
     if not url or urllib.request.proxy_bypass(endpoint.netloc):
         return None
     return urlsplit(url if "//" in url else f"//{url}")
 
 
-def _refusal(answer: http.client.HTTPResponse, body: bytes) -> Exception:
+def _error(answer: http.client.HTTPResponse, body: bytes) -> Exception:
     status, reason = answer.status, answer.reason
-    code, message, region = _error(body)
+    code, message, region = _parse_error(body)
     if status >= 500 or status in (408, 429) or code in ("RequestTimeout", "SlowDown"):
-        after = answer.getheader("Retry-After") or ""  # seconds; the form with a date is not for this
+        after = answer.getheader("Retry-After") or ""  # in seconds; dates are not supported
         seconds = float(after) if re.fullmatch(r"\d{1,9}", after) else 0.0
         return BrokenError(f"{status} {code or reason}: {message}".rstrip(": "), seconds)
     return RefusedError(status, code or reason, message, region)
 
 
-def _error(body: bytes) -> Tuple[str, str, str]:
-    """Code, message and region of an S3 error; a server of another kind answers otherwise."""
+def _parse_error(body: bytes) -> Tuple[str, str, str]:
+    """Return code, message and region of an S3 error; empty ones if it is not one."""
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314 (of the server that the values name)
+        root = ElementTree.fromstring(body)  # noqa: S314 (from the configured server)
     except ElementTree.ParseError:
         return "", "", ""
     found = {name: (root.findtext(f"{{*}}{name}") or "") for name in ("Code", "Message", "Region")}
     return found["Code"], found["Message"][:300], found["Region"]
 
 
-def _words(error: Any) -> str:
+def _describe(error: Any) -> str:
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Objects on disk: each once, whole, and never outside of its folder."""
+"""Downloads objects to disk: each once, complete, and never outside of its folder."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ THREADS = 8
 REPORT_SECONDS = 10.0
 _CHUNK = 1 << 20
 
-Report = Callable[[int, int, int], None]  # bytes in all, bytes that are here, bytes that the disk has left
+Report = Callable[[int, int, int], None]  # total bytes, bytes on disk, and free bytes of the disk
 
 
 class Room(Protocol):
-    """runner.workspace.Room: where the data goes."""
+    """See runner.workspace.Room."""
 
     @property
     def free_bytes(self) -> Callable[[], int]: ...
@@ -44,9 +44,13 @@ class Room(Protocol):
 def fetch(
     store: Store, items: List[Item], folder: Path, state: Path, room: Room, report: Optional[Report] = None
 ) -> int:
-    """Bring `items` to `folder`, and return the bytes that came over the network.
+    """Download `items` to `folder`, and return the bytes received.
 
-    `state` is a file beside `folder`, on the same disk: it lists what is here, so that an object of the same size and etag stays.
+    `state` is a file beside `folder`, on the same disk: it lists what is on disk, so that objects with the same size
+    and etag stay.
+
+    Raises:
+        RunnerError: they cannot be fetched, or do not fit.
     """
     _check_keys(store, items)
     return _Transfer(store, items, folder, state, room, report or _logged(store.key)).run()
@@ -60,20 +64,20 @@ def _logged(key: str) -> Report:
 
 
 def _check_keys(store: Store, items: List[Item]) -> None:
-    """Refuses what is no path below the folder, and what needs one name for a file and a folder."""
+    """Raise RunnerError for a key that is not a path below the folder, or that makes one name a file and a folder."""
     files = {item.key for item in items}
     for item in items:
         parts = item.key.split("/")
         if {"", ".", ".."} & set(parts) or "\0" in item.key or any(len(os.fsencode(part)) > 255 for part in parts):
-            problem = "is no path of a file below the folder"
+            problem = "is not the path of a file below the folder"
         elif any(str(parent) in files for parent in PurePosixPath(item.key).parents):
-            problem = "lies below a key that is an object too: a name cannot be a file and a folder"
+            problem = "is below a key that is an object too: a name cannot be both a file and a folder"
         else:
             continue
         raise RunnerError(
             "prepare-failed",
             f"{store.key}.prefix {store.prefix!r}: key {store.folder + item.key!r} of bucket {store.bucket} {problem}",
-            f"rename the object, or let {store.key}.prefix name a folder without it",
+            f"rename the object, or set {store.key}.prefix to a folder without it",
         )
 
 
@@ -85,7 +89,7 @@ class _Transfer:
         self.report = report
         self.parts = state.with_name(f"{state.name}.parts")  # not below `folder`, where a key may have any name
         self.total = sum(item.size for item in items)
-        self.here = 0  # bytes of the objects that are on disk, parts included
+        self.present = 0  # bytes on disk, including parts
         self.fetched = 0
         self.free = 0  # at the start
         self.lock = threading.Lock()
@@ -98,24 +102,26 @@ class _Transfer:
         missing = self._missing()
         self._check_room(missing)
         self._report()
-        log.event("fetch", source=self.store.key, what="objects", objects=len(missing), bytes=self.total - self.here)
+        log.event("fetch", source=self.store.key, what="objects", objects=len(missing), bytes=self.total - self.present)
         try:
             self._fetch_all(missing)
         finally:
-            self.stop.set()  # also on Interrupted: threads are daemons, and end with their chunk
+            self.stop.set()  # also on Interrupted: the threads are daemons, and stop after their chunk
         self._report()
         trees.remove(self.parts, self.parts.parent)
         return self.fetched
 
     def _missing(self) -> List[Item]:
-        """What has to be fetched. Objects that an earlier listing brought and this one lacks are removed."""
-        noted = self._read_state()
+        """Return the objects to fetch. Removes those of an earlier listing that this one lacks."""
+        recorded = self._read_state()
         wanted = {item.key: item for item in self.items}
-        for key in set(noted) - set(wanted):
+        for key in set(recorded) - set(wanted):
             trees.remove(self.folder / key, self.folder)
-        kept = [item for item in self.items if noted.get(item.key) == (item.size, item.etag) and self._is_whole(item)]
+        kept = [
+            item for item in self.items if recorded.get(item.key) == (item.size, item.etag) and self._is_whole(item)
+        ]
         self._write_state(kept)
-        self.here = sum(item.size for item in kept)
+        self.present = sum(item.size for item in kept)
         names = {item.key for item in kept}
         missing = [item for item in self.items if item.key not in names]
         part_names = {self._part(item).name: item for item in missing}
@@ -124,14 +130,14 @@ class _Transfer:
             if part.is_symlink():
                 part.unlink()
             elif part.name in part_names and size <= part_names[part.name].size:
-                self.here += size
+                self.present += size
             else:
                 part.unlink()
         return missing
 
     def _check_room(self, missing: List[Item]) -> None:
         self.free = self.room.free_bytes()
-        needed = self.total - self.here
+        needed = self.total - self.present
         if needed > self.free:
             raise RunnerError(
                 "prepare-no-space",
@@ -142,7 +148,7 @@ class _Transfer:
 
     def _report(self) -> None:
         left = min(shutil.disk_usage(self.folder).free, self.free - self.fetched)
-        self.report(self.total, self.here, max(0, left))
+        self.report(self.total, self.present, max(0, left))
 
     def _fetch_all(self, missing: List[Item]) -> None:
         work: "queue.Queue[Item]" = queue.Queue()
@@ -186,7 +192,7 @@ class _Transfer:
         return error
 
     def _fetch(self, client: Client, item: Item) -> None:
-        """One object: into its part, which is the file as soon as it is whole."""
+        """Fetch one object into its part, which is renamed to the file when it is complete."""
         part, attempt = self._part(item), 0
         while True:
             before = part.stat().st_size if part.exists() else 0
@@ -198,13 +204,13 @@ class _Transfer:
                 raise self._refused(client, item, refused) from refused
             except BrokenError as broken:
                 client.close()
-                # What came is kept; a server that sends something each time is given all the time it needs.
+                # What was received is kept; a server that makes progress each time gets all the time it needs.
                 attempt = 0 if part.exists() and part.stat().st_size > before else attempt
-                if not client.again(attempt, f"{item.key}: {broken}", broken.seconds):
+                if not client.wait_to_retry(attempt, f"{item.key}: {broken}", broken.seconds):
                     raise client.unreachable(f"{item.key}: {broken}") from broken
                 attempt += 1
         target = self.folder / item.key
-        trees.make(target.parent, self.folder)  # never through a link that an earlier source has left
+        trees.make(target.parent, self.folder)  # never through a link left by an earlier source
         if target.is_dir() and not target.is_symlink():
             trees.remove(target, self.folder)
         part.replace(target)
@@ -217,7 +223,7 @@ class _Transfer:
             headers["if-match"] = f'"{item.etag}"'
         answer = client.get(self.store.folder + item.key, {}, headers)
         if offset and (answer.status != 206 or not _starts_at(answer, offset)):
-            self._add(-offset, fetched=False)  # a server that knows no ranges begins at the start
+            self._add(-offset, fetched=False)  # a server without ranges starts from the beginning
             offset = 0
         with part.open("ab" if offset else "wb") as stream:
             while offset < item.size or not item.size:
@@ -233,7 +239,7 @@ class _Transfer:
                 stream.write(chunk)
                 self._add(len(chunk))
                 if self.stop.is_set():
-                    raise BrokenError("the run ends")
+                    raise BrokenError("the run is ending")
         if offset < item.size:
             raise BrokenError(f"the connection ended after {offset} of {item.size} bytes")
         if answer.read(1):
@@ -248,13 +254,13 @@ class _Transfer:
         key = self.store.key
         return RunnerError(
             "prepare-failed",
-            f"{key}.prefix {self.store.prefix!r}: object {self.store.folder + item.key} is not what was listed: {how}",
-            f"let the objects of {key} be while a run starts, and start a new run",
+            f"{key}.prefix {self.store.prefix!r}: object {self.store.folder + item.key} is not the listed one: {how}",
+            f"do not change the objects of {key} while a run starts, and start a new run",
         )
 
     def _add(self, count: int, fetched: bool = True) -> None:
         with self.lock:
-            self.here += count
+            self.present += count
             self.fetched += count if fetched else 0
 
     def _part(self, item: Item) -> Path:
@@ -266,7 +272,7 @@ class _Transfer:
         return path.is_file() and not path.is_symlink() and path.stat().st_size == item.size
 
     def _read_state(self) -> Dict[str, Tuple[int, str]]:
-        """One line per object; the last may be torn, and counts for nothing."""
+        """Read one line per object; a torn last line is ignored."""
         found: Dict[str, Tuple[int, str]] = {}
         with contextlib.suppress(FileNotFoundError):
             for line in self.state.read_text(encoding="utf-8").splitlines():

@@ -1,7 +1,7 @@
-"""Hyper-parameter search: every pod of the gang runs one trial after the other, and they share one search.
+"""Hyperparameter search: every pod of the gang runs one trial after another, and all share one search.
 
-A trial is a training like any other, with some settings changed, in a folder of its own; the family's usual hooks run it. What to
-try next, and which trial to give up, is Optuna's to say (search.py, a subprocess: the runner itself needs no library).
+A trial is an ordinary training, with some settings changed, in its own folder; the family's usual hooks run it. Optuna
+decides what to try next and which trials to prune (search.py, a subprocess: the runner itself needs no library).
 """
 
 from __future__ import annotations
@@ -26,24 +26,29 @@ SEARCH = Path(__file__).parent / "search.py"
 FOLDER = "trials"  # below output/
 TABLE = "trials.csv"
 POLL_SECONDS = 5.0
-# A trial that ends by these says something about its parameters; anything else is about the pod.
+# Failures that are due to a trial's parameters; all others are due to the pod.
 TRIAL_FAILURES = ("train-failed", "train-out-of-memory")
 
 
 class PrunedError(BaseException):
-    """The trial is not worth its time. No Exception: the metrics of a run may not end it otherwise."""
+    """The trial is pruned. Not an Exception: Progress.poll would catch that."""
 
 
 def search(context: Context, family: Family, track: train.Track) -> Context:
-    """Run trials until all are done; the context of the best one, which is then exported. Rank 0 waits for the others."""
+    """Run trials until all are done. Rank 0 waits for the others, and returns the context of the best trial, which is
+    exported next.
+
+    Raises:
+        RunnerError: too many trials have failed, or none has completed.
+    """
     study = Study(context, track)
-    if not context.workspace.is_marked("train", _finished(context)):
-        _begin(context, family, study)
+    if not context.workspace.is_marked("train", _dependencies(context)):
+        _open(context, family, study)
         _work(context, family, study)
         if context.rank == 0:
             _wait_for_others(study)
             context.lease.check()
-            context.workspace.mark("train", _finished(context))
+            context.workspace.mark("train", _dependencies(context))
     if context.rank > 0:
         return context
     found = study.call("status")
@@ -67,8 +72,10 @@ def search(context: Context, family: Family, track: train.Track) -> Context:
     return chosen
 
 
-def _searched(context: Context) -> Any:
-    """What makes trials comparable: with the same, a later run goes on in the same search, be it in more pods or for more trials."""
+def _comparable(context: Context) -> Any:
+    """Return what makes trials comparable. A later run with the same continues the search, even in more pods or for
+    more trials.
+    """
     tune = context.settings.tune
     return {
         "training": train.depends_on(trial_context(context, 0, {})),
@@ -76,14 +83,14 @@ def _searched(context: Context) -> Any:
     }
 
 
-def _finished(context: Context) -> Any:
-    return {**_searched(context), "trials": context.settings.tune.trials}
+def _dependencies(context: Context) -> Any:
+    return {**_comparable(context), "trials": context.settings.tune.trials}
 
 
 def check(context: Context) -> None:
-    """Stage verify: the image has the library that searches."""
+    """Check, in stage verify, that the image has Optuna. Raises RunnerError."""
     done = process.run([sys.executable, str(SEARCH), "-", "check", "{}"], Path("/"), dict(os.environ), capture=True)
-    killed = done.killed("the program that looks for Optuna")
+    killed = done.killed("the check for Optuna")
     if killed:
         raise killed
     if done.code != 0:
@@ -95,7 +102,7 @@ def check(context: Context) -> None:
 
 
 class Study:
-    """The search as this pod sees it."""
+    """The search, as seen from this pod."""
 
     def __init__(self, context: Context, track: train.Track) -> None:
         self._context = context
@@ -116,9 +123,9 @@ class Study:
         return self._journal
 
     def call(self, command: str, **argument: Any) -> Dict[str, Any]:
-        """One question to search.py; one pod at a time, for what it answers decides how many trials there are."""
+        """Run a command of search.py, in one pod at a time, and return its answer. Raises RunnerError."""
         argv = [sys.executable, str(SEARCH), str(self._journal), command]
-        with locked(self._context.workspace.state / "search.lock", "another pod of this run asks the search"):
+        with locked(self._context.workspace.state / "search.lock", "another pod of this run is using the search"):
             done = process.run(
                 [*argv, json.dumps({**self._search, **argument})], self._context.folder, dict(os.environ), capture=True
             )
@@ -128,21 +135,21 @@ class Study:
         lines = done.output.strip().splitlines()
         if done.code == 0 and lines:
             answer: Dict[str, Any] = json.loads(lines[-1])
-            self._look_at(answer.get("trials", []), answer.get("best"))
+            self._update(answer.get("trials", []), answer.get("best"))
             return answer
         raise RunnerError(
             "train-failed", f"the search could not {command}: {train.cause(done.tail)}", "see its output above"
         )
 
     def remove(self, number: int) -> None:
-        """A trial's folder, where it still has one."""
+        """Remove the folder of a trial, if it exists."""
         folder = self._context.output / FOLDER / str(number)
         if folder.exists():
             self._context.lease.check()
             self._context.workspace.discard(folder, "train-failed")
 
-    def _look_at(self, trials: List[Dict[str, Any]], best: Optional[int]) -> None:
-        """Whichever pod a trial ran in: its value is tracked, and its folder goes when another is better."""
+    def _update(self, trials: List[Dict[str, Any]], best: Optional[int]) -> None:
+        """Track the values of trials, and remove the folders of all but the best, whichever pod they ran in."""
         for trial in trials:
             number, value = trial["number"], trial["value"]
             if value is not None and number not in self._tracked:
@@ -152,41 +159,41 @@ class Study:
                 self.remove(number)
 
 
-def _begin(context: Context, family: Family, study: Study) -> None:
-    """Rank 0 opens the search of this very training, or a new one, before any other rank asks."""
-    searched = _searched(context)
+def _open(context: Context, family: Family, study: Study) -> None:
+    """Open this training's search, or a new one, on rank 0 before any other rank uses it."""
+    comparable = _comparable(context)
     if context.rank > 0:
         from features import gang
 
-        gang.ask(context, "search", lambda _, told: told)
+        gang.receive(context, "search", lambda _, received: received)
         return
-    if not checkpoint.is_of(context, searched):
+    if not checkpoint.is_output_of(context, comparable):
         if context.output.exists():
-            log.event("anew", reason="what lies in output/ is of another search, or of none")
-        checkpoint.start_anew(context, family, searched)
+            log.event("from-scratch", reason="output/ holds another search, or none")
+        checkpoint.start_from_scratch(context, family, comparable)
     lost = study.call("begin")["lost"]
     if lost:
-        log.event("resume", trials=",".join(map(str, lost)), reason="their pods went away; they are run again")
+        log.event("resume", trials=",".join(map(str, lost)), reason="their pods were lost; they are repeated")
         context.resumed = {"trials": lost}
     for number in lost:
         study.remove(number)
     if context.settings.topology.replicas > 1:
         from features import gang
 
-        gang.tell(context, "search", {"open": True})
+        gang.send(context, "search", {"open": True})
 
 
 def _work(context: Context, family: Family, study: Study) -> None:
     while True:
-        asked = study.call("ask")
-        if asked["number"] is None:
+        suggested = study.call("ask")
+        if suggested["number"] is None:
             return
-        number, parameters = asked["number"], asked["parameters"]
+        number, parameters = suggested["number"], suggested["parameters"]
         log.event("trial", number=number, state="begins", parameters=json.dumps(parameters))
         state, value, reason = _trial(trial_context(context, number, parameters), family, study, number)
-        told = study.call("tell", number=number, state=state, value=value)
+        result = study.call("tell", number=number, state=state, value=value)
         log.event("trial", number=number, state=state, value=value, reason=reason)
-        failed = [trial["number"] for trial in told["trials"] if trial["state"] == "fail"]
+        failed = [trial["number"] for trial in result["trials"] if trial["state"] == "fail"]
         if len(failed) > context.settings.tune.failure_limit:
             raise RunnerError(
                 "train-failed",
@@ -196,14 +203,16 @@ def _work(context: Context, family: Family, study: Study) -> None:
 
 
 def _trial(context: Context, family: Family, study: Study, number: int) -> Any:
-    """(state, value, reason) of one trial; what is the pod's fault and not the parameters' is raised."""
-    goal, metric, own = context.settings.tune.goal, context.settings.tune.metric, family.of(context)
+    """Run one trial, and return (state, value, reason). Raises RunnerError for a failure that is not due to its
+    parameters.
+    """
+    goal, metric, trial_family = context.settings.tune.goal, context.settings.tune.metric, family.with_context(context)
     context.output.mkdir(parents=True, exist_ok=True)
     values: List[float] = []
 
     def epoch(number_of_epoch: int, row: Dict[str, Any]) -> None:
         value = float(row.get(metric, "nan"))
-        if not math.isfinite(value):  # a training that diverges; or the metric has another name
+        if not math.isfinite(value):  # a diverging training, or another name of the metric
             if metric not in row and not values and not any(_values(study.call("status"))):
                 raise _missing(metric, row)
             return
@@ -214,50 +223,50 @@ def _trial(context: Context, family: Family, study: Study, number: int) -> Any:
                 raise PrunedError
 
     try:
-        train.run_trainer(context, own, epoch)
+        train.run_trainer(context, trial_family, epoch)
     except PrunedError:
-        return "pruned", values[-1], "the search gave it up"
+        return "pruned", values[-1], "pruned by the search"
     except RunnerError as error:
         if error.exit.name not in TRIAL_FAILURES or isinstance(error, SettingsError):
             raise
         return "failed", None, error.reason
     if not values:
-        return "failed", None, f"the trainer told no number as {metric}"
+        return "failed", None, f"the trainer reported no number for {metric}"
     return "complete", max(values) if goal == "maximize" else min(values), None
 
 
 def _values(found: Dict[str, Any]) -> List[bool]:
-    """Which trials have told the metric."""
+    """Return which trials have reported the metric."""
     return [trial["state"] == "pruned" or trial["value"] is not None for trial in found["trials"]]
 
 
 class SettingsError(RunnerError):
-    """Of the search as a whole: no trial can be better."""
+    """A failure of the whole search: no other trial can succeed."""
 
 
 def _missing(metric: str, row: Dict[str, Any]) -> SettingsError:
     return SettingsError(
         "train-failed",
-        f"tune.metric: the trainer tells no {metric}; it tells {', '.join(sorted(row))}",
+        f"tune.metric: the trainer reports no {metric}; it reports {', '.join(sorted(row))}",
         "choose one of these",
     )
 
 
 def _wait_for_others(study: Study) -> None:
-    """Rank 0 exports only when no trial runs any more; a pod that dies ends this wait with the whole gang."""
-    told = 0.0
+    """Wait until no trial is running in other pods. A pod that dies ends the whole gang, and this wait with it."""
+    logged = 0.0
     while True:
         running = [trial["number"] for trial in study.call("status")["trials"] if trial["state"] == "running"]
         if not running:
             return
-        if time.monotonic() - told > 30:
-            told = time.monotonic()
-            log.event("waiting", reason=f"trials {', '.join(map(str, running))} still run in other pods")
+        if time.monotonic() - logged > 30:
+            logged = time.monotonic()
+            log.event("waiting", reason=f"trials {', '.join(map(str, running))} are still running in other pods")
         time.sleep(POLL_SECONDS)
 
 
 def trial_context(context: Context, number: int, parameters: Dict[str, Any]) -> Context:
-    """A trial is a run of one pod: its parameters are settings of the family, or hyper-parameters of its trainer."""
+    """Return the context of a trial: a run of one pod, with its parameters as settings of the family or its trainer."""
     settings = context.settings
     own = {name: value for name, value in parameters.items() if name in settings.train}
     return dataclasses.replace(
@@ -274,7 +283,7 @@ def trial_context(context: Context, number: int, parameters: Dict[str, Any]) -> 
 
 
 def write_table(path: Path, trials: List[Dict[str, Any]]) -> None:
-    """All trials, one a line."""
+    """Write all trials as CSV."""
     names = sorted({name for trial in trials for name in trial["parameters"]})
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)

@@ -1,7 +1,8 @@
-"""The search, by Optuna: `python3 search.py JOURNAL COMMAND`, its argument and its answer each one JSON object.
+"""The search, with Optuna: `python3 search.py JOURNAL COMMAND ARGUMENT`; argument and answer are JSON objects.
 
-Runs with the image's own Python, as its libraries need. All pods of a run share the journal, a file in the workspace that Optuna
-locks; whoever asks gets the next trial, until `trials` of them have been begun. The runner asks under a lock of its own.
+Runs with the image's Python, whose libraries it needs. All pods of a run share the journal, a file in the workspace
+that Optuna locks; each `ask` starts the next trial, until `trials` have been started. The runner holds a lock
+meanwhile.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-LOST = "lost"  # attribute of a trial whose pod went away: another one repeats it
+LOST = "lost"  # attribute of a trial whose pod was lost: another one repeats it
 
 
-def mend(journal: Path) -> None:
-    """What a process has left that was killed while it wrote: half a line, which would make the file unreadable, and Optuna's lock."""
+def repair(journal: Path) -> None:
+    """Remove what a process left that was killed while writing: half a line, which makes the file unreadable, and
+    Optuna's lock.
+    """
     journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
     text = journal.read_bytes() if journal.exists() else b""
     if not text.endswith(b"\n"):
@@ -42,9 +45,9 @@ def open_study(journal: Path, search: Dict[str, Any]) -> optuna.Study:
         direction=search["goal"],
         load_if_exists=True,
     )
-    # Every question is a process of its own: with one seed for all of them they would all get the first answer.
+    # Every command is a process of its own: with the same seed, all would get the same suggestion.
     number = len(study.get_trials(deepcopy=False))
-    # Several workers ask at once: a trial that runs counts as a bad one, so that the next asks for something else.
+    # With several workers, a running trial counts as a bad one, so that the next suggestion differs.
     study.sampler = optuna.samplers.TPESampler(seed=seed + number if seed else None, constant_liar=True)
     return study
 
@@ -63,12 +66,14 @@ def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def resumed(study: optuna.Study, number: int) -> optuna.Trial:
-    """A trial that another process has begun."""
+    """Return a trial that another process has started."""
     return optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
 
 
 def begin(study: optuna.Study, _search: Dict[str, Any]) -> Dict[str, Any]:
-    """Once per attempt, before anybody asks: what was running when the last attempt ended is run again."""
+    """Enqueue again the trials that were running when the last attempt ended. Called once per attempt, before any
+    `ask`.
+    """
     lost = study.get_trials(states=[TrialState.RUNNING])
     for trial in lost:
         resumed(study, trial.number).set_user_attr(LOST, True)
@@ -78,9 +83,9 @@ def begin(study: optuna.Study, _search: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def ask(study: optuna.Study, search: Dict[str, Any]) -> Dict[str, Any]:
-    begun = [trial for trial in counted(study) if trial.state != TrialState.WAITING]
-    if len(begun) >= search["trials"]:
-        running = [trial.number for trial in begun if trial.state == TrialState.RUNNING]
+    started = [trial for trial in counted(study) if trial.state != TrialState.WAITING]
+    if len(started) >= search["trials"]:
+        running = [trial.number for trial in started if trial.state == TrialState.RUNNING]
         return {"number": None, "running": running}
     trial = study.ask()
     return {
@@ -103,7 +108,7 @@ def tell(study: optuna.Study, search: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def status(study: optuna.Study, _search: Dict[str, Any]) -> Dict[str, Any]:
-    """Every trial, and the best of those that completed."""
+    """Return every trial, and the best of the completed ones."""
     trials = [
         {"number": trial.number, "state": trial.state.name.lower(), "value": trial.value, "parameters": trial.params}
         for trial in counted(study)
@@ -119,5 +124,5 @@ if __name__ == "__main__":
         sys.exit(0)
     command = {"begin": begin, "ask": ask, "report": report, "tell": tell, "status": status}[sys.argv[2]]
     settings = json.loads(sys.argv[3])
-    mend(Path(sys.argv[1]))
+    repair(Path(sys.argv[1]))
     print(json.dumps(command(open_study(Path(sys.argv[1]), settings), settings)))

@@ -1,8 +1,8 @@
-"""Reads what trainers pickle without running any of it.
+"""Reads pickles of trainers without executing any of their code.
 
-A pickle is a program: it names functions of any module, and unpickling calls them. Here every name stands for `Inert`, which
-takes whatever is done to it and does nothing, so a hostile file costs no more than an error. What plain data a checkpoint holds
-(the epoch, its options, its metrics) comes out as it is; a model or a tensor comes out as an `Inert`.
+A pickle is a program: it names functions of any module, and unpickling calls them. Here every name is replaced by
+`Inert`, which accepts every operation and does nothing, so a malicious file causes an error at worst. The plain data of
+a checkpoint (epoch, options, metrics) is returned unchanged; a model or a tensor is returned as an `Inert`.
 
 Standard library only: PyTorch and Paddle need not be imported, and no tensor is loaded into memory.
 """
@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any, Dict, Iterable, Optional
 
-# Bytes per element of the storages that torch.save knows; untyped ones count bytes.
+# Bytes per element of torch.save's storages; untyped ones are counted in bytes.
 WIDTHS = {
     "ByteStorage": 1,
     "CharStorage": 1,
@@ -36,11 +36,11 @@ NUMBERS = {"b1": "?", "i4": "i", "i8": "q", "f4": "f", "f8": "d"}
 
 
 class WeightsError(Exception):
-    """A file is not what a trainer wrote, or not all of it. The text says why, in one line."""
+    """A file is not a complete one of a trainer. The message says why, in one line."""
 
 
 class Inert(Dict[Any, Any]):
-    """What a pickle builds, without being it: a mapping of the items and attributes that the pickle gives it.
+    """A stand-in for whatever a pickle builds: a mapping of the items and attributes that the pickle sets.
 
     `name` is the class or function that the pickle named, such as `ultralytics.nn.tasks.DetectionModel`.
     """
@@ -60,7 +60,7 @@ class Inert(Dict[Any, Any]):
         if isinstance(state, dict):
             self.update(state)
 
-    # What an unpickler calls for a list or a set.
+    # The unpickler calls these for a list or a set.
     def append(self, _: Any) -> None:
         pass
 
@@ -81,7 +81,7 @@ class Inert(Dict[Any, Any]):
 
 
 class _DataType(Inert):
-    """numpy.dtype, as far as a single number needs it."""
+    """numpy.dtype, as far as single numbers need it."""
 
     def __init__(self, code: Any = "", *_: Any, **__: Any) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class _DataType(Inert):
 
 
 def _scalar(kind: Any = None, data: Any = b"", *_: Any) -> Any:
-    """numpy's pickled numbers: metrics are of that type."""
+    """Return a pickled number of numpy, which metrics are."""
     code = NUMBERS.get(str(getattr(kind, "code", "")))
     if code is None or not isinstance(data, bytes) or len(data) != struct.calcsize(f"<{code}"):
         return Inert()
@@ -97,11 +97,11 @@ def _scalar(kind: Any = None, data: Any = b"", *_: Any) -> Any:
 
 
 def _encode(text: Any = "", *_: Any) -> Any:
-    """_codecs.encode, which is how bytes are pickled in protocol 2."""
+    """_codecs.encode, by which protocol 2 pickles bytes."""
     return text.encode("latin1") if isinstance(text, str) else Inert()
 
 
-# Of a pickled array of numpy: all that it takes to be made again, and nothing of it does anything else.
+# All that a pickled numpy array calls; none of it can do anything else.
 ARRAY = frozenset(
     [
         "numpy.ndarray",
@@ -124,7 +124,7 @@ _KNOWN: Dict[str, Any] = {
 class _Unpickler(pickle.Unpickler):
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(stream)
-        self.storages: Dict[str, Optional[int]] = {}  # key -> its bytes, where its type says them
+        self.storages: Dict[str, Optional[int]] = {}  # bytes by key, if the type has a known width
         self._classes: Dict[str, Any] = {}
         self.named: Dict[str, None] = {}  # in the order of the pickle
 
@@ -138,7 +138,7 @@ class _Unpickler(pickle.Unpickler):
         return self._classes[full]
 
     def persistent_load(self, pid: Any) -> Any:
-        """Of torch.save: ("storage", type, key, device, elements)."""
+        """Handle torch.save's ("storage", type, key, device, elements)."""
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
             raise pickle.UnpicklingError("it refers to something other than a tensor's storage")
         kind = str(getattr(pid[1], "name", "")).rpartition(".")[2]
@@ -147,10 +147,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_torch(path: Path, contents: bool = True) -> Any:
-    """What torch.save wrote to `path`. Raises WeightsError where the file is not whole.
+    """Return what torch.save wrote to `path`. Raises WeightsError if the file is incomplete.
 
-    Whole means: the archive has its directory, every storage that the pickle names is there in its length, and with `contents`
-    every checksum is right, for which all of the file is read.
+    Complete means: the archive has its directory, every storage that the pickle names exists with its length, and with
+    `contents` every checksum is right, for which the whole file is read.
     """
     try:
         with zipfile.ZipFile(str(path)) as archive:
@@ -159,12 +159,12 @@ def read_torch(path: Path, contents: bool = True) -> Any:
         raise
     except zipfile.BadZipFile as error:
         raise WeightsError(f"it is not a complete archive of torch.save: {error}") from error
-    except Exception as error:  # a torn or hostile pickle can raise anything
+    except Exception as error:  # a truncated or malicious pickle can raise anything
         raise WeightsError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
 
 
 def read_pickle(path: Path) -> Any:
-    """What a plain pickle holds, such as paddle.save's. Raises WeightsError where it does not come to its end."""
+    """Return the content of a plain pickle, such as paddle.save's. Raises WeightsError if it is incomplete."""
     try:
         with path.open("rb") as stream:
             return _Unpickler(stream).load()
@@ -172,9 +172,10 @@ def read_pickle(path: Path) -> Any:
         raise WeightsError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
 
 
-def foreign(path: Path) -> str:
-    """The first thing, beside those of ARRAY, that numpy.load with `allow_pickle` would call for this file; nothing where there is
-    none. A file that breaks off has called what it names until then."""
+def find_unknown_call(path: Path) -> str:
+    """Return the first name, other than those of ARRAY, that numpy.load with `allow_pickle` would call for this file,
+    or "". In a truncated file, the names up to its end count.
+    """
     with path.open("rb") as stream:
         if stream.read(len(_NUMPY)) == _NUMPY:
             wide = stream.read(2)[:1] > b"\x01"
@@ -193,14 +194,14 @@ def _read_archive(archive: zipfile.ZipFile, size: int, contents: bool) -> Any:
     if program is None:
         raise WeightsError("it is not an archive of torch.save: it has no data.pkl")
     packed = [name for name, entry in entries.items() if entry.compress_type != zipfile.ZIP_STORED]
-    if packed:  # which torch never does, and which could be a few bytes that unpack to any number
+    if packed:  # torch never does this, and a few compressed bytes could unpack to any size
         raise WeightsError(f"it is not an archive of torch.save: {packed[0]} is compressed")
-    if sum(entry.file_size for entry in entries.values()) > size:  # the same bytes over and over
-        raise WeightsError("it is not an archive of torch.save: its parts overlap")
+    if sum(entry.file_size for entry in entries.values()) > size:  # overlapping entries could unpack to any size
+        raise WeightsError("it is not an archive of torch.save: its entries overlap")
     with archive.open(program) as stream:
         unpickler = _Unpickler(stream)
         found = unpickler.load()
-        while stream.read(1 << 20):  # the checksum is compared at the end of an entry
+        while stream.read(1 << 20):  # the checksum is verified at the end of an entry
             pass
     folder = program.rpartition("/")[0]
     for key, length in unpickler.storages.items():

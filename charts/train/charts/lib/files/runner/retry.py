@@ -1,4 +1,4 @@
-"""How long the stage publish goes on trying while the server does not take the result: hours of training wait for it."""
+"""Retries of stage publish while the server does not accept the result: hours of training depend on it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import Optional
 from . import log
 from .errors import RunnerError
 
-PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)  # seconds before each further try; the last one stays
-TOLD_SECONDS = 60.0  # how often the log says that it waits
+PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)  # seconds before each retry; the last one repeats
+LOG_SECONDS = 60.0  # between the log lines about waiting
 
 
-class Patience:
-    """Counts from the first failure on. A try that is under way is never cut short: a large upload may take longer."""
+class Retry:
+    """Allows retries for `seconds` after the first failure. A running attempt is never cut short: a large upload may
+    take longer.
+    """
 
-    def __init__(self, seconds: float, place: str) -> None:
+    def __init__(self, seconds: float, location: str) -> None:
         self._seconds = seconds
-        self._place = place  # where the artifacts are, for whoever has lost patience
+        self._location = location  # where the artifacts are, for the message of the last failure
         self._since: Optional[float] = None
         self._failures = 0
-        self._told = 0.0
+        self._logged = 0.0
         self._reason, self._fix = "", ""
 
     def wait(self, error: RunnerError) -> None:
-        """The pause after a failure.
+        """Pause after a failure.
 
         Raises:
-            RunnerError: the failure itself, when the time is over.
+            RunnerError: the failure, if the time is up.
         """
         now = time.monotonic()
         if self._since is None:
@@ -38,18 +40,18 @@ class Patience:
         self._failures += 1
         if now >= end:
             passed = f"tried {self._failures} times in {now - self._since:.0f} seconds (publish.patience)"
-            raise RunnerError(error.exit.name, f"{error.reason}; {passed}; {self._place}", error.fix)
+            raise RunnerError(error.exit.name, f"{error.reason}; {passed}; {self._location}", error.fix)
         self.tick()
         while time.monotonic() < until:
             time.sleep(min(1.0, max(0.0, until - time.monotonic())))
             self.tick()
 
     def tick(self) -> None:
-        """Once a second or so, also while a try is under way: about every minute a line says how it stands."""
+        """Log the state about once a minute. Call it about once a second, also during an attempt."""
         now = time.monotonic()
-        if self._since is None or (self._told and now - self._told < TOLD_SECONDS):
+        if self._since is None or (self._logged and now - self._logged < LOG_SECONDS):
             return
-        self._told = now
+        self._logged = now
         passed = now - self._since
         left = max(0.0, self._seconds - passed)
         log.event(
