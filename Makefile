@@ -26,7 +26,7 @@ tools: $(VENV)/ready
 	@python3 -m e2e.cluster tools helm helm3 git-lfs lfstest-gitserver
 
 .PHONY: setup
-setup: $(VENV)/ready ## Install what the machine lacks: Python packages, tools, Docker, and the test cluster
+setup: $(VENV)/ready ## Install what is missing: Python packages, tools, Docker, and the test cluster
 	python3 -m e2e.cluster up
 
 .PHONY: run
@@ -42,7 +42,7 @@ lab: tools ## Exhaustive tests against misbehaving servers, hostile repositories
 	$(PYTHON) -m pytest -m lab -n 2 --durations=5
 
 .PHONY: browser
-browser: $(VENV)/ready ## Look at the pages in a real browser; installs Chromium where it lacks
+browser: $(VENV)/ready ## Test the HTML pages in a real browser; installs Chromium if it is missing
 	python3 -m e2e.cluster browser
 	$(PYTHON) -m pytest -m browser -v --durations=3
 
@@ -51,13 +51,13 @@ e2e: setup ## End-to-end tests, the quick set: a real cluster, a real git server
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e
 
 .PHONY: e2e-all
-e2e-all: setup ## End-to-end tests of every family, to its published result; FAMILY=name: of that one alone
+e2e-all: setup ## End-to-end tests of every family, to its published result; FAMILY=name: of one family
 	python3 -m e2e.cluster images $$($(PYTHON) -m e2e.cases $(FAMILY))
 	$(if $(filter-out servers,$(FAMILY)),,python3 -m e2e.cluster servers)
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e $(or $(FAMILY:%=--family=%),--all)
 
 .PHONY: kills
-kills: setup ## Kill 70 runs in the cluster at random moments of all stages; SEED=n: another series
+kills: setup ## Kill 70 runs in the cluster at random moments of all stages; SEED=n: another sequence
 	python3 -m e2e.cluster images custom-minimal
 	$(PYTHON) -m e2e.kills --seed $(or $(SEED),1)
 
