@@ -76,6 +76,7 @@ lint: $(VENV)/ready ## Style, types and words
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(PYTHON) -m hack.check_family_types
 	$(PYTHON) -m hack.words
 
 .PHONY: generate

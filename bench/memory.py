@@ -122,7 +122,9 @@ def compare(case: Case) -> list[tuple[str, int, int]]:
         "yolov8": {"model": f"{case.model}.yaml"},
         "ppyoloe": {"config": f"{case.model}_300e_coco.yml"},
     }[case.family]
-    estimated = REGISTRY[case.family].estimate({**named, **sizes}, Layout(processes=1, backend="cpu"))
+    estimate = REGISTRY[case.family].estimate
+    assert estimate
+    estimated = estimate({**named, **sizes}, Layout(processes=1, backend="cpu"))
     measured = measure(case.family, case.model, str(case.classes), str(case.batch), str(case.edge))
     expected = {part: getattr(estimated, part) for part in PARTS}
     # Those of ppyoloe are for the largest images that it resizes to.

@@ -227,7 +227,7 @@ def main() -> int:
     wanted += [("emptydir", number) for number in range(arguments.emptydir)]
     with ThreadPoolExecutor(max_workers=arguments.parallel) as pool:
         outcomes = list(
-            pool.map(lambda each: go(world, *each, plan(arguments.seed, *each), mark), wanted),
+            pool.map(lambda run: go(world, run[0], run[1], plan(arguments.seed, *run), mark), wanted),
         )
     wrong = [outcome for outcome in outcomes if outcome.wrong]
     for kind in ("claim", "emptydir"):

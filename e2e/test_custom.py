@@ -49,7 +49,7 @@ def test_the_artifacts_of_a_program_are_published_with_its_metrics(session: Sess
     assert report["worst"] < 1e-3
     last = lines(release, 0)[-1]
     slope, offset = map(float, last.split()[-2:])
-    assert (slope, offset) == (pytest.approx(SLOPE, abs=1e-3), pytest.approx(OFFSET, abs=1e-3))
+    assert [slope, offset] == pytest.approx([SLOPE, OFFSET], abs=1e-3)
     assert result["metrics"]["epochs"] == EPOCHS
     assert result["metrics"]["loss"] < 1e-6
 

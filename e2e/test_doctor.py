@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from e2e import scenario
 from e2e.cases import Case, yolov5
 from e2e.cases import custom as custom_case
 from e2e.cluster.kind import NODE
-from e2e.cluster.steps import BIN
+from e2e.cluster.steps import BIN, KUBECONFIG
 from e2e.kube import Kube, Object, poll
 from e2e.scenario import CA_BUNDLE, ROOT, SECRET, World
 
@@ -87,9 +88,13 @@ class Place:
         return self.trainchart("submit", name, *VALUES, "-f", "-", *more, values=values, kube=kube)
 
 
+def may(kube: Kube, question: list[str]) -> bool:
+    return kube.call(*question)[0] == 0
+
+
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
-    admin = Kube(scenario.KUBECONFIG, PLACE)
+    admin = Kube(KUBECONFIG, PLACE)
     remove(admin)
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     admin.kubectl("create", "-f", "-", text=json.dumps(manifest("v1", "Namespace", PLACE, metadata={"labels": labels})))
@@ -111,8 +116,8 @@ def place() -> Iterator[Place]:
         admin.kubectl("create", "-f", "-", text=json.dumps(close(CLOSED)))
         # The API server takes a moment to know of a new binding.
         for account, right in (("doctor-submits", "create pods"), ("doctor-reads", "list nodes")):
-            question = ("kubectl", "auth", "can-i", *right.split())
-            poll(lambda kube=kubes[account], ask=question: kube.call(*ask)[0] == 0, 30, f"{account} may {right}")
+            question = ["kubectl", "auth", "can-i", *right.split()]
+            poll(partial(may, kubes[account], question), 30, f"{account} may {right}")
         poll(lambda: state_of(admin, CLOSED) == "Closed", 30, "the queue is closed")
         poll(lambda: all(state_of(admin, queue) == "Open" for queue in (CHILD, SMALL)), 30, "the queues are open")
         yield Place(admin, kubes["doctor-submits"], kubes["doctor-reads"], kubes["doctor-nobody"])

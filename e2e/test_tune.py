@@ -65,8 +65,8 @@ class Searched:
 
 def in_the_middle(logs: Sequence[str]) -> bool:
     """One trial has completed and one has failed, and the pod that will be killed is in another."""
-    last = (events(logs[1]) or [None])[-1]
-    return bool(numbers(logs, "complete") and numbers(logs, "failed") and last and last.state == "begins")
+    told = events(logs[1])
+    return bool(numbers(logs, "complete") and numbers(logs, "failed") and told and told[-1].state == "begins")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf import text_format  # type: ignore[import-untyped]
-from tritonclient.grpc.model_config_pb2 import TYPE_FP32, ModelConfig  # type: ignore[import-untyped]
+from tritonclient.grpc.model_config_pb2 import TYPE_FP32, ModelConfig
 
 from e2e import branches
 from e2e.cases import yolov5

@@ -4,26 +4,29 @@ Arguments: the exported model, best.pt, the start's checkpoint, and the largest 
 norm, so the checkpoints are fused in the same way before their weights are compared.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 import json
 import sys
+from typing import Any
 
 import torch
 
 
-def fused(path):
+def fused(path: str) -> dict[str, Any]:
     checkpoint = torch.load(path, map_location="cpu", weights_only=False)
     model = (checkpoint.get("ema") or checkpoint["model"]).float()
     return {name: tensor for name, tensor in model.fuse().eval().state_dict().items() if "num_batches" not in name}
 
 
-def differing(one, other):
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Names of tensors that are not the same, bit by bit."""
     return sorted(name for name in one if name not in other or not torch.equal(one[name].float(), other[name].float()))
 
 
-def main():
+def main() -> None:
     exported, best, start, largest = *sys.argv[1:4], int(sys.argv[4])
     extra = {"config.txt": ""}
     script = torch.jit.load(exported, map_location="cpu", _extra_files=extra).eval()

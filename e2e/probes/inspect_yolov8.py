@@ -13,7 +13,7 @@ import torch
 from ultralytics import YOLO
 
 
-def main():
+def main() -> None:
     script, onnx, best, largest = *sys.argv[1:4], int(sys.argv[4])
     extra = {"config.txt": ""}
     served = torch.jit.load(script, map_location="cpu", _extra_files=extra).eval()

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def drawn(run: Record) -> set[str]:
     return {name for row in run.progress.metrics for name in row if name != "epoch"}
 
 
-EXPECTED = {
+EXPECTED: dict[str, Callable[[Record], set[str]]] = {
     "real": drawn,
     "resumed": drawn,
     "huge": drawn,

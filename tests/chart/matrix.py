@@ -113,9 +113,9 @@ def pairwise(cells: list[Cell]) -> list[Cell]:
     return chosen
 
 
-def _meetings(cell: Cell) -> set[tuple[tuple[str, str | int], ...]]:
-    axes = {"family": cell.family, "profile": cell.profile, "workspace": cell.workspace, "replicas": cell.replicas}
-    return set(combinations(axes.items(), 2))
+def _meetings(cell: Cell) -> set[tuple[tuple[int, str], ...]]:
+    values = (cell.family, cell.profile, cell.workspace, str(cell.replicas))
+    return set(combinations(enumerate(values), 2))
 
 
 def groups(cells: list[Cell]) -> list[Any]:

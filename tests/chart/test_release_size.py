@@ -12,8 +12,9 @@ import json
 import pytest
 import yaml
 
-from tests.chart.matrix import CHART, FAMILIES, ROOT
+from tests.chart.matrix import FAMILIES, ROOT
 from trainchart.chart.families import family_data
+from trainchart.chart.paths import CHART
 from trainchart.chart.render import render, render_text
 from trainchart.files import Tree, load_values, overlay
 

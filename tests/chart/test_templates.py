@@ -13,9 +13,10 @@ import yaml
 
 from e2e.cases import load as load_cases
 from hack.generate.outputs import generated
-from tests.chart.matrix import CHART, FAMILIES, LIB, PROFILES, ROOT
+from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from tests.chart.rules import NVIDIA, OURS
 from trainchart.chart.families import family_data
+from trainchart.chart.paths import CHART, LIB
 from trainchart.chart.render import Manifest, render, render_by_helm, render_text
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.matrix import ADMITTED, CHART
+from tests.chart.matrix import ADMITTED
 from tests.chart.rules import CPU, HAMI, LR, NVIDIA
+from trainchart.chart.paths import CHART
 from trainchart.chart.render import render, render_text
 from trainchart.files import Tree, overlay
 
@@ -241,12 +242,12 @@ class Cluster:
             versions = [{"groupVersion": "batch.volcano.sh/v1alpha1", "version": "v1alpha1"}]
             group = {"name": "batch.volcano.sh", "versions": versions, "preferredVersion": versions[0]}
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]}
-        for group, kinds in GROUPS.items():
-            if path in (f"/api/{group}", f"/apis/{group}"):
+        for version, kinds in GROUPS.items():
+            if path in (f"/api/{version}", f"/apis/{version}"):
                 resources = [
                     {"name": f"{kind.lower()}s", "kind": kind, "namespaced": True, "verbs": ["get"]} for kind in kinds
                 ]
-                return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": resources}
+                return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
         self.asked.append(path)
         return self.objects.get("/".join(path.split("/")[-2:]))
 

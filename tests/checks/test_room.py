@@ -236,7 +236,7 @@ def test_defaults_of_the_namespace_fill_in_what_the_values_leave_out() -> None:
     ask = run(resources={"requests": None, "limits": None})
     ranges = limits(default={"cpu": "2", "memory": "1Gi"}, defaultRequest={"cpu": "500m"})
     requests, given = of_pod(replace(ask, limit_ranges=tuple(ranges)).pod)
-    assert (requests["cpu"], given["cpu"], requests["memory"]) == (Decimal("0.5"), 2, 1 << 30)
+    assert [requests["cpu"], given["cpu"], requests["memory"]] == [Decimal("0.5"), Decimal(2), Decimal(1 << 30)]
     assert of_pod(ask.pod_template) == ({}, {}), "the pod itself is not touched"
 
 

@@ -134,6 +134,8 @@ def test_an_abbreviated_option_is_refused(arguments: str) -> None:
 def test_output_is_always_the_format(command: str) -> None:
     subparsers = cli.make_parser()._subparsers
     assert subparsers
-    options = subparsers._group_actions[0].choices[command]._option_string_actions
+    (action,) = subparsers._group_actions
+    assert isinstance(action.choices, dict)
+    options = action.choices[command]._option_string_actions
     for option in {"-o", "--output"} & options.keys():
         assert options[option].choices == ("text", "json")

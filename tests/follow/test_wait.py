@@ -512,10 +512,12 @@ def test_anything_else_is_refused(words: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_nothing_is_retried_when_the_command_has_ended() -> None:
-    retry, calls = Retry(lambda _: None), []
+    retry = Retry(lambda _: None)
+    calls = []
 
     def away() -> None:
-        calls.append(retry.cancel())
+        calls.append(1)
+        retry.cancel()
         raise UnreachableError("the API server is away")
 
     with pytest.raises(UnreachableError):

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -319,13 +319,14 @@ def stay_in_place(put_in: Callable[[str, Iterable[Place]], Tree], places: list[P
         for payload in PAYLOADS.values():
             text = payload.format(character)
             while isinstance(hostile := outcome(put_in(text, allowed)), RenderError):
-                allowed, harmless = (
-                    without_refused(allowed, hostile, lambda place, text=text: put_in(text, [place])),
-                    None,
-                )
+                allowed, harmless = without_refused(allowed, hostile, partial(put_alone, put_in, text)), None
             harmless = harmless or outcome(put_in(HARMLESS, allowed))
             assert replaced(hostile, text, HARMLESS) == harmless, text
         assert len(allowed) > len(places) / 3, set(places) - set(allowed)
+
+
+def put_alone(put_in: Callable[[str, Iterable[Place]], Tree], text: str, place: Place) -> Tree:
+    return put_in(text, [place])
 
 
 def without_refused(places: list[Place], refusal: RenderError, alone: Callable[[Place], Tree]) -> list[Place]:

@@ -56,7 +56,7 @@ class Case:
         assert ("event=retry" in log) == self.retried, f"{said}\n{log}"
 
 
-def table(cases: list[Case]) -> Any:
+def table(cases: list[Case]) -> pytest.MarkDecorator:
     """`@table(CASES)` above a test that takes `case`."""
     rows = [pytest.param(case, id=case.name, marks=[pytest.mark.lab] * case.slow) for case in cases]
     return pytest.mark.parametrize("case", rows)

@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,21 @@ class Way:
 REFS = "m.git/info/refs?service=git-upload-pack"
 LFSCONFIG = "[lfs]\n\turl = {thief}/m.git/info/lfs\n"
 BATCH = "m.git/info/lfs/objects/batch"
+
+
+def redirected(status: int, thief: str, authorized: bool = False) -> Fault:
+    return Fault("m.git/info/refs", redirect(f"{thief}/{REFS}", status), authorized=authorized)
+
+
 WAYS = [
     *(
-        Way(f"redirect {status} of whoever asks", lambda thief, status=status: Fault("m.git/info/refs", redirect(f"{thief}/{REFS}", status)))
+        Way(f"redirect {status} of whoever asks", partial(redirected, status))
         for status in (301, 302, 307, 308)
     ),
     *(
         Way(
             f"redirect {status} of whoever has shown the token",
-            lambda thief, status=status: Fault("m.git/info/refs", redirect(f"{thief}/{REFS}", status), authorized=True),
+            partial(redirected, status, authorized=True),
         )
         for status in (301, 302, 307, 308)
     ),

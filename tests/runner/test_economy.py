@@ -22,6 +22,8 @@ from runner.context import Context
 
 from .conftest import Server, git, push
 
+pytestmark = pytest.mark.lab
+
 COMMITS = 24
 DATA_BYTES = 2_000_000
 """Of LFS data in the newest commit; each of the four commits before it that touched data had as much."""
@@ -93,7 +95,6 @@ def sources(server: Server, repository: str) -> dict[str, Any]:
     return {"model": {"type": "git", "repository": f"{server.url}/{repository}", "revision": "main", "path": "model"}}
 
 
-@pytest.mark.lab
 def test_a_run_takes_a_tenth_of_what_a_clone_takes(
     server: Server, repository: str, make_context: Callable[..., Context], tmp_path: Path
 ) -> None:

@@ -369,7 +369,8 @@ def test_a_disk_that_was_full_for_a_moment_ends_nothing(
     held: tuple[Context, list[RunnerError]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     context, ended = held
-    count, failed = lease.SharedLease._count, []
+    count = lease.SharedLease._count
+    failed: list[int] = []
 
     def full(self: lease.SharedLease, number: int) -> None:
         if len(failed) < 3:

@@ -356,11 +356,12 @@ def test_a_server_that_is_not_there_costs_a_warning_and_the_flush(
 ) -> None:
     callers = set()
     connect = socket.create_connection
-    monkeypatch.setattr(
-        socket,
-        "create_connection",
-        lambda *args, **more: callers.add(threading.current_thread()) or connect(*args, **more),
-    )
+
+    def noted(*arguments: Any, **more: Any) -> socket.socket:
+        callers.add(threading.current_thread())
+        return connect(*arguments, **more)
+
+    monkeypatch.setattr(socket, "create_connection", noted)
     run = mlflow.Tracker.start(mlflow.Config("http://127.0.0.1:9", "e"), info())
     for step in range(100):
         run.metrics({"loss": 0.1}, step)

@@ -198,7 +198,7 @@ def test_without_hard_links_the_store_has_one_copy(
     def refuse(*_: Any) -> None:
         raise PermissionError(1, "no hard links here")
 
-    monkeypatch.setattr(commit.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     made({"big.pb": b"p" * BIG}, branch="r").publish(FAMILY)
     assert contents(clone(server, tmp_path, "r")) == contents(tmp_path / "workspace" / "run-42" / "artifacts")
 

@@ -81,6 +81,11 @@ def replace_by_a_link(path: Path) -> None:
     path.symlink_to("elsewhere")
 
 
+def replace_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a changed file": lambda tree: (tree / "data.txt").write_text("poisoned poisoned\n"),
     "a changed file of the same size": lambda tree: (tree / "data.txt").write_text("THE DATA OF ONE\n"),
@@ -90,7 +95,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "an extra file": lambda tree: (tree / "extra.txt").write_text("extra"),
     "an extra link": lambda tree: (tree / "extra").symlink_to("/etc"),
     "a file that became a link": lambda tree: replace_by_a_link(tree / "data.txt"),
-    "a file that became a folder": lambda tree: [(tree / "data.txt").unlink(), (tree / "data.txt").mkdir()],
+    "a file that became a folder": lambda tree: replace_by_a_folder(tree / "data.txt"),
     "no folder": lambda tree: trees.remove(tree, tree.parent),
 }
 CONTENT = {"data.txt": b"the data of one\n", "big.bin": b"b" * 3000}

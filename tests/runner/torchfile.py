@@ -48,7 +48,7 @@ class _Pickler(pickle._Pickler):
         if isinstance(item, Name):
             return self.write(pickle.GLOBAL + f"{item.module}\n{item.name}\n".encode())  # type: ignore[attr-defined]
         if isinstance(item, Call):
-            return self.save_reduce(item.name, item.arguments, item.state)  # type: ignore[attr-defined]
+            return self.save_reduce(item.name, item.arguments, item.state)
         return super().save(item, save_persistent_id)  # type: ignore[misc]
 
     def save_reduce(self, func: Any, args: Any, state: Any = None, *_: Any, **__: Any) -> Any:

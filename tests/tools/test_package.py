@@ -100,7 +100,7 @@ def test_the_wheel_holds_the_chart_and_the_schema(built: Path) -> None:
         "values/schema.json",
         *(f"charts/train/{name}" for name in chart_files()),
     }
-    assert "trainchart/chart/paths.py" in names
+    assert {"trainchart/chart/paths.py", "trainchart/py.typed"} <= set(names)
     assert not [name for name in names if name.startswith("package.py")]
 
 

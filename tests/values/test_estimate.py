@@ -26,11 +26,13 @@ LARGEST_BATCHES = {"n": 128, "s": 64, "m": 40, "l": 24, "x": 16}
 
 def yolov5(layout: Layout | None = None, **train: Any) -> Estimate:
     values = {"weights": "models/yolov5n.pt", "imageSize": 640, "batchSize": 16, **train}
+    assert YOLOV5
     return YOLOV5(values, layout or Layout())
 
 
 def yolov8(layout: Layout | None = None, **train: Any) -> Estimate:
     values = {"model": "yolov8n.yaml", "imageSize": 640, "batchSize": 16, "optimizer": "auto", **train}
+    assert YOLOV8
     return YOLOV8(values, layout or Layout())
 
 

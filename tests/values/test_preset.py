@@ -63,9 +63,9 @@ def test_a_preset_runs_or_is_refused_in_words(family: str, profile: str, capsys:
         assert values["accelerator"].get("count") == (count or ("count" in profile_data(profile)["resources"] or None))
         assert values["replicas"] == (replicas or 1)
         admitted += 1
-    for error in refused:
-        assert re.match(r"(accelerator\.|train\.|replicas|--)[\w.-]*: .{10}", str(error)), error
-        assert error.exit_code == ExitCode.REFUSED
+    for refusal in refused:
+        assert re.match(r"(accelerator\.|train\.|replicas|--)[\w.-]*: .{10}", str(refusal)), refusal
+        assert refusal.exit_code == ExitCode.REFUSED
     usable = (
         not profile_data(profile).get("refused") and profile_data(profile)["backend"] in family_data(family)["backends"]
     )

@@ -165,7 +165,7 @@ def walk(tree: Path) -> Iterator[Entry]:
                 names = sorted((entry.name for entry in inside if entry.name != _SKIPPED), reverse=True)
             pending.extend((f"{prefix}/{name}" if prefix else name, f"{path}/{name}") for name in names)
         else:
-            link = f"link:{os.readlink(path)}" if stat.S_ISLNK(mode.st_mode) else ""  # noqa: PTH115 (Path's is newer than 3.8)
+            link = f"link:{os.readlink(path)}" if stat.S_ISLNK(mode.st_mode) else ""
             yield Entry(prefix, mode.st_size, mode.st_mtime_ns, mode.st_ino, link)
 
 

@@ -149,7 +149,7 @@ def _digest(folder: Path) -> str:
             path = Path(top, name)
             with contextlib.suppress(OSError):
                 found = path.lstat()
-                to = os.readlink(str(path)) if path.is_symlink() else ""  # noqa: PTH115 (Path's is newer than 3.8)
+                to = os.readlink(str(path)) if path.is_symlink() else ""
                 row = [str(path.relative_to(folder)), found.st_size, found.st_mtime_ns, to]
                 digest.update(f"{json.dumps(row)}\n".encode("ascii"))
     return digest.hexdigest()[:40]
@@ -277,7 +277,7 @@ def _link_or_view(context: Context, family: Optional[Family], name: str, where: 
 def _link(context: Context, name: str, where: Path) -> int:
     """Put a link in the source's place. Returns the bytes that it leads to."""
     target, record = context.source_path(name), context.workspace.state / f"{name}.manifest"
-    linked = target.is_symlink() and os.readlink(str(target)) == str(where)  # noqa: PTH115 (Path's is newer than 3.8)
+    linked = target.is_symlink() and os.readlink(str(target)) == str(where)
     if not linked or not context.workspace.is_marked("prepare", depends_on(context)):
         _before_change(context)
         if target.is_dir() and not target.is_symlink() and not record.exists():

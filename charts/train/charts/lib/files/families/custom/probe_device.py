@@ -38,7 +38,8 @@ def probe(backend: str, count: int) -> Dict[str, Any]:
 def device_files(backend: str) -> List[str]:
     names = {path[len("/dev/") :] for path in glob.glob("/dev/*") + glob.glob("/dev/dri/*")}  # noqa: PTH207
     kinds = [[name for name in names if re.fullmatch(kind, name)] for kind in FILES.get(backend, [])]
-    return sorted(max(kinds, key=len, default=[]))
+    most = max(kinds, key=len) if kinds else []
+    return sorted(most)
 
 
 def torch_devices(backend: str) -> int:

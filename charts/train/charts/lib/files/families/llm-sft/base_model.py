@@ -94,7 +94,8 @@ def is_complete(path: Path) -> bool:
                 return False
             header: Dict[str, Any] = json.loads(handle.read(length))
         ends: List[int] = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        return path.stat().st_size == 8 + length + max(ends, default=0)
+        end: int = 8 + length + max(ends, default=0)
+        return path.stat().st_size == end
     except (OSError, struct.error, ValueError, KeyError, TypeError):
         return False
 

@@ -72,7 +72,7 @@ def tagless() -> Any:
     """Return a YAML loader that reads PaddleDetection's !Tags as plain values."""
     import yaml
 
-    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+    class Loader(yaml.SafeLoader):
         pass
 
     def construct(loader: Any, _: str, node: Any) -> Any:
