@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import reduce
 
 import pytest
 import yaml
@@ -46,11 +47,23 @@ def rendered() -> dict[str, str]:
     return render_text(HAMI)
 
 
+@pytest.mark.parametrize("empty", [None, ""])
+def test_all_empty_values_together_give_the_defaults_back(empty: str | None, rendered: dict[str, str]) -> None:
+    """Which of them does not, the lab tells: it tries one after the other."""
+    leaves = [path for path in UNSET if not any(other[: len(path)] == path != other for other in UNSET)]
+    assert len(leaves) > 50
+    values = reduce(overlay, [at(path, empty) for path in leaves], HAMI)
+    assert misfits(with_defaults(values), CHART / "values.schema.json") == []
+    assert render_text(values) == rendered
+
+
+@pytest.mark.lab
 @pytest.mark.parametrize("path", UNSET, ids=".".join)
 def test_a_null_gives_the_default_back(path: tuple[str, ...], rendered: dict[str, str]) -> None:
     assert render_text(overlay(HAMI, at(path, None))) == rendered
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("path", UNSET, ids=".".join)
 def test_an_empty_text_gives_the_default_back(path: tuple[str, ...], rendered: dict[str, str]) -> None:
     values = overlay(HAMI, at(path, ""))

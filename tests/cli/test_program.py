@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import rows
 from tests.values.checks import ROOT, YOLOV5
 from trainchart import files
 from trainchart.cli import main as cli
@@ -130,7 +131,7 @@ def test_ignored_signals_stay_ignored() -> None:
 
 
 @pytest.mark.parametrize("arguments", ["--help", "validate VALUES", "preset yolov5", "completion bash", "nonsense"])
-@pytest.mark.parametrize("streams", ["| true", "2>&1 | true", "2>&1 >/dev/null | true"])
+@pytest.mark.parametrize("streams", rows(["| true", "2>&1 | true", "2>&1 >/dev/null | true"], "2>&1 | true"))
 def test_a_pipe_that_is_closed_at_once_causes_no_message(arguments: str, streams: str) -> None:
     """The pipe is closed before the first byte."""
     words = arguments.replace("VALUES", str(YOLOV5))

@@ -136,6 +136,7 @@ def test_a_killed_program_is_started_again_with_its_last_checkpoint(
     assert second.message["metrics"]["epochs"] == 3
 
 
+@pytest.mark.lab
 def test_a_half_written_checkpoint_is_passed_over(
     home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -159,8 +160,10 @@ def test_an_export_command_runs_after_the_training_and_its_failure_is_one_of_exp
     ("command", "code", "words"),
     [
         (["no-such-program"], 20, 'train.command: the image has no program "no-such-program"'),
-        (["/opt/none/train"], 20, 'train.command: the image has no program "/opt/none/train"'),
-        ([""], 20, 'train.command: the image has no program ""'),
+        pytest.param(
+            ["/opt/none/train"], 20, 'train.command: the image has no program "/opt/none/train"', marks=pytest.mark.lab
+        ),
+        pytest.param([""], 20, 'train.command: the image has no program ""', marks=pytest.mark.lab),
         (["./none.sh"], 30, "train.command: file"),
         (["./train.py"], 30, "is not executable"),
     ],

@@ -173,6 +173,7 @@ def test_a_user_who_may_not_push_learns_it_before_the_training(
     assert [line.split("stage=")[1].split()[0] for line in refused.events("start")] == ["verify", "prepare"]
 
 
+@pytest.mark.lab
 def test_the_branch_of_an_earlier_run_in_the_same_workspace_is_not_ours(
     tiny: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
@@ -196,6 +197,7 @@ def test_killed_after_the_push_the_next_attempt_is_a_success_and_no_second_branc
     assert len(git("-C", bare(server, tmp_path, "publish"), "branch", "--list").splitlines()) == 1
 
 
+@pytest.mark.lab
 def test_another_run_does_not_take_over_a_branch(
     server: Server, tmp_path: Path, tiny: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:

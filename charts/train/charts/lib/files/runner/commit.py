@@ -87,7 +87,7 @@ class Builder:
         """Write and return the file that git stores instead of the entry: the pointer to its LFS object, or a link's
         target.
         """
-        content = self._store(entry) if entry in stored else os.fsencode(os.readlink(entry.source))  # noqa: PTH115
+        content = self._store(entry) if entry in stored else os.fsencode(os.readlink(entry.source))
         file = self._repository / "texts" / hashlib.sha256(content).hexdigest()
         file.write_bytes(content)
         return file

@@ -52,6 +52,6 @@ def _target(link: Path, source: Path) -> str:
     """Return the target for a copy of a link: a relative one inside the source stays; any other leads to the source's
     link.
     """
-    to = os.readlink(str(link))  # noqa: PTH115 (Path's is newer than 3.8)
+    to = os.readlink(str(link))
     inner = Path(os.path.normpath(link.parent / to))
     return to if not Path(to).is_absolute() and source in inner.parents else str(link)
