@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations, groupby, product
+from itertools import groupby, product
 from typing import Any, TypeVar
 
 import pytest
 import yaml
 
+from tests.pairwise import pairwise
 from trainchart.chart.paths import CHART, LIB
 from trainchart.files import Tree, load_values, overlay
 
@@ -101,28 +102,15 @@ ADMITTED = [cell for cell in CELLS if not cell.refusals]
 REFUSED = [cell for cell in CELLS if cell.refusals]
 
 
-def pairwise(cells: list[Cell]) -> list[Cell]:
-    """A few of the cells, in which every two values of different axes meet that meet in any of the cells."""
-    meetings = [(cell, _meetings(cell)) for cell in cells]
-    left = set().union(*(pairs for _, pairs in meetings))
-    chosen = []
-    while left:
-        cell, met = max(meetings, key=lambda found: len(left & found[1]))
-        chosen.append(cell)
-        left -= met
-    return chosen
-
-
-def _meetings(cell: Cell) -> set[tuple[tuple[int, str], ...]]:
-    values = (cell.family, cell.profile, cell.workspace, str(cell.replicas))
-    return set(combinations(enumerate(values), 2))
+def sampled(cells: list[Cell]) -> list[Cell]:
+    return pairwise(cells, lambda cell: (cell.family, cell.profile, cell.workspace, cell.replicas))
 
 
 def groups(cells: list[Cell]) -> list[Any]:
-    """Parameters of a test, each a list of cells: those of `pairwise`, by family; the others, which only `make lab` tries, by family
+    """Parameters of a test, each a list of cells: a sample by family; the others, which only `make lab` tries, by family
     and accelerator. A test for each cell would cost more than what it tests.
     """
-    sample = pairwise(cells)
+    sample = sampled(cells)
     rest = [cell for cell in cells if cell not in sample]
     return [
         *(pytest.param(list(found), id=family) for family, found in groupby(sorted(sample, key=of_family), of_family)),

@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 
 from hack.generate.schema import schema
-from tests.chart.matrix import ADMITTED, CELLS, REFUSED, Cell, for_each, groups, pairwise
+from tests.chart.matrix import ADMITTED, CELLS, REFUSED, Cell, for_each, groups, sampled
 from tests.chart.schemas import check_object
 from trainchart.chart.render import Manifest, manifests_of, render, render_text
 from trainchart.errors import RenderError
@@ -180,7 +180,7 @@ def test_a_cell_that_is_not_refused_is_named_too() -> None:
 
 @pytest.mark.parametrize("cells", [ADMITTED, REFUSED, CELLS], ids=["admitted", "refused", "all"])
 def test_a_sample_has_all_meetings_of_two_values_and_the_groups_have_every_cell_once(cells: list[Cell]) -> None:
-    sample = pairwise(cells)
+    sample = sampled(cells)
     assert meetings(sample) == meetings(cells)
     assert len(cells) / 20 < len(sample) < len(cells) / 3
     grouped = [cell for group in groups(cells) for cell in group.values[0]]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hack.generate import outputs
+from hack.generate import outputs, reference
 from hack.generate.schema import schema
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from trainchart.chart.families import profile_data
@@ -30,7 +30,7 @@ KEYS = {"profile", "variant", "count", "corePercent", "memory"}
 
 # Made once: it takes most of a second.
 generated = cache(outputs.generated)
-reference_text = cache(outputs.reference_text)
+reference_text = cache(reference.reference_text)
 
 
 def name(path: Path) -> str:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
+from tests.pairwise import pairwise
 from trainchart.chart.families import family_data, profile_data
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import render
@@ -44,32 +45,51 @@ def refusal(*arguments: str) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize(("family", "profile"), list(product(FAMILIES, PROFILES)))
-def test_a_preset_runs_or_is_refused_in_words(family: str, profile: str, capsys: pytest.CaptureFixture[str]) -> None:
+OPTIONS = list(product((False, True), FRACTIONS, COUNTS, (None, 2)))
+Options = tuple[bool, str | None, int | None, int | None]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_preset_runs_or_is_refused_in_words(profile: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The property: never a traceback, and never a file that the chart refuses."""
-    admitted, refused = 0, []
-    for variant, fraction, count, replicas in product({None, VARIANTS[profile]}, FRACTIONS, COUNTS, (None, 2)):
-        given = {"--variant": variant, "--fraction": fraction, "--count": count, "--replicas": replicas}
-        options = [str(part) for option, value in given.items() if value for part in (option, value)]
-        try:
-            preset(family, "--accelerator", profile, "--gpu-memory", "24Gi", *options)
-        except TrainchartError as error:
-            refused.append(error)
-            continue
-        values = yaml.load(capsys.readouterr().out, Loader=LOADER)
-        assert violations(values, CHART / "values.schema.json") == []
-        assert render(values)
-        assert values["accelerator"]["profile"] == profile
-        assert values["accelerator"].get("count") == (count or ("count" in profile_data(profile)["resources"] or None))
-        assert values["replicas"] == (replicas or 1)
-        admitted += 1
-    for refusal in refused:
-        assert re.match(r"(accelerator\.|train\.|replicas|--)[\w.-]*: .{10}", str(refusal)), refusal
-        assert refusal.exit_code == ExitCode.REFUSED
+    for family, options in pairwise(list(product(FAMILIES, OPTIONS)), lambda row: (row[0], *row[1])):
+        runs(family, profile, options, capsys)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(("family", "profile"), list(product(FAMILIES, PROFILES)))
+def test_a_preset_with_any_options_runs_or_is_refused_in_words(
+    family: str, profile: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admitted = [options for options in OPTIONS if runs(family, profile, options, capsys)]
     usable = (
         not profile_data(profile).get("refused") and profile_data(profile)["backend"] in family_data(family)["backends"]
     )
     assert bool(admitted) == usable
+
+
+def runs(family: str, profile: str, options: Options, capsys: pytest.CaptureFixture[str]) -> bool:
+    """Whether a preset runs; one that does not is refused in words."""
+    with_variant, fraction, count, replicas = options
+    variant = VARIANTS[profile] if with_variant else None
+    given = {"--variant": variant, "--fraction": fraction, "--count": count, "--replicas": replicas}
+    words = [str(part) for option, value in given.items() if value for part in (option, value)]
+    refused = None
+    try:
+        preset(family, "--accelerator", profile, "--gpu-memory", "24Gi", *words)
+    except TrainchartError as error:
+        refused = error
+    if refused:
+        assert re.match(r"(accelerator\.|train\.|replicas|--)[\w.-]*: .{10}", str(refused)), refused
+        assert refused.exit_code == ExitCode.REFUSED
+        return False
+    values = yaml.load(capsys.readouterr().out, Loader=LOADER)
+    assert violations(values, CHART / "values.schema.json") == []
+    assert render(values)
+    assert values["accelerator"]["profile"] == profile
+    assert values["accelerator"].get("count") == (count or ("count" in profile_data(profile)["resources"] or None))
+    assert values["replicas"] == (replicas or 1)
+    return True
 
 
 def test_a_family_alone_is_its_ready_to_run_file(
