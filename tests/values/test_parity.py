@@ -136,6 +136,7 @@ def mutated(draw: st.DrawFn) -> Tree:
     return values
 
 
+@pytest.mark.fuzz
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=mutated())
 def test_helm_s_library_gives_the_same_verdict_on_any_values(tmp_path: Path, values: Tree) -> None:
