@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -154,16 +153,14 @@ def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
     )
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("error", [UnauthorizedError("log in again"), UnreachableError("away")])
-def test_where_nothing_can_be_asked_nothing_is_judged(error: Exception) -> None:
-    class Away(FakeApi):
-        raw: Callable[..., Any]
-
+def test_where_nothing_can_be_asked_nothing_is_judged(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_: str) -> Any:
         raise error
 
-    server = stocked(Away())
-    server.raw = away
+    server = stocked(FakeApi())
+    monkeypatch.setattr(server, "raw", away)
     with pytest.raises(type(error)):
         found(server)
 

@@ -51,7 +51,7 @@ class Cluster(FakeApi):
             "status": {"state": {"phase": "Pending", "lastTransitionTime": "2026-11-24T18:00:00Z"}},
         }
         self.pods: dict[str, Object] = {}
-        self.logs: dict[str, list[bytes]] = {}  # by the pods' UIDs
+        self.lines: dict[str, list[bytes]] = {}  # by the pods' UIDs
         self.breaks: list[int] = []  # after how many lines each connection breaks
         self.away = False
         self.settings: Object | None = {}
@@ -85,7 +85,7 @@ class Cluster(FakeApi):
                     ],
                 },
             }
-            self.logs[uid] = list(lines)
+            self.lines[uid] = list(lines)
         return uid
 
     def end(self, rank: int = 0, code: int = 0, result: Object | None = None, reason: str = "") -> None:
@@ -140,12 +140,12 @@ class Cluster(FakeApi):
             if self.pods[pod]["status"]["phase"] == "Pending":
                 raise RefusedError("container is waiting to start: ContainerCreating")
         left = self.breaks.pop(0) if self.breaks else -1
-        sent, begin = 0, max(len(self.logs[uid]) - tail, 0) if tail is not None else 0
+        sent, begin = 0, max(len(self.lines[uid]) - tail, 0) if tail is not None else 0
         while True:
             with self.lock:
                 there = self.pods.get(pod)
                 over = there is None or there["metadata"]["uid"] != uid or there["status"]["phase"] != "Running"
-                lines = self.logs[uid][begin + sent :]
+                lines = self.lines[uid][begin + sent :]
             for line in lines:
                 sent += 1
                 if line[:20] < since[:19].encode():

@@ -89,7 +89,7 @@ def test_lines_that_come_while_a_connection_breaks_are_read() -> None:
     following = Following(cluster)
     for number in range(1, 30):
         for uid in uids:
-            cluster.logs[uid].append(stamped(number // 10, number, f"line {number}"))
+            cluster.lines[uid].append(stamped(number // 10, number, f"line {number}"))
         time.sleep(0.003)
     cluster.end(0)
     cluster.end(1)
@@ -123,7 +123,7 @@ def test_an_outage_is_reported_once_and_waited_for() -> None:
     following.until(lambda: following.texts() == ["before"])
     cluster.away = True
     time.sleep(0.3)
-    cluster.logs[uid].append(stamped(1, 1, "after"))
+    cluster.lines[uid].append(stamped(1, 1, "after"))
     cluster.end()
     cluster.phase("Completed")
     cluster.away = False

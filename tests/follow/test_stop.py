@@ -27,7 +27,7 @@ def obeys(cluster: Cluster, after: int = 1) -> None:
             time.sleep(0.01)
         cluster.phase("Aborting")
         uid = "pod-0-0"
-        cluster.logs[uid].append(stamped(9, 0, "last words"))
+        cluster.lines[uid].append(stamped(9, 0, "last words"))
         time.sleep(0.1)
         cluster.end(0, 143, STOPPED)
         time.sleep(0.2)

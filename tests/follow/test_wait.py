@@ -100,7 +100,7 @@ def test_a_run_is_reported_stage_by_stage() -> None:
     cluster.phase("Running")
     uid = cluster.pod(0, 0, line(1, "event=start stage=prepare"))
     waiting.has_printed("prepare  begins")
-    cluster.logs[uid] += [
+    cluster.lines[uid] += [
         line(2, "event=end stage=prepare seconds=3.2 bytes=4212345"),
         line(3, "event=start stage=train"),
         stamped(3, 1, "what the trainer prints"),

@@ -43,7 +43,7 @@ def reads(cluster: Cluster, workspace: Path, monkeypatch: pytest.MonkeyPatch) ->
         done = subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
         name = body["metadata"]["name"]
         cluster.pods[name] = {"metadata": {"name": name, "uid": name}, "status": {"phase": "Succeeded"}}
-        cluster.logs[name] = [b"2026-11-24T18:00:00.000000000Z " + line for line in done.stdout.splitlines()]
+        cluster.lines[name] = [b"2026-11-24T18:00:00.000000000Z " + line for line in done.stdout.splitlines()]
         return body
 
     monkeypatch.setattr(cluster, "create", run)
