@@ -153,7 +153,6 @@ def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
     )
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("error", [UnauthorizedError("log in again"), UnreachableError("away")])
 def test_where_nothing_can_be_asked_nothing_is_judged(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_: str) -> Any:
