@@ -172,7 +172,7 @@ RULES: dict[str, Rule] = {
         kept=on_nodes({"key": "gpu", "operator": "In", "values": [""]}),
         message=f"{NODES}.values: is empty, but operator In needs at least one; add it",
     ),
-    "values of what is not there": Rule(
+    "values of a missing label": Rule(
         HAMI,
         broken=on_nodes({"key": "gpu", "operator": "DoesNotExist", "values": ["a", "b"]}),
         kept=on_nodes({"key": "gpu", "operator": "DoesNotExist", "values": []}),

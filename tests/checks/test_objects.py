@@ -52,7 +52,7 @@ def test_what_a_run_requests_is_read_from_its_objects() -> None:
 def test_the_pod_that_is_sent_for_a_dry_run_is_the_gang_s_own() -> None:
     pod = pod_of(run(priorityClassName="high"))
     assert pod["spec"]["priorityClassName"] == "high"
-    assert pod["spec"]["serviceAccountName"] == "default", "the run's own is not there yet"
+    assert pod["spec"]["serviceAccountName"] == "default", "the run's own does not exist yet"
     assert pod["metadata"]["labels"]["app.kubernetes.io/instance"] == "run-42"
     assert pod_of(run(serviceAccount={"name": "mine"}))["spec"]["serviceAccountName"] == "mine"
 

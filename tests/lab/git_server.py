@@ -83,7 +83,7 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
 def push(
     server: Server, name: str, files: dict[str, str], branch: str = "main", lfs: str = "", message: str = "files"
 ) -> str:
-    """Commit `files` on top of a branch (made when it is not there) and push it, with its LFS objects. Returns the commit.
+    """Commit `files` on top of a branch (made when it does not exist) and push it, with its LFS objects. Returns the commit.
 
     Only the objects go through the server: the commit reaches the repository on the disk sooner.
     """
@@ -178,7 +178,7 @@ def make_handler(server: Server, upstream: str) -> type:
             return Answer(answer.status, kept, content)
 
         def git(self, body: bytes) -> Answer:
-            """lfstest-gitserver itself ends when git http-backend fails, as it does for a commit that is not there."""
+            """lfstest-gitserver itself ends when git http-backend fails, as it does for a commit that does not exist."""
             path, _, query = self.path.partition("?")
             environment = {
                 "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(server.folder), "GIT_HTTP_EXPORT_ALL": "", "PATH_INFO": path, "QUERY_STRING": query,

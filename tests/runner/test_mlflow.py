@@ -209,7 +209,7 @@ def test_a_run_is_running_and_then_has_ended(config: mlflow.Config, server: Trac
     assert server.run["tags"]["trainchart.family"] == "yolov5"
 
 
-def test_the_next_attempt_goes_on_in_the_run_that_a_killed_one_left(config: mlflow.Config, server: Tracking) -> None:
+def test_the_next_attempt_continues_in_the_run_that_a_killed_one_left(config: mlflow.Config, server: Tracking) -> None:
     first = mlflow.Tracker.start(config, info())
     first.metrics({"loss": 0.5}, 1)
     wait_for(lambda: server.runs and server.points("loss"))  # and then it is killed

@@ -94,7 +94,7 @@ def logged(ended: Ended) -> list[int]:
     return [int(line.split(" epoch=")[1].split()[0]) for line in ended.events("metrics")]
 
 
-def test_a_killed_training_goes_on_from_its_last_whole_checkpoint(
+def test_a_killed_training_resumes_from_its_last_whole_checkpoint(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
     first = run(home())
@@ -135,7 +135,7 @@ def test_the_last_epoch_is_told_though_nothing_is_left_to_train(
 
 
 def resumed_after(context: Context, epoch: int, rows: list[dict[str, Any]]) -> tuple[train.Progress, list[int]]:
-    """The progress of an attempt that goes on after this epoch, over what the trainer wrote before; and which epochs it tracks."""
+    """The progress of an attempt that resumes after this epoch, over what the trainer wrote before; and which epochs it tracks."""
     context.resume_from, context.resumed = context.output / f"{epoch}.ckpt", {"epoch": epoch}
     context.output.mkdir(parents=True, exist_ok=True)
     family: Any = SimpleNamespace(has=lambda hook: hook == "metrics", call=lambda hook, failure: list(rows))

@@ -427,7 +427,7 @@ def test_what_a_run_trained_is_not_another_s_whose_claim_environment_or_image_di
     assert kept.read_text() == "old\n1\n"
 
 
-def test_a_run_goes_on_with_its_own_training_where_its_claim_grows_meanwhile(
+def test_a_run_resumes_its_own_training_where_its_claim_grows_meanwhile(
     make_context: Callable[..., Context], tmp_path: Path
 ) -> None:
     mount = tmp_path / "mount"

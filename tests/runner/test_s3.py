@@ -252,7 +252,7 @@ def test_a_torn_line_of_the_state_counts_for_nothing(fetch: Callable[..., int], 
     assert content(tmp_path / "data") == {"a.txt": b"alpha", "deep/b.bin": b"b" * 3000}
 
 
-def test_goes_on_where_a_connection_broke(fetch: Callable[..., int], bucket: Bucket, tmp_path: Path) -> None:
+def test_a_fetch_resumes_where_a_connection_broke(fetch: Callable[..., int], bucket: Bucket, tmp_path: Path) -> None:
     data = bytes(range(256)) * 40
     bucket.objects = {"shapes/big": data}
     bucket.cut = [2000, 1, 1, 1, 1, 1, 3000]  # more breaks than attempts: each brought something
@@ -262,7 +262,7 @@ def test_goes_on_where_a_connection_broke(fetch: Callable[..., int], bucket: Buc
     assert starts == ["2000-", "2001-", "2002-", "2003-", "2004-", "2005-", "5005-"]
 
 
-def test_goes_on_where_an_attempt_was_killed(
+def test_a_fetch_resumes_where_an_attempt_was_killed(
     fetch: Callable[..., int], bucket: Bucket, store: s3.Store, tmp_path: Path
 ) -> None:
     data = bytes(range(256)) * 40

@@ -170,7 +170,7 @@ def test_too_many_failed_trials_end_the_run(home: Callable[..., Path], quick: Ca
     assert "13 is no batch" in ended.last
 
 
-def test_a_trial_whose_pod_died_is_run_again_and_the_search_goes_on(
+def test_a_trial_whose_pod_died_is_run_again_and_the_search_continues(
     home: Callable[..., Path], quick: Callable[..., Ended]
 ) -> None:
     folder = home(kill="1")
@@ -233,7 +233,7 @@ def test_only_the_best_trial_keeps_its_folder(
     assert [path.name for path in (tmp_path / "workspace/run-42/output/trials").iterdir()] == [str(best)]
 
 
-def test_a_search_goes_on_for_more_trials_and_begins_anew_for_other_ones(
+def test_a_search_continues_for_more_trials_and_starts_from_scratch_for_other_ones(
     home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
     assert trials(quick(home(trials=2)), "begins") == [0, 1]

@@ -103,7 +103,7 @@ def run_faults(command: str, folder: Path) -> list[str]:
             wrong.append(f"{install.strip()}: builds with tools that nothing pins; add --only-binary :all:")
         if "index-url" in install or "--trusted-host" in install:
             wrong.append(f"{install.strip()}: names an index; PIP_INDEX_URL is for that")
-        wrong += [f"{name} is not there" for name in lists if not (folder / name).is_file()]
+        wrong += [f"{name} is missing" for name in lists if not (folder / name).is_file()]
     for pattern, may_check in FETCHES.items():
         fetch = re.search(pattern, re.sub(r"apt-get install[^&|;]*", "", command))
         if fetch and not (may_check and CHECKED.search(command, fetch.end())):
@@ -171,7 +171,7 @@ USER 1000
         ("-r /tmp/requirements.txt", "torch==2.10.0", "without --require-hashes"),
         ("--only-binary :all: ", "", "builds with tools"),
         ("--only-binary :all:", "--only-binary :all: --index-url $URL", "names an index"),
-        ("-r /tmp/requirements.txt", "-r /tmp/other.txt", "other.txt is not there"),
+        ("-r /tmp/requirements.txt", "-r /tmp/other.txt", "other.txt is missing"),
         (" && echo 0 a.pt | sha256sum --check -", "", "curl: nothing compares a sha256"),
         ("curl -o a.pt $URL && echo 0 a.pt | sha256sum --check -", "sha256sum --check x && wget $URL", "wget: nothing compares"),
         ("curl -o a.pt $URL", "python -c 'attempt_download_asset(1)'", "attempt_download_asset: nothing compares"),
