@@ -154,7 +154,7 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
             "accelerator.count: is 2, but profile nvidia-mig allows at most 1; lower it",
         ),
         (["yolov5", "--accelerator", "nvidia-mig"], 'accelerator.variant: is "", but profile nvidia-mig needs one of'),
-        (["yolov5", "--accelerator", "cpu", "--count", "1"], "accelerator.count: is 1, but profile cpu takes none"),
+        (["yolov5", "--accelerator", "cpu", "--count", "1"], "accelerator.count: is 1, but profile cpu supports none"),
         (
             ["yolov5", "--accelerator", "hygon", "--count", "2", "--fraction", "50%"],
             "accelerator.corePercent: is 50, but with count 2 profile hygon gives whole devices",
@@ -262,7 +262,7 @@ def test_strict_writes_nothing_when_there_is_a_warning(tmp_path: Path, capsys: p
         preset("yolov5", "--accelerator", "nvidia", "--count", "2", "--strict", "--write", str(file))
         == ExitCode.REFUSED
     )
-    assert "warning: sharedMemory: 2Gi is little for 2 devices" in capsys.readouterr().err
+    assert "warning: sharedMemory: 2Gi is small for 2 devices" in capsys.readouterr().err
     assert not file.exists()
 
 
