@@ -157,12 +157,12 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
         (["yolov5", "--accelerator", "cpu", "--count", "1"], "accelerator.count: is 1, but profile cpu supports none"),
         (
             ["yolov5", "--accelerator", "hygon", "--count", "2", "--fraction", "50%"],
-            "accelerator.corePercent: is 50, but with count 2 profile hygon gives whole devices",
+            "accelerator.corePercent: is 50, but with count 2 profile hygon allocates whole devices",
         ),
-        (["yolov5", "--accelerator", "cpu", "--replicas", "2"], "replicas: 2 on accelerator profile cpu is 2 training"),
+        (["yolov5", "--accelerator", "cpu", "--replicas", "2"], "replicas: 2 on accelerator profile cpu means 2 training"),
         (
             ["yolov5", "--accelerator", "nvidia", "--count", "3"],
-            "train.batchSize: 16 is the batch of all 3 processes together and must be divisible by their number",
+            "train.batchSize: 16 is the total batch of all 3 processes, and must be divisible by their number",
         ),
         (
             ["yolov5", "--accelerator", "metax", "--fraction", "1%", "--gpu-memory", "24Gi"],
