@@ -170,9 +170,7 @@ def test_a_worker_that_never_joins_is_named_while_others_wait_and_when_they_give
 ) -> None:
     run = "diagnosis-never-joins"
     session.chart, chart = (
-        chart_with(
-            tmp_path, session.chart, "charts/lib/templates/_settings.tpl", '"joinSeconds" 600', '"joinSeconds" 90'
-        ),
+        chart_with(tmp_path, session.chart, "charts/lib/files/pod.json", '"joinSeconds": 600', '"joinSeconds": 90'),
         session.chart,
     )
     try:

@@ -82,14 +82,14 @@ def test_other_values_are_refused_each_with_its_old_and_new_value_and_the_way_ou
     lines = refusal(session, "unchanged", other, helm=helm)
     named = [line.removeprefix("  - ") for line in lines if line.startswith("  - ")]
     assert named[:5] == [
-        "nodeSelector.kubernetes.io/os: linux -> (not set)",
-        "queue: default -> research",
-        "replicas: 1 -> 2",
-        "resources.limits.cpu: 2 -> 1",
-        "train.holdSeconds: 0 -> 7",
+        "nodeSelector.kubernetes.io/os: linux → (not set)",
+        "queue: default → research",
+        "replicas: 1 → 2",
+        "resources.limits.cpu: 2 → 1",
+        "train.holdSeconds: 0 → 7",
     ]
     assert [line.partition(":")[0] for line in named[5:]] == ["the chart's programs"]  # of a gang
-    (way_out,) = [line for line in lines if line.startswith("Install another release")]
+    (way_out,) = [line for line in lines if line.startswith("Install a new release")]
     assert f"workspace.claimName: shared and workspace.directory: {session.release('unchanged').name}" in way_out
 
 
@@ -162,7 +162,9 @@ def test_a_run_that_was_cleaned_up_left_its_result_and_log_and_is_not_trained_ag
     assert "event=completed" in log.splitlines()[-1]
     for helm in HELMS:
         for values in ({}, {"ttlAfterFinished": ""}, {"train": {"holdSeconds": 7}}):
-            assert "has ended, and its Job was removed" in "\n".join(refusal(session, "cleaned-up", values, helm=helm))
+            assert "has finished, and its Job was removed" in "\n".join(
+                refusal(session, "cleaned-up", values, helm=helm)
+            )
     assert release.kube.get("vcjob", release.name) is None
 
 
@@ -192,7 +194,7 @@ def test_a_first_installation_that_failed_is_repaired_by_repeating_it(
 ) -> None:
     run = failed(helm)
     lines = refusal(session, run, {"train": {"holdSeconds": 7}}, helm=helm)
-    assert "  - train.holdSeconds: 0 -> 7" in lines
+    assert "  - train.holdSeconds: 0 → 7" in lines
     assert any(line.startswith("The release has no Job") and "helm uninstall" in line for line in lines)
     session.upgrade(run, helm=helm)
     assert session.world.submitter.get("vcjob", f"{run}{session.id}")

@@ -83,10 +83,11 @@ def test_what_looks_forbidden_may_be_allowed(base: Tree, change: Tree) -> None:
 def test_the_chart_and_the_runner_judge_a_path_alike(path: str, allowed: bool, tmp_path: Path) -> None:
     assert bool(broken_rules(overlay(HAMI, {"dataset": {"path": path}}))) is not allowed
     told = sample_settings()
-    told["sources"]["dataset"]["path"] = path
+    told["dataset"]["path"] = path
     (tmp_path / "settings.json").write_text(json.dumps(told))
+    shutil.copy(LIB / "files/pod.json", tmp_path)
     with contextlib.nullcontext() if allowed else pytest.raises(RunnerError, match=r"dataset\.path"):
-        settings.load(tmp_path / "settings.json")
+        settings.load(tmp_path)
 
 
 WITH_PASSWORD = [
@@ -215,9 +216,10 @@ def test_what_the_runner_refuses_is_refused_before_anything_is_installed(
     values = overlay(HAMI, change(text))
     assert bool(broken_rules(values)) is not allowed
     (texts,) = [body["data"] for body in render(values, chart=without_rules) if body["kind"] == "ConfigMap"]
-    (tmp_path / "settings.json").write_text(texts["settings.json"], encoding="utf-8")
+    for name in ("settings.json", "pod.json"):
+        (tmp_path / name).write_text(texts[name], encoding="utf-8")
     with contextlib.nullcontext() if allowed else pytest.raises(RunnerError, match=r"is not a|must"):
-        settings.load(tmp_path / "settings.json")
+        settings.load(tmp_path)
 
 
 ADDRESSES = (

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
+import typing
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from e2e.cases import load as load_cases
 from hack.generate.outputs import generated
-from tests.chart.matrix import FAMILIES, PROFILES, ROOT
+from runner import settings as runner_settings
+from runner import units
+from tests.chart.matrix import ADMITTED, CHART, FAMILIES, LIB, PROFILES, ROOT
 from tests.chart.rules import NVIDIA, OURS
 from trainchart.chart.families import family_data
 from trainchart.chart.paths import CHART, LIB
 from trainchart.chart.render import Manifest, render, render_by_helm, render_text
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay
+from trainchart.values.models import Values
+from trainchart.values.models.base import section_of
 from trainchart.values.models.families import FAMILIES as MODELS
 
 CASES = load_cases()
@@ -37,17 +44,21 @@ CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.y
 )
 def test_a_quantity_is_its_amount(tmp_path: Path, quantity: str, amount: int) -> None:
     assert helper(tmp_path, f'{{{{ include "train.quantity" "{quantity}" }}}}') == amount
+    assert units.quantity(quantity) == amount
 
 
 @pytest.mark.parametrize("text", ["", "Gi", "2GiB", "-1", "1e3x", "two"])
 def test_what_is_not_a_quantity_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(RenderError, match=f'"{text}" is not a quantity'):
         helper(tmp_path, f'{{{{ include "train.quantity" "{text}" }}}}')
+    with pytest.raises(ValueError, match=f"'{text}' is not a quantity"):
+        units.quantity(text)
 
 
 @pytest.mark.parametrize(("duration", "seconds"), [("30s", 30), ("90m", 5400), ("720h", 2_592_000), ("2d", 172_800)])
 def test_a_duration_is_its_seconds(tmp_path: Path, duration: str, seconds: int) -> None:
     assert helper(tmp_path, f'{{{{ include "train.seconds" "{duration}" }}}}') == seconds
+    assert units.seconds(duration) == seconds
 
 
 def test_empty_values_are_taken_out_of_our_own_maps_at_any_depth_and_of_no_other(tmp_path: Path) -> None:
@@ -136,21 +147,58 @@ def test_the_family_s_defaults_lie_under_the_user_s_values() -> None:
 def test_the_runner_gets_every_setting_of_its_contract() -> None:
     """docs/runner.md shows the settings in full: what is rendered has the same keys, at every level."""
     shown = re.search(
-        r"## Settings\s+```json\n(.*?)```", (ROOT / "docs/runner.md").read_text(encoding="utf-8"), re.DOTALL
+        r"## Settings\n.*?```json\n(.*?)```", (ROOT / "docs/runner.md").read_text(encoding="utf-8"), re.DOTALL
     )
     assert shown
-    assert keys(settings(HAMI)) == keys(json.loads(shown[1]))
+    assert keys(settings(overlay(CPU, {"dataset": {"revision": "v1"}}))) == keys(json.loads(shown[1]))
 
 
-def test_settings_without_optional_parts_are_empty_and_not_missing() -> None:
+def test_the_runner_reads_the_values_as_their_models_have_them() -> None:
+    """All of them, but what may change while a run continues."""
+
+    def compare(values: Any, read: type, where: str) -> None:
+        hints = typing.get_type_hints(read)
+        fields = {camel(field.name): hints[field.name] for field in dataclasses.fields(read)}
+        assert values.model_fields.keys() - {"networkPolicy", "keep"} == fields.keys() - {"run", "pod"}, where
+        for name, field in values.model_fields.items():
+            section = section_of(field.annotation)
+            if section and name in fields and dataclasses.is_dataclass(fields[name]):
+                compare(section, fields[name], name)
+
+    def camel(name: str) -> str:
+        first, *rest = name.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+    compare(Values, runner_settings.Settings, "values")
+
+
+def test_the_runner_takes_what_the_chart_renders_and_fills_in_what_is_empty(tmp_path: Path) -> None:
     change = {"git": {"secretName": ""}, "publish": {"type": "none"}, "workspace": {"type": "newClaim"}}
-    result = settings(overlay(CPU, change))
-    assert result["git"]["credentials"] == {
-        name: {"key": "git.secretName", "secret": "", "folder": ""} for name in ("model", "dataset")
+    found = loaded(overlay(CPU, change), tmp_path)
+    for name in ("model", "dataset"):
+        assert found.git_credentials(name) == runner_settings.GitCredentials("", "", "git.secretName")
+    assert (found.model_name, found.directory, found.publish.branch) == ("yolov5-trained", "run-42", "")
+    assert (found.workspace.shared, found.workspace.size_bytes) == (True, 0)
+    assert (found.accelerator.profile, found.run.backend, found.accelerator.count) == ("cpu", "cpu", 0)
+    assert (found.ca_bundle, found.cache_folder, found.secret_folder("mlflow")) == ("", "", "")
+    assert loaded(overlay(CPU, {"publish": {"modelName": "m"}}), tmp_path).model_name == "m"
+
+
+@pytest.mark.parametrize("cell", ADMITTED[::7], ids=str)
+def test_the_runner_finds_what_the_pod_mounts(cell: Any, tmp_path: Path) -> None:
+    more = {
+        "cache": {"claimName": "cache"},
+        "git": {"caBundle": {"configMapName": "ca"}},
+        "mlflow": {"trackingUri": "https://m", "secretName": "ml", "tokenKey": "T"},
+        "dataset": {"type": "claim", "claimName": "coco", "repository": ""},
     }
-    assert result["publish"] == {"type": "none", "modelName": "yolov5-trained", "maxBatchSize": 8}
-    assert result["workspace"] == {"path": "/workspace", "directory": "run-42", "shared": True, "sizeBytes": 0}
-    assert result["accelerator"] == {"profile": "cpu", "backend": "cpu", "count": 0}
+    values = overlay(cell.values, more)
+    found, pod = loaded(values, tmp_path), pod_of(values)
+    mounted = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
+    assert found.pod.mounts["workspace"] == mounted["workspace"]
+    assert (found.cache_folder, found.mount("dataset")) == (mounted["cache"], mounted["dataset"])
+    assert (found.ca_bundle, found.secret_folder("mlflow")) == (f"{mounted['ca']}/ca.crt", mounted["mlflow"])
+    assert {found.git_credentials(name).folder for name in found.repositories()} <= {mounted.get("git"), ""}
 
 
 def test_the_reference_s_defaults_are_what_hami_is_asked_for() -> None:
@@ -191,7 +239,7 @@ def test_a_run_of_one_pod_that_may_be_tried_again_has_a_pod_that_is_never_made(v
 
 
 def test_a_refused_upgrade_shows_no_token_of_a_url_that_an_older_chart_let_pass(tmp_path: Path) -> None:
-    given = '(dict "from" (dict "url" "https:///me:sesame@git.example.com/x") "path" "url" "name" (dict))'
+    given = '(list "https:///me:sesame@git.example.com/x")'
     assert (
         helper(tmp_path, f'{{{{ include "train.unchanged.shown" {given} | toJson }}}}')
         == "https:///***@git.example.com/x"
@@ -206,7 +254,7 @@ def test_retries_are_counted_as_volcano_counts_tries(retries: int, tries: int) -
 
 def test_the_pod_ends_a_little_after_the_runner_s_own_time_limit() -> None:
     values = overlay(HAMI, {"timeLimit": "90m"})
-    assert settings(values)["run"]["timeLimitSeconds"] == 5400
+    assert units.seconds(settings(values)["timeLimit"]) == 5400
     assert one(values, "Job")["spec"]["tasks"][0]["template"]["spec"]["activeDeadlineSeconds"] == 5700
 
 
@@ -215,7 +263,9 @@ def test_the_master_s_service_finds_the_pod_of_rank_0_before_it_is_ready() -> No
     assert service["metadata"]["name"] not in ("run-42", "run-42-svc"), "Volcano deletes a Service named like its Job"
     assert service["spec"]["selector"] == {"volcano.sh/job-name": "run-42", "volcano.sh/task-index": "0"}
     assert (service["spec"]["clusterIP"], service["spec"]["publishNotReadyAddresses"]) == ("None", True)
-    assert settings(HAMI)["topology"]["port"] == service["spec"]["ports"][0]["port"]
+    pod = json.loads(one(HAMI, "ConfigMap")["data"]["pod.json"])
+    (container,) = pod_of(HAMI)["containers"]
+    assert pod["port"] == service["spec"]["ports"][0]["port"] == container["ports"][0]["containerPort"]
 
 
 def test_a_new_claim_is_kept_only_on_request() -> None:
@@ -347,12 +397,15 @@ ANSWERS: dict[str, tuple[Tree, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("change", "expected"), ANSWERS.values(), ids=ANSWERS)
-def test_a_secret_answers_for_the_scheme_host_and_port_of_its_own_url(change: Tree, expected: dict[str, str]) -> None:
+def test_a_secret_answers_for_the_scheme_host_and_port_of_its_own_url(
+    change: Tree, expected: dict[str, str], tmp_path: Path
+) -> None:
     """What asks without is told by its key, and in a warning."""
     values = overlay(ON_A_CLAIM, change)
-    found = settings(values)["git"]["credentials"]
-    assert {name: one["key"] if one["folder"] else "" for name, one in found.items()} == expected
-    assert all(bool(one["folder"]) == bool(one["secret"]) for one in found.values())
+    run = loaded(values, tmp_path)
+    found = {name: run.git_credentials(name) for name in run.repositories()}
+    assert {name: one.key if one.folder else "" for name, one in found.items()} == expected
+    assert all(bool(one.folder) == bool(one.secret) for one in found.values())
     without = [f"{name}.repository: is on another server" for name, key in sorted(expected.items()) if not key]
     assert [line[: len(words)] for line, words in zip(warnings(values), without, strict=True)] == without
 
@@ -424,7 +477,7 @@ def test_what_is_usual_is_no_warning(change: Tree) -> None:
 def test_how_long_publish_is_patient_is_said_where_an_empty_dir_would_lose_the_result() -> None:
     (warning,) = warnings(overlay(HAMI, {"publish": {"patience": "12h"}}))
     assert "publish.patience (12h)" in warning
-    assert settings(overlay(HAMI, {"publish": {"patience": "12h"}}))["publish"]["patienceSeconds"] == 43200
+    assert units.seconds(settings(overlay(HAMI, {"publish": {"patience": "12h"}}))["publish"]["patience"]) == 43200
 
 
 @pytest.mark.parametrize("name", ["on", "null", "y", "e1"])
@@ -537,6 +590,14 @@ def warnings(values: Tree) -> list[str]:
 def settings(values: Tree) -> Tree:
     result: Tree = json.loads(one(values, "ConfigMap")["data"]["settings.json"])
     return result
+
+
+def loaded(values: Tree, home: Path) -> runner_settings.Settings:
+    """The settings as the runner reads them."""
+    data = one(values, "ConfigMap")["data"]
+    for name in ("settings.json", "pod.json"):
+        (home / name).write_text(data[name], encoding="utf-8")
+    return runner_settings.load(home)
 
 
 def one(values: Tree, kind: str) -> Manifest:

@@ -20,10 +20,11 @@ from trainchart.chart.paths import CHART
 from trainchart.chart.render import render, render_text
 from trainchart.files import Tree, overlay
 
+DATA = Path(__file__).parents[1] / "data"
 PARTS = {"Job": "job", "ConfigMap": "run", "PersistentVolumeClaim": "claim", "ResourceClaimTemplate": "devices"}
 PROBE = """\
 {{- include "train.load" . -}}
-{{- $old := include "train.unchanged.parts" (.Values.probe | fromJson) | fromJson -}}
+{{- $old := include "train.unchanged.parts" (.Values.global.probe | fromJson) | fromJson -}}
 {{- $new := include "train.unchanged.rendered" . | fromJson -}}
 lines: {{ include "train.unchanged.lines" (dict "old" $old "new" $new) }}
 """
@@ -50,7 +51,7 @@ def differences(chart: Path) -> Differences:
         objects = objects_of(old)
         if live:
             live(objects)
-        rendered = render_text({**new, "probe": json.dumps(objects)}, chart=chart)["probe.yaml"]
+        rendered = render_text({**new, "global": {"probe": json.dumps(objects)}}, chart=chart)["probe.yaml"]
         found: list[str] = yaml.safe_load(rendered)["lines"]
         return found
 
@@ -70,29 +71,30 @@ def test_nothing_differs_from_itself(cell: Any, differences: Differences) -> Non
 @pytest.mark.parametrize(
     ("base", "change", "line"),
     [
-        (HAMI, {"train": {"epochs": 5}}, "train.epochs: 3 -> 5"),
-        (HAMI, {"train": {"arguments": ["--cos-lr"]}}, 'train.arguments: (not set) -> ["--cos-lr"]'),
-        (HAMI, {"image": "registry.example.com/other:1"}, "image: {image} -> registry.example.com/other:1"),
-        (HAMI, {"model": {"revision": "v7.0"}}, 'model.revision: "" -> v7.0'),
-        (HAMI, {"publish": {"branch": "b"}}, 'publish.branch: "" -> b'),
-        (HAMI, {"queue": "research"}, "queue: default -> research"),
-        (HAMI, {"priorityClassName": "high"}, "priorityClassName: (not set) -> high"),
-        (HAMI, {"retries": 2}, "retries: 0 -> 2"),
-        (HAMI, {"timeLimit": "2h"}, "timeLimit: 2592000s -> 7200s"),
-        (CLAIM, {"ttlAfterFinished": "1h"}, "ttlAfterFinished: (not set) -> 3600s"),
-        (HAMI, {"sharedMemory": "4Gi"}, "sharedMemory: 2Gi -> 4Gi"),
-        (HAMI, {"resources": {"limits": {"cpu": "9"}}}, "resources.limits.cpu: 8 -> 9"),
-        (HAMI, {"env": {"A": "1"}}, "env.A: (not set) -> 1"),
-        (HAMI, {"nodeSelector": {"example.com/pool": "b"}}, "nodeSelector.example.com/pool: (not set) -> b"),
-        (CPU, {"affinity": {"nodeAffinity": {"a": [1]}}}, "affinity.nodeAffinity.a: (not set) -> [1]"),
-        (HAMI, {"imagePullSecrets": ["pull"]}, "imagePullSecrets.pull: (not set) -> pull"),
-        (HAMI, {"securityContext": {"runAsUser": 4242}}, "securityContext.runAsUser: 1000 -> 4242"),
-        (HAMI, {"serviceAccount": {"name": "mine"}}, "serviceAccount.name: run-42 -> mine"),
-        (HAMI, {"git": {"secretName": "mine"}}, "git.secretName: git-credentials -> mine"),
-        (CLAIM, {"workspace": {"size": "20Gi"}}, "workspace.size: 10Gi -> 20Gi"),
-        (CLAIM, {"workspace": {"directory": "d"}}, "workspace.directory: run-42 -> d"),
-        (HAMI, {"workspace": {"size": "6Gi"}}, "workspace.size: 5Gi -> 6Gi"),
-        (HAMI, {"accelerator": {"corePercent": 40}}, "resources.limits.nvidia.com/gpucores: 50 -> 40"),
+        (HAMI, {"train": {"epochs": 5}}, "train.epochs: 3 → 5"),
+        (HAMI, {"train": {"arguments": ["--cos-lr"]}}, 'train.arguments: [] → ["--cos-lr"]'),
+        (HAMI, {"image": "registry.example.com/other:1"}, "image: {image} → registry.example.com/other:1"),
+        (HAMI, {"model": {"revision": "v7.0"}}, "model.revision: (not set) → v7.0"),
+        (HAMI, {"publish": {"branch": "b"}}, "publish.branch: (not set) → b"),
+        (HAMI, {"queue": "research"}, "queue: default → research"),
+        (HAMI, {"priorityClassName": "high"}, "priorityClassName: (not set) → high"),
+        (HAMI, {"retries": 2}, "retries: 0 → 2"),
+        (HAMI, {"timeLimit": "2h"}, "timeLimit: 720h → 2h"),
+        (CLAIM, {"ttlAfterFinished": "1h"}, "ttlAfterFinished: (not set) → 1h"),
+        (HAMI, {"sharedMemory": "4Gi"}, "sharedMemory: 2Gi → 4Gi"),
+        (HAMI, {"resources": {"limits": {"cpu": "9"}}}, "resources.limits.cpu: 8 → 9"),
+        (HAMI, {"env": {"A": "1"}}, "env.A: (not set) → 1"),
+        (HAMI, {"nodeSelector": {"example.com/pool": "b"}}, "nodeSelector.example.com/pool: (not set) → b"),
+        (CPU, {"affinity": {"nodeAffinity": {"a": [1]}}}, 'affinity.nodeAffinity: (not set) → {{"a":[1]}}'),
+        (HAMI, {"imagePullSecrets": ["pull"]}, 'imagePullSecrets: [] → ["pull"]'),
+        (HAMI, {"securityContext": {"runAsUser": 4242}}, "securityContext.runAsUser: 1000 → 4242"),
+        (HAMI, {"serviceAccount": {"name": "mine"}}, "serviceAccount.name: (not set) → mine"),
+        (HAMI, {"git": {"secretName": "mine"}}, "git.secretName: git-credentials → mine"),
+        (CLAIM, {"workspace": {"size": "20Gi"}}, "workspace.size: 10Gi → 20Gi"),
+        (CLAIM, {"workspace": {"directory": "d"}}, "workspace.directory: (not set) → d"),
+        (HAMI, {"workspace": {"size": "6Gi"}}, "workspace.size: 5Gi → 6Gi"),
+        (CPU, {"sharedMemory": "2048Mi"}, "sharedMemory: 2Gi → 2048Mi"),
+        (HAMI, {"accelerator": {"corePercent": 40}}, "accelerator.corePercent: 50 → 40"),
     ],
 )
 def test_what_differs_is_named_by_its_value_with_old_and_new(
@@ -119,10 +121,10 @@ def test_what_differs_is_named_by_its_value_with_old_and_new(
 def test_a_value_that_is_taken_away_is_a_difference(values: Tree, without: Tree, differences: Differences) -> None:
     base = overlay(HAMI, {"publish": {"branch": "b"}})
     (line,) = differences(overlay(base, values), overlay(overlay(base, values), without))
-    assert line.endswith("-> (not set)")
+    assert line.endswith(("→ (not set)", "→ []"))
 
 
-def test_other_gangs_sources_and_workspaces_are_told_by_their_values_and_not_by_what_follows(
+def test_other_gangs_sources_and_workspaces_are_named_by_their_values_and_not_by_what_follows(
     differences: Differences,
 ) -> None:
     def keys(base: Tree, change: Tree) -> list[str]:
@@ -130,8 +132,11 @@ def test_other_gangs_sources_and_workspaces_are_told_by_their_values_and_not_by_
         return [line.partition(":")[0] for line in lines if not line.startswith("the chart's programs")]
 
     assert keys(NVIDIA, {"replicas": 2}) == ["replicas"]
-    assert keys(HAMI, {"workspace": {"type": "newClaim"}}) == ["workspace.claimName", "workspace.type"]
-    assert keys(CLAIM, {"workspace": {"type": "existingClaim", "claimName": "c"}}) == ["workspace.claimName"]
+    assert keys(HAMI, {"workspace": {"type": "newClaim"}}) == ["workspace.type"]
+    assert keys(CLAIM, {"workspace": {"type": "existingClaim", "claimName": "c"}}) == [
+        "workspace.claimName",
+        "workspace.type",
+    ]
     assert set(keys(HAMI, BUCKET)) >= {"model.type", "model.bucket", "model.endpoint", "model.repository"}
     assert set(keys(HAMI, VOLUME)) >= {"dataset.type", "dataset.claimName"}
     assert set(keys(HAMI, {"tune": {"trials": 2, "metric": "m", "space": LR}})) >= {"tune.trials", "tune.metric"}
@@ -165,12 +170,23 @@ def test_other_programs_are_told_once_with_their_number(differences: Differences
     assert differences(HAMI, HAMI, other_chart) == ["the chart's programs: 2 file(s), such as runner.git.py"]
 
 
-def test_what_only_another_chart_changes_is_told_by_its_path(differences: Differences) -> None:
+def test_what_only_another_chart_changes_is_named_by_its_path(differences: Differences) -> None:
     def other_chart(live: Tree) -> None:
         live["job"]["spec"]["tasks"][0]["template"]["spec"]["terminationGracePeriodSeconds"] = 30
 
     (line,) = differences(HAMI, HAMI, other_chart)
-    assert line.endswith("terminationGracePeriodSeconds: 30 -> 60")
+    assert line.endswith("terminationGracePeriodSeconds: 30 → 60")
+
+
+def test_what_another_chart_tells_the_runner_is_named_too(differences: Differences) -> None:
+    def other_chart(live: Tree) -> None:
+        settings = json.loads(live["run"]["data"]["settings.json"])
+        settings["run"]["family"]["libraries"] = ["torchvision"]
+        settings["run"]["older"] = True  # the new chart tells it no more
+        live["run"]["data"]["settings.json"] = json.dumps(settings)
+
+    (line,) = differences(HAMI, HAMI, other_chart)
+    assert line.startswith('run.family.libraries: ["torchvision"] → ["torchvision","cv2"')
 
 
 def test_many_differences_are_ten_lines_and_a_count(differences: Differences) -> None:
@@ -183,8 +199,8 @@ def test_many_differences_are_ten_lines_and_a_count(differences: Differences) ->
 
 def test_a_part_that_is_not_there_is_not_compared(differences: Differences) -> None:
     changed = overlay(HAMI, {"queue": "research", "train": {"epochs": 5}})
-    assert differences(HAMI, changed, lambda live: live.pop("job")) == ["train.epochs: 3 -> 5"]
-    assert differences(HAMI, changed, lambda live: live.pop("run")) == ["queue: default -> research"]
+    assert differences(HAMI, changed, lambda live: live.pop("job")) == differences(HAMI, changed)
+    assert differences(HAMI, changed, lambda live: live.pop("run")) == ["job.queue: default → research"]
     assert differences(HAMI, changed, lambda live: live.clear()) == []
 
 
@@ -289,14 +305,14 @@ def test_an_identical_upgrade_passes_and_another_is_refused_with_the_way_out(clu
     assert cluster.upgrade(CLAIM) == ""
     said = cluster.upgrade(overlay(CLAIM, OTHER))
     assert "trainchart: run run-42 is not changed by an upgrade; nothing was sent." in said
-    assert "\n  - train.epochs: 3 -> 5\n" in said
+    assert "\n  - train.epochs: 3 → 5\n" in said
     assert "workspace.claimName: run-42-workspace and workspace.directory: run-42" in said
 
 
-def test_a_run_on_an_emptydir_has_no_checkpoints_to_go_on_from(cluster: Cluster) -> None:
+def test_a_run_on_an_emptydir_has_no_checkpoints_to_continue_from(cluster: Cluster) -> None:
     cluster.hold(objects_of(HAMI))
     said = cluster.upgrade(overlay(HAMI, OTHER))
-    assert "Install another release; this run's workspace is an emptyDir, so that it begins anew." in said
+    assert "Install a new release; this run's workspace is an emptyDir, so it starts from scratch." in said
     assert "existingClaim" not in said
 
 
@@ -304,6 +320,20 @@ def test_an_installation_asks_nothing(cluster: Cluster) -> None:
     cluster.hold(objects_of(CLAIM))
     assert cluster.upgrade(overlay(CLAIM, OTHER), is_upgrade=False) == ""
     assert cluster.asked == []
+
+
+@pytest.mark.parametrize("with_job", [True, False])
+@pytest.mark.parametrize("old", ["settings-1.json", None])
+def test_a_run_of_an_older_chart_is_refused_in_words(old: str | None, with_job: bool, cluster: Cluster) -> None:
+    """`settings-1.json` is what the chart rendered for these values before its settings were the values themselves."""
+    objects = objects_of(CLAIM)
+    objects["run"]["data"] = {"settings.json": (DATA / old).read_text(encoding="utf-8")} if old else {"run.py": ""}
+    cluster.hold(objects if with_job else {"run": objects["run"]})
+    said = cluster.upgrade(CLAIM)
+    assert "trainchart: run run-42 was installed by an older chart, and an upgrade cannot be compared with it" in said
+    assert "nothing was sent" in said
+    assert "install a new release, or remove this one first: helm uninstall run-42 -n training\n" in said
+    assert "  - " not in said
 
 
 def test_objects_of_another_release_are_helm_s_to_refuse(cluster: Cluster) -> None:
@@ -320,7 +350,7 @@ def test_a_failed_installation_may_be_repeated(values: Tree, statuses: list[str]
     assert cluster.upgrade(values, len(statuses) + 1) == ""
     said = cluster.upgrade(overlay(values, OTHER), len(statuses) + 1)
     assert (
-        "  - train.epochs: 3 -> 5\nThe release has no Job, and its ConfigMap cannot be changed: helm uninstall" in said
+        "  - train.epochs: 3 → 5\nThe release has no Job, and its ConfigMap cannot be changed: helm uninstall" in said
     )
 
 
@@ -331,7 +361,7 @@ def test_a_run_that_was_cleaned_up_is_not_started_again(then: Tree, statuses: li
     for revision, status in enumerate(statuses, start=1):
         cluster.record(revision, status)
     said = cluster.upgrade(then, len(statuses) + 1)
-    assert "run run-42 has ended, and its Job was removed (ttlAfterFinished); nothing was sent" in said
+    assert "run run-42 has finished, and its Job was removed (ttlAfterFinished); nothing was sent" in said
 
 
 def test_a_deleted_job_is_created_again(cluster: Cluster) -> None:

@@ -176,7 +176,7 @@ def run_of(urls: dict[str, str]) -> dict[str, Any]:
     sources = {name: {"type": "git", "repository": url, "revision": "main", "path": name} for name, url in urls.items()}
     changes: dict[str, Any] = {"sources": sources, "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1}}
     if "dataset" in urls:
-        changes["git.credentials.dataset"] = {"key": "dataset.secretName", "secret": "", "folder": ""}
+        changes["run.credentials.dataset"] = "dataset"
     return changes
 
 
@@ -233,7 +233,7 @@ def test_a_secret_with_a_token_alone_is_enough(secret: Path, make_context: Calla
     context = make_context({})
     verify.check_mounts(context)
     settings = json.loads((context.home / "settings.json").read_text())
-    told = credential.answer(settings, "model", "https", "git.example.com")
+    told = credential.answer(settings, "model", str(secret), "https", "git.example.com")
     assert told == f"username=oauth2\npassword={TOKEN}\n"
 
 
@@ -242,6 +242,7 @@ class Service:
     """A Secret of another service: the settings that mount it, the keys it needs, and the words for one that cannot be sent."""
 
     name: str
+    section: str  # that names the Secret
     changes: dict[str, Any]
     words: dict[str, str]
 
@@ -249,23 +250,26 @@ class Service:
 SERVICES = [
     Service(
         "an object store",
+        "dataset",
         {"sources": {"dataset": {
-            "type": "s3", "path": "d", "endpoint": "https://s3.example.com", "bucket": "b", "credentials": "{folder}",
+            "type": "s3", "path": "d", "endpoint": "https://s3.example.com", "bucket": "b",
             "secretName": "keys", "accessKeyKey": "ID", "secretKeyKey": "KEY",
         }}},
         {"ID": "dataset.secretName keys: ID ", "KEY": "dataset.secretName keys: KEY "},
     ),
     Service(
         "tracking by a token",
+        "mlflow",
         {"sources": {}, "mlflow": {
-            "trackingUri": "https://m.example.com", "experiment": "e", "credentials": "{folder}", "secretName": "ml", "tokenKey": "T",
+            "trackingUri": "https://m.example.com", "experiment": "e", "secretName": "ml", "tokenKey": "T",
         }},
         {"T": "mlflow.secretName ml: T "},
     ),
     Service(
         "tracking by a password",
+        "mlflow",
         {"sources": {}, "mlflow": {
-            "trackingUri": "https://m.example.com", "experiment": "e", "credentials": "{folder}", "secretName": "ml",
+            "trackingUri": "https://m.example.com", "experiment": "e", "secretName": "ml",
             "userKey": "U", "passwordKey": "P",
         }},
         {"U": "mlflow.secretName ml: U ", "P": "mlflow.secretName ml: P "},
@@ -279,10 +283,11 @@ def test_so_are_the_keys_of_every_other_secret(
 ) -> None:
     from runner import verify
 
-    folder = tmp_path / "other"
+    folder = tmp_path / "secrets" / service.section
     folder.mkdir()
-    changes = json.loads(json.dumps(copy.deepcopy(service.changes)).replace("{folder}", str(folder)))
-    context = make_context({**changes, "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1}})
+    context = make_context(
+        {**copy.deepcopy(service.changes), "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1}}
+    )
     for key, words in service.words.items():
         for other in service.words:
             (folder / other).write_text("good\n")

@@ -207,10 +207,10 @@ def git_with_link(server: Server, tmp_path: Path, name: str, target: Path) -> di
 
 
 def claim_with_link(tmp_path: Path, name: str, target: Path) -> dict[str, Any]:
-    mount = tmp_path / "mounted"
+    mount = tmp_path / "sources" / "dataset"
     (mount / "deep").mkdir(parents=True)
     (mount / "deep" / name).symlink_to(target)
-    return {"type": "claim", "claim": "coco", "mount": str(mount), "path": "data"}
+    return {"type": "claim", "claimName": "coco", "path": "data"}
 
 
 def test_links_inside_the_sources_and_links_that_lead_nowhere_are_no_matter(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def test_a_full_disk_is_told_and_a_larger_one_is_gone_on_with(
     push(server, name, {"big.bin": noise, "small.txt": "x"}, lfs="*.bin")
     dataset = {"type": "git", "repository": f"{server.url}/{name}", "revision": "main", "path": "dataset"}
     none = {"type": "none", "modelName": "m", "maxBatchSize": 1}
-    changes = {"sources": {"dataset": dataset}, "publish": none, "workspace.shared": True, "train": CUSTOM}
-    home = make_home({**changes, "family.name": "custom"}, FILES / "families" / "custom")
+    changes = {"sources": {"dataset": dataset}, "publish": none, "workspace.type": "newClaim", "train": CUSTOM}
+    home = make_home({**changes, "family": "custom"}, FILES / "families" / "custom")
     ended = run(home)
     assert ended.code in (0, 20, 32, 40, 50), ended.log
     assert "Traceback" not in ended.log

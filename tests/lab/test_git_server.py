@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import http.server
 import re
+import shutil
 import ssl
 import subprocess
 import threading
@@ -208,7 +209,10 @@ def test_a_certificate_says_what_is_wrong_with_it(
     httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     trusted = words != "set git.caBundle to the CA"
-    context = make_context({"git.caBundle": str(tmp_path / "crt") if trusted else ""})
+    context = make_context({"git.caBundle.configMapName": "ca" if trusted else ""})
+    if trusted:
+        Path(context.settings.ca_bundle).parent.mkdir()
+        shutil.copy(tmp_path / "crt", context.settings.ca_bundle)
     with pytest.raises(RunnerError) as caught:
         Git(context).refs(Remote("model", f"https://127.0.0.1:{httpd.server_port}/x.git"), tmp_path)
     httpd.shutdown()

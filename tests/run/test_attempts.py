@@ -34,7 +34,8 @@ def reads(cluster: Cluster, workspace: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Act as a node: run the program of the helper pod on this machine."""
     on_a_claim(cluster)
     cluster.phase("Completed")
-    cluster.settings = {"workspace": {"path": str(workspace), "directory": NAME}}
+    cluster.settings = {"workspace": {"type": "existingClaim"}}
+    monkeypatch.setattr(attempts, "_MOUNT", str(workspace))
     create = cluster.create
 
     def run(kind: Any, body: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from runner import git as runner_git
 from runner import settings as runner_settings
@@ -50,8 +51,8 @@ def server(lfs_server: Server) -> Server:
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    folder = tmp_path / "secret"
-    folder.mkdir()
+    folder = tmp_path / "secrets" / "git"
+    folder.mkdir(parents=True)
     (folder / "GIT_USER").write_text(USER + "\n")
     (folder / "GIT_TOKEN").write_text(TOKEN + "\n")
     return folder
@@ -64,26 +65,39 @@ def sample_settings() -> dict[str, Any]:
     return sample
 
 
+DEFAULTS: dict[str, Any] = yaml.safe_load((FILES / "defaults.yaml").read_text(encoding="utf-8"))
+
+
 @pytest.fixture
 def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
-    """/trainchart of one run: the real runner, a family, and settings with the given changes (`"git.caBundle": "..."`)."""
+    """/trainchart of one run: the real runner, a family, and settings with the given changes (`"git.secretName": "..."`).
+
+    A section that is given whole lies over the chart's defaults, as in a values file. `sources` stands for the sections of both
+    sources: one that it does not name is not configured, and the `path` of the model is the family's. `pod.` leads to pod.json.
+    """
 
     def make(changes: dict[str, Any], family: Path | None = None, name: str = "home") -> Path:
-        settings = sample_settings()
-        settings["workspace"].update(path=str(tmp_path / "workspace"))
-        settings["git"].update(caBundle="", allowPlainHttp=True)
-        for credentials in settings["git"]["credentials"].values():
-            credentials["folder"] = str(secret)
-        settings["publish"].update(patienceSeconds=0)
-        settings["sharedMemoryBytes"] = 0
+        settings = {**sample_settings(), "pod": json.loads((FILES / "pod.json").read_text(encoding="utf-8"))}
+        mounts = {"workspace": "workspace", "cache": "cache", "sources": "sources", "secrets": secret.parent.name}
+        settings["pod"]["mounts"] = {key: str(tmp_path / folder) for key, folder in mounts.items()}
+        settings["workspace"].update(directory="run-42")
+        settings["git"].update(allowPlainHttp=True)
+        settings["publish"].update(patience="0s")
+        settings["sharedMemory"] = 0
         # The tests' families train without a framework.
-        settings["family"].update(features=[], libraries=[], writesBeside={})
+        settings["run"]["family"].update(features=[], libraries=[], writesBeside={})
+        changes = dict(changes)
+        for name in ("model", "dataset") if "sources" in changes else ():
+            changes[name] = dict(changes["sources"].get(name, {}))
+        if "path" in changes.pop("sources", {}).get("model", {}):
+            changes["run.family.modelPath"] = changes["model"].pop("path")
         for key, value in changes.items():
             *path, last = key.split(".")
             target = settings
             for part in path:
                 target = target[part]
-            target[last] = value
+            section = DEFAULTS.get(key) if key != "train" and isinstance(value, dict) else None
+            target[last] = value if section is None else {**section, **value}
         home = tmp_path / name
         home.mkdir(exist_ok=True)
         for link, target_path in (
@@ -93,6 +107,7 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
         ):
             if not (home / link).is_symlink():
                 (home / link).symlink_to(target_path)
+        (home / "pod.json").write_text(json.dumps(settings.pop("pod")))
         (home / "settings.json").write_text(json.dumps(settings))
         return home
 
@@ -103,9 +118,7 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
 def make_context(make_home: Callable[..., Path], tmp_path: Path) -> Callable[..., Context]:
     def make(changes: dict[str, Any], **environment: str) -> Context:
         home = make_home(changes)
-        context = Context.create(
-            runner_settings.load(home / "settings.json"), home, {"JOB_GROUP": f"run-42-{UID}", **environment}
-        )
+        context = Context.create(runner_settings.load(home), home, {"JOB_GROUP": f"run-42-{UID}", **environment})
         context.workspace.create()
         return context
 

@@ -46,7 +46,7 @@ def context_of(
         (tmp_path / "cache").mkdir(exist_ok=True)
         fixed = {
             "sources": {"model": source},
-            "cache": {"path": str(tmp_path / "cache"), "readOnly": False},
+            "cache": {"claimName": "cache"},
             "workspace.directory": run,
         }
         return make_context({**fixed, **changes})
@@ -141,16 +141,12 @@ def test_a_cache_that_cannot_be_written_is_told(
 
 
 def claim(tmp_path: Path) -> dict[str, Any]:
-    return {
-        "sources": {
-            "dataset": {"type": "claim", "claim": "coco", "mount": str(tmp_path / "mount"), "path": "datasets/coco"}
-        }
-    }
+    return {"sources": {"dataset": {"type": "claim", "claimName": "coco", "path": "datasets/coco"}}}
 
 
 def test_a_claim_is_linked_to_its_place(make_context: Callable[..., Context], tmp_path: Path) -> None:
-    (tmp_path / "mount").mkdir()
-    (tmp_path / "mount" / "a.jpg").write_text("12345")
+    (tmp_path / "sources" / "dataset").mkdir(parents=True)
+    (tmp_path / "sources" / "dataset" / "a.jpg").write_text("12345")
     context = make_context(claim(tmp_path))
     assert prepare.prepare(context, FAMILY, lambda: None) == 5
     assert (context.folder / "datasets/coco/a.jpg").read_text() == "12345"
@@ -158,7 +154,7 @@ def test_a_claim_is_linked_to_its_place(make_context: Callable[..., Context], tm
 
 
 def test_an_empty_claim_is_told(make_context: Callable[..., Context], tmp_path: Path) -> None:
-    (tmp_path / "mount").mkdir()
+    (tmp_path / "sources" / "dataset").mkdir(parents=True)
     error = failure(make_context(claim(tmp_path)))
     assert (error.exit.name, "claim coco is empty" in error.reason) == ("prepare-failed", True)
 
@@ -166,8 +162,8 @@ def test_an_empty_claim_is_told(make_context: Callable[..., Context], tmp_path: 
 def test_a_folder_of_an_earlier_run_is_not_replaced_by_a_link(
     make_context: Callable[..., Context], tmp_path: Path
 ) -> None:
-    (tmp_path / "mount").mkdir()
-    (tmp_path / "mount" / "a.jpg").write_text("12345")
+    (tmp_path / "sources" / "dataset").mkdir(parents=True)
+    (tmp_path / "sources" / "dataset" / "a.jpg").write_text("12345")
     context = make_context(claim(tmp_path))
     (context.folder / "datasets/coco").mkdir(parents=True)
     assert "is a folder in the workspace" in failure(context).reason

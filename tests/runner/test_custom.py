@@ -73,10 +73,10 @@ def home(server: Server, tmp_path: Path, make_home: Callable[..., Path]) -> Call
             push(server, names["model"], {"train.py": program, "run.sh": "echo no interpreter"})
             push(server, names["dataset"], {dataset: "data"}, branch="v1")
         given = {
-            "family.name": "custom",
-            "family.launcher": "python",
-            "sources.model.repository": f"{server.url}/{names['model']}",
-            "sources.dataset.repository": f"{server.url}/{names['dataset']}",
+            "family": "custom",
+            "run.family.launcher": "python",
+            "model.repository": f"{server.url}/{names['model']}",
+            "dataset.repository": f"{server.url}/{names['dataset']}",
             "publish.repository": f"{server.url}/{names['publish']}",
             "train": {**DEFAULTS, **train},
         }
@@ -127,7 +127,7 @@ def test_a_program_that_fails_fails_the_run_with_its_last_words(
 def test_a_killed_program_is_started_again_with_its_last_checkpoint(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
-    made = home(TRAIN, dataset="die", **{"workspace.shared": True})
+    made = home(TRAIN, dataset="die", **{"workspace.type": "newClaim"})
     first = run(made)
     assert first.code == 41, first.log
     second = run(made, JOB_ATTEMPT="1")
@@ -140,7 +140,7 @@ def test_a_killed_program_is_started_again_with_its_last_checkpoint(
 def test_a_half_written_checkpoint_is_passed_over(
     home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:
-    made = home(TRAIN, dataset="die", **{"workspace.shared": True})
+    made = home(TRAIN, dataset="die", **{"workspace.type": "newClaim"})
     assert run(made).code == 41
     (tmp_path / "workspace" / "run-42" / "output" / "checkpoints" / "2.json").write_text('{"epoch": ')
     second = run(made, JOB_ATTEMPT="1")
@@ -217,7 +217,7 @@ def test_a_python_that_is_too_old_is_told_by_the_only_file_it_can_read() -> None
 
 
 def test_the_environment_says_where_everything_is(hooks: ModuleType, context: Callable[..., Context]) -> None:
-    made = context({"topology.replicas": 2, "topology.processes": 4})
+    made = context({"replicas": 2, "run.processes": 4})
     made.rank, made.master_ip, made.resume_from = 1, "10.0.0.7", made.output / "checkpoints" / "1.pt"
     assert hooks.train_environment(made) == {
         "MODEL_DIR": str(made.model),
@@ -239,7 +239,7 @@ def test_the_environment_says_where_everything_is(hooks: ModuleType, context: Ca
 def test_what_workers_read_is_set_on_request_and_the_whole_set_can_be_switched_off(
     hooks: ModuleType, context: Callable[..., Context]
 ) -> None:
-    made = context({"topology.replicas": 2}, rendezvous="ranks")
+    made = context({"replicas": 2}, rendezvous="ranks")
     made.rank = 1
     told = hooks.train_environment(made)
     assert [told[key] for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")] == ["1", "2", "0", "1"]

@@ -81,7 +81,7 @@ def test_verify_asks_with_the_family_s_libraries(make_context: Callable[..., Con
         asked.append(question)
         return {}
 
-    context = make_context({"family.libraries": ["trainer"], "publish.type": "none"})
+    context = make_context({"run.family.libraries": ["trainer"], "publish.type": "none"})
     verify.verify(context, SimpleNamespace(probe=probe, has=lambda hook: False))  # type: ignore[arg-type]
     (question,) = asked
     assert question == ("device", {"backend": "cpu", "count": 0, "libraries": ["trainer"]}, "verify-failed")

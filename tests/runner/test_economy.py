@@ -135,7 +135,7 @@ def test_a_second_run_on_the_workspace_fetches_no_data(
 def test_four_replicas_on_a_shared_workspace_fetch_one_copy(
     server: Server, repository: str, make_context: Callable[..., Context]
 ) -> None:
-    changes = {"sources": sources(server, repository), "topology.replicas": 4, "workspace.shared": True}
+    changes = {"sources": sources(server, repository), "replicas": 4, "workspace.type": "newClaim"}
     contexts = [make_context(changes, VC_TASK_INDEX=str(rank)) for rank in range(4)]
 
     def all_at_once() -> None:

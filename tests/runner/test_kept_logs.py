@@ -49,7 +49,7 @@ def home(tmp_path: Path, workspace: Path, make_home: Callable[..., Path]) -> Cal
         (workspace / "model").mkdir(parents=True, exist_ok=True)
         (workspace / "model" / "train.py").write_text(train, encoding="utf-8")
         publish = {"type": "none", "modelName": "m", "maxBatchSize": 1}
-        return make_home({"sources": {}, "publish": publish, "workspace.shared": True, **changes}, family)
+        return make_home({"sources": {}, "publish": publish, "workspace.type": "newClaim", **changes}, family)
 
     return make
 
@@ -90,7 +90,7 @@ def test_every_rank_keeps_its_log_and_rank_0_alone_the_result(
 def test_a_workspace_that_goes_with_its_pod_keeps_nothing(
     home: Callable[..., Path], run: Callable[..., Ended], workspace: Path
 ) -> None:
-    assert run(home(SPEAKS, **{"workspace.shared": False})).code == 0
+    assert run(home(SPEAKS, **{"workspace.type": "emptyDir"})).code == 0
     assert not (workspace / "logs").exists()
     assert (workspace / "result.json").exists()
 

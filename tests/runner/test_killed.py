@@ -49,7 +49,7 @@ def outside(
     for name, script in probes.items():
         (family / f"probe_{name}.py").write_text(script)
     changes = {"sources": {}, "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1}}
-    return make_home({**changes, "accelerator.backend": "cpu"}, family)
+    return make_home({**changes, "run.backend": "cpu"}, family)
 
 
 @pytest.mark.parametrize(

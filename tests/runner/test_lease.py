@@ -87,7 +87,13 @@ def home(tmp_path: Path, folder: Path, make_home: Callable[..., Path]) -> Callab
 
     def make(name: str = "home", say: str = "a", **changes: Any) -> Path:
         publish = {"type": "none", "modelName": "m", "maxBatchSize": 1}
-        fixed = {"sources": {}, "publish": publish, "workspace.shared": True, "train": {"say": say}, "run.name": name}
+        fixed = {
+            "sources": {},
+            "publish": publish,
+            "workspace.type": "newClaim",
+            "train": {"say": say},
+            "run.name": name,
+        }
         made = make_home({**fixed, **changes}, family, name)
         (made / "short.py").write_text(SHORT)
         return made
@@ -286,7 +292,7 @@ def test_a_pod_of_an_older_attempt_ends_when_a_newer_one_has_the_folder(
 def test_a_second_rank_waits_until_rank_0_has_the_folder(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"workspace.shared": True, "topology.joinSeconds": 0}
+    changes = {"workspace.type": "newClaim", "pod.joinSeconds": 0}
     one = make_context(changes, VC_TASK_INDEX="1")
     with pytest.raises(RunnerError) as failure:
         one.lease.acquire()
@@ -303,7 +309,7 @@ def test_a_second_rank_waits_until_rank_0_has_the_folder(
 
 
 def test_a_rank_of_another_run_or_attempt_does_not_come_in(make_context: Callable[..., Context]) -> None:
-    changes = {"workspace.shared": True, "topology.joinSeconds": 0}
+    changes = {"workspace.type": "newClaim", "pod.joinSeconds": 0}
     make_context(changes, JOB_ATTEMPT="1").lease.acquire()
     for environment, code in (
         ({"JOB_ATTEMPT": "0"}, "stopped"),
@@ -322,7 +328,7 @@ def held(make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
     ended: list[RunnerError] = []
     monkeypatch.setattr(interrupts, "request", ended.append)
-    context = make_context({"workspace.shared": True})
+    context = make_context({"workspace.type": "newClaim"})
     context.lease.acquire()
     return context, ended
 
@@ -407,7 +413,7 @@ def test_a_lease_that_nobody_can_read_is_waited_for_and_taken_over(
     """As a node that lost its power may leave it: an empty file."""
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
-    context = make_context({"workspace.shared": True})
+    context = make_context({"workspace.type": "newClaim"})
     (context.workspace.state / "lease.json").touch()
     context.lease.acquire()
     context.lease.check()
@@ -419,7 +425,7 @@ def test_one_change_may_be_an_old_file_that_a_cache_lets_go_and_refuses_nobody(
 ) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.5)
-    dead = make_context({"workspace.shared": True})
+    dead = make_context({"workspace.type": "newClaim"})
     dead.lease.acquire()
     dead.lease._ended.set()  # type: ignore[attr-defined]
     (heartbeat,) = dead.workspace.state.glob("heartbeat-*")
@@ -430,7 +436,7 @@ def test_one_change_may_be_an_old_file_that_a_cache_lets_go_and_refuses_nobody(
         return next(answers, None) or read(self, name) if name == heartbeat.name else read(self, name)
 
     monkeypatch.setattr(Workspace, "read", cached)
-    make_context({"workspace.shared": True}, JOB_GROUP=f"run-{OTHER}").lease.acquire()
+    make_context({"workspace.type": "newClaim"}, JOB_GROUP=f"run-{OTHER}").lease.acquire()
     with pytest.raises(Interrupted):
         dead.lease.check()
 
@@ -441,14 +447,14 @@ def test_nothing_is_compared_with_a_clock_of_another_machine(
     """A holder whose files are of next year or of last beats as any other."""
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(lease, "EXPIRY_SECONDS", 2.0)
-    context = make_context({"workspace.shared": True})
+    context = make_context({"workspace.type": "newClaim"})
     context.lease.acquire()
     for year in (-1, 1):
         for path in context.workspace.state.iterdir():
             with_year = time.time() + year * 3e7
             os.utime(path, (with_year, with_year))
         with pytest.raises(RunnerError) as failure:
-            make_context({"workspace.shared": True}, JOB_GROUP=f"run-{OTHER}").lease.acquire()
+            make_context({"workspace.type": "newClaim"}, JOB_GROUP=f"run-{OTHER}").lease.acquire()
         assert failure.value.exit.name == "folder-taken"
     context.lease.release(lease.COMPLETED)
 
@@ -561,7 +567,7 @@ def prepare_again(context: Context, family: Any) -> None:
 def test_a_run_that_lost_its_folder_deletes_moves_and_marks_nothing(
     make_context: Callable[..., Context], step: Callable[..., None]
 ) -> None:
-    context = make_context({"workspace.shared": True, "sources": {}})
+    context = make_context({"workspace.type": "newClaim", "sources": {}})
     context.lease.acquire()
     for path in ("output/1.ckpt", "output/trials/1/1.ckpt", "artifacts/model.pt"):
         (context.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -583,7 +589,7 @@ def test_a_checkpoint_that_cannot_be_loaded_is_moved_aside_and_what_has_none_is_
     make_context: Callable[..., Context],
 ) -> None:
     """A probe may fail for another reason than the checkpoint."""
-    context = make_context({"workspace.shared": True})
+    context = make_context({"workspace.type": "newClaim"})
     there: list[Path] = []
     family: Any = SimpleNamespace(has=lambda hook: hook == "checkpoints", call=lambda hook, failure: there)
     checkpoint.start_from_scratch(context, family, "training")
@@ -600,7 +606,7 @@ def test_a_checkpoint_that_cannot_be_loaded_is_moved_aside_and_what_has_none_is_
 def test_a_leftover_that_cannot_be_removed_is_moved_aside(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = make_context({"workspace.shared": True})
+    context = make_context({"workspace.type": "newClaim"})
     family: Any = SimpleNamespace(has=lambda hook: False)
     checkpoint.start_from_scratch(context, family, "training")
     (context.output / "leftover").touch()
@@ -619,7 +625,7 @@ def test_a_leftover_that_cannot_be_removed_is_moved_aside(
 
 
 def test_nothing_is_moved_or_removed_through_a_link(make_context: Callable[..., Context], tmp_path: Path) -> None:
-    context = make_context({"workspace.shared": True})
+    context = make_context({"workspace.type": "newClaim"})
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").touch()
@@ -635,7 +641,7 @@ def test_a_training_that_cannot_be_moved_aside_ends_the_run_with_what_to_do(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a claim whose folders are different volumes."""
-    context = make_context({"workspace.shared": True})
+    context = make_context({"workspace.type": "newClaim"})
     context.output.mkdir()
     (context.output / "1.ckpt").touch()
 

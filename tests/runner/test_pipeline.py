@@ -101,8 +101,8 @@ def tiny(server: Server, tmp_path: Path, make_home: Callable[..., Path], family:
             )
             push(server, names["dataset"], {"a.txt": "data"}, branch="v1")
         defaults: dict[str, Any] = {
-            "sources.model.repository": f"{server.url}/{names['model']}",
-            "sources.dataset.repository": f"{server.url}/{names['dataset']}",
+            "model.repository": f"{server.url}/{names['model']}",
+            "dataset.repository": f"{server.url}/{names['dataset']}",
             "publish.repository": f"{server.url}/{names['publish']}",
         }
         return make_home({**defaults, **changes}, family)
@@ -300,18 +300,18 @@ def test_sigterm_is_passed_on_to_the_trainer(
 
 
 def test_the_time_limit_ends_the_trainer(alone: Callable[..., Path], run: Callable[..., Ended]) -> None:
-    ended = run(alone({"run.timeLimitSeconds": 5}, SLOW))
+    ended = run(alone({"timeLimit": "5s"}, SLOW))
     assert (ended.code, ended.message["failure"]["stage"]) == (12, "train"), ended.log
     assert "trainer says goodbye" in ended.log
 
 
 def test_a_rank_that_lost_its_peer_waits_before_it_ends(alone: Callable[..., Path], run: Callable[..., Ended]) -> None:
     changes = {
-        "topology.replicas": 2,
-        "topology.service": "localhost",
-        "topology.peerGraceSeconds": 1,
-        "workspace.shared": True,
-        "family.launcher": "python",
+        "replicas": 2,
+        "run.service": "localhost",
+        "pod.peerGraceSeconds": 1,
+        "workspace.type": "newClaim",
+        "run.family.launcher": "python",
     }
     lost = run(
         alone(changes, "raise RuntimeError('[gloo] Connection closed by peer [10.0.0.1]:1234')"), POD_IP="127.0.0.1"
@@ -349,7 +349,7 @@ def test_check_names_every_problem_and_ends_with_the_first_code(
     good = run(home, "--check")
     assert good.code == 0, good.log
     assert len([line for line in good.events("check") if " item=" in line]) == 6
-    bad = run(tiny({"sources.model.revision": "mian", "git.caBundle": "/nowhere"}), "--check")
+    bad = run(tiny({"model.revision": "mian", "git.caBundle.configMapName": "nowhere"}), "--check")
     assert bad.code == 20
     problems = [line.split(" item=")[1].split()[0] for line in bad.events("check") if "ok=false" in line]
     assert problems == ["mounts", "model"], bad.log
@@ -358,15 +358,15 @@ def test_check_names_every_problem_and_ends_with_the_first_code(
 def test_check_looks_at_sources_of_every_type_where_they_lie(
     tmp_path: Path, tiny: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
-    claim = {"type": "claim", "claim": "coco", "mount": str(tmp_path / "mounted"), "path": "data"}
-    (tmp_path / "mounted").mkdir()
+    claim = {"type": "claim", "claimName": "coco", "path": "data"}
+    (tmp_path / "sources" / "dataset").mkdir(parents=True)
     with serving_bucket(Bucket({"shapes/a.txt": b"alpha"}, public=True)) as store:
         stored = {"type": "s3", "path": "model", "bucket": "datasets", "prefix": "shapes"}
         stored["endpoint"] = f"http://127.0.0.1:{store.server_port}"
         sources = {"dataset": claim, "model": stored}
         home = tiny({"sources": sources, "publish": {"type": "none", "modelName": "m", "maxBatchSize": 1}})
         empty = run(home, "--check")
-        (tmp_path / "mounted" / "a.txt").write_text("a")
+        (tmp_path / "sources" / "dataset" / "a.txt").write_text("a")
         filled = run(home, "--check")
     assert (empty.code, filled.code) == (30, 0), empty.log + filled.log
     assert "claim coco is empty" in next(line for line in empty.events("check") if "item=dataset" in line)

@@ -113,7 +113,7 @@ def test_settings_of_three_levels_are_in_the_generated_configuration(
 
 def test_several_nodes_meet_at_the_address_of_rank_0(hooks: ModuleType, make: Callable[..., Context]) -> None:
     assert hooks.launch(make()) == []
-    context = make({"topology.replicas": 2})
+    context = make({"replicas": 2})
     context.rank, context.master_ip, context.own_ip = 1, "10.0.0.7", "10.0.0.8"
     line = hooks.launch(context)
     assert line[:2] == ["-m", "paddle.distributed.launch"]
@@ -125,7 +125,7 @@ def test_several_nodes_meet_at_the_address_of_rank_0(hooks: ModuleType, make: Ca
 
 
 def test_several_devices_are_named(hooks: ModuleType, make: Callable[..., Context]) -> None:
-    context = make({"topology.processes": 2, "accelerator.backend": "cuda", "accelerator.count": 2})
+    context = make({"run.processes": 2, "run.backend": "cuda", "accelerator.count": 2})
     assert hooks.launch(context)[-2:] == ["--devices", "0,1"]
     assert pairs(hooks.train_arguments(context))["use_gpu"] == "true"
     assert "PADDLE_DISTRI_BACKEND" not in hooks.train_environment(context)

@@ -40,7 +40,12 @@ def made(server: Server, tmp_path: Path, make_context: Callable[..., Context]) -
             server.repository(name)
         keys = {f"publish.{key}": value for key, value in changes.items()}
         context = make_context(
-            {"sources": {}, "workspace.shared": shared, "publish.repository": f"{server.url}/{name}", **keys}
+            {
+                "sources": {},
+                "workspace.type": "newClaim" if shared else "emptyDir",
+                "publish.repository": f"{server.url}/{name}",
+                **keys,
+            }
         )
         for path, content in {"model.pt": b"weights", **(files or {})}.items():
             place(context, path, content)
@@ -351,7 +356,9 @@ def test_when_patience_is_over_it_says_where_the_artifacts_are(
 ) -> None:
     publisher = made(patienceSeconds=1)
     settings = publisher._context.settings
-    publisher._context.settings = replace(settings, workspace=replace(settings.workspace, shared=shared))
+    publisher._context.settings = replace(
+        settings, workspace=replace(settings.workspace, type="newClaim" if shared else "emptyDir")
+    )
     server.faults.append(Fault("", Answer(503)))
     with pytest.raises(RunnerError) as caught:
         Publisher(publisher._context).publish(FAMILY)
@@ -414,9 +421,7 @@ def custom(make_home: Callable[..., Path], url: str, command: str, **changes: An
         "lfsPatterns": [],
     }
     keys = {f"publish.{key}": value for key, value in changes.items()}
-    return make_home(
-        {"sources": {}, "train": train, "publish.repository": url, "family.name": "custom", **keys}, family
-    )
+    return make_home({"sources": {}, "train": train, "publish.repository": url, "family": "custom", **keys}, family)
 
 
 MODEL = "echo trained; echo weights > $ARTIFACTS_DIR/model.pt"

@@ -80,7 +80,7 @@ def home(server: Server, tmp_path: Path, make_home: Callable[..., Path]) -> Call
 
     def make(**changes: Any) -> Path:
         publish = {"type": "none", "modelName": "m", "maxBatchSize": 1}
-        fixed = {"sources": {"model": source}, "publish": publish, "workspace.shared": True, "train": {"epochs": 4}}
+        fixed = {"sources": {"model": source}, "publish": publish, "workspace.type": "newClaim", "train": {"epochs": 4}}
         return make_home({**fixed, **changes}, family)
 
     return make
@@ -210,8 +210,8 @@ def test_other_settings_begin_a_new_training(home: Callable[..., Path], run: Cal
 def test_a_workspace_that_goes_with_its_pod_is_not_resumed_from(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
-    assert run(home(**{"workspace.shared": False})).code == 41
-    second = run(home(**{"workspace.shared": False}), JOB_ATTEMPT="1")
+    assert run(home(**{"workspace.type": "emptyDir"})).code == 41
+    second = run(home(**{"workspace.type": "emptyDir"}), JOB_ATTEMPT="1")
     assert trained(second.log)[:2] == [1, 2]
 
 

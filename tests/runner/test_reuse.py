@@ -48,8 +48,12 @@ def names(server: Server, tmp_path: Path) -> tuple[str, str]:
 @pytest.fixture
 def go(make_home: Callable[..., Path], run: Callable[..., Ended], server: Server) -> Callable[..., Ended]:
     def started(name: str, **environment: str) -> Ended:
-        changes = {"sources": {"dataset": source_of(server, name)}, "publish": NOT_PUBLISHED, "workspace.shared": True}
-        home = make_home({**changes, "train": CUSTOM, "family.name": "custom"}, FILES / "families" / "custom", name)
+        changes = {
+            "sources": {"dataset": source_of(server, name)},
+            "publish": NOT_PUBLISHED,
+            "workspace.type": "newClaim",
+        }
+        home = make_home({**changes, "train": CUSTOM, "family": "custom"}, FILES / "families" / "custom", name)
         return run(home, **environment)
 
     return started
@@ -123,7 +127,7 @@ def context(
     request: pytest.FixtureRequest,
 ) -> Context:
     source = source_of(server, names[0]) if request.param == "git" else s3_source(bucket)
-    return make_context({"sources": {"dataset": source}, "publish": NOT_PUBLISHED, "workspace.shared": True})
+    return make_context({"sources": {"dataset": source}, "publish": NOT_PUBLISHED, "workspace.type": "newClaim"})
 
 
 def s3_source(bucket: Bucket) -> dict[str, Any]:
@@ -322,9 +326,9 @@ def test_a_pointer_left_behind_in_an_object_store_or_on_a_claim_is_an_error(
     kind: str, make_context: Callable[..., Context], bucket: Bucket, tmp_path: Path
 ) -> None:
     bucket.objects["data/weights.bin"] = POINTER.encode()
-    (tmp_path / "claim").mkdir()
-    (tmp_path / "claim" / "weights.bin").write_text(POINTER)
-    claim = {"type": "claim", "path": "dataset", "claim": "data", "mount": str(tmp_path / "claim")}
+    (tmp_path / "sources" / "dataset").mkdir(parents=True)
+    (tmp_path / "sources" / "dataset" / "weights.bin").write_text(POINTER)
+    claim = {"type": "claim", "path": "dataset", "claimName": "data"}
     context = make_context({"sources": {"dataset": claim if kind == "claim" else s3_source(bucket)}})
     with pytest.raises(RunnerError, match=r"dataset: 1 files are LFS pointers without data: weights\.bin"):
         prepared(context)
@@ -392,16 +396,16 @@ def test_what_a_run_trained_is_not_another_s_whose_claim_environment_or_image_di
     change: str, make_home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:
     """None has a commit, and all other settings are the same."""
-    mount, claim, rate, image = tmp_path / "mount", "one", "1", "trainer:1"
-    mount.mkdir()
+    mount, claim, rate, image = tmp_path / "sources" / "dataset", "one", "1", "trainer:1"
+    mount.mkdir(parents=True)
     (mount / "data.txt").write_text("old\n")
     program = ["bash", "-c", "cat $DATASET_DIR/data.txt > $ARTIFACTS_DIR/a; echo $RATE >> $ARTIFACTS_DIR/a"]
 
     def go(**environment: str) -> str:
-        source = {"type": "claim", "claim": claim, "mount": str(mount), "path": "dataset"}
-        changes = {"sources": {"dataset": source}, "publish": NOT_PUBLISHED, "workspace.shared": True}
+        source = {"type": "claim", "claimName": claim, "path": "dataset"}
+        changes = {"sources": {"dataset": source}, "publish": NOT_PUBLISHED, "workspace.type": "newClaim"}
         changes["image"] = image
-        train = {"train": {**CUSTOM, "command": program}, "family.name": "custom", "env": {"RATE": rate}}
+        train = {"train": {**CUSTOM, "command": program}, "family": "custom", "env": {"RATE": rate}}
         ended = run(make_home({**changes, **train}, FILES / "families" / "custom"), **environment)
         assert ended.code == 0, ended.log
         return (tmp_path / "workspace" / "run-42" / "artifacts" / "a").read_text()
@@ -418,7 +422,7 @@ def test_what_a_run_trained_is_not_another_s_whose_claim_environment_or_image_di
     else:  # the pod has a subPath's folder at the same place as the whole claim
         claim = "other" if change == "another claim" else claim
         mount.rename(tmp_path / "moved")
-        mount.mkdir()
+        mount.mkdir(parents=True)
         (mount / "data.txt").write_text("other\n")
     same = {"another environment": "old\n2\n", "a new file": "new\n1\n", "another image": "old\n1\n"}
     wanted = same.get(change, "other\n1\n")
@@ -430,11 +434,11 @@ def test_what_a_run_trained_is_not_another_s_whose_claim_environment_or_image_di
 def test_a_run_resumes_its_own_training_where_its_claim_grows_meanwhile(
     make_context: Callable[..., Context], tmp_path: Path
 ) -> None:
-    mount = tmp_path / "mount"
-    mount.mkdir()
+    mount = tmp_path / "sources" / "dataset"
+    mount.mkdir(parents=True)
     (mount / "data.txt").write_text("old\n")
-    source = {"type": "claim", "claim": "one", "mount": str(mount), "path": "dataset"}
-    context = make_context({"sources": {"dataset": source}, "publish": NOT_PUBLISHED, "workspace.shared": True})
+    source = {"type": "claim", "claimName": "one", "path": "dataset"}
+    context = make_context({"sources": {"dataset": source}, "publish": NOT_PUBLISHED, "workspace.type": "newClaim"})
     pinned = prepare.pin(context, Git(context))
     (mount / "more.txt").write_text("more\n")
     assert prepare.pin(context, Git(context)) == pinned

@@ -349,15 +349,16 @@ def test_fetches_many_objects_on_few_connections(fetch: Callable[..., int], buck
 
 
 @pytest.fixture
-def source(store: s3.Store) -> dict[str, Any]:
-    """sources.dataset of settings.json."""
+def source(store: s3.Store, tmp_path: Path) -> dict[str, Any]:
+    """The section of the values; its Secret is mounted."""
+    (tmp_path / "secrets").mkdir(exist_ok=True)
+    (tmp_path / "secrets" / "dataset").symlink_to(store.credentials)
     return {
         "type": "s3",
         "path": "datasets/shapes",
         "endpoint": store.endpoint,
         "bucket": store.bucket,
         "prefix": store.prefix,
-        "credentials": store.credentials,
         "accessKeyKey": store.access_key_name,
         "secretKeyKey": store.secret_key_name,
         "secretName": store.secret_name,
@@ -387,7 +388,7 @@ def test_a_cached_source_is_fetched_once_for_all_runs(
     make_context: Callable[..., Context], source: dict[str, Any], bucket: Bucket, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").mkdir()
-    cache = {"path": str(tmp_path / "cache"), "readOnly": False}
+    cache = {"claimName": "cache"}
     context = make_context({"sources": {"dataset": {**source, "cached": True}}, "cache": cache})
     for fetched in (True, False):
         bucket.requests.clear()

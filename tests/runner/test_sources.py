@@ -356,8 +356,8 @@ def test_a_shared_workspace_is_prepared_once_for_all_ranks(
         "sources": {
             "model": {"type": "git", "repository": f"{server.url}/{name}", "revision": "main", "path": "model"}
         },
-        "topology.replicas": 2,
-        "workspace.shared": True,
+        "replicas": 2,
+        "workspace.type": "newClaim",
     }
     zero, one = (make_context(changes, VC_TASK_INDEX=rank) for rank in "01")
     asked: list[str] = []
@@ -372,10 +372,10 @@ def test_a_shared_workspace_is_prepared_once_for_all_ranks(
 
 def gang(make_context: Callable[..., Context], **environment: str) -> Context:
     topology: dict[str, Any] = {
-        "topology.replicas": 2,
-        "topology.service": "127.0.0.1",
-        "topology.port": int(environment.pop("port")),
-        "topology.joinSeconds": 1,
+        "replicas": 2,
+        "run.service": "127.0.0.1",
+        "pod.port": int(environment.pop("port")),
+        "pod.joinSeconds": 1,
     }
     return make_context(topology, **environment)
 
@@ -425,7 +425,7 @@ def test_a_dataset_in_a_folder_of_the_run_s_own_is_refused_and_nothing_is_lost(
     kept = tmp_path / "workspace" / "run-42" / folder / "kept"
     kept.parent.mkdir(parents=True)
     kept.write_text("of an earlier run")
-    ended = run(make_home({"sources.dataset.path": folder, "workspace.shared": True}))
+    ended = run(make_home({"dataset.path": folder, "workspace.type": "newClaim"}))
     assert (ended.code, f"is in {folder}" in ended.last) == (10, True), ended.last
     assert kept.read_text() == "of an earlier run"
 
@@ -438,7 +438,7 @@ def test_a_run_s_folder_behind_a_link_is_refused(
     elsewhere.mkdir()
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "team").symlink_to(elsewhere)
-    ended = run(make_home({"workspace.directory": directory, "workspace.shared": True}))
+    ended = run(make_home({"workspace.directory": directory, "workspace.type": "newClaim"}))
     assert (ended.code, f"{tmp_path}/workspace/team is a symbolic link" in ended.last) == (20, True), ended.last
     assert not list(elsewhere.iterdir())
 
@@ -451,7 +451,7 @@ def test_a_run_s_folder_in_another_run_s_is_refused(
         pass
     ended = run(make_home({"workspace.directory": "run-41/output"}))
     assert (ended.code, "run-41 is another run's" in ended.last) == (20, True), ended.last
-    absent = {"sources.model.repository": f"{server.url}/absent.git"}
+    absent = {"model.repository": f"{server.url}/absent.git"}
     assert run(make_home({"workspace.directory": "run-41-b", **absent})).code == 30
 
 
@@ -466,7 +466,7 @@ def test_the_log_and_the_result_are_not_written_through_a_link(
     (root / "result.json").symlink_to(precious / "file")
     for name in ("logs", "state"):
         (root / name).symlink_to(precious)
-    absent = {"sources.model.repository": f"{server.url}/absent.git"}
-    assert run(make_home({"workspace.shared": True, **absent})).code == 30
+    absent = {"model.repository": f"{server.url}/absent.git"}
+    assert run(make_home({"workspace.type": "newClaim", **absent})).code == 30
     assert {path.name: path.read_text() for path in precious.iterdir()} == {"file": "kept"}
     assert json.loads((root / "result.json").read_text())["status"] == "failed"

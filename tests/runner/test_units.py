@@ -66,31 +66,44 @@ def test_every_exit_code_is_used_and_every_used_one_exists() -> None:
 def test_the_documented_settings_are_understood(make_context: Callable[..., Context]) -> None:
     context = make_context({}, VC_TASK_INDEX="1", JOB_ATTEMPT="2")
     assert (context.uid, context.rank, context.attempt, context.world_size) == (UID, 1, 2, 1)
-    assert context.model == context.workspace.root / context.settings.sources["model"].path
+    assert context.model == context.workspace.root / "yolov5"
     assert make_context({}, JOB_GROUP="odd").uid == "odd"
 
 
-STORED = {"type": "s3", "path": "m", "bucket": "b"}
+STORED = {"type": "s3", "bucket": "b"}
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"publish.type": "ftp"}, "publish.type must be git or none"),
-        ({"topology.replicas": 0}, "topology.replicas"),
-        ({"topology.replicas": "2"}, "topology.replicas must be of type int"),
+        ({"replicas": 0}, "replicas must be at least 1"),
+        ({"run.processes": 0}, "run.processes must be at least 1"),
+        ({"pod.port": 65535}, "pod.port must be between"),
+        ({"pod.mounts.secrets": "secrets"}, "pod.mounts.secrets must be an absolute path"),
+        ({"run.version": 1}, "run.version must be 2"),
+        ({"run.family.launcher": "sh"}, "run.family.launcher must be python or torchrun"),
+        ({"tune.goal": "most"}, "tune.goal must be maximize or minimize"),
+        ({"timeLimit": "2 hours"}, "timeLimit is wrong: '2 hours' is not a duration"),
+        ({"publish.patience": ""}, "publish.patience is wrong"),
+        ({"sharedMemory": "2 GB"}, "sharedMemory is wrong: '2 GB' is not a quantity"),
+        ({"workspace.size": "-1Gi"}, "workspace.size is wrong"),
+        ({"model.type": "svn"}, "model.type must be git, claim or s3"),
+        ({"unknown": 1}, "unknown is not known"),
+        ({"model.path": "m"}, "model.path is not known"),
+        ({"replicas": "2"}, "replicas must be of type int"),
         ({"git.allowPlainHttp": 1}, "git.allowPlainHttp must be of type bool"),
         ({"git.unknown": 1}, "git.unknown is not known"),
-        ({"sources.model.path": "../up"}, "model.path must be a relative path"),
-        ({"sources.dataset.path": "./"}, "dataset.path must be a relative path"),
-        ({"sources.dataset.path": "yolov5"}, "'yolov5' and dataset.path 'yolov5' overlap"),
-        ({"sources.dataset.path": "YOLOv5//data"}, "'YOLOv5//data' overlap"),
-        ({"sources.model.path": "datasets"}, "overlap"),
-        ({"sources": {"dataset": {"type": "claim", "path": "model/x"}}}, "overlap"),
-        ({"sources.dataset.path": "./State/x"}, "is in state, which the run itself writes"),
-        ({"sources.dataset.path": "a/.git/b"}, "has a part .git"),
+        ({"run.family.modelPath": "../up"}, "model.path must be a relative path"),
+        ({"dataset.path": "./"}, "dataset.path must be a relative path"),
+        ({"dataset.path": "yolov5"}, "'yolov5' and dataset.path 'yolov5' overlap"),
+        ({"dataset.path": "YOLOv5//data"}, "'YOLOv5//data' overlap"),
+        ({"run.family.modelPath": "datasets"}, "overlap"),
+        ({"sources": {"dataset": {"type": "claim", "claimName": "c", "path": "model/x"}}}, "overlap"),
+        ({"dataset.path": "./State/x"}, "is in state, which the run itself writes"),
+        ({"dataset.path": "a/.git/b"}, "has a part .git"),
         ({"workspace.directory": "."}, "workspace.directory must be a relative path"),
-        ({"sources.model.revision": "--upload-pack=x"}, "model.revision"),
+        ({"model.revision": "--upload-pack=x"}, "model.revision"),
         ({"publish.branch": "a..b"}, "publish.branch"),
         ({"publish.branch": "-x"}, "publish.branch"),
         ({"publish.repository": "git@host:a/b"}, "publish.repository"),
@@ -101,16 +114,17 @@ STORED = {"type": "s3", "path": "m", "bucket": "b"}
         ),
         ({"publish.repository": "https://host:port/a"}, "publish.repository is not a URL"),
         ({"publish.repository": "https://host/a?private_token=hunter2"}, "publish.repository must not hold a query"),
-        ({"sources.model.repository": "https://host/a#hunter2"}, "model.repository must not hold a query"),
-        ({"sources.model": {**STORED, "endpoint": "https://a:hunter2@host"}}, "model.endpoint must not hold a user"),
-        ({"sources.model": {**STORED, "endpoint": "https://host?t=hunter2"}}, "model.endpoint must not hold a query"),
+        ({"model.repository": "https://host/a#hunter2"}, "model.repository must not hold a query"),
+        ({"model": {**STORED, "endpoint": "https://a:hunter2@host"}}, "model.endpoint must not hold a user"),
+        ({"model": {**STORED, "endpoint": "https://host?t=hunter2"}}, "model.endpoint must not hold a query"),
         ({"mlflow.trackingUri": "https://hunter2@host"}, "mlflow.trackingUri must not hold a user"),
         ({"mlflow.trackingUri": "https://host/?access_token=hunter2"}, "mlflow.trackingUri must not hold a query"),
         (
-            {"mlflow.trackingUri": "http://host", "mlflow.credentials": "/secret"},
+            {"mlflow.trackingUri": "http://host", "mlflow.secretName": "s"},
             "mlflow.trackingUri must start with https:// (http:// only with mlflow.allowPlainHttp)",
         ),
-        ({"git.credentials": {}}, "git.credentials.model is missing"),
+        ({"run.credentials": {}}, "run.credentials.model is missing"),
+        ({"run.credentials.model": "mlflow"}, "run.credentials.model must be git or model"),
     ],
 )
 def test_wrong_settings_are_said_with_their_key(
@@ -126,8 +140,8 @@ def test_wrong_settings_are_said_with_their_key(
     "change",
     [
         {"mlflow.trackingUri": "http://host"},
-        {"mlflow.trackingUri": "http://host", "mlflow.credentials": "/secret", "mlflow.allowPlainHttp": True},
-        {"sources.model": {**STORED, "endpoint": "http://host", "credentials": "/secret"}},
+        {"mlflow.trackingUri": "http://host", "mlflow.secretName": "s", "mlflow.allowPlainHttp": True},
+        {"model": {**STORED, "endpoint": "http://host", "secretName": "s"}},
     ],
     ids=["no token", "allowed", "signed"],
 )
@@ -137,11 +151,8 @@ def test_plain_http_is_for_what_carries_no_token_or_was_allowed(
     make_context(change)
 
 
-def test_helm_s_large_numbers_are_integers(tmp_path: Path, make_home: Callable[..., Path]) -> None:
-    assert (
-        settings.load(make_home({"sharedMemoryBytes": 2.147483648e9}) / "settings.json").shared_memory_bytes
-        == 2147483648
-    )
+def test_large_numbers_with_an_exponent_are_integers(make_home: Callable[..., Path]) -> None:
+    assert settings.load(make_home({"tune.seed": 2.147483647e9})).tune.seed == 2147483647
 
 
 # credential helper
@@ -150,9 +161,11 @@ def test_helm_s_large_numbers_are_integers(tmp_path: Path, make_home: Callable[.
 def ask_helper(home: Path, section: str, server: str, operation: str = "get") -> str:
     """As git asks it for a repository of a section."""
     program = [sys.executable, "-I", "-S", str(FILES / "runner" / "credential.py")]
+    loaded = settings.load(home)
+    folder = loaded.git_credentials(section).folder if section in loaded.repositories() else str(FILES)
     protocol, _, host = server.partition("://")
     done = subprocess.run(
-        [*program, str(home / "settings.json"), section, operation],
+        [*program, str(home / "settings.json"), section, folder, operation],
         input=f"protocol={protocol}\nhost={host}\n\n",
         capture_output=True,
         text=True,
@@ -189,8 +202,8 @@ def test_the_credential_helper_answers_only_the_run_s_own_hosts(
 
 
 def test_the_credential_helper_knows_sources_that_are_not_git(make_home: Callable[..., Path]) -> None:
-    stored = {"type": "s3", "path": "d", "endpoint": "https://s3.example.com", "bucket": "b"}
-    home = make_home({"sources.dataset": stored})
+    stored = {"type": "s3", "endpoint": "https://s3.example.com", "bucket": "b"}
+    home = make_home({"dataset": stored})
     assert ask_helper(home, "model", "https://git.example.com")
     assert not ask_helper(home, "weights", "https://git.example.com"), "which is no section"
     for host in ("git.example.com", "s3.example.com"):
@@ -200,13 +213,13 @@ def test_the_credential_helper_knows_sources_that_are_not_git(make_home: Callabl
 def test_each_repository_has_its_own_secret_even_on_the_same_server(
     make_home: Callable[..., Path], tmp_path: Path
 ) -> None:
-    own = tmp_path / "own"
+    own = tmp_path / "secrets" / "dataset"
     own.mkdir()
     (own / "GIT_TOKEN").write_text("another")
     answers = "username=oauth2\npassword=another\n", f"username={USER}\npassword={TOKEN}\n"
-    mine = {"key": "dataset.secretName", "secret": "own", "folder": str(own)}
+    mine = {"run.credentials.dataset": "dataset", "dataset.secretName": "own"}
     for url in ("https://git.example.com/team/d.git", "https://hub.example.org/d.git"):
-        home = make_home({"git.credentials.dataset": mine, "sources.dataset.repository": url})
+        home = make_home({**mine, "dataset.repository": url})
         server = url.rpartition("/d.git")[0].removesuffix("/team")
         assert (ask_helper(home, "dataset", server), ask_helper(home, "model", "https://git.example.com")) == answers
     assert ask_helper(home, "dataset", "https://git.example.com") == ""
@@ -230,7 +243,7 @@ def test_verify_names_the_missing_key_of_the_secret(make_context: Callable[..., 
 def test_verify_refuses_too_little_shared_memory_and_a_missing_tool(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = make_context({"sharedMemoryBytes": 1 << 60})
+    context = make_context({"sharedMemory": 1 << 60})
     with pytest.raises(RunnerError, match="sharedMemory requests"):
         verify.check_shared_memory(context)
     monkeypatch.setenv("PATH", "/nowhere")
@@ -387,7 +400,7 @@ LOST = "[rank1]: RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:5
 def test_the_end_of_a_trainer_is_judged(
     replicas: int, code: int, tail: list[str], oom: bool, name: str, make_context: Callable[..., Context]
 ) -> None:
-    context = make_context({"topology.replicas": replicas})
+    context = make_context({"replicas": replicas})
     failure = train.find_failure(context, Finished(code, "", tail, oom))
     assert failure is not None
     assert failure.exit.name == name
@@ -417,16 +430,16 @@ def test_the_kernel_s_counters_are_read_in_both_cgroup_versions(
 def test_torchrun_is_used_for_more_than_one_process(make_context: Callable[..., Context]) -> None:
     family: Any = SimpleNamespace(has=lambda hook: False, call=lambda hook, failure: ["train.py"])
     assert train.command(make_context({}), family) == [sys.executable, "train.py"]
-    gang = train.command(make_context({"topology.replicas": 2}, VC_TASK_INDEX="1"), family)
+    gang = train.command(make_context({"replicas": 2}, VC_TASK_INDEX="1"), family)
     assert gang[1:3] == ["-m", "torch.distributed.run"]
     assert (
         " ".join(gang[3:])
         == "--nnodes 2 --nproc_per_node 1 --node_rank 1 --master_addr run-42-master --master_port 23456 train.py"
     )
-    alone = train.command(make_context({"topology.replicas": 2, "family.launcher": "python"}), family)
+    alone = train.command(make_context({"replicas": 2, "run.family.launcher": "python"}), family)
     assert alone == [sys.executable, "train.py"]
 
 
 def test_a_family_may_start_a_program_of_the_image_s_own(make_context: Callable[..., Context]) -> None:
     family: Any = SimpleNamespace(has=lambda hook: hook == "train_command", call=lambda hook, failure: ["colossal", 1])
-    assert train.command(make_context({"topology.replicas": 2}), family) == ["colossal", "1"]
+    assert train.command(make_context({"replicas": 2}), family) == ["colossal", "1"]

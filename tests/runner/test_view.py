@@ -26,16 +26,19 @@ YOLO: Any = SimpleNamespace(
 def context(
     make_context: Callable[..., Context], server: Server, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Context:
-    changes: dict[str, Any] = {"family.writesBeside": {"dataset": ["*.yaml", "*.txt"]}, "workspace.shared": True}
+    changes: dict[str, Any] = {
+        "run.family.writesBeside": {"dataset": ["*.yaml", "*.txt"]},
+        "workspace.type": "newClaim",
+    }
     if request.param == "cache":
         name = f"{tmp_path.name}.git"
         server.repository(name)
         push(server, name, {"data.yaml": "train: images\n", "images/a.png": "a", "labels/a.txt": "0 1 1 1 1\n"})
         (tmp_path / "cache").mkdir()
-        changes["cache"] = {"path": str(tmp_path / "cache"), "readOnly": False}
+        changes["cache"] = {"claimName": "cache"}
         source = {"type": "git", "repository": f"{server.url}/{name}", "revision": "main", "cached": True}
     else:
-        claim = tmp_path / "claim"
+        claim = tmp_path / "sources" / "dataset"
         for path, content in {
             "data.yaml": b"train: images\n",
             "images/a.png": b"a",
@@ -46,7 +49,7 @@ def context(
         (claim / "images" / "cut.jpg").write_bytes(CUT)
         (claim / "images" / "whole.jpg").write_bytes(WHOLE)
         (claim / "images" / "again.png").symlink_to("a.png")
-        source = {"type": "claim", "claim": "data", "mount": str(claim)}
+        source = {"type": "claim", "claimName": "data"}
     changes["sources"] = {"dataset": {**source, "path": "datasets/shapes"}}
     return make_context(changes)
 
@@ -84,13 +87,13 @@ def test_what_the_trainer_rewrites_is_a_copy_and_links_stay_links(context: Conte
         "whole.jpg": True,
     }
     (images / "cut.jpg").write_bytes(WHOLE)
-    assert (Path(context.settings.sources["dataset"].mount) / "images" / "cut.jpg").read_bytes() == CUT
+    assert (Path(context.settings.mount("dataset")) / "images" / "cut.jpg").read_bytes() == CUT
 
 
 @pytest.mark.parametrize("context", ["claim"], indirect=True)
 def test_a_view_shows_what_is_on_the_claim_now(context: Context, make_context: Callable[..., Context]) -> None:
     prepared(context)
-    (Path(context.settings.sources["dataset"].mount) / "images" / "new.png").write_text("new")
+    (Path(context.settings.mount("dataset")) / "images" / "new.png").write_text("new")
     context.attempt = 1
     prepared(context)
     assert (context.dataset / "images" / "new.png").read_text() == "new"
@@ -99,6 +102,6 @@ def test_a_view_shows_what_is_on_the_claim_now(context: Context, make_context: C
 @pytest.mark.parametrize("context", ["claim"], indirect=True)
 def test_a_view_leads_to_no_file_outside_of_the_source(context: Context, tmp_path: Path) -> None:
     (tmp_path / "secret-file").write_text("secret")
-    (Path(context.settings.sources["dataset"].mount) / "images" / "b.png").symlink_to(tmp_path / "secret-file")
+    (Path(context.settings.mount("dataset")) / "images" / "b.png").symlink_to(tmp_path / "secret-file")
     with pytest.raises(RunnerError, match="outside of the run's sources"):
         prepared(context)

@@ -103,7 +103,7 @@ def test_the_device_follows_the_accelerator(
     backend: str, count: int, device: str, wanted: str, hooks: ModuleType, make_context: Callable[..., Context]
 ) -> None:
     assert (
-        hooks.device(make_context({"accelerator.backend": backend, "accelerator.count": count, "train.device": device}))
+        hooks.device(make_context({"run.backend": backend, "accelerator.count": count, "train.device": device}))
         == wanted
     )
 

@@ -184,7 +184,7 @@ def test_weights_and_descriptions_are_no_code_unless_the_values_say_so(
 def test_the_device_follows_the_accelerator(
     backend: str, count: int, device: str, wanted: str, hooks: ModuleType, make_context: Callable[..., Context]
 ) -> None:
-    changes = {"accelerator.backend": backend, "accelerator.count": count, "train": {**TRAIN, "device": device}}
+    changes = {"run.backend": backend, "accelerator.count": count, "train": {**TRAIN, "device": device}}
     assert hooks.device(make_context(changes)) == wanted
 
 

@@ -71,7 +71,7 @@ def test_the_page_of_a_real_run_has_what_people_ask_for() -> None:
         *("verify", "prepare", "train", "7.9 s", "export", "8.6 s", "publish"),
         *("https://gitea.git.svc:3000/team/shapes.git", "4385dd1fcbbb", "sft-20261124-171204", "90f1bd62b2d5"),
         *("trainchart/train-cpu-yolo:8.4.190", "1/model.pt", "7.3 MB", "6 files"),
-        *("batchSize", "imageSize", "timeLimit 20 min", "sharedMemory 268 MB"),
+        *("batchSize", "imageSize", "timeLimit 20m", "sharedMemory 256Mi"),
     ):
         assert expected in words.text, expected
     for noise in ("GIT_TOKEN", "peerGraceSeconds", "trackingUri", "failureLimit", "ca.crt"):

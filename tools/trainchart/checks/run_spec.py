@@ -117,8 +117,8 @@ class RunSpec:
     def _optional(self, volume: str) -> tuple[str, ...]:
         """Keys of a mounted Secret that the run does without: a git server takes a token without a user."""
         runs = [text(item, "data", "settings.json") for item in self.made("ConfigMap")]
-        git = mapping(parsed(next(filter(None, runs), "")), "git")
-        of_git = [text(one, "folder").rpartition("/")[2] for one in mapping(git, "credentials").values()]
+        settings = parsed(next(filter(None, runs), ""))
+        git, of_git = mapping(settings, "git"), mapping(settings, "run", "credentials").values()
         return (text(git, "userKey"),) if volume in of_git and git["userKey"] != git["tokenKey"] else ()
 
     @cached_property

@@ -66,7 +66,7 @@ def _format_text(record: Record) -> list[str]:
 
 
 def _no_result_message(record: Record, options: argparse.Namespace) -> str:
-    from trainchart.cluster.fields import dig, text
+    from trainchart.cluster.fields import text
 
     name = record.name
     if record.status in ("pending", "running", "restarting", "ending"):
@@ -75,6 +75,6 @@ def _no_result_message(record: Record, options: argparse.Namespace) -> str:
     repository = text(record.settings, "publish", "repository")
     published = f"; its result was pushed to branch {branch or 'sft-<time>'} of {repository}" if repository else ""
     gone = f"the Job or the pods of {name} were deleted{published}"
-    if dig(record.settings, "workspace", "shared") is False:
+    if text(record.settings, "workspace", "type") == "emptyDir":
         return gone + ("" if published else "; its workspace was an emptyDir, and its result is lost")
     return f"{gone}; to read its workspace, run: {command_line(options, 'result {} --whole')}"

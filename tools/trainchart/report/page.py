@@ -20,6 +20,7 @@ from trainchart.report.scale import MAX_POINTS, drawable, groups
 from trainchart.run.events import Progress, Trial, failure_of
 from trainchart.run.metrics import headline
 from trainchart.run.record import Record
+from trainchart.run.settings import SOURCES, sources
 from trainchart.units import duration, size
 
 MAX_ROWS = 100  # of a table: the log has what is longer
@@ -29,18 +30,18 @@ MAX_PARAMETERS = 12
 _STAGES = ("verify", "prepare", "train", "export", "publish")
 
 # Settings that the page shows elsewhere, and those that only connect the pods.
-_ELSEWHERE = {"version", "run.name", "image", "sources", "publish.repository", "publish.branch"}
+_ELSEWHERE = {"run.version", "run.name", "image", *SOURCES, "publish.repository", "publish.branch"}
 _WIRING = {
-    *("git", "family.features", "family.libraries", "topology.service", "topology.port", "workspace.path"),
-    *("mlflow.credentials", "mlflow.tokenKey", "mlflow.userKey", "mlflow.passwordKey"),
-    *("mlflow.secretName", "mlflow.allowPlainHttp", "accelerator.backend"),
+    *("git", "imagePullPolicy", "imagePullSecrets", "securityContext", "serviceAccount"),
+    *("accelerator.profiles", "accelerator.resourceNames"),
+    *("run.namespace", "run.service", "run.backend", "run.credentials"),
+    *("run.family.features", "run.family.libraries", "run.family.modelPath", "run.family.writesBeside"),
+    *("mlflow.tokenKey", "mlflow.userKey", "mlflow.passwordKey", "mlflow.secretName", "mlflow.allowPlainHttp"),
 }
 _SECTIONS = {
     "train": "Training",
     "tune": "Search",
-    "family": "Family",
     "accelerator": "Accelerator",
-    "topology": "Topology",
     "publish": "Publishing",
     "mlflow": "Tracking",
     "workspace": "Workspace",
@@ -53,7 +54,7 @@ def page(record: Record) -> str:
     resumed = _resumed_epoch(record.progress)
     charts = [curves(group, f"chart-{i}", resumed=resumed) for i, group in enumerate(groups(record.progress.metrics))]
     content = {
-        "family": _map(record.settings, "family").get("name"),
+        "family": family if isinstance(family := record.settings.get("family"), str) else "",
         "when": _when(record),
         "facts": list(_facts(record)),
         "failure": record.progress.failed or failure_of(record.result),
@@ -273,7 +274,7 @@ class _Origin:
 
 def _origins(record: Record) -> Iterator[_Origin]:
     """Yield what went in and what came out: the sources with their commits, the image, and the branch."""
-    resolved, requested = _map(record.result, "sources"), _map(record.settings, "sources")
+    resolved, requested = _map(record.result, "sources"), sources(record.settings)
     for name in dict.fromkeys([*requested, *resolved]):
         source = {**_map(requested, name), **_map(resolved, name)}
         yield _Origin(name, _place(source), str(source.get("revision") or ""), str(source.get("commit") or ""))
@@ -290,8 +291,8 @@ def _place(source: Mapping[str, Any]) -> str:
     if source.get("bucket"):
         endpoint = source.get("endpoint") or "the default endpoint"
         return f"s3://{source['bucket']}/{source.get('prefix') or ''} at {endpoint}"
-    if source.get("claim"):
-        return f"claim {source['claim']}, {source.get('mount') or ''}".rstrip(", ")
+    if source.get("claimName"):
+        return f"claim {source['claimName']}, {source.get('subPath') or ''}".rstrip(", ")
     return str(source.get("type") or "")
 
 
@@ -331,18 +332,15 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yield every setting that has a value, without those of a search or a tracking that the run does not use."""
     if path in _ELSEWHERE | _WIRING or (path == "tune" and not _map(value).get("trials")):
         return
-    if path in ("mlflow", "cache") and not (_map(value).get("trackingUri") or _map(value).get("path")):
+    if path in ("mlflow", "cache") and not (_map(value).get("trackingUri") or _map(value).get("claimName")):
         return
     if isinstance(value, dict) and path != "tune.space":
         for name, inner in value.items():
             yield from _flat(inner, f"{path}.{name}" if path else str(name))
     elif value not in ("", None, [], {}):
         name = path
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            if path.endswith("Bytes"):
-                name, value = path.removesuffix("Bytes"), size(value)
-            elif path.endswith("Seconds"):
-                name, value = path.removesuffix("Seconds"), duration(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and path.endswith("Seconds"):
+            name, value = path.removesuffix("Seconds"), duration(value)
         yield name, _plain(value)
 
 

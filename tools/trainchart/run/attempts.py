@@ -129,16 +129,14 @@ def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | N
             f"{snapshot.name} keeps nothing: its workspace is an emptyDir, which is removed with each pod, its log "
             "included; with workspace.type newClaim or existingClaim the log of every attempt is kept"
         )
-    workspace = mapping(settings_of(api, snapshot.name), "workspace")
-    folder = f"{text(workspace, 'path') or _MOUNT}/{text(workspace, 'directory') or snapshot.name}"
+    directory = text(settings_of(api, snapshot.name), "workspace", "directory") or snapshot.name
+    folder = f"{_MOUNT}/{directory}"
     arguments = [folder, snapshot.uid, "" if attempt is None else str(attempt), *files]
     pod = helper_pod.pod(snapshot, "reader", ["python3", "-c", _SCRIPT, *arguments])
     spec = pod["spec"]
     if affinity := _affinity(api, snapshot, claim):
         spec["affinity"] = affinity
-    spec["containers"][0]["volumeMounts"] = [
-        {"name": "workspace", "mountPath": text(workspace, "path") or _MOUNT, "readOnly": True}
-    ]
+    spec["containers"][0]["volumeMounts"] = [{"name": "workspace", "mountPath": _MOUNT, "readOnly": True}]
     spec["volumes"] = [{"name": "workspace", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}]
     return pod
 

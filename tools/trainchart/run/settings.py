@@ -1,17 +1,27 @@
-"""The settings of a run, as the chart has passed them to its runner."""
+"""The settings of a run, as the chart has passed them to its runner: the effective values of its release."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from trainchart.cluster import kinds
-from trainchart.cluster.fields import Object, parsed, text
+from trainchart.cluster.fields import Object, mapping, parsed, text
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
+
+SOURCES = ("model", "dataset")
+_CONFIGURED_BY = {"git": "repository", "claim": "claimName", "s3": "bucket"}
 
 
 def settings_of(api: Api, name: str) -> Object:
     """Return settings.json (docs/runner.md); empty where the ConfigMap does not exist."""
     found = api.get(kinds.CONFIG_MAPS, f"{name}-run")
     return parsed(text(found, "data", "settings.json"))
+
+
+def sources(settings: Mapping[str, Any]) -> dict[str, Object]:
+    """Return those of model and dataset that the run has: the key of the source's type is configured."""
+    found = {name: mapping(settings, name) for name in SOURCES}
+    return {name: one for name, one in found.items() if text(one, _CONFIGURED_BY.get(text(one, "type"), ""))}

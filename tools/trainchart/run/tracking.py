@@ -29,7 +29,7 @@ from features.mlflow import run
 from runner import settings
 from runner.context import Context
 home = Path.cwd()
-run.close(Context.create(settings.load(home / "settings.json"), home, os.environ), "FAILED")
+run.close(Context.create(settings.load(home), home, os.environ), "FAILED")
 """
 
 

@@ -6,11 +6,6 @@ metadata:
   name: {{ include "train.name.run" . | quote }}
   labels:
     {{- include "train.labels" . | nindent 4 }}
-  {{- with .Run.values.ttlAfterFinished }}
-  annotations:
-    {{- /* The ConfigMap outlives the Job, and tells why the Job is missing. */}}
-    trainchart.dev/ttl-after-finished: {{ quote . }}
-  {{- end }}
 immutable: true
 data:
   {{- include "train.run.data" . }}

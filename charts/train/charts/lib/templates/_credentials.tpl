@@ -72,46 +72,45 @@ Usage: {{ include "train.git.home" . }}
 {{- end -}}
 
 {{- /*
-Returns the credentials of each git repository, as JSON, by section: the values key that names the Secret (or could), the Secret, and
-the folder where it is mounted; both are empty for a repository without credentials.
+Returns whose secretName answers for each git repository, as JSON, by section: the section itself, or git. It may be empty: then the
+repository is fetched without credentials.
 Usage: {{ include "train.git.credentials" . | fromJson }}
 */ -}}
 {{- define "train.git.credentials" -}}
-{{- $values := .Run.values -}}
 {{- $repositories := include "train.repositories" . | fromJson -}}
-{{- $home := include "train.git.home" . -}}
+{{- $home := get $repositories (include "train.git.home" .) -}}
 {{- $found := dict -}}
 {{- range $section, $url := $repositories -}}
-{{- $own := (get $values $section).secretName -}}
-{{- $shared := eq (include "train.origin" $url) (include "train.origin" (get $repositories $home)) -}}
-{{- $by := ternary "git" $section (and (not $own) $shared) -}}
-{{- $secret := (get $values $by).secretName | default "" -}}
-{{- $_ := set $found $section (dict "key" (printf "%s.secretName" $by) "secret" $secret "folder" (ternary (printf "/var/run/trainchart/%s" $by) "" (not (empty $secret)))) -}}
+{{- $shared := and (not (get $.Run.values $section).secretName) (eq (include "train.origin" $url) (include "train.origin" $home)) -}}
+{{- $_ := set $found $section (ternary "git" $section $shared) -}}
 {{- end -}}
 {{- $found | toJson -}}
 {{- end -}}
 
 {{- /*
-Returns the mounted Secrets, as JSON, by volume (mounted at /var/run/trainchart/<volume>): the Secret, and its keys that are read.
+Returns the keys that are read of each mounted Secret, as JSON, by the section that names it, which is also the volume's name.
 Usage: {{ include "train.secrets" . | fromJson }}
 */ -}}
 {{- define "train.secrets" -}}
 {{- $values := .Run.values -}}
 {{- $found := dict -}}
-{{- range $_, $credentials := include "train.git.credentials" . | fromJson -}}
-{{- if $credentials.folder -}}
-{{- $_ := set $found (base $credentials.folder) (dict "secret" $credentials.secret "keys" (list $values.git.userKey $values.git.tokenKey)) -}}
-{{- end -}}
+{{- range $by := include "train.git.credentials" . | fromJson | values -}}
+{{- $_ := set $found $by (list $values.git.userKey $values.git.tokenKey) -}}
 {{- end -}}
 {{- range $section := include "train.sources" . | fromJsonArray -}}
 {{- $source := get $values $section -}}
-{{- if and (eq $source.type "s3") $source.secretName -}}
-{{- $_ := set $found $section (dict "secret" $source.secretName "keys" (list $source.accessKeyKey $source.secretKeyKey)) -}}
+{{- if eq $source.type "s3" -}}
+{{- $_ := set $found $section (list $source.accessKeyKey $source.secretKeyKey) -}}
 {{- end -}}
 {{- end -}}
 {{- $mlflow := $values.mlflow -}}
-{{- if and $mlflow.trackingUri $mlflow.secretName -}}
-{{- $_ := set $found "mlflow" (dict "secret" $mlflow.secretName "keys" (ternary (list $mlflow.tokenKey) (list $mlflow.userKey $mlflow.passwordKey) (not (empty $mlflow.tokenKey)))) -}}
+{{- if $mlflow.trackingUri -}}
+{{- $_ := set $found "mlflow" (ternary (list $mlflow.tokenKey) (list $mlflow.userKey $mlflow.passwordKey) (not (empty $mlflow.tokenKey))) -}}
+{{- end -}}
+{{- range $section := keys $found -}}
+{{- if not (get $values $section).secretName -}}
+{{- $_ := unset $found $section -}}
+{{- end -}}
 {{- end -}}
 {{- $found | toJson -}}
 {{- end -}}

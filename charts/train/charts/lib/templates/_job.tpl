@@ -93,7 +93,7 @@ spec:
                 {{- include "train.pod.env" . | nindent 16 }}
               ports:
                 - name: rendezvous
-                  containerPort: 23456
+                  containerPort: {{ int .Run.pod.port }}
                   protocol: TCP
               {{- with include "train.resources" . | fromJson }}
               resources: {{ include "train.json" . }}

@@ -89,30 +89,31 @@ The volume mounts of the container.
 Usage: {{ include "train.pod.mounts" . | nindent 12 }}
 */ -}}
 {{- define "train.pod.mounts" -}}
+{{- $mounts := .Run.pod.mounts -}}
 - name: run
   mountPath: /trainchart
   readOnly: true
 - name: workspace
-  mountPath: /workspace
+  mountPath: {{ $mounts.workspace }}
 - name: tmp
   mountPath: /tmp
 - name: shm
   mountPath: /dev/shm
 {{- range $name, $_ := include "train.secrets" . | fromJson }}
 - name: {{ $name }}
-  mountPath: /var/run/trainchart/{{ $name }}
+  mountPath: {{ $mounts.secrets }}/{{ $name }}
   readOnly: true
 {{- end }}
 {{- if .Run.values.git.caBundle.configMapName }}
 - name: ca
-  mountPath: /var/run/trainchart/ca
+  mountPath: {{ $mounts.secrets }}/ca
   readOnly: true
 {{- end }}
 {{- range $name := include "train.sources" . | fromJsonArray }}
 {{- $source := get $.Run.values $name }}
 {{- if eq $source.type "claim" }}
 - name: {{ $name }}
-  mountPath: /sources/{{ $name }}
+  mountPath: {{ $mounts.sources }}/{{ $name }}
   {{- with $source.subPath }}
   subPath: {{ quote . }}
   {{- end }}
@@ -121,7 +122,7 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
 {{- end }}
 {{- if .Run.values.cache.claimName }}
 - name: cache
-  mountPath: /cache
+  mountPath: {{ $mounts.cache }}
   {{- if .Run.values.cache.readOnly }}
   readOnly: true
   {{- end }}
@@ -173,8 +174,8 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
   emptyDir:
     medium: Memory
     sizeLimit: {{ include "train.amount" $values.sharedMemory | quote }}
-{{- range $name, $mounted := include "train.secrets" . | fromJson }}
-{{ include "train.pod.secret" (dict "name" $name "secret" $mounted.secret "keys" $mounted.keys) }}
+{{- range $section, $keys := include "train.secrets" . | fromJson }}
+{{ include "train.pod.secret" (dict "name" $section "secret" (get $values $section).secretName "keys" $keys) }}
 {{- end }}
 {{- if $values.git.caBundle.configMapName }}
 - name: ca

@@ -12,6 +12,7 @@ Usage: {{ include "train.files" . | fromJson }}
 {{- $_ := set $files (printf "runner/%s" (base $path)) $path -}}
 {{- end -}}
 {{- $_ := set $files "features/__init__.py" "files/features/__init__.py" -}}
+{{- $_ := set $files "pod.json" "files/pod.json" -}}
 {{- range $feature := include "train.features" . | fromJsonArray -}}
 {{- range $path, $_ := $.Subcharts.lib.Files.Glob (printf "files/features/%s/*" $feature) -}}
 {{- $_ := set $files (printf "features/%s/%s" $feature (base $path)) $path -}}
@@ -50,6 +51,29 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- end -}}
 {{- $features | uniq | toJson -}}
 {{- end -}}
+
+{{- /*
+The runner's settings (docs/runner.md), as indented JSON: the effective values under their own names, without those that are not the
+run's, and under `run` what the values alone do not say. An upgrade is compared with them, value by value (_unchanged.tpl).
+Usage: {{ include "train.settings" . }}
+*/ -}}
+{{- define "train.settings" -}}
+{{- $values := omit .Run.values "networkPolicy" "global" "lib" -}}
+{{- $_ := set $values "workspace" (omit $values.workspace "keep") -}}
+{{- $_ := set $values "run" (dict
+  "version" (include "train.settings.version" . | int)
+  "name" .Release.Name
+  "namespace" .Release.Namespace
+  "service" (include "train.name.service" .)
+  "backend" .Run.profile.backend
+  "processes" (include "train.accelerator.processes" . | int)
+  "credentials" (include "train.git.credentials" . | fromJson)
+  "family" (pick .Run.family "framework" "task" "launcher" "modelPath" "features" "libraries" "writesBeside")) -}}
+{{- $values | toPrettyJson | include "train.json.escaped" -}}
+{{- end -}}
+
+{{- /* The version of their form, which the runner knows too. Usage: {{ include "train.settings.version" . | int }} */ -}}
+{{- define "train.settings.version" -}}2{{- end -}}
 
 {{- /*
 Data of the ConfigMap, indented by 2: the settings, and every program as it stands in the chart.

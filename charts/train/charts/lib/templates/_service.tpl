@@ -15,7 +15,7 @@ spec:
     volcano.sh/task-index: "0"
   ports:
     - name: rendezvous
-      port: 23456
-      targetPort: 23456
+      port: {{ int .Run.pod.port }}
+      targetPort: {{ int .Run.pod.port }}
       protocol: TCP
 {{- end -}}

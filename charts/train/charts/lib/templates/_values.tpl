@@ -11,6 +11,7 @@ Every template begins with it. It computes, once per render, what all templates 
   .Run.values   the effective values; every section exists, keys that are not configured are missing
   .Run.family   the chosen family's data
   .Run.profile  the chosen accelerator profile's data
+  .Run.pod      what the chart and the runner agree upon: mounts, the port of the rendezvous, folders (files/pod.json)
   .Run.sections the maps with fixed keys, see train.prune
   .Run.files    files of the chart, by their paths below /trainchart in the pod
 Usage: {{ include "train.load" . }}
@@ -20,6 +21,7 @@ Usage: {{ include "train.load" . }}
 {{- $run := dict -}}
 {{- $_ := set . "Run" $run -}}
 {{- $_ := set $run "sections" (.Subcharts.lib.Files.Get "files/sections.yaml" | fromYaml) -}}
+{{- $_ := set $run "pod" (.Subcharts.lib.Files.Get "files/pod.json" | fromJson) -}}
 {{- $_ := set $run "family" (include "train.family" . | fromYaml) -}}
 {{- $_ := set $run "profile" (include "train.profile" . | fromYaml) -}}
 {{- $configured := deepCopy .Values -}}

@@ -14,9 +14,9 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- end -}}
 {{- $home := include "train.git.home" . -}}
 {{- $used := false -}}
-{{- range $section, $credentials := include "train.git.credentials" . | fromJson -}}
-{{- $used = or $used (eq $credentials.key "git.secretName") -}}
-{{- if and $values.git.secretName (not $credentials.secret) -}}
+{{- range $section, $by := include "train.git.credentials" . | fromJson -}}
+{{- $used = or $used (eq $by "git") -}}
+{{- if and $values.git.secretName (not (get $values $by).secretName) -}}
 {{- $warnings = append $warnings (printf "%s.repository: is on another server than %s.repository, and git.secretName is only for that one, so it is fetched without credentials; set %s.secretName unless it is public" $section $home $section) -}}
 {{- end -}}
 {{- end -}}

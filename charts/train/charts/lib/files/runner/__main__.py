@@ -26,6 +26,7 @@ from .family import Family
 from .prepare import prepare
 from .publish import Published, Publisher
 from .train import last_metrics, train
+from .units import seconds
 from .verify import verify
 from .workspace import is_temporary
 
@@ -41,9 +42,9 @@ class Run:
 
     def execute(self) -> Dict[str, Any]:
         """Run all stages and return the result. Raises RunnerError for the first that fails."""
-        loaded = settings.load(self.home / "settings.json")
+        loaded = settings.load(self.home)
         self.context = context = Context.create(loaded, self.home, os.environ)
-        interrupts.limit(loaded.run.time_limit_seconds)
+        interrupts.limit(seconds(loaded.time_limit))
         context.check_folder()
         if context.kept:
             log.keep(context.kept / f"rank-{context.rank}.log", context.folder)
@@ -54,7 +55,7 @@ class Run:
             uid=context.uid,
             attempt=context.attempt,
             rank=context.rank,
-            replicas=loaded.topology.replicas,
+            replicas=loaded.replicas,
         )
         family = Family(context)
         publisher = Publisher(context) if loaded.publish.type == "git" else None

@@ -40,7 +40,7 @@ def main(home: Path) -> int:
             codes.append(error.exit.code)
             return None
 
-    loaded = item("settings", partial(settings.load, home / "settings.json"))
+    loaded = item("settings", partial(settings.load, home))
     if loaded is None:
         return codes[0]
     context = Context.create(loaded, home, os.environ)

@@ -28,7 +28,7 @@ def choose(context: Context, family: Family, training: Any) -> bool:
     finished training's.
     """
     shared = context.settings.workspace.shared
-    several = context.settings.topology.replicas > 1
+    several = context.settings.replicas > 1
     if context.rank > 0 and shared:
         from features import gang
 

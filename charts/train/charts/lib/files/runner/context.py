@@ -32,7 +32,7 @@ class Pinned:
 @dataclass
 class Context:
     settings: Settings
-    home: Path  # /trainchart: settings.json, runner/, family/
+    home: Path  # /trainchart: settings.json, pod.json, runner/, family/
     rank: int  # of this pod among the replicas
     uid: str  # of the Volcano Job; identifies the run
     attempt: int  # Volcano's count of restarts, from 0
@@ -66,7 +66,7 @@ class Context:
             own_ip=environment.get("POD_IP", ""),
         )
         if settings.workspace.shared:
-            join_seconds, release = settings.topology.join_seconds, settings.run.name
+            join_seconds, release = settings.pod.join_seconds, settings.run.name
             workspace = context.workspace
             context.lease = SharedLease(workspace, context.uid, context.attempt, release, context.rank, join_seconds)
         return context
@@ -78,8 +78,8 @@ class Context:
 
     @property
     def workspace(self) -> Workspace:
-        workspace = self.settings.workspace
-        return Workspace(Path(workspace.path) / workspace.directory, workspace.size_bytes)
+        settings = self.settings
+        return Workspace(Path(settings.pod.mounts["workspace"]) / settings.directory, settings.workspace.size_bytes)
 
     @property
     def kept(self) -> Optional[Path]:
@@ -100,25 +100,24 @@ class Context:
     @property
     def view_targets(self) -> List[Path]:
         """The folders that the links in views of sources lead to."""
-        written = [
-            self.settings.sources[name] for name in self.settings.family.writes_beside if name in self.settings.sources
-        ]
-        mounts = [source.mount for source in written if source.type == "claim"]
-        cached = [self.settings.cache.path for source in written if source.cached and self.settings.cache.path]
+        settings = self.settings
+        written = {name: one for name, one in settings.sources.items() if name in settings.run.family.writes_beside}
+        mounts = [settings.mount(name) for name, source in written.items() if source.type == "claim"]
+        cached = [settings.cache_folder for source in written.values() if source.cached and settings.cache_folder]
         return [Path(folder) for folder in {*mounts, *cached}]
 
     def check_folder(self) -> None:
         """Call it before writing to the folder. Raises RunnerError; see Workspace.check_location."""
-        self.workspace.check_location(Path(self.settings.workspace.path))
+        self.workspace.check_location(Path(self.settings.pod.mounts["workspace"]))
 
     @property
     def master(self) -> str:
         """The host name for the rendezvous of the ranks."""
-        return self.settings.topology.service if self.settings.topology.replicas > 1 else "127.0.0.1"
+        return self.settings.run.service if self.settings.replicas > 1 else "127.0.0.1"
 
     @property
     def world_size(self) -> int:
-        return self.settings.topology.world_size
+        return self.settings.world_size
 
     @property
     def model(self) -> Path:

@@ -1,9 +1,10 @@
 """The git credential helper: answers git from a mounted Secret, so that no URL, argument, environment or file of git
 has the token.
 
-Git runs it as `python3 -I -S credential.py <settings.json> <section> get`, so it imports nothing of the runner.
-`section` is the section of the values that names the repository; requests for another scheme, host or port than its
-URL's get no answer, wherever a redirect leads. `store` and `erase` do nothing.
+Git runs it as `python3 -I -S credential.py <settings.json> <section> <folder> get`, so it imports nothing of the runner.
+`section` is the section of the values that names the repository, and `folder` is where its Secret is mounted ("" for
+none); requests for another scheme, host or port than its URL's get no answer, wherever a redirect leads. `store` and
+`erase` do nothing.
 """
 
 from __future__ import annotations
@@ -76,18 +77,17 @@ def origin(url: str) -> Optional[Tuple[str, str, int]]:
 
 def repository(settings: Dict[str, Any], section: str) -> str:
     """Return the repository URL of a section of the values, or "" if it has none."""
-    place = settings["publish"] if section == "publish" else settings["sources"].get(section, {})
+    place = settings[section] if section in ("model", "dataset", "publish") else {}
     return str(place.get("repository", "")) if place.get("type") == "git" else ""
 
 
-def answer(settings: Dict[str, Any], section: str, protocol: str, host: str) -> str:
+def answer(settings: Dict[str, Any], section: str, folder: str, protocol: str, host: str) -> str:
     """Return the answer for git: "" if the section's Secret is not for this server.
 
     Raises:
         OSError, CredentialError
     """
     git = settings["git"]
-    folder = git["credentials"].get(section, {}).get("folder")
     requested = origin(f"{protocol}://{host}")
     if not folder or requested is None or requested != origin(repository(settings, section)):
         return ""
@@ -98,15 +98,15 @@ def answer(settings: Dict[str, Any], section: str, protocol: str, host: str) -> 
 
 
 def main() -> None:
-    path, section, operation = sys.argv[1:4]
+    path, section, folder, operation = sys.argv[1:5]
     request = dict(line.rstrip("\n").split("=", 1) for line in sys.stdin if "=" in line)
     if operation != "get":
         return
     settings = json.loads(Path(path).read_text(encoding="utf-8"))
     try:
-        sys.stdout.write(answer(settings, section, request.get("protocol", ""), request.get("host", "")))
+        sys.stdout.write(answer(settings, section, folder, request.get("protocol", ""), request.get("host", "")))
     except (OSError, CredentialError) as error:  # verify has read it, so it has changed since
-        sys.stderr.write(f"error: {settings['git']['credentials'][section]['key']}: {error}\n")
+        sys.stderr.write(f"error: {settings['run']['credentials'][section]}.secretName: {error}\n")
 
 
 if __name__ == "__main__":

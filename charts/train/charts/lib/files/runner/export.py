@@ -80,9 +80,9 @@ def model_card(context: Context, metrics: Dict[str, Any], extra: Dict[str, Any])
     """Return README.md: front matter, then a summary. Every value is written as JSON, which is YAML too."""
     settings = context.settings
     front = {
-        "pipeline_tag": settings.family.task,
-        "library_name": settings.family.framework,
-        "tags": [settings.family.name, "trainchart"],
+        "pipeline_tag": settings.run.family.task,
+        "library_name": settings.run.family.framework,
+        "tags": [settings.family, "trainchart"],
         "run": settings.run.name,
         "sources": {name: asdict(pinned) for name, pinned in context.sources.items()},
         "metrics": metrics,
@@ -90,11 +90,11 @@ def model_card(context: Context, metrics: Dict[str, Any], extra: Dict[str, Any])
         **extra,
     }
     lines = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()), "---", ""]
-    title = settings.publish.model_name or settings.run.name
+    title = settings.model_name
     lines += [
         f"# {title}",
         "",
-        f"Trained by the run `{settings.run.name}` ({settings.family.name}, {settings.family.framework}).",
+        f"Trained by the run `{settings.run.name}` ({settings.family}, {settings.run.family.framework}).",
         "",
     ]
     lines += [

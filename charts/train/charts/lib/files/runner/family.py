@@ -53,7 +53,7 @@ class Family:
         Raises:
             RunnerError: with the name `failure`, if the probe does not pass.
         """
-        folders = ["family", *(f"features/{feature}" for feature in self._context.settings.family.features)]
+        folders = ["family", *(f"features/{feature}" for feature in self._context.settings.run.family.features)]
         scripts = [self._context.home / folder / f"probe_{name}.py" for folder in folders]
         script = next((script for script in scripts if script.exists()), None)
         if script is None:

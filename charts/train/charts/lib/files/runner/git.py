@@ -61,7 +61,7 @@ class Git:
                 break
             log.event("retry", what=f"git {arguments[0]}", repository=remote.url, seconds=delay, reason=cause(text))
             time.sleep(delay)
-        raise remote.failure(text, self._settings.git.credentials[remote.key])
+        raise remote.failure(text, self._settings.git_credentials(remote.key))
 
     def attempt(
         self,
@@ -84,7 +84,7 @@ class Git:
             quiet=quiet,
             stall_seconds=STALL_SECONDS,
         )
-        explained = _explain(f"git {arguments[0]}", done, cwd, Path(self._settings.workspace.path))
+        explained = _explain(f"git {arguments[0]}", done, cwd, Path(self._settings.pod.mounts["workspace"]))
         return done.code, done.output, "\n".join([*done.tail, *explained])
 
     def resolve(self, remote: Remote, revision: str, cwd: Path) -> Pinned:
@@ -139,7 +139,7 @@ class Git:
             self.run(remote, Path(name), "init", "--quiet", "--bare")
             code, _, text = self.attempt(remote, Path(name), "fetch", "--depth=1", remote.url, "1" * 40)
             if code != 0 and classify(text).name == "page":
-                raise remote.failure(text, self._settings.git.credentials[remote.key])
+                raise remote.failure(text, self._settings.git_credentials(remote.key))
 
     def _missing_revision(self, remote: Remote, revision: str, refs: Dict[str, str]) -> RunnerError:
         names = sorted(
@@ -169,7 +169,7 @@ class Git:
         The credential helper answers for one section's repository: another section's Secret is not for this one's
         server.
         """
-        git = self._settings.git
+        settings = self._settings
         helper = [
             sys.executable,
             "-I",
@@ -177,6 +177,7 @@ class Git:
             str(Path(__file__).parent / "credential.py"),
             str(self._home / "settings.json"),
             section,
+            settings.git_credentials(section).folder,
         ]
         config = [
             ("credential.helper", ""),
@@ -198,8 +199,8 @@ class Git:
             ("user.name", "trainchart"),
             ("user.email", "trainchart@users.noreply.invalid"),
         ]
-        if git.ca_bundle:
-            config.append(("http.sslCAInfo", git.ca_bundle))
+        if settings.ca_bundle:
+            config.append(("http.sslCAInfo", settings.ca_bundle))
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_ASKPASS"))}
         environment.update(
             LC_ALL="C",

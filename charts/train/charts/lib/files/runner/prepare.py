@@ -30,7 +30,7 @@ def prepare(context: Context, family: Family, check_push_access: Callable[[], No
     """
     settings = context.settings
     git = Git(context)
-    separate = settings.topology.replicas > 1 and not settings.workspace.shared and bool(settings.sources)
+    separate = settings.replicas > 1 and not settings.workspace.shared and bool(settings.sources)
     if separate and context.rank > 0:
         from features import gang
 
@@ -97,10 +97,19 @@ def checked(context: Context) -> Dict[str, Any]:
     }
 
 
+def _requested(context: Context) -> Dict[str, Any]:
+    """What the settings name as sources, whichever Secret they are fetched with."""
+    settings = context.settings
+    return {
+        name: {**asdict(replace(source, secret_name="")), "path": settings.source_path(name)}
+        for name, source in settings.sources.items()
+    }
+
+
 def depends_on(context: Context) -> Any:
     return {
         "checked": checked(context),
-        "settings": asdict(context.settings)["sources"],
+        "settings": _requested(context),
         "pinned": {name: asdict(pinned) for name, pinned in context.sources.items()},
         "train": context.train,  # the family's probe has checked the data against it
     }
@@ -110,7 +119,7 @@ def pin(context: Context, git: Git) -> Dict[str, Pinned]:
     """Return the commit of each source. Once recorded it stays, whatever happens to the branch, until the settings name
     other sources; that of a claim stays for this run only.
     """
-    requested = asdict(context.settings)["sources"]
+    requested = _requested(context)
     pins: Dict[str, Pinned] = {}
     try:
         recorded = json.loads(context.workspace.read("sources.json") or "{}")
@@ -128,7 +137,7 @@ def pin(context: Context, git: Git) -> Dict[str, Pinned]:
         if name not in pins:
             pins[name] = look_up(context, git, name, source, context.folder)
             if source.type == "claim":
-                pins[name] = replace(pins[name], commit=_digest(Path(source.mount)))
+                pins[name] = replace(pins[name], commit=_digest(Path(context.settings.mount(name))))
     recorded = {
         "uid": context.uid,
         "requested": requested,
@@ -163,7 +172,7 @@ def look_up(context: Context, git: Git, name: str, source: Source, cwd: Path) ->
         from features import s3
 
         return Pinned(source.location, "", s3.digest(s3.listing(_store(context, name, source))))
-    _mounted(name, source)
+    _mounted(context, name, source)
     return Pinned(source.location, "", "")
 
 
@@ -175,12 +184,12 @@ def place(context: Context, git: Git, name: str, source: Source, family: Optiona
     target, pinned = context.source_path(name), context.sources[name]
     before = partial(_before_change, context)
     if source.type == "claim":
-        return _link_or_view(context, family, name, _mounted(name, source))
-    if source.cached and context.settings.cache.path:
+        return _link_or_view(context, family, name, _mounted(context, name, source))
+    if source.cached and context.settings.cache_folder:
         from features import cache
 
         fill = partial(_fetch, context, git, name, source)
-        kept = cache.entry(context.settings.cache, f"{name}.cached", _identity(source, pinned), fill)
+        kept = cache.entry(context.settings, f"{name}.cached", _identity(source, pinned), fill)
         return _link_or_view(context, family, name, kept)
     state = context.workspace.state
     return manifest.ensure(
@@ -227,25 +236,25 @@ def _store(context: Context, name: str, source: Source) -> Any:
 
     return s3.Store(
         key=name,
-        endpoint=source.endpoint,
+        endpoint=source.endpoint.rstrip("/"),
         bucket=source.bucket,
         prefix=source.prefix,
         region=source.region,
-        credentials=source.credentials,
+        credentials=context.settings.secret_folder(name),
         access_key_name=source.access_key_key,
         secret_key_name=source.secret_key_key,
         secret_name=source.secret_name,
-        ca_bundle=context.settings.git.ca_bundle,
+        ca_bundle=context.settings.ca_bundle,
     )
 
 
-def _mounted(name: str, source: Source) -> Path:
+def _mounted(context: Context, name: str, source: Source) -> Path:
     """Return a claim's folder. Raises RunnerError if it is empty: the kubelet creates a missing subPath."""
-    mount = Path(source.mount)
+    mount = Path(context.settings.mount(name))
     if not mount.is_dir() or not any(mount.iterdir()):
         raise RunnerError(
             "prepare-failed",
-            f"{name}: claim {source.claim} is empty at {name}.subPath",
+            f"{name}: claim {source.claim_name} is empty at {name}.subPath",
             f"correct {name}.claimName or {name}.subPath, or fill the volume",
         )
     return mount
@@ -253,7 +262,7 @@ def _mounted(name: str, source: Source) -> Path:
 
 def _link_or_view(context: Context, family: Optional[Family], name: str, where: Path) -> int:
     """Put a link, or a view, of a folder in the source's place. Returns its bytes."""
-    copied = context.settings.family.writes_beside.get(name)
+    copied = context.settings.run.family.writes_beside.get(name)
     if copied is None:
         return _link(context, name, where)
 

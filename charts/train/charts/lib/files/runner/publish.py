@@ -18,6 +18,7 @@ from .family import Family
 from .git import Git, trailers
 from .remote import Remote, classify
 from .retry import Retry
+from .units import seconds
 
 GENERATED_PREFIX = "sft-"
 LFS_PATTERNS = ("*.pt", "*.pth", "*.onnx", "*.safetensors", "*.bin", "*.pdparams", "*.pdiparams", "*.engine")
@@ -36,7 +37,7 @@ class Publisher:
         self._context = context
         publish = context.settings.publish
         self._branch = publish.branch  # "" for a generated one
-        self._retry = Retry(publish.patience_seconds, _artifacts_location(context))
+        self._retry = Retry(seconds(publish.patience), _artifacts_location(context))
         self._git = Git(context, self._retry.tick)
         self._remote = Remote("publish", publish.repository)
         self._refusal = "an earlier attempt was refused"
@@ -178,7 +179,7 @@ class Publisher:
                 return found
             if self._is_generated(branch) and not self._context.workspace.read(self._record):
                 return None
-            error = remote.failure(text, self._context.settings.git.credentials["publish"])
+            error = remote.failure(text, self._context.settings.git_credentials("publish"))
             raise _BranchRefusedError(error) if classify(text).name == "rejected" else error
         refs, _ = self._git.refs(remote, repository, ref)
         if refs.get(ref) != commit:
@@ -276,7 +277,7 @@ class Publisher:
 
     def _message(self) -> str:
         context = self._context
-        subject = f"{context.settings.publish.model_name or context.settings.run.name}: trained by {context.settings.run.name}"
+        subject = f"{context.settings.model_name}: trained by {context.settings.run.name}"
         lines: List[str] = [f"Run: {context.uid}", f"Release: {context.settings.run.name}"]
         lines += [
             f"{re.sub('[^A-Za-z]', '', name).capitalize()}-Commit: {pinned.commit}"
@@ -296,5 +297,5 @@ class _BranchRefusedError(Exception):
 def _artifacts_location(context: Context) -> str:
     """Return where the artifacts are if they cannot be pushed, for messages."""
     if context.settings.workspace.shared:
-        return f"the artifacts stay in {context.settings.workspace.directory}/artifacts of the workspace's claim"
+        return f"the artifacts stay in {context.settings.directory}/artifacts of the workspace's claim"
     return "the artifacts are lost with this pod, whose workspace is an emptyDir"

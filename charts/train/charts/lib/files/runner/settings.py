@@ -1,4 +1,7 @@
-"""settings.json as typed, validated data. What is wrong is said with the key it stands at."""
+"""settings.json as typed, validated data: the effective values under their own names, and what the chart adds to them.
+
+What is wrong is said with the key of the values that it stands at.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,23 @@ import re
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, List, NoReturn, Tuple
+from typing import Any, Callable, Dict, List, NoReturn, Tuple
 from urllib.parse import urlsplit
 
 from .errors import RunnerError
+from .units import quantity, seconds
 
-VERSION = 1
-# What the runner itself writes in the run's folder; the chart's rules read the same list.
-OWN_FOLDERS = frozenset(json.loads((Path(__file__).parent / "folders.json").read_text(encoding="utf-8"))["own"])
+VERSION = 2
 _BRANCH_ILLEGAL = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$|^HEAD$")
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    name: str
-    time_limit_seconds: int
+_CONFIGURED_BY = {"git": "repository", "claim": "claim_name", "s3": "bucket"}
 
 
 @dataclass(frozen=True)
 class Family:
-    name: str
     framework: str
     task: str
     launcher: str  # "torchrun" or "python"
+    model_path: str = "model"  # where the model lies in the run's folder
     features: List[str] = field(default_factory=list)  # folders of features/ whose probes are the family's too
     libraries: List[str] = field(default_factory=list)  # what the image's Python must have
     # Sources that its trainer writes beside, with patterns of the files in them that it must have as copies.
@@ -38,11 +35,144 @@ class Family:
 
 
 @dataclass(frozen=True)
-class WorkspaceSettings:
-    path: str
-    directory: str
-    shared: bool
-    size_bytes: int  # of an emptyDir; 0: as much as the disk has
+class Run:
+    """What the chart has worked out, and the values alone do not say."""
+
+    version: int  # of settings.json
+    name: str  # of the release
+    namespace: str
+    service: str  # leads to the pod of rank 0
+    backend: str  # what a framework calls the accelerator
+    processes: int  # of a pod
+    family: Family
+    credentials: Dict[str, str]  # section with a repository -> the section whose secretName answers for it
+
+
+@dataclass(frozen=True)
+class Pod:
+    """pod.json: what the chart and the runner agree upon, for all runs alike."""
+
+    mounts: Dict[str, str]  # of `sources` and `secrets` a folder for each section
+    port: int  # of the trainer's rendezvous; rank 0 answers the runners on the next one
+    join_seconds: int
+    peer_grace_seconds: int
+    own_folders: List[str]  # what the runner itself writes in the run's folder
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    profile: str
+    resource_names: Dict[str, str]
+    profiles: Dict[str, Any]
+    count: int = 0
+    core_percent: int = 0
+    memory: Any = ""
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    type: str
+    size: Any
+    access_mode: str
+    claim_name: str = ""
+    storage_class_name: str = ""
+    directory: str = ""
+
+    @property
+    def shared(self) -> bool:
+        """Whether it is one for all pods, and outlives them."""
+        return self.type != "emptyDir"
+
+    @property
+    def size_bytes(self) -> int:
+        """Of an emptyDir; 0: as much as the disk has."""
+        return 0 if self.shared else quantity(self.size)
+
+
+@dataclass(frozen=True)
+class CaBundle:
+    key: str
+    config_map_name: str = ""
+
+
+@dataclass(frozen=True)
+class Git:
+    user_key: str
+    token_key: str
+    ca_bundle: CaBundle
+    allow_plain_http: bool
+    secret_name: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where model or dataset comes from; which of the keys have a meaning depends on the type."""
+
+    type: str
+    cached: bool  # kept in the cache volume for later runs
+    region: str
+    access_key_key: str
+    secret_key_key: str
+    repository: str = ""  # git
+    revision: str = ""
+    claim_name: str = ""  # claim
+    sub_path: str = ""
+    endpoint: str = ""  # s3
+    bucket: str = ""
+    prefix: str = ""
+    secret_name: str = ""
+
+    @property
+    def location(self) -> str:
+        """What it is, in one word for logs and the result."""
+        if self.type == "s3":
+            return "/".join([self.endpoint.rstrip("/"), self.bucket, self.prefix]).rstrip("/")
+        return f"claim:{self.claim_name}" if self.type == "claim" else self.repository
+
+
+@dataclass(frozen=True)
+class Dataset(Source):
+    path: str = "dataset"  # where it lies in the run's folder
+
+
+@dataclass(frozen=True)
+class Cache:
+    read_only: bool
+    claim_name: str = ""
+
+
+@dataclass(frozen=True)
+class Mlflow:
+    allow_plain_http: bool
+    tracking_uri: str = ""
+    experiment: str = ""
+    secret_name: str = ""
+    token_key: str = ""
+    user_key: str = ""
+    password_key: str = ""
+
+
+@dataclass(frozen=True)
+class Tune:
+    trials: int  # 0: no search, one training
+    goal: str
+    failure_limit: int
+    seed: int  # 0: another search every time
+    space: Dict[str, Any]
+    metric: str = ""
+    grace_period: int = 0  # epochs before a trial may be given up; 0: never
+
+
+@dataclass(frozen=True)
+class Publish:
+    type: str
+    max_batch_size: int
+    patience: str  # how long publish goes on trying
+    repository: str = ""
+    branch: str = ""
+    model_name: str = ""
+    secret_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,145 +188,121 @@ class GitCredentials:
 
 
 @dataclass(frozen=True)
-class GitSettings:
-    user_key: str
-    token_key: str
-    ca_bundle: str
-    allow_plain_http: bool
-    credentials: Dict[str, GitCredentials]  # by the section of the values that names the repository
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where model or dataset comes from; which of the keys have a meaning depends on the type."""
-
-    type: str  # "git", "claim" or "s3"
-    path: str  # where it lies in the run's folder
-    cached: bool = False  # kept in the cache volume for later runs
-    repository: str = ""  # git
-    revision: str = ""
-    claim: str = ""  # claim: its name, for people
-    mount: str = ""  # where the pod has it
-    endpoint: str = ""  # s3
-    bucket: str = ""
-    prefix: str = ""
-    region: str = ""
-    credentials: str = ""  # folder of the mounted secret; "" for none
-    access_key_key: str = ""
-    secret_key_key: str = ""
-    secret_name: str = ""
-
-    @property
-    def location(self) -> str:
-        """What it is, in one word for logs and the result."""
-        if self.type == "s3":
-            return f"{self.endpoint}/{self.bucket}/{self.prefix}".rstrip("/")
-        return f"claim:{self.claim}" if self.type == "claim" else self.repository
-
-
-@dataclass(frozen=True)
-class Cache:
-    path: str  # "" for none
-    read_only: bool = False
-
-
-@dataclass(frozen=True)
-class Mlflow:
-    tracking_uri: str  # "" for none
-    experiment: str = ""
-    credentials: str = ""  # folder of the mounted secret; "" for none
-    token_key: str = ""
-    user_key: str = ""
-    password_key: str = ""
-    secret_name: str = ""
-    allow_plain_http: bool = False
-
-
-@dataclass(frozen=True)
-class Tune:
-    trials: int  # 0: no search, one training
-    metric: str = ""
-    goal: str = "maximize"
-    grace_period: int = 0  # epochs before a trial may be given up; 0: never
-    failure_limit: int = 0
-    seed: int = 0  # 0: another search every time
-    space: Dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Accelerator:
-    profile: str
-    backend: str
-    count: int
-
-
-@dataclass(frozen=True)
-class Topology:
-    replicas: int
-    processes: int
-    service: str
-    port: int
-    join_seconds: int
-    peer_grace_seconds: int
-
-    @property
-    def world_size(self) -> int:
-        return self.replicas * self.processes
-
-
-@dataclass(frozen=True)
-class Publish:
-    type: str  # "git" or "none"
-    model_name: str
-    max_batch_size: int
-    repository: str = ""
-    branch: str = ""
-    patience_seconds: int = 0  # how long publish goes on trying
-
-
-@dataclass(frozen=True)
 class Settings:
-    version: int
-    run: RunSettings
-    family: Family
-    workspace: WorkspaceSettings
-    git: GitSettings
-    sources: Dict[str, Source]
-    cache: Cache
-    mlflow: Mlflow
-    env: Dict[str, str]  # of the trainer's processes; neither the runner nor git has it
+    """The effective values of a run, what the chart adds to them (`run`), and the constants of its pod.
+
+    An empty value is left out of the file, and has its default here.
+    """
+
+    run: Run
+    pod: Pod
+    family: str
     image: str
+    replicas: int
+    time_limit: str
     accelerator: Accelerator
-    shared_memory_bytes: int
-    topology: Topology
+    shared_memory: Any
+    workspace: Workspace
+    git: Git
+    model: Source
+    dataset: Dataset
+    cache: Cache
     train: Dict[str, Any]
     tune: Tune
     publish: Publish
+    mlflow: Mlflow
+    env: Dict[str, str]  # of the trainer's processes; neither the runner nor git has it
+    # Of the pod and its Job, which the chart has made from them:
+    image_pull_policy: Any
+    image_pull_secrets: Any
+    queue: Any
+    retries: Any
+    resources: Any
+    node_selector: Any
+    tolerations: Any
+    affinity: Any
+    security_context: Any
+    service_account: Any
+    priority_class_name: Any = ""
+    ttl_after_finished: Any = ""
+
+    @property
+    def world_size(self) -> int:
+        return self.replicas * self.run.processes
+
+    @property
+    def directory(self) -> str:
+        """The run's folder in the workspace."""
+        return self.workspace.directory or self.run.name
+
+    @property
+    def sources(self) -> Dict[str, Source]:
+        """Those of model and dataset that the run has: the key of the source's type is configured."""
+        sections: Dict[str, Source] = {"model": self.model, "dataset": self.dataset}
+        return {name: one for name, one in sections.items() if getattr(one, _CONFIGURED_BY[one.type])}
 
     def source_path(self, name: str) -> str:
         """Where a source lies in the run's folder; a run without that source has an empty place for it."""
-        return self.sources[name].path if name in self.sources else name
+        paths = {"model": self.run.family.model_path, "dataset": self.dataset.path}
+        return paths[name] if name in self.sources else name
 
-    def repositories(self) -> List[Tuple[str, str]]:
-        """Every repository of the run with the values key that names it."""
-        found = [
-            (f"{name}.repository", source.repository) for name, source in self.sources.items() if source.type == "git"
-        ]
+    def mount(self, source: str) -> str:
+        """Where the pod has the claim of a source."""
+        return f"{self.pod.mounts['sources']}/{source}"
+
+    @property
+    def cache_folder(self) -> str:
+        """Where the pod has the cache; "" for none."""
+        return self.pod.mounts["cache"] if self.cache.claim_name else ""
+
+    @property
+    def ca_bundle(self) -> str:
+        """The file of the CA certificates; "" for none."""
+        return f"{self.pod.mounts['secrets']}/ca/ca.crt" if self.git.ca_bundle.config_map_name else ""
+
+    def secret_folder(self, section: str) -> str:
+        """Where the Secret that a section names is mounted, one file per key; "" for none."""
+        return f"{self.pod.mounts['secrets']}/{section}" if getattr(self, section).secret_name else ""
+
+    def git_credentials(self, section: str) -> GitCredentials:
+        """Those of the repository of a section."""
+        by = self.run.credentials[section]
+        return GitCredentials(self.secret_folder(by), getattr(self, by).secret_name, f"{by}.secretName")
+
+    def repositories(self) -> Dict[str, str]:
+        """Every git repository of the run, by the section of the values that names it."""
+        found = {name: source.repository for name, source in self.sources.items() if source.type == "git"}
         if self.publish.type == "git":
-            found.append(("publish.repository", self.publish.repository))
+            found["publish"] = self.publish.repository
         return found
 
+    @property
+    def model_name(self) -> str:
+        """What the result is called: as its repository, where the values do not say."""
+        last = (self.publish.repository or self.run.name).rstrip("/").rpartition("/")[2]
+        return self.publish.model_name or (last[:-4] if last.endswith(".git") else last)
 
-def load(path: Path) -> Settings:
+
+def load(home: Path) -> Settings:
+    """What settings.json and pod.json in the runner's folder say.
+
+    Raises:
+        RunnerError: they cannot be read, or no run can be made of them.
+    """
+    data, pod = _read(home / "settings.json"), _read(home / "pod.json")
+    _expect(isinstance(data, dict) and "pod" not in data, "", "must be an object of values")
+    settings: Settings = _decode(Settings, {**data, "pod": pod}, "")
+    _validate(settings)
+    return settings
+
+
+def _read(path: Path) -> Any:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunnerError(
             "settings-invalid", f"{path} cannot be read: {error}", "install the chart again; the ConfigMap is not whole"
         ) from error
-    settings: Settings = _decode(Settings, data, "")
-    _validate(settings)
-    return settings
 
 
 def _decode(kind: Any, data: Any, key: str) -> Any:
@@ -233,40 +339,51 @@ def _decode(kind: Any, data: Any, key: str) -> Any:
 
 
 def _validate(settings: Settings) -> None:
-    _expect(settings.version == VERSION, "version", f"must be {VERSION}")
-    _expect(settings.family.launcher in ("python", "torchrun"), "family.launcher", "must be python or torchrun")
+    run = settings.run
+    _expect(run.version == VERSION, "run.version", f"must be {VERSION}")
+    _expect(run.family.launcher in ("python", "torchrun"), "run.family.launcher", "must be python or torchrun")
     _expect(settings.tune.goal in ("maximize", "minimize"), "tune.goal", "must be maximize or minimize")
     _expect(settings.publish.type in ("git", "none"), "publish.type", "must be git or none")
-    for key, number in (("replicas", settings.topology.replicas), ("processes", settings.topology.processes)):
-        _expect(number >= 1, f"topology.{key}", "must be at least 1")
-    _expect(0 < settings.topology.port < 65535, "topology.port", "must be between 1 and 65534")
-    _expect(Path(settings.workspace.path).is_absolute(), "workspace.path", "must be an absolute path")
-    _expect(_is_inside(settings.workspace.directory), "workspace.directory", "must be a relative path without '..'")
-    for name, source in settings.sources.items():
-        _expect(source.type in ("git", "claim", "s3"), f"sources.{name}.type", "must be git, claim or s3")
-        _expect(
-            not re.search(r"^-|[\x00-\x20]", source.revision),
-            f"{name}.revision",
-            "must be a branch, a tag or a full commit",
-        )
+    _expect(settings.replicas >= 1, "replicas", "must be at least 1")
+    _expect(run.processes >= 1, "run.processes", "must be at least 1")
+    _expect(0 < settings.pod.port < 65535, "pod.port", "must be between 1 and 65534")
+    for key, folder in settings.pod.mounts.items():
+        _expect(PurePosixPath(folder).is_absolute(), f"pod.mounts.{key}", "must be an absolute path")
+    _expect(_is_inside(settings.directory), "workspace.directory", "must be a relative path without '..'")
+    _check_amount("timeLimit", seconds, settings.time_limit)
+    _check_amount("publish.patience", seconds, settings.publish.patience)
+    _check_amount("sharedMemory", quantity, settings.shared_memory)
+    _check_amount("workspace.size", quantity, settings.workspace.size)
+    for name, source in (("model", settings.model), ("dataset", settings.dataset)):
+        _expect(source.type in _CONFIGURED_BY, f"{name}.type", "must be git, claim or s3")
+        plain = not re.search(r"^-|[\x00-\x20]", source.revision)
+        _expect(plain, f"{name}.revision", "must be a branch, a tag or a full commit")
     _check_folders(settings)
-    for key, url in settings.repositories():
-        _check_url(key, url, settings.git.allow_plain_http, "git.allowPlainHttp")
-        _expect(bool(urlsplit(url).path.strip("/")), key, "must name a repository")
-        section = key.partition(".")[0]
-        _expect(section in settings.git.credentials, f"git.credentials.{section}", "is missing")
+    for section, url in settings.repositories().items():
+        _check_url(f"{section}.repository", url, settings.git.allow_plain_http, "git.allowPlainHttp")
+        _expect(bool(urlsplit(url).path.strip("/")), f"{section}.repository", "must name a repository")
+        _expect(section in run.credentials, f"run.credentials.{section}", "is missing")
+        by = run.credentials[section]
+        _expect(by in ("git", section), f"run.credentials.{section}", f"must be git or {section}")
     for name, source in settings.sources.items():
         if source.type == "s3":  # signed requests do not carry the key
             _check_url(f"{name}.endpoint", source.endpoint, True, "")
     mlflow = settings.mlflow
     if mlflow.tracking_uri:
-        plain = mlflow.allow_plain_http or not mlflow.credentials
-        _check_url("mlflow.trackingUri", mlflow.tracking_uri, plain, "mlflow.allowPlainHttp")
+        allowed = mlflow.allow_plain_http or not mlflow.secret_name
+        _check_url("mlflow.trackingUri", mlflow.tracking_uri, allowed, "mlflow.allowPlainHttp")
     branch = settings.publish.branch
     _expect(not branch or not _BRANCH_ILLEGAL.search(branch), "publish.branch", "is not a branch name that git accepts")
     # The server keeps each part as a file name, and beside it a lock with `.lock` behind.
     longest = max(len(part.encode("utf-8", "replace")) for part in branch.split("/"))
     _expect(longest <= 250, "publish.branch", "has a part of more than 250 bytes, which no git server can keep")
+
+
+def _check_amount(key: str, parse: Callable[[Any], int], amount: Any) -> None:
+    try:
+        parse(amount)
+    except ValueError as error:
+        _invalid(key, f"is wrong: {error}")
 
 
 def _check_url(key: str, url: str, allow_plain_http: bool, allowed_by: str) -> None:
@@ -294,7 +411,8 @@ def _check_folders(settings: Settings) -> None:
     for name, path in places.items():
         _expect(_is_inside(path), f"{name}.path", "must be a relative path without '..'")
         parts = tuple(part.lower() for part in PurePosixPath(path).parts)
-        _expect(parts[0] not in OWN_FOLDERS, f"{name}.path", f"{path!r} is in {parts[0]}, which the run itself writes")
+        own = settings.pod.own_folders
+        _expect(parts[0] not in own, f"{name}.path", f"{path!r} is in {parts[0]}, which the run itself writes")
         _expect(".git" not in parts, f"{name}.path", f"{path!r} has a part .git, which git would take for a repository")
         for other, there in taken.items():
             shorter = min(len(parts), len(there))

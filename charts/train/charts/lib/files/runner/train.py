@@ -98,7 +98,7 @@ def train(context: Context, family: Family, track: Track) -> bool:
     """
     if context.workspace.is_marked("train", depends_on(context)):
         return False
-    if context.settings.topology.replicas > 1:
+    if context.settings.replicas > 1:
         from features import gang
 
         context.master_ip = gang.wait_for_service(context)
@@ -131,7 +131,7 @@ def run_trainer(context: Context, family: Family, track: Track) -> None:
     failure = find_failure(context, done)
     if failure and failure.exit.name == "peer-lost":
         # The rank with the cause must exit first: its exit code decides what happens to the Job.
-        seconds = context.settings.topology.peer_grace_seconds
+        seconds = context.settings.pod.peer_grace_seconds
         log.event(
             "waiting", reason=f"the trainer lost a peer; waiting {seconds} seconds for that rank to report the cause"
         )
@@ -150,15 +150,15 @@ def last_metrics(family: Family) -> Dict[str, Any]:
 
 
 def depends_on(context: Context) -> Any:
-    topology, env = context.settings.topology, context.settings.env
+    settings = context.settings
     return {
         "train": context.train,
-        "family": asdict(context.settings.family),
-        "topology": [topology.replicas, topology.processes],
+        "family": [settings.family, asdict(settings.run.family)],
+        "topology": [settings.replicas, settings.run.processes],
         "commits": {name: pinned.commit for name, pinned in context.sources.items()},
-        **({"env": env} if env else {}),  # a program may read all its settings from there
+        **({"env": settings.env} if settings.env else {}),  # a program may read all its settings from there
         # Without a model source, the trainer is the image's.
-        **({} if "model" in context.sources else {"image": context.settings.image}),
+        **({} if "model" in context.sources else {"image": settings.image}),
     }
 
 
@@ -167,17 +167,17 @@ def command(context: Context, family: Family) -> List[str]:
     if family.has("train_command"):
         return [str(argument) for argument in family.call("train_command", "train-failed")]
     arguments = [str(argument) for argument in family.call("train_arguments", "train-failed")]
-    topology = context.settings.topology
-    if context.settings.family.launcher != "torchrun" or context.world_size == 1:
+    settings = context.settings
+    if settings.run.family.launcher != "torchrun" or context.world_size == 1:
         return [sys.executable, *arguments]
     launcher = [
         sys.executable,
         "-m",
         "torch.distributed.run",
         "--nnodes",
-        str(topology.replicas),
+        str(settings.replicas),
         "--nproc_per_node",
-        str(topology.processes),
+        str(settings.run.processes),
     ]
     return [
         *launcher,
@@ -186,7 +186,7 @@ def command(context: Context, family: Family) -> List[str]:
         "--master_addr",
         context.master,
         "--master_port",
-        str(topology.port),
+        str(settings.pod.port),
         *arguments,
     ]
 
@@ -212,7 +212,7 @@ def find_failure(context: Context, done: process.Finished) -> Optional[RunnerErr
         return RunnerError("train-killed", killed.reason, killed.fix)
     message = cause(done.tail)
     reason = f"the trainer exited with code {done.code}: {message}"
-    if context.settings.topology.replicas > 1 and _PEER_LOST.search(message):
+    if context.settings.replicas > 1 and _PEER_LOST.search(message):
         return RunnerError("peer-lost", reason, "see the log of the rank that failed first")
     return RunnerError("train-failed", reason, "see the trainer's output above")
 

@@ -9,12 +9,13 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO, Dict, List
+from typing import IO, Any, Dict, List
 
 from . import credential, log, process
 from .context import Context
 from .errors import RunnerError
 from .family import Family
+from .units import quantity
 from .workspace import NO_LOCKS, no_locks
 
 OLDEST_GIT = (2, 31)  # configuration through GIT_CONFIG_COUNT
@@ -28,13 +29,13 @@ def verify(context: Context, family: Family) -> None:
     check_mounts(context)
     check_workspace(context)
     check_shared_memory(context)
-    accelerator = context.settings.accelerator
-    argument = {"backend": accelerator.backend, "count": accelerator.count}
-    if context.settings.family.libraries:
-        argument["libraries"] = context.settings.family.libraries
+    run = context.settings.run
+    argument: Dict[str, Any] = {"backend": run.backend, "count": context.settings.accelerator.count}
+    if run.family.libraries:
+        argument["libraries"] = run.family.libraries
     found = family.probe("device", argument, "verify-failed")
     if found.get("devices"):
-        log.event("devices", backend=accelerator.backend, found=", ".join(map(str, found["devices"])))
+        log.event("devices", backend=run.backend, found=", ".join(map(str, found["devices"])))
     if context.settings.tune.trials:
         from features import tune
 
@@ -43,7 +44,7 @@ def verify(context: Context, family: Family) -> None:
 
 def check_tools(context: Context) -> None:
     """Check git and git-lfs, which only runs with repositories need."""
-    users = ", ".join(key for key, _ in context.settings.repositories())
+    users = ", ".join(f"{section}.repository" for section in context.settings.repositories())
     if not users:
         return
     version = re.search(r"(\d+)\.(\d+)", _version(["git", "--version"], "git", users))
@@ -69,11 +70,11 @@ def check_programs(family: Family) -> None:
 
 
 def check_mounts(context: Context) -> None:
-    git = context.settings.git
-    if git.ca_bundle and not Path(git.ca_bundle).is_file():
+    bundle = context.settings.ca_bundle
+    if bundle and not Path(bundle).is_file():
         raise RunnerError(
             "verify-failed",
-            f"git.caBundle: file {git.ca_bundle} does not exist",
+            f"git.caBundle: file {bundle} does not exist",
             "check the name and key that git.caBundle refers to",
         )
     check_secrets(context)
@@ -83,21 +84,21 @@ def check_secrets(context: Context) -> None:
     """Check that every key that the run reads from mounted Secrets exists and can be sent. No message shows a value."""
     settings = context.settings
     git, mlflow = settings.git, settings.mlflow
-    for found in git.credentials.values():
+    for section in settings.repositories():
+        found = settings.git_credentials(section)
         if found.folder:
             _check_secret(found.key, found.secret, found.folder, {"git.tokenKey": git.token_key})
             if (Path(found.folder) / git.user_key).exists():  # optional
                 _check_secret(found.key, found.secret, found.folder, {"git.userKey": git.user_key})
     for name, source in settings.sources.items():
-        if source.type == "s3" and source.credentials:
+        if source.type == "s3" and source.secret_name:
             keys = {f"{name}.accessKeyKey": source.access_key_key, f"{name}.secretKeyKey": source.secret_key_key}
-            _check_secret(f"{name}.secretName", source.secret_name, source.credentials, keys, ascii_only=True)
-    if mlflow.tracking_uri and mlflow.credentials:
+            _check_secret(f"{name}.secretName", source.secret_name, settings.secret_folder(name), keys, ascii_only=True)
+    if mlflow.tracking_uri and mlflow.secret_name:
         basic = {"mlflow.userKey": mlflow.user_key, "mlflow.passwordKey": mlflow.password_key}
         keys = {"mlflow.tokenKey": mlflow.token_key} if mlflow.token_key else basic
-        _check_secret(
-            "mlflow.secretName", mlflow.secret_name, mlflow.credentials, keys, ascii_only=bool(mlflow.token_key)
-        )
+        folder = settings.secret_folder("mlflow")
+        _check_secret("mlflow.secretName", mlflow.secret_name, folder, keys, ascii_only=bool(mlflow.token_key))
 
 
 def _check_secret(where: str, secret: str, folder: str, keys: Dict[str, str], ascii_only: bool = False) -> None:
@@ -140,7 +141,7 @@ def check_locks(folder: Path, file: IO[bytes]) -> None:
 
 
 def check_shared_memory(context: Context) -> None:
-    wanted, stats = context.settings.shared_memory_bytes, os.statvfs(SHARED_MEMORY)
+    wanted, stats = quantity(context.settings.shared_memory), os.statvfs(SHARED_MEMORY)
     size = stats.f_blocks * stats.f_frsize
     if size < wanted:
         raise RunnerError(

@@ -1,5 +1,5 @@
 {{- /*
-The run's folders must not overlap: the sources', those that the runner writes (runner/folders.json), and those of a claim that is
+The run's folders must not overlap: the sources', those that the runner writes (files/pod.json), and those of a claim that is
 mounted twice. The runner checks its settings again. Paths are compared without case, which some volumes ignore.
 */ -}}
 {{- define "train.rules.folders" -}}
@@ -8,7 +8,7 @@ mounted twice. The runner checks its settings again. Paths are compared without 
 {{- $path := $values.dataset.path | default "dataset" -}}
 {{- $clean := clean $path | lower -}}
 {{- $model := .Run.family.modelPath | default "model" -}}
-{{- $own := (.Subcharts.lib.Files.Get "files/runner/folders.json" | fromJson).own -}}
+{{- $own := .Run.pod.ownFolders -}}
 {{- $fix := "use another, such as datasets/coco128" -}}
 {{- if regexMatch "(^/)|(^|/)[.][.](/|$)" $path -}}
 {{- $violations = append $violations (printf "dataset.path: %q leaves the run's folder; use a path inside it, such as datasets/coco128" $path) -}}

@@ -64,18 +64,18 @@ def rendezvous(context: Context) -> Dict[str, str]:
     """
     if context.train["rendezvous"] == "none":
         return {}
-    topology = context.settings.topology
+    settings = context.settings
     nodes = {
         "MASTER_ADDR": context.master,
         "MASTER_IP": context.master_ip,
-        "MASTER_PORT": str(topology.port),
-        "NNODES": str(topology.replicas),
+        "MASTER_PORT": str(settings.pod.port),
+        "NNODES": str(settings.replicas),
         "NODE_RANK": str(context.rank),
-        "NPROC_PER_NODE": str(topology.processes),
+        "NPROC_PER_NODE": str(settings.run.processes),
     }
     if context.train["rendezvous"] == "nodes":
         return nodes
-    ranks = {"RANK": str(context.rank), "WORLD_SIZE": str(topology.replicas), "LOCAL_RANK": "0"}
+    ranks = {"RANK": str(context.rank), "WORLD_SIZE": str(settings.replicas), "LOCAL_RANK": "0"}
     return {**nodes, **ranks, "LOCAL_WORLD_SIZE": "1"}
 
 

@@ -60,7 +60,7 @@ def train_environment(context: Context) -> Dict[str, str]:  # noqa: ARG001 - the
 
 def settings_of(context: Context, datasets: List[str]) -> Dict[str, Any]:
     """Return LLaMA-Factory's configuration for this training."""
-    train, backend = context.train, context.settings.accelerator.backend
+    train, backend = context.train, context.settings.run.backend
     found: Dict[str, Any] = {
         "model_name_or_path": str(context.model),
         "do_train": True,
@@ -79,7 +79,7 @@ def settings_of(context: Context, datasets: List[str]) -> Dict[str, Any]:
         found["use_cpu"] = True
         if context.world_size > 1:
             found["ddp_backend"] = "gloo"
-    elif context.settings.topology.replicas > 1:
+    elif context.settings.replicas > 1:
         found["deepspeed"] = str(context.home / "family" / "deepspeed_zero3.json")
     if context.resume_from:
         found["resume_from_checkpoint"] = str(context.resume_from)

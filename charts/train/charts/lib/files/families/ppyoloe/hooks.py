@@ -78,7 +78,7 @@ def deep(options: Dict[str, Any]) -> Dict[str, Any]:
 
 def options(context: Context) -> List[str]:
     """Return the pairs of the one -o. The user's come last, and override the others."""
-    train, backend = context.train, context.settings.accelerator.backend
+    train, backend = context.train, context.settings.run.backend
     pairs: Dict[str, Any] = {
         "use_gpu": False,
         **({FLAGS[backend]: True} if backend in FLAGS else {}),
@@ -119,23 +119,23 @@ def launch(context: Context) -> List[str]:
     """Return the launcher's arguments. The master is rank 0's address, not its name: PaddlePaddle compares it with the
     pod's address as text.
     """
-    topology, accelerator = context.settings.topology, context.settings.accelerator
+    settings = context.settings
     if context.world_size == 1:
         return []
     command = [
         "-m",
         "paddle.distributed.launch",
         "--nnodes",
-        str(topology.replicas),
+        str(settings.replicas),
         "--log_dir",
         str(context.output / "log" / str(context.rank)),
     ]
-    command += ["--job_id", context.settings.run.name, "--max_restart", "0"]
-    if topology.replicas > 1:
-        command += ["--master", f"{context.master_ip}:{topology.port}", "--rank", str(context.rank)]
-    if accelerator.backend == "cpu":
-        return [*command, "--nproc_per_node", str(topology.processes)]
-    return [*command, "--devices", ",".join(str(index) for index in range(topology.processes))]
+    command += ["--job_id", settings.run.name, "--max_restart", "0"]
+    if settings.replicas > 1:
+        command += ["--master", f"{context.master_ip}:{settings.pod.port}", "--rank", str(context.rank)]
+    if settings.run.backend == "cpu":
+        return [*command, "--nproc_per_node", str(settings.run.processes)]
+    return [*command, "--devices", ",".join(str(index) for index in range(settings.run.processes))]
 
 
 def train_environment(context: Context) -> Dict[str, str]:
@@ -147,7 +147,7 @@ def train_environment(context: Context) -> Dict[str, str]:
         **({"POD_IP": context.own_ip} if context.own_ip else {}),
         **(
             {"PADDLE_DISTRI_BACKEND": "gloo"}
-            if context.settings.accelerator.backend == "cpu" and context.world_size > 1
+            if context.settings.run.backend == "cpu" and context.world_size > 1
             else {}
         ),
     }

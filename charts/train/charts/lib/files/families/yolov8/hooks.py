@@ -179,24 +179,22 @@ def trained(context: Context) -> Path:
 
 
 def device(context: Context) -> str:
-    accelerator = context.settings.accelerator
     if context.train["device"]:
         return str(context.train["device"])
-    if accelerator.backend == "cpu":
+    if context.settings.run.backend == "cpu":
         return "cpu"
-    return ",".join(str(index) for index in range(max(accelerator.count, 1)))
+    return ",".join(str(index) for index in range(max(context.settings.accelerator.count, 1)))
 
 
 def triton_config(context: Context, platform: str, images: List[int], output: List[int]) -> str:
     """Return config.pbtxt. The shapes lack the batch dimension, which Triton adds; the names are those in the trainer's
     exports.
     """
-    publish = context.settings.publish
-    name = publish.model_name or context.settings.run.name
+    settings = context.settings
     return (
-        f'name: "{name}"\n'
+        f'name: "{settings.model_name}"\n'
         f'platform: "{platform}"\n'
-        f"max_batch_size: {publish.max_batch_size}\n"
+        f"max_batch_size: {settings.publish.max_batch_size}\n"
         f'input [\n  {{\n    name: "images"\n    data_type: TYPE_FP32\n    dims: {images}\n  }}\n]\n'
         f'output [\n  {{\n    name: "output0"\n    data_type: TYPE_FP32\n    dims: {output}\n  }}\n]\n'
     )

@@ -17,7 +17,7 @@ from typing import Callable, Mapping, Tuple
 
 from runner import log, manifest, trees
 from runner.errors import RunnerError
-from runner.settings import Cache
+from runner.settings import Settings
 from runner.workspace import Room, locked
 
 Fill = Callable[[Path, Path, Room], Tuple[int, Mapping[str, str]]]
@@ -27,7 +27,7 @@ NO_SPACE = "prepare-no-space"
 FULL = "free space on the cache volume, or use a larger one"
 
 
-def entry(cache: Cache, key: str, source: manifest.Source, fill: Fill) -> Path:
+def entry(settings: Settings, key: str, source: manifest.Source, fill: Fill) -> Path:
     """Return the folder of a source, filled by `fill(folder, state, room)` if it is missing or damaged.
 
     `key` is the values key, for messages.
@@ -35,19 +35,19 @@ def entry(cache: Cache, key: str, source: manifest.Source, fill: Fill) -> Path:
     Raises:
         RunnerError: it cannot be filled.
     """
-    root, location, commit = Path(cache.path), source["location"], source["commit"]
+    root, location, commit = Path(settings.cache_folder), source["location"], source["commit"]
     name = re.sub(r"[^A-Za-z0-9.]+", "-", location.rstrip("/").rsplit("/", 1)[-1])
     place = root / f"{name}-{hashlib.sha256(location.encode()).hexdigest()[:12]}" / commit
     content, record = place / "content", place / "manifest"
     section = key.split(".")[0]
     found = manifest.check(record, content, place, source)
-    if found is None and (place / OLD_MARK).exists() and cache.read_only:
+    if found is None and (place / OLD_MARK).exists() and settings.cache.read_only:
         log.event("warning", source=section, reason="the cache entry has no manifest, so it cannot be checked")
         found = manifest.Difference()
     if found is not None and not found:
         log.event("cache", source=section, hit=True, commit=commit)
         return content
-    if cache.read_only:
+    if settings.cache.read_only:
         problem = (
             f"a damaged entry for {location} at {commit} ({found})" if found else f"no entry for {location} at {commit}"
         )

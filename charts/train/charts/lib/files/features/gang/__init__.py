@@ -35,7 +35,7 @@ def send(context: Context, topic: str, value: Any) -> None:
         return
     listener = socket.socket(socket.AF_INET6 if ":" in context.own_ip else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("", context.settings.topology.port + 1))
+    listener.bind(("", context.settings.pod.port + 1))
     listener.listen(64)
 
     def serve() -> None:
@@ -56,10 +56,10 @@ def receive(context: Context, topic: str, parse: Callable[[Context, Any], _T]) -
     Raises:
         RunnerError: peer-lost, after topology.joinSeconds.
     """
-    topology = context.settings.topology
+    settings = context.settings
 
     def once() -> _T:
-        address = (topology.service, topology.port + 1)
+        address = (settings.run.service, settings.pod.port + 1)
         with socket.create_connection(address, timeout=10) as connection, connection.makefile("rb") as stream:
             return parse(context, decision(context, topic, stream.readline(1 << 20)))
 
@@ -106,12 +106,11 @@ def wait_for_service(context: Context) -> str:
     Raises:
         RunnerError: peer-lost, after topology.joinSeconds.
     """
-    topology = context.settings.topology
+    settings = context.settings
 
     def resolve() -> str:
-        addresses = {
-            info[4][0] for info in socket.getaddrinfo(topology.service, topology.port, type=socket.SOCK_STREAM)
-        }
+        found = socket.getaddrinfo(settings.run.service, settings.pod.port, type=socket.SOCK_STREAM)
+        addresses = {info[4][0] for info in found}
         if context.rank == 0 and context.own_ip and context.own_ip not in addresses:
             raise OSError(
                 f"it resolves to {', '.join(sorted(map(str, addresses)))}, not to this pod ({context.own_ip})"
@@ -119,7 +118,7 @@ def wait_for_service(context: Context) -> str:
 
         return context.own_ip if context.rank == 0 and context.own_ip else min(map(str, addresses))
 
-    return _until_joined(context, f"the name {topology.service}", resolve)
+    return _until_joined(context, f"the name {settings.run.service}", resolve)
 
 
 def _identity(context: Context) -> str:
@@ -127,8 +126,8 @@ def _identity(context: Context) -> str:
 
 
 def _until_joined(context: Context, what: str, attempt: Callable[[], _T]) -> _T:
-    """Try every second for topology.joinSeconds, or longer if rank 0 has not decided yet."""
-    seconds = context.settings.topology.join_seconds
+    """Try every second for joinSeconds, or longer if rank 0 has not decided yet."""
+    seconds = context.settings.pod.join_seconds
     until, logged = time.monotonic() + seconds, 0.0
     while True:
         try:
@@ -139,7 +138,7 @@ def _until_joined(context: Context, what: str, attempt: Callable[[], _T]) -> _T:
             if time.monotonic() >= until:
                 raise RunnerError(
                     "peer-lost",
-                    f"rank {context.rank} waited {seconds} seconds for {what} at {context.settings.topology.service}: {error}",
+                    f"rank {context.rank} waited {seconds} seconds for {what} at {context.settings.run.service}: {error}",
                     "see the log of rank 0, and whether its pod has started (kubectl describe pod)",
                 ) from error
             if time.monotonic() - logged > 10:

@@ -45,7 +45,7 @@ def start(context: Context) -> Tracker:
                 uid=context.uid,
                 attempt=context.attempt,
                 params=parameters(context),
-                tags={"trainchart.family": context.settings.family.name},
+                tags={"trainchart.family": context.settings.family},
             ),
         )
     except Exception as error:  # whatever it is: the training matters more
@@ -70,12 +70,12 @@ def _config(context: Context) -> Any:
     settings = context.settings.mlflow
     return mlflow.Config(
         tracking_uri=settings.tracking_uri,
-        experiment=settings.experiment,
-        credentials=settings.credentials,
+        experiment=settings.experiment or context.settings.run.namespace,
+        credentials=context.settings.secret_folder("mlflow"),
         token_key=settings.token_key,
         user_key=settings.user_key,
         password_key=settings.password_key,
-        ca_bundle=context.settings.git.ca_bundle,
+        ca_bundle=context.settings.ca_bundle,
     )
 
 
@@ -85,8 +85,12 @@ def parameters(context: Context) -> Dict[str, str]:
     values = {
         "train": settings.train,
         **({"tune": asdict(settings.tune)} if settings.tune.trials else {}),
-        "accelerator": asdict(settings.accelerator),
-        "replicas": settings.topology.replicas,
+        "accelerator": {
+            "profile": settings.accelerator.profile,
+            "backend": settings.run.backend,
+            "count": settings.accelerator.count,
+        },
+        "replicas": settings.replicas,
         "image": settings.image,
         "sources": {name: asdict(pinned) for name, pinned in context.sources.items()},
     }

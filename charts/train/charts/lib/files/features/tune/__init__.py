@@ -177,7 +177,7 @@ def _open(context: Context, family: Family, study: Study) -> None:
         context.resumed = {"trials": lost}
     for number in lost:
         study.remove(number)
-    if context.settings.topology.replicas > 1:
+    if context.settings.replicas > 1:
         from features import gang
 
         gang.send(context, "search", {"open": True})
@@ -271,11 +271,7 @@ def trial_context(context: Context, number: int, parameters: Dict[str, Any]) -> 
     own = {name: value for name, value in parameters.items() if name in settings.train}
     return dataclasses.replace(
         context,
-        settings=dataclasses.replace(
-            settings,
-            train={**settings.train, **own},
-            topology=dataclasses.replace(settings.topology, replicas=1),
-        ),
+        settings=dataclasses.replace(settings, train={**settings.train, **own}, replicas=1),
         rank=0,
         output_folder=f"output/{FOLDER}/{number}",
         hyperparameters={name: value for name, value in parameters.items() if name not in own},
