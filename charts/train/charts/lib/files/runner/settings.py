@@ -1,6 +1,6 @@
-"""settings.json as typed, validated data: the effective values under their own names, and what the chart adds to them.
+"""settings.json as typed, validated data: what the runner reads of the effective values, and what the chart adds to them.
 
-What is wrong is said with the key of the values that it stands at.
+A class has the keys that the runner reads, and no others: the rest of the values is for the chart alone.
 """
 
 from __future__ import annotations
@@ -62,21 +62,13 @@ class Pod:
 @dataclass(frozen=True)
 class Accelerator:
     profile: str
-    resource_names: Dict[str, str]
-    profiles: Dict[str, Any]
     count: int = 0
-    core_percent: int = 0
-    memory: Any = ""
-    variant: str = ""
 
 
 @dataclass(frozen=True)
 class Workspace:
     type: str
     size: Any
-    access_mode: str
-    claim_name: str = ""
-    storage_class_name: str = ""
     directory: str = ""
 
     @property
@@ -92,7 +84,6 @@ class Workspace:
 
 @dataclass(frozen=True)
 class CaBundle:
-    key: str
     config_map_name: str = ""
 
 
@@ -117,7 +108,6 @@ class Source:
     repository: str = ""  # git
     revision: str = ""
     claim_name: str = ""  # claim
-    sub_path: str = ""
     endpoint: str = ""  # s3
     bucket: str = ""
     prefix: str = ""
@@ -212,19 +202,6 @@ class Settings:
     publish: Publish
     mlflow: Mlflow
     env: Dict[str, str]  # of the trainer's processes; neither the runner nor git has it
-    # Of the pod and its Job, which the chart has made from them:
-    image_pull_policy: Any
-    image_pull_secrets: Any
-    queue: Any
-    retries: Any
-    resources: Any
-    node_selector: Any
-    tolerations: Any
-    affinity: Any
-    security_context: Any
-    service_account: Any
-    priority_class_name: Any = ""
-    ttl_after_finished: Any = ""
 
     @property
     def world_size(self) -> int:
@@ -306,7 +283,7 @@ def _read(path: Path) -> Any:
 
 
 def _decode(kind: Any, data: Any, key: str) -> Any:
-    """`data` as `kind`: a dataclass, Dict[str, X] or a plain type. Closed: unknown and missing keys are errors."""
+    """Return `data` as `kind`: a dataclass, Dict[str, X] or a plain type. A missing key is an error, another one is ignored."""
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         _expect(isinstance(data, dict), key, "must be an object")
         hints = typing.get_type_hints(kind)
@@ -319,10 +296,9 @@ def _decode(kind: Any, data: Any, key: str) -> Any:
         prefix = f"{key}." if key else ""
         for name in sorted(required - set(data)):
             _invalid(prefix + name, "is missing")
-        for name in sorted(set(data) - set(fields)):
-            _invalid(prefix + name, "is not known to this runner")
+        known = [name for name in fields if name in data]
         return kind(
-            **{fields[name].name: _decode(hints[fields[name].name], data[name], prefix + name) for name in data}
+            **{fields[name].name: _decode(hints[fields[name].name], data[name], prefix + name) for name in known}
         )
     if typing.get_origin(kind) is dict:
         _expect(isinstance(data, dict), key, "must be an object")
