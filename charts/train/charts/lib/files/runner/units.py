@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_UNITS = {"m": Fraction(1, 1000), "": 1}
-_UNITS.update({unit: 1000**power for power, unit in enumerate("kMGTP", 1)})
-_UNITS.update({f"{unit}i": 1024**power for power, unit in enumerate("KMGTP", 1)})
+_UNITS = {"m": Fraction(1, 1000), "": Fraction(1)}
+_UNITS.update({unit: Fraction(1000) ** power for power, unit in enumerate("kMGTP", 1)})
+_UNITS.update({f"{unit}i": Fraction(1024) ** power for power, unit in enumerate("KMGTP", 1)})
 
 
 def seconds(duration: str) -> int:
