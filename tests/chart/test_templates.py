@@ -17,8 +17,7 @@ import yaml
 from e2e.cases import load as load_cases
 from hack.generate.outputs import generated
 from runner import settings as runner_settings
-from runner import units
-from tests.chart.matrix import ADMITTED, CHART, FAMILIES, LIB, PROFILES, ROOT
+from tests.chart.matrix import ADMITTED, FAMILIES, PROFILES, ROOT
 from tests.chart.rules import NVIDIA, OURS
 from trainchart.chart.families import family_data
 from trainchart.chart.paths import CHART, LIB
@@ -44,21 +43,17 @@ CPU = load_values(ROOT / "values/yolov5.yaml", ROOT / "values/accelerators/cpu.y
 )
 def test_a_quantity_is_its_amount(tmp_path: Path, quantity: str, amount: int) -> None:
     assert helper(tmp_path, f'{{{{ include "train.quantity" "{quantity}" }}}}') == amount
-    assert units.quantity(quantity) == amount
 
 
 @pytest.mark.parametrize("text", ["", "Gi", "2GiB", "-1", "1e3x", "two"])
 def test_what_is_not_a_quantity_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(RenderError, match=f'"{text}" is not a quantity'):
         helper(tmp_path, f'{{{{ include "train.quantity" "{text}" }}}}')
-    with pytest.raises(ValueError, match=f"'{text}' is not a quantity"):
-        units.quantity(text)
 
 
 @pytest.mark.parametrize(("duration", "seconds"), [("30s", 30), ("90m", 5400), ("720h", 2_592_000), ("2d", 172_800)])
 def test_a_duration_is_its_seconds(tmp_path: Path, duration: str, seconds: int) -> None:
     assert helper(tmp_path, f'{{{{ include "train.seconds" "{duration}" }}}}') == seconds
-    assert units.seconds(duration) == seconds
 
 
 def test_empty_values_are_taken_out_of_our_own_maps_at_any_depth_and_of_no_other(tmp_path: Path) -> None:
@@ -178,7 +173,7 @@ def test_the_runner_takes_what_the_chart_renders_and_fills_in_what_is_empty(tmp_
     for name in ("model", "dataset"):
         assert found.git_credentials(name) == runner_settings.GitCredentials("", "", "git.secretName")
     assert (found.model_name, found.directory, found.publish.branch) == ("yolov5-trained", "run-42", "")
-    assert (found.workspace.shared, found.workspace.size_bytes) == (True, 0)
+    assert (found.workspace.shared, found.run.workspace_bytes) == (True, 0)
     assert (found.accelerator.profile, found.run.backend, found.accelerator.count) == ("cpu", "cpu", 0)
     assert (found.ca_bundle, found.cache_folder, found.secret_folder("mlflow")) == ("", "", "")
     assert loaded(overlay(CPU, {"publish": {"modelName": "m"}}), tmp_path).model_name == "m"
@@ -254,7 +249,7 @@ def test_retries_are_counted_as_volcano_counts_tries(retries: int, tries: int) -
 
 def test_the_pod_ends_a_little_after_the_runner_s_own_time_limit() -> None:
     values = overlay(HAMI, {"timeLimit": "90m"})
-    assert units.seconds(settings(values)["timeLimit"]) == 5400
+    assert settings(values)["run"]["timeLimitSeconds"] == 5400
     assert one(values, "Job")["spec"]["tasks"][0]["template"]["spec"]["activeDeadlineSeconds"] == 5700
 
 
@@ -477,7 +472,7 @@ def test_what_is_usual_is_no_warning(change: Tree) -> None:
 def test_how_long_publish_is_patient_is_said_where_an_empty_dir_would_lose_the_result() -> None:
     (warning,) = warnings(overlay(HAMI, {"publish": {"patience": "12h"}}))
     assert "publish.patience (12h)" in warning
-    assert units.seconds(settings(overlay(HAMI, {"publish": {"patience": "12h"}}))["publish"]["patience"]) == 43200
+    assert settings(overlay(HAMI, {"publish": {"patience": "12h"}}))["run"]["patienceSeconds"] == 43200
 
 
 @pytest.mark.parametrize("name", ["on", "null", "y", "e1"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +68,20 @@ def sample_settings() -> dict[str, Any]:
     return sample
 
 
+def is_read(key: str) -> bool:
+    """Whether a key of the settings is one of the runner's: it ignores all others, and a test would change nothing by them."""
+    kind: Any = runner_settings.Settings
+    for part in key.split("."):
+        hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
+        if (
+            typing.get_origin(kind) is not dict
+            and (part := re.sub("[A-Z]", lambda m: f"_{m[0].lower()}", part)) not in hints
+        ):
+            return False
+        kind = typing.get_args(kind)[1] if typing.get_origin(kind) is dict else hints[part]
+    return True
+
+
 DEFAULTS: dict[str, Any] = yaml.safe_load((FILES / "defaults.yaml").read_text(encoding="utf-8"))
 
 
@@ -82,13 +99,12 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
         settings["pod"]["mounts"] = {key: str(tmp_path / folder) for key, folder in mounts.items()}
         settings["workspace"].update(directory="run-42")
         settings["git"].update(allowPlainHttp=True)
-        settings["publish"].update(patience="0s")
-        settings["sharedMemory"] = 0
+        settings["run"].update(patienceSeconds=0, sharedMemoryBytes=0)
         # The tests' families train without a framework.
         settings["run"]["family"].update(features=[], libraries=[], writesBeside={})
         changes = dict(changes)
-        for name in ("model", "dataset") if "sources" in changes else ():
-            changes[name] = dict(changes["sources"].get(name, {}))
+        for source in ("model", "dataset") if "sources" in changes else ():
+            changes[source] = dict(changes["sources"].get(source, {}))
         if "path" in changes.pop("sources", {}).get("model", {}):
             changes["run.family.modelPath"] = changes["model"].pop("path")
         for key, value in changes.items():
@@ -96,6 +112,7 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
             target = settings
             for part in path:
                 target = target[part]
+            assert path[:1] == ["train"] or is_read(key), f"the runner does not read {key}"
             section = DEFAULTS.get(key) if key != "train" and isinstance(value, dict) else None
             target[last] = value if section is None else {**section, **value}
         home = tmp_path / name

@@ -66,7 +66,7 @@ def test_fewer_devices_than_asked_for_are_a_failure(ask: Callable[..., dict[str,
 
 def test_a_device_that_does_not_compute_is_a_failure(ask: Callable[..., dict[str, Any]]) -> None:
     answer = ask(devices=1, broken="1", backend="cuda", count=1)
-    assert answer["reason"] == "PyTorch 2.6 sees card 0 but cannot compute on it: no kernel image is available"
+    assert answer["reason"] == "PyTorch 2.6 sees card 0, but cannot compute on it: no kernel image is available"
 
 
 def test_libraries_that_the_image_lacks_are_all_named(ask: Callable[..., dict[str, Any]]) -> None:

@@ -81,7 +81,7 @@ def test_every_rank_keeps_its_log_and_rank_0_alone_the_result(
     home: Callable[..., Path], run: Callable[..., Ended], workspace: Path
 ) -> None:
     """One that fails early: there is no rank 0 to meet."""
-    ended = run(home(SPEAKS, sharedMemoryBytes=1 << 60), VC_TASK_INDEX="1")
+    ended = run(home(SPEAKS, **{"run.sharedMemoryBytes": 1 << 60}), VC_TASK_INDEX="1")
     kept = workspace / "logs" / UID / "attempt-0"
     assert [path.name for path in kept.iterdir()] == ["rank-1.log"]
     assert (kept / "rank-1.log").read_text(encoding="utf-8") == ended.log

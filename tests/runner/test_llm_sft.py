@@ -107,7 +107,7 @@ def test_nothing_of_lora_or_of_a_validation_is_set_without_them(
 def test_several_nodes_with_accelerators_divide_the_model(
     backend: str, replicas: int, deepspeed: bool, gloo: bool, hooks: ModuleType, context: Callable[..., Context]
 ) -> None:
-    made = context(accelerator__backend=backend, topology__replicas=replicas)
+    made = context(run__backend=backend, replicas=replicas)
     found = hooks.settings_of(made, ["a"])
     assert ("deepspeed" in found, found.get("ddp_backend") == "gloo") == (deepspeed, gloo)
     if deepspeed:

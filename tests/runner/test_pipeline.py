@@ -300,7 +300,7 @@ def test_sigterm_is_passed_on_to_the_trainer(
 
 
 def test_the_time_limit_ends_the_trainer(alone: Callable[..., Path], run: Callable[..., Ended]) -> None:
-    ended = run(alone({"timeLimit": "5s"}, SLOW))
+    ended = run(alone({"run.timeLimitSeconds": 5}, SLOW))
     assert (ended.code, ended.message["failure"]["stage"]) == (12, "train"), ended.log
     assert "trainer says goodbye" in ended.log
 

@@ -38,7 +38,7 @@ def made(server: Server, tmp_path: Path, make_context: Callable[..., Context]) -
         name = f"{tmp_path.name}.git"
         if not (server.folder / name).exists():
             server.repository(name)
-        keys = {f"publish.{key}": value for key, value in changes.items()}
+        keys = {setting(key): value for key, value in changes.items()}
         context = make_context(
             {
                 "sources": {},
@@ -52,6 +52,10 @@ def made(server: Server, tmp_path: Path, make_context: Callable[..., Context]) -
         return Publisher(context)
 
     return make
+
+
+def setting(key: str) -> str:
+    return f"{'run' if key == 'patienceSeconds' else 'publish'}.{key}"
 
 
 def place(context: Context, path: str, content: bytes, mode: int = 0o644) -> Path:
@@ -420,7 +424,7 @@ def custom(make_home: Callable[..., Path], url: str, command: str, **changes: An
         "artifacts": [],
         "lfsPatterns": [],
     }
-    keys = {f"publish.{key}": value for key, value in changes.items()}
+    keys = {setting(key): value for key, value in changes.items()}
     return make_home({"sources": {}, "train": train, "publish.repository": url, "family": "custom", **keys}, family)
 
 

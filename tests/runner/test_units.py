@@ -84,10 +84,7 @@ STORED = {"type": "s3", "bucket": "b"}
         ({"run.version": 1}, "run.version must be 2"),
         ({"run.family.launcher": "sh"}, "run.family.launcher must be python or torchrun"),
         ({"tune.goal": "most"}, "tune.goal must be maximize or minimize"),
-        ({"timeLimit": "2 hours"}, "timeLimit is wrong: '2 hours' is not a duration"),
-        ({"publish.patience": ""}, "publish.patience is wrong"),
-        ({"sharedMemory": "2 GB"}, "sharedMemory is wrong: '2 GB' is not a quantity"),
-        ({"workspace.size": "-1Gi"}, "workspace.size is wrong"),
+        ({"run.timeLimitSeconds": "2 hours"}, "run.timeLimitSeconds must be of type int"),
         ({"model.type": "svn"}, "model.type must be git, claim or s3"),
         ({"replicas": "2"}, "replicas must be of type int"),
         ({"git.allowPlainHttp": 1}, "git.allowPlainHttp must be of type bool"),
@@ -240,7 +237,7 @@ def test_verify_names_the_missing_key_of_the_secret(make_context: Callable[..., 
 def test_verify_refuses_too_little_shared_memory_and_a_missing_tool(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = make_context({"sharedMemory": 1 << 60})
+    context = make_context({"run.sharedMemoryBytes": 1 << 60})
     with pytest.raises(RunnerError, match="sharedMemory requests"):
         verify.check_shared_memory(context)
     monkeypatch.setenv("PATH", "/nowhere")

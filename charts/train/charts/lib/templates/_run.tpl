@@ -67,6 +67,10 @@ Usage: {{ include "train.settings" . }}
   "service" (include "train.name.service" .)
   "backend" .Run.profile.backend
   "processes" (include "train.accelerator.processes" . | int)
+  "timeLimitSeconds" (include "train.seconds" $values.timeLimit | int64)
+  "patienceSeconds" (include "train.seconds" $values.publish.patience | int64)
+  "sharedMemoryBytes" (include "train.quantity" $values.sharedMemory | int64)
+  "workspaceBytes" (ternary (include "train.quantity" $values.workspace.size | int64) 0 (eq $values.workspace.type "emptyDir"))
   "credentials" (include "train.git.credentials" . | fromJson)
   "family" (pick .Run.family "framework" "task" "launcher" "modelPath" "features" "libraries" "writesBeside")) -}}
 {{- $values | toPrettyJson | include "train.json.escaped" -}}

@@ -26,7 +26,6 @@ from .family import Family
 from .prepare import prepare
 from .publish import Published, Publisher
 from .train import last_metrics, train
-from .units import seconds
 from .verify import verify
 from .workspace import is_temporary
 
@@ -44,7 +43,7 @@ class Run:
         """Run all stages and return the result. Raises RunnerError for the first that fails."""
         loaded = settings.load(self.home)
         self.context = context = Context.create(loaded, self.home, os.environ)
-        interrupts.limit(seconds(loaded.time_limit))
+        interrupts.limit(loaded.run.time_limit_seconds)
         context.check_folder()
         if context.kept:
             log.keep(context.kept / f"rank-{context.rank}.log", context.folder)

@@ -79,7 +79,7 @@ class Context:
     @property
     def workspace(self) -> Workspace:
         settings = self.settings
-        return Workspace(Path(settings.pod.mounts["workspace"]) / settings.directory, settings.workspace.size_bytes)
+        return Workspace(Path(settings.pod.mounts["workspace"]) / settings.directory, settings.run.workspace_bytes)
 
     @property
     def kept(self) -> Optional[Path]:

@@ -18,7 +18,6 @@ from .family import Family
 from .git import Git, trailers
 from .remote import Remote, classify
 from .retry import Retry
-from .units import seconds
 
 GENERATED_PREFIX = "sft-"
 LFS_PATTERNS = ("*.pt", "*.pth", "*.onnx", "*.safetensors", "*.bin", "*.pdparams", "*.pdiparams", "*.engine")
@@ -37,7 +36,7 @@ class Publisher:
         self._context = context
         publish = context.settings.publish
         self._branch = publish.branch  # "" for a generated one
-        self._retry = Retry(seconds(publish.patience), _artifacts_location(context))
+        self._retry = Retry(context.settings.run.patience_seconds, _artifacts_location(context))
         self._git = Git(context, self._retry.tick)
         self._remote = Remote("publish", publish.repository)
         self._refusal = "an earlier attempt was refused"

@@ -11,11 +11,10 @@ import re
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Callable, Dict, List, NoReturn, Tuple
+from typing import Any, Dict, List, NoReturn, Tuple
 from urllib.parse import urlsplit
 
 from .errors import RunnerError
-from .units import quantity, seconds
 
 VERSION = 2
 _BRANCH_ILLEGAL = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$|^HEAD$")
@@ -44,6 +43,10 @@ class Run:
     service: str  # leads to the pod of rank 0
     backend: str  # what a framework calls the accelerator
     processes: int  # of a pod
+    time_limit_seconds: int
+    patience_seconds: int  # how long publish retries
+    shared_memory_bytes: int
+    workspace_bytes: int  # of an emptyDir; 0: as much as the disk has
     family: Family
     credentials: Dict[str, str]  # section with a repository -> the section whose secretName answers for it
 
@@ -68,18 +71,12 @@ class Accelerator:
 @dataclass(frozen=True)
 class Workspace:
     type: str
-    size: Any
     directory: str = ""
 
     @property
     def shared(self) -> bool:
         """Whether it is one for all pods, and outlives them."""
         return self.type != "emptyDir"
-
-    @property
-    def size_bytes(self) -> int:
-        """Of an emptyDir; 0: as much as the disk has."""
-        return 0 if self.shared else quantity(self.size)
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,6 @@ class Tune:
 class Publish:
     type: str
     max_batch_size: int
-    patience: str  # how long publish goes on trying
     repository: str = ""
     branch: str = ""
     model_name: str = ""
@@ -189,9 +185,7 @@ class Settings:
     family: str
     image: str
     replicas: int
-    time_limit: str
     accelerator: Accelerator
-    shared_memory: Any
     workspace: Workspace
     git: Git
     model: Source
@@ -326,10 +320,6 @@ def _validate(settings: Settings) -> None:
     for key, folder in settings.pod.mounts.items():
         _expect(PurePosixPath(folder).is_absolute(), f"pod.mounts.{key}", "must be an absolute path")
     _expect(_is_inside(settings.directory), "workspace.directory", "must be a relative path without '..'")
-    _check_amount("timeLimit", seconds, settings.time_limit)
-    _check_amount("publish.patience", seconds, settings.publish.patience)
-    _check_amount("sharedMemory", quantity, settings.shared_memory)
-    _check_amount("workspace.size", quantity, settings.workspace.size)
     for name, source in (("model", settings.model), ("dataset", settings.dataset)):
         _expect(source.type in _CONFIGURED_BY, f"{name}.type", "must be git, claim or s3")
         plain = not re.search(r"^-|[\x00-\x20]", source.revision)
@@ -353,13 +343,6 @@ def _validate(settings: Settings) -> None:
     # The server keeps each part as a file name, and beside it a lock with `.lock` behind.
     longest = max(len(part.encode("utf-8", "replace")) for part in branch.split("/"))
     _expect(longest <= 250, "publish.branch", "has a part of more than 250 bytes, which no git server can keep")
-
-
-def _check_amount(key: str, parse: Callable[[Any], int], amount: Any) -> None:
-    try:
-        parse(amount)
-    except ValueError as error:
-        _invalid(key, f"is wrong: {error}")
 
 
 def _check_url(key: str, url: str, allow_plain_http: bool, allowed_by: str) -> None:

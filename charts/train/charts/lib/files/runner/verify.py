@@ -15,7 +15,6 @@ from . import credential, log, process
 from .context import Context
 from .errors import RunnerError
 from .family import Family
-from .units import quantity
 from .workspace import NO_LOCKS, no_locks
 
 OLDEST_GIT = (2, 31)  # configuration through GIT_CONFIG_COUNT
@@ -141,7 +140,7 @@ def check_locks(folder: Path, file: IO[bytes]) -> None:
 
 
 def check_shared_memory(context: Context) -> None:
-    wanted, stats = quantity(context.settings.shared_memory), os.statvfs(SHARED_MEMORY)
+    wanted, stats = context.settings.run.shared_memory_bytes, os.statvfs(SHARED_MEMORY)
     size = stats.f_blocks * stats.f_frsize
     if size < wanted:
         raise RunnerError(
