@@ -59,7 +59,7 @@ CASES = [
     Case("429 once", refs(Answer(429, {"Retry-After": "1"}), 1), 0, retried=True),
     Case("429 always", refs(Answer(429)), 31, "limits the rate of requests", retried=True),
     Case("400", refs(Answer(400)), 30, ("rejects the request", "scheme, port and path of dataset.repository")),
-    Case("403", refs(Answer(403)), 30, ("access denied", "git.secretName git-credentials read this repository")),
+    Case("403", refs(Answer(403)), 30, ("access denied", "git.secretName git-credentials to read this repository")),
     Case("404", refs(Answer(404)), 30, "the repository does not exist"),
     Case("407", refs(Answer(407)), 30, ("the proxy requires credentials", "NO_PROXY")),
     Case("413", refs(Answer(413)), 30, "not accept requests of this size"),
