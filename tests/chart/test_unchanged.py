@@ -199,8 +199,10 @@ def test_many_differences_are_ten_lines_and_a_count(differences: Differences) ->
 
 def test_a_part_that_is_not_there_is_not_compared(differences: Differences) -> None:
     changed = overlay(HAMI, {"queue": "research", "train": {"epochs": 5}})
-    assert differences(HAMI, changed, lambda live: live.pop("job")) == differences(HAMI, changed)
-    assert differences(HAMI, changed, lambda live: live.pop("run")) == ["job.queue: default → research"]
+    queue, epochs = "queue: default → research", "train.epochs: 3 → 5"
+    assert differences(HAMI, changed) == [epochs, queue]
+    assert differences(HAMI, changed, lambda live: live.pop("job")) == [epochs]
+    assert differences(HAMI, changed, lambda live: live.pop("run")) == [queue]
     assert differences(HAMI, changed, lambda live: live.clear()) == []
 
 
@@ -348,6 +350,7 @@ def test_a_failed_installation_may_be_repeated(values: Tree, statuses: list[str]
     for revision, status in enumerate(statuses, start=1):
         cluster.record(revision, status)
     assert cluster.upgrade(values, len(statuses) + 1) == ""
+    assert cluster.upgrade(overlay(values, {"queue": "research"}), len(statuses) + 1) == ""
     said = cluster.upgrade(overlay(values, OTHER), len(statuses) + 1)
     assert (
         "  - train.epochs: 3 → 5\nThe release has no Job, and its ConfigMap cannot be changed: helm uninstall" in said

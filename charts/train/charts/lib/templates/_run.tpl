@@ -58,7 +58,8 @@ run's, and under `run` what the values alone do not say. An upgrade is compared 
 Usage: {{ include "train.settings" . }}
 */ -}}
 {{- define "train.settings" -}}
-{{- $values := omit .Run.values "networkPolicy" "global" "lib" -}}
+{{- /* A Job that was refused for its queue or priority is created again with others; the ConfigMap then exists already. */ -}}
+{{- $values := omit .Run.values "networkPolicy" "queue" "priorityClassName" "global" "lib" -}}
 {{- $_ := set $values "workspace" (omit $values.workspace "keep") -}}
 {{- $_ := set $values "run" (dict
   "version" (include "train.settings.version" . | int)

@@ -19,7 +19,7 @@ up (helm template, a dry run on the client, the first installation), nothing is 
 {{- if and (or $old.settings.ttlAfterFinished .Run.values.ttlAfterFinished) (include "train.unchanged.started" .) -}}
 {{- fail (printf "\ntrainchart: run %s has finished, and its Job was removed (ttlAfterFinished); nothing was sent, for an upgrade would train again. To train again, install a new release, or remove this one first: %s\n" $name $uninstall) -}}
 {{- end -}}
-{{- $_ := unset $new "job" -}}
+{{- $new = omit $new "job" "scheduling" -}}
 {{- end -}}
 {{- $lines := include "train.unchanged.lines" (dict "old" $old "new" $new) | fromJsonArray -}}
 {{- if $lines -}}
@@ -74,8 +74,8 @@ Usage: {{ include "train.unchanged.live" . | fromJson }}
 {{- end -}}
 
 {{- /*
-What of objects makes a run, as JSON: settings, programs (file -> text), and the specs of the Job, the claim and the devices. Labels
-and annotations do not, nor does a NetworkPolicy.
+What of objects makes a run, as JSON: settings, programs (file -> text), the values that the Job alone has (`scheduling`), and the
+specs of the Job, the claim and the devices. Labels and annotations do not, nor does a NetworkPolicy.
 Usage: {{ include "train.unchanged.parts" (dict "job" OBJECT "run" OBJECT ...) | fromJson }}
 */ -}}
 {{- define "train.unchanged.parts" -}}
@@ -83,6 +83,9 @@ Usage: {{ include "train.unchanged.parts" (dict "job" OBJECT "run" OBJECT ...) |
 {{- with .run -}}
 {{- $_ := set $parts "settings" (get .data "settings.json" | default "{}" | fromJson) -}}
 {{- $_ := set $parts "programs" (omit .data "settings.json") -}}
+{{- end -}}
+{{- with .job -}}
+{{- $_ := set $parts "scheduling" (pick .spec "queue" "priorityClassName") -}}
 {{- end -}}
 {{- range $key := list "job" "claim" "devices" -}}
 {{- with get $ $key -}}
@@ -118,6 +121,9 @@ Usage: {{ include "train.unchanged.lines" (dict "old" PARTS "new" PARTS) | fromJ
 {{- $lines := list -}}
 {{- if and .old.settings .new.settings -}}
 {{- $lines = include "train.unchanged.compare" (dict "old" (list (omit .old.settings "run")) "new" (list (omit .new.settings "run")) "path" "" "rendered" false) | fromJsonArray -}}
+{{- end -}}
+{{- if and .old.scheduling .new.scheduling -}}
+{{- $lines = include "train.unchanged.compare" (dict "old" (list .old.scheduling) "new" (list .new.scheduling) "path" "" "rendered" false) | fromJsonArray | concat $lines -}}
 {{- end -}}
 {{- if not $lines -}}
 {{- range $part, $new := dict "run" .new.settings.run "job" .new.job "claim" .new.claim "devices" .new.devices -}}
