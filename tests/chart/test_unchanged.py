@@ -197,6 +197,47 @@ def test_many_differences_are_ten_lines_and_a_count(differences: Differences) ->
     assert all(len(line) < 150 for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"env": {"A": "https://me:s3cret@h/x"}}, "https://***@h/x"),
+        ({"env": {"A": "HTTPS://me:s3cret@h/x"}}, "HTTPS://***@h/x"),
+        ({"env": {"A": " git+https://me:s3cret@h/x"}}, " git+https://***@h/x"),
+        ({"env": {"A": "https://h/\nhttps://s3cret%40h/x"}}, "https://***@h/x"),
+        ({"env": {"A": "socks5://h/x?token=s3cret"}}, "socks5://h/x?***"),
+        ({"train": {"arguments": ["--data", 'https://me:"s3cret\\"@h/x', "b"]}}, '["--data","https://***@h/x","b"]'),
+        ({"env": {"A": "a\r\x1b[31m\u2028b\\c"}}, "a\\r\\x1b[31m\\u2028b\\c"),
+    ],
+)
+def test_a_line_shows_no_token_of_a_url_and_no_control_character(
+    change: Tree, shown: str, differences: Differences
+) -> None:
+    base = overlay(HAMI, {"env": {"A": "x"}})
+    (line,) = differences(base, overlay(base, change))
+    assert line.partition(" → ")[2] == shown
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        ({"cpu": 8}, {"cpu": "8"}, 'cpu: 8 → "8"'),
+        ({"memory": "é" * 70 + "A" + "b" * 80}, {"memory": "é" * 70 + "B"}, f"memory: …{'é' * 20}A{'b' * 79}… → …{'é' * 20}B"),
+        ({"memory": "a" * 150}, {"memory": "a" * 200}, f"memory: …{'a' * 50} → …{'a' * 100}"),
+        ({"memory": "a" * 150}, {"memory": "b"}, f"memory: {'a' * 100}… → b"),
+    ],
+)  # fmt: skip
+def test_what_differs_can_be_seen(old: Tree, new: Tree, shown: str, differences: Differences) -> None:
+    """Whatever the schema says of the values: the comparison comes after it, and an older chart may have let them pass."""
+    base = overlay(HAMI, {"train": {"arguments": []}})
+
+    def older(live: Tree) -> None:
+        settings = json.loads(live["run"]["data"]["settings.json"])
+        settings["env"] = old
+        live["run"]["data"]["settings.json"] = json.dumps(settings)
+
+    assert differences(base, overlay(base, {"env": new}), older) == [f"env.{shown}"]
+
+
 def test_a_part_that_is_not_there_is_not_compared(differences: Differences) -> None:
     changed = overlay(HAMI, {"queue": "research", "train": {"epochs": 5}})
     queue, epochs = "queue: default → research", "train.epochs: 3 → 5"

@@ -174,21 +174,56 @@ Usage: {{ include "train.unchanged.compare" (dict "old" (list TREE) "new" (list 
 {{- else if and .rendered (has (toJson $new) (list "{}" "[]" "null")) -}}
 {{- else if and (eq .path "claim.resources.requests.storage") $old (eq (include "train.thousandths" $old) (include "train.thousandths" $new)) -}}
 {{- else if ne (toJson .old) (toJson .new) -}}
-{{- $lines = append $lines (printf "%s: %s → %s" .path (include "train.unchanged.shown" .old) (include "train.unchanged.shown" .new)) -}}
+{{- $lines = append $lines (include "train.unchanged.line" .) -}}
 {{- end -}}
 {{- $lines | default list | toJson -}}
 {{- end -}}
 
-{{- /* A value (a list of one, or empty) as a line shows it, on one line and not too long. */ -}}
-{{- define "train.unchanged.shown" -}}
-{{- if . -}}
-{{- $value := first . -}}
-{{- $text := kindIs "string" $value | ternary (toString $value) (toJson $value) -}}
-{{- /* An older chart may have let a token in a URL pass. */ -}}
-{{- if hasPrefix "http" $text -}}
-{{- $text = include "train.shown" $text -}}
+{{- /*
+The line of a value that differs: its key, the old and the new value. Where both look alike, as 8 and "8" do, they are shown as JSON;
+of long ones a part where they differ.
+Usage: {{ include "train.unchanged.line" (dict "old" (list VALUE) "new" (list VALUE) "path" "env.A") }}
+*/ -}}
+{{- define "train.unchanged.line" -}}
+{{- $old := include "train.unchanged.shown" (dict "value" .old) -}}
+{{- $new := include "train.unchanged.shown" (dict "value" .new) -}}
+{{- if eq $old $new -}}
+{{- $old = include "train.unchanged.shown" (dict "value" .old "json" true) -}}
+{{- $new = include "train.unchanged.shown" (dict "value" .new "json" true) -}}
 {{- end -}}
-{{- or $text `""` | replace "\n" " " | trunc 100 -}}
+{{- $olds := regexFindAll ".{1,50}" $old -1 -}}
+{{- $news := regexFindAll ".{1,50}" $new -1 -}}
+{{- $from := 0 -}}
+{{- $last := sub (min (len $olds) (len $news)) 1 | int -}}
+{{- if gt (max (len $olds) (len $news)) 2 -}}
+{{- range $index := until $last -}}
+{{- if and (eq $index $from) (eq (index $olds $index) (index $news $index)) -}}
+{{- $from = add1 $index | int -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $parts := list -}}
+{{- range $pieces := list $olds $news -}}
+{{- $until := min (len $pieces) (add $from 2) | int -}}
+{{- $parts = append $parts (printf "%s%s%s" (ternary "…" "" (gt $from 0)) (slice $pieces $from $until | join "") (ternary "…" "" (lt $until (len $pieces)))) -}}
+{{- end -}}
+{{- printf "%s: %s" (include "train.printable" .path) (join " → " $parts) -}}
+{{- end -}}
+
+{{- /*
+A value on one line: a text as it is, all else as JSON. A URL in it, which may hold a token, is without its user and its query.
+Usage: {{ include "train.unchanged.shown" (dict "value" (list VALUE) "json" true) }}
+*/ -}}
+{{- define "train.unchanged.shown" -}}
+{{- if .value -}}
+{{- $json := first .value | toJson -}}
+{{- $json = regexReplaceAll `(?i)([a-z][a-z0-9+.-]*:/+)(\\.|[^"\\])*(@|%40)` $json "${1}***@" -}}
+{{- $json = regexReplaceAll `(:/+(?:\\.|[^"\\?#])*)[?#](\\.|[^"\\])*` $json "${1}?***" -}}
+{{- if and (first .value | kindIs "string") (first .value) (not .json) -}}
+{{- mustFromJson $json | include "train.printable" -}}
+{{- else -}}
+{{- include "train.printable" $json -}}
+{{- end -}}
 {{- else -}}
 (not set)
 {{- end -}}
