@@ -14,12 +14,13 @@ import pytest
 
 from runner import settings
 from runner.errors import RunnerError
+from tests.chart.matrix import FAMILIES, ROOT
 from tests.chart.rules import HAMI, NVIDIA, RULES, Rule
 from tests.runner.conftest import sample_settings
 from trainchart.chart.paths import CHART, LIB
 from trainchart.chart.render import render
 from trainchart.errors import RenderError
-from trainchart.files import Tree, overlay
+from trainchart.files import Tree, load_values, overlay
 
 ALLOWED: dict[str, tuple[Tree, Tree]] = {
     "http where it is allowed": (
@@ -55,6 +56,13 @@ ALLOWED: dict[str, tuple[Tree, Tree]] = {
     "no memory limit": (HAMI, {"sharedMemory": "200Gi", "resources": {"limits": {"memory": ""}}}),
     "a batch that can be shared": (NVIDIA, {"accelerator": {"count": 4}, "replicas": 2}),
 }
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_pushed_has_to_go_somewhere(family: str) -> None:
+    values = load_values(ROOT / f"values/{family}.yaml")
+    with pytest.raises(RenderError, match="publish.repository: is empty"):
+        render(overlay(values, {"publish": {"repository": ""}}))
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)

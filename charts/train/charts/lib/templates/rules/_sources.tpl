@@ -7,7 +7,8 @@
 {{- else if not (regexMatch "^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]+)?/|\\[[0-9A-Fa-f:]+\\](:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[A-Za-z][A-Za-z0-9]*:[0-9A-Fa-f]{32,})?$" $values.image) -}}
 {{- $violations = append $violations (printf "image: %q is not a valid image name; write it as registry.example.com/team/image:tag, without a scheme or spaces" (include "train.shown" $values.image)) -}}
 {{- end -}}
-{{- range $section := .Run.family.requires -}}
+{{- /* What is pushed has to go somewhere, whatever the family needs. */ -}}
+{{- range $section := append .Run.family.requires "publish" | uniq -}}
 {{- $provided := or (and (eq $section "publish") (eq $values.publish.type "none")) (has (get $values $section).type (list "claim" "s3")) -}}
 {{- if not (or $provided (get $values $section).repository) -}}
 {{- $violations = append $violations (printf "%s.repository: is empty, but family %s needs it; set the URL of a git repository" $section $values.family) -}}
