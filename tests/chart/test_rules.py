@@ -61,7 +61,7 @@ ALLOWED: dict[str, tuple[Tree, Tree]] = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_pushed_has_to_go_somewhere(family: str) -> None:
     values = load_values(ROOT / f"values/{family}.yaml")
-    with pytest.raises(RenderError, match="publish.repository: is empty"):
+    with pytest.raises(RenderError, match=r"publish\.repository: is empty"):
         render(overlay(values, {"publish": {"repository": ""}}))
 
 
