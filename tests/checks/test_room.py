@@ -308,6 +308,26 @@ def test_only_quotas_of_the_pods_own_scope_count(scopes: dict[str, Any], counts:
     assert check.severity is ("problem" if counts else "ok")
 
 
+@pytest.mark.parametrize(
+    ("term", "counts"),
+    [
+        ({}, False),
+        ({"namespaces": []}, False),
+        ({"namespaces": ["other"]}, True),
+        ({"namespaceSelector": {}}, True),
+    ],
+)
+@pytest.mark.parametrize("weight", [0, 1])
+def test_a_quota_of_affinities_to_other_namespaces_counts_pods_that_have_one(
+    term: dict[str, Any], weight: int, counts: bool
+) -> None:
+    one = {"topologyKey": "zone", **term}
+    terms = {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": weight, "podAffinityTerm": one}]}
+    affinity = {"podAntiAffinity": terms if weight else {"requiredDuringSchedulingIgnoredDuringExecution": [one]}}
+    check = in_quota(quota({"pods": "0"}, scopes=["CrossNamespacePodAffinity"]), affinity=affinity)
+    assert check.severity == ("problem" if counts else "ok")
+
+
 def test_a_scope_that_is_not_known_is_not_judged() -> None:
     check = in_quota(quota({"pods": "1"}, scopes=["VolumeAttributesClass"]))
     assert check.severity == "not-checked"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainchart.cluster.fields import dig, items, mapping, moment, number, text
+from trainchart.cluster.fields import dig, items, mapping, moment, number, text, texts
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -26,5 +26,5 @@ def test_times_are_parsed_as_kubernetes_writes_them(written: str, micro: int) ->
 
 @given(JSON, st.lists(st.sampled_from([*"abc", 0, -1]), max_size=3))
 def test_no_accessor_raises_whatever_the_value(value: object, path: list[str | int]) -> None:
-    for read in (dig, text, number, mapping, items, moment):
+    for read in (dig, text, texts, number, mapping, items, moment):
         read(value, *path)

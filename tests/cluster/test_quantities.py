@@ -90,9 +90,24 @@ def test_several_amounts_are_formatted_with_the_names_of_their_resources() -> No
     assert format_quantities({"cpu": Decimal("0.5"), "memory": Decimal(3 << 29)}) == "cpu 500m, memory 1.5Gi"
 
 
-def test_an_init_container_that_requests_more_counts_for_the_whole_pod() -> None:
-    def container(cpu: str) -> dict[str, Any]:
-        return {"resources": {"limits": {"cpu": cpu}}}
+def container(cpu: str, **fields: str) -> dict[str, Any]:
+    return {"resources": {"limits": {"cpu": cpu}}, **fields}
 
-    pod = {"containers": [container("1"), container("1")], "initContainers": [container("3")]}
-    assert of_pod(pod)[0] == {"cpu": 3}
+
+@pytest.mark.parametrize(
+    ("first", "cpu"),
+    [
+        ([container("3")], 3),
+        ([container("1")], 2),
+        ([container("1", restartPolicy="Always")], 3),
+        ([container("3"), container("1", restartPolicy="Always")], 3),
+        ([container("1", restartPolicy="Always"), container("3")], 4),
+    ],
+)
+def test_an_init_container_counts_where_it_needs_more_and_a_sidecar_always(
+    first: list[dict[str, Any]], cpu: int
+) -> None:
+    pod = {"containers": [container("1"), container("1")], "initContainers": first}
+    assert of_pod(pod) == ({"cpu": cpu}, {"cpu": cpu})
+    requests, limits = of_pod({**pod, "overhead": {"cpu": "1", "memory": "1Mi"}})
+    assert (requests, limits) == ({"cpu": cpu + 1, "memory": 1 << 20}, {"cpu": cpu + 1})

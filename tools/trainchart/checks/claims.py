@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from trainchart.checks.finding import Finding, enumerate_names, ok, problem, warning
 from trainchart.checks.run_spec import Claim, RunSpec
-from trainchart.cluster.fields import Object, dig, mapping, text
+from trainchart.cluster.fields import Object, mapping, text, texts
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _LATER = "WaitForFirstConsumer"
@@ -34,10 +34,12 @@ def check_new_claim(spec: RunSpec, claim: Object, classes: list[Object]) -> Find
         if not chosen:
             return missing_class(wanted, names)
     else:
-        chosen = [one for one in classes if text(mapping(one, "metadata", "annotations"), _DEFAULT) == "true"]
+        defaults = [one for one in classes if text(mapping(one, "metadata", "annotations"), _DEFAULT) == "true"]
+        # Of several the API server takes the newest.
+        chosen = sorted(defaults, key=lambda one: text(one, "metadata", "creationTimestamp"), reverse=True)
         if not chosen:
             return problem("storage-class-default", subject, "no StorageClass is the default", _choose_class(names))
-    one, modes = chosen[0], dig(claim, "spec", "accessModes") or []
+    one, modes = chosen[0], texts(claim, "spec", "accessModes")
     name, provisioner = text(one, "metadata", "name"), text(one, "provisioner")
     if "ReadWriteMany" in modes and provisioner in _OF_ONE_NODE:
         fix = "name a StorageClass of a shared file system in workspace.storageClassName"
@@ -59,7 +61,7 @@ def check_claim(spec: RunSpec, wanted: Claim, claim: Object | None, classes: Ite
     if text(claim, "metadata", "deletionTimestamp"):
         text_ = f"{subject} is being deleted, and goes when the last pod lets go of it"
         return problem("claim-deleting", subject, text_, "name another")
-    modes, phase = dig(claim, "spec", "accessModes") or [], text(claim, "status", "phase") or "Pending"
+    modes, phase = texts(claim, "spec", "accessModes"), text(claim, "status", "phase") or "Pending"
     if phase == "Lost":
         return problem("claim-lost", subject, f"{subject} has lost its volume", "create it again, or name another")
     if not wanted.read_only and set(modes) == {"ReadOnlyMany"}:

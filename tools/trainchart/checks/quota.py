@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from trainchart.checks.finding import Finding, enumerate_names, not_checked, ok, problem, waiting
 from trainchart.checks.run_spec import RunSpec
-from trainchart.cluster.fields import Object, dig, items, text
+from trainchart.cluster.fields import Object, dig, items, mapping, text, texts
 from trainchart.cluster.quantities import Amounts, amounts, counted, format_quantity, minus, of_pod, short, times, total
 
 LATER = "it starts when other runs of the namespace finish; Volcano gives up after some minutes"
@@ -111,15 +111,11 @@ _KNOWN_SCOPES = (
 
 
 def _scopes(quota: Object) -> list[tuple[str, str, tuple[str, ...]]]:
-    plain = dig(quota, "spec", "scopes")
-    scopes = [(str(scope), "Exists", ()) for scope in plain] if isinstance(plain, list) else []
+    scopes = [(scope, "Exists", ()) for scope in texts(quota, "spec", "scopes")]
     selected = items(quota, "spec", "scopeSelector", "matchExpressions")
     return [
         *scopes,
-        *(
-            (text(one, "scopeName"), text(one, "operator"), tuple(map(str, one.get("values") or [])))
-            for one in selected
-        ),
+        *((text(one, "scopeName"), text(one, "operator"), tuple(texts(one, "values"))) for one in selected),
     ]
 
 
@@ -131,7 +127,22 @@ def _in_scope(scope: tuple[str, str, tuple[str, ...]], pod: Object, priority_cla
         requests = any(set(part) & {"cpu", "memory"} for part in of_pod(pod))
         return requests == (name == "NotBestEffort")
     if name == "CrossNamespacePodAffinity":
-        return False  # the chart's pods have affinities of their own namespace
+        return _crosses_namespaces(pod)
     if operator in ("In", "NotIn"):
         return (priority_class in values) == (operator == "In")
     return bool(priority_class) == (operator == "Exists")
+
+
+def _crosses_namespaces(pod: Object) -> bool:
+    """Whether an affinity of the pod is to pods of namespaces that it names."""
+    return any(
+        term.get("namespaces") or term.get("namespaceSelector") is not None
+        for kind in ("podAffinity", "podAntiAffinity")
+        for term in (
+            *items(pod, "affinity", kind, "requiredDuringSchedulingIgnoredDuringExecution"),
+            *(
+                mapping(one, "podAffinityTerm")
+                for one in items(pod, "affinity", kind, "preferredDuringSchedulingIgnoredDuringExecution")
+            ),
+        )
+    )

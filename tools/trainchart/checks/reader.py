@@ -98,7 +98,7 @@ class ClusterReader:
     def secret(self, name: str) -> Secret | None:
         def keys_alone() -> Secret | None:
             found = self.api.get(kinds.SECRETS, name)
-            return None if found is None else Secret(found.get("type", ""), frozenset(found.get("data") or {}))
+            return None if found is None else Secret(text(found, "type"), frozenset(mapping(found, "data")))
 
         return self._once(("secret", name), keys_alone, "get", kinds.SECRETS)
 

@@ -62,6 +62,12 @@ def items(value: Any, *path: str | int) -> list[Object]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
+def texts(value: Any, *path: str | int) -> list[str]:
+    """The strings in the list at a path; other elements are left out."""
+    found = dig(value, *path)
+    return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
+
+
 def moment(value: Any, *path: str | int) -> datetime | None:
     """The RFC 3339 time at a path, such as 2026-11-24T17:11:41Z, with or without fractions of a second; or None."""
     written = re.sub(r"(\.\d{1,6})\d*", r"\1", text(value, *path)).replace("Z", "+00:00")

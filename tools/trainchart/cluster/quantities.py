@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
 
-from trainchart.cluster.fields import dig, items
+from trainchart.cluster.fields import dig, items, text
 
 Amounts = dict[str, Decimal]
 """Quantities by the name of their resource."""
@@ -104,17 +104,31 @@ def of_container(container: object) -> tuple[Amounts, Amounts]:
 
 
 def of_pod(spec: object) -> tuple[Amounts, Amounts]:
-    """Requests and limits that the scheduler counts for a pod: the sum of its containers, or of an init container that has more."""
-    pairs = [of_container(container) for container in items(spec, "containers")]
-    first = [of_container(container) for container in items(spec, "initContainers")]
+    """Requests and limits that the scheduler counts for a pod.
+
+    They are the sum of its containers, or what an init container needs that has more; one that is restarted (a sidecar) goes on
+    beside all that come after it. The overhead of a runtime class is on top.
+    """
+    overhead = amounts(dig(spec, "overhead"))
     sums = []
     for index in (0, 1):
-        summed = total(pair[index] for pair in pairs)
-        for pair in first:
-            for name, value in pair[index].items():
-                summed[name] = max(summed.get(name, Decimal(0)), value)
-        sums.append(summed)
+        beside: Amounts = {}
+        most: Amounts = {}
+        for container in items(spec, "initContainers"):
+            needed = total([beside, of_container(container)[index]])
+            most = _largest(most, needed)
+            if text(container, "restartPolicy") == "Always":
+                beside = needed
+        running = total([beside, *(of_container(container)[index] for container in items(spec, "containers"))])
+        summed = _largest(most, running)
+        # A limit that no container has is none of the pod's either.
+        sums.append(total([summed, {name: value for name, value in overhead.items() if index == 0 or name in summed}]))
     return sums[0], sums[1]
+
+
+def _largest(first: Mapping[str, Decimal], second: Mapping[str, Decimal]) -> Amounts:
+    """Of each resource the larger amount."""
+    return {name: max(value, first.get(name, value)) for name, value in {**first, **second}.items()}
 
 
 def counted(requests: Amounts, limits: Amounts) -> Amounts:

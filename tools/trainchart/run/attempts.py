@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import NotFoundError
-from trainchart.cluster.fields import Object, mapping, parsed, text
+from trainchart.cluster.fields import Object, mapping, parsed, text, texts
 from trainchart.run import helper_pod, state
 from trainchart.run.helper_pod import HelperPodError
 from trainchart.run.release import installed_job
@@ -143,7 +143,7 @@ def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | N
 
 def _affinity(api: Api, snapshot: Snapshot, claim: str) -> Object | None:
     """Return the affinity to the node of the run's pods, where the claim cannot be mounted on two."""
-    modes = mapping(api.get(kinds.CLAIMS, claim), "spec").get("accessModes") or []
+    modes = texts(api.get(kinds.CLAIMS, claim), "spec", "accessModes")
     node = next((pod.node for pod in snapshot.pods if pod.node), "")
     if not node or {"ReadWriteMany", "ReadOnlyMany"} & set(modes):
         return None
