@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from runner import kills, log, process, result, settings, train, verify
 from runner.context import Context
 from runner.errors import EXIT_CODES, RunnerError
+from runner.git import Git
 from runner.process import Finished
 
 from .conftest import FILES, TOKEN, UID, USER
@@ -193,6 +194,26 @@ def test_the_credential_helper_answers_only_the_run_s_own_hosts(
     assert ask_helper(home, "model", f"{protocol}://{host}", operation) == (
         f"username={USER}\npassword={TOKEN}\n" if answered else ""
     )
+
+
+def test_git_gets_the_answer_and_starts_python_for_nothing_else(
+    make_home: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, started, program = make_home({}), tmp_path / "started", tmp_path / "python 3"
+    program.write_text(f'#!/bin/sh\necho started >> {started}\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    environment = Git(Context.create(settings.load(home), home, {}))._environment("model")
+
+    def credential(operation: str, said: str) -> str:
+        command = ["git", "credential", operation]
+        return subprocess.run(command, input=said, env=environment, capture_output=True, text=True, check=True).stdout
+
+    filled = credential("fill", "protocol=https\nhost=git.example.com\n\n")
+    assert f"username={USER}\npassword={TOKEN}\n" in filled
+    credential("approve", filled)
+    credential("reject", filled)
+    assert started.read_text() == "started\n"
 
 
 def test_the_credential_helper_knows_sources_that_are_not_git(make_home: Callable[..., Path]) -> None:

@@ -181,7 +181,8 @@ class Git:
         ]
         config = [
             ("credential.helper", ""),
-            ("credential.helper", "!" + " ".join(map(shlex.quote, helper))),
+            # Git asks it to store each answer, too, for which Python need not be started.
+            ("credential.helper", f'!ask() {{ [ "$1" != get ] || {shlex.join(helper)} get; }}; ask'),
             ("credential.useHttpPath", "false"),
             ("core.attributesFile", os.devnull),
             ("core.excludesFile", os.devnull),
