@@ -5,6 +5,8 @@ SHELL := bash
 
 export TRAINCHART_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trainchart
 export PATH := $(TRAINCHART_CACHE)/bin:$(PATH)
+# Images for building set it; the tests start hundreds of programs, which would all be compiled anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python

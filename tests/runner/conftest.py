@@ -172,7 +172,7 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
         keep = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
         defaults = {
             "HOME": str(tmp_path / "home-folder"), "TERMINATION_LOG": str(tmp_path / "termination-log"), "JOB_GROUP": f"run-42-{UID}", "JOB_ATTEMPT": "0",
-            "VC_TASK_INDEX": "0", "PYTHONDONTWRITEBYTECODE": "1",
+            "VC_TASK_INDEX": "0",
         }  # fmt: skip
         command = [sys.executable, *program, *arguments]
         return subprocess.Popen(

@@ -106,7 +106,7 @@ def started(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     def start(home: Path, *before: str, command: tuple[str, ...] = ("-m", "runner")) -> subprocess.Popen[str]:
         environment = {
             "PATH": os.environ["PATH"], "HOME": str(tmp_path / "home-folder"), "TERMINATION_LOG": str(tmp_path / "termination-log"),
-            "JOB_GROUP": f"run-42-{UID}", "JOB_ATTEMPT": "0", "VC_TASK_INDEX": "0", "PYTHONDONTWRITEBYTECODE": "1",
+            "JOB_GROUP": f"run-42-{UID}", "JOB_ATTEMPT": "0", "VC_TASK_INDEX": "0",
             "RUN_FOLDER": str(tmp_path / "workspace" / "run-42"),
         }  # fmt: skip
         return subprocess.Popen(

@@ -306,7 +306,6 @@ class Pod:
     def start(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         own = {
             "PYTHONPATH": os.pathsep.join([str(self.libraries), str(FILES)]),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PATH": os.environ["PATH"],
         }
         command = [sys.executable, str(FOLDER / argv[0]), *argv[1:]]
