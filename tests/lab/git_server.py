@@ -62,7 +62,7 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
     config = {
         "user.name": "tester", "user.email": "tester@example.invalid", "http.extraHeader": f"Authorization: Basic {header}", "init.defaultBranch": "main",
         "filter.lfs.clean": "git-lfs clean -- %f", "filter.lfs.smudge": "git-lfs smudge -- %f", "filter.lfs.required": "true", "lfs.locksverify": "false",
-        "maintenance.auto": "false",
+        "maintenance.auto": "false", "core.hooksPath": os.devnull,
     }  # fmt: skip
     environment = {
         **os.environ,
@@ -83,16 +83,17 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
 def push(
     server: Server, name: str, files: dict[str, str], branch: str = "main", lfs: str = "", message: str = "files"
 ) -> str:
-    """Commit `files` on top of a branch (made when it does not exist) and push it, with its LFS objects. Returns the commit.
+    """Commit `files` on top of a branch (made when it does not exist), and push their LFS objects. Returns the commit.
 
-    Only the objects go through the server: the commit reaches the repository on the disk sooner.
+    Only the objects go through the server: the commit is made in the repository itself, without a clone of it.
     """
-    work = server.folder.parent / "work" / f"{name}-{branch.replace('/', '_')}"
+    repository, work = server.folder / name, server.folder.parent / "work" / f"{name}-{branch.replace('/', '_')}"
     if not work.exists():
-        work.mkdir(parents=True)
-        git("init", "--quiet", "--template=", f"--initial-branch={branch}", cwd=work)
-        with (work / ".git" / "config").open("a") as config:
-            config.write(f'[remote "origin"]\n\turl = {server.url}/{name}\n')
+        (work / ".git").mkdir(parents=True)
+        for shared in ("objects", "refs"):
+            (work / ".git" / shared).symlink_to(repository / shared)
+        (work / ".git" / "HEAD").write_text(f"ref: refs/heads/{branch}\n")
+        (work / ".git" / "config").write_text(f'[remote "origin"]\n\turl = {server.url}/{name}\n')
     if lfs:
         (work / ".gitattributes").write_text(f"{lfs} filter=lfs diff=lfs merge=lfs -text\n")
     for path, content in files.items():
@@ -101,9 +102,9 @@ def push(
     git("add", "--all", cwd=work)
     git("commit", "--quiet", "--allow-empty", "-m", message, cwd=work)
     if lfs:
-        git("lfs", "push", "origin", branch, cwd=work)
-    git("push", "--quiet", str(server.folder / name), f"HEAD:refs/heads/{branch}", cwd=work)
-    return git("rev-parse", "HEAD", cwd=work)
+        stored = (path.name for path in (work / ".git" / "lfs" / "objects").rglob("*") if path.is_file())
+        git("lfs", "push", "--object-id", "origin", *stored, cwd=work)
+    return (repository / "refs" / "heads" / branch).read_text().strip()
 
 
 @contextlib.contextmanager
