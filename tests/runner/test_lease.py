@@ -24,6 +24,7 @@ from runner import checkpoint, export, interrupts, lease, prepare, trees
 from runner.context import Context
 from runner.errors import EXIT_CODES, Interrupted, RunnerError
 from runner.workspace import Workspace
+from tests.conftest import rows
 
 from .conftest import UID, Ended
 
@@ -107,7 +108,7 @@ class Process:
     def __init__(self, home: Path, log: Path, **environment: str) -> None:
         self.message = log.with_suffix(".message")
         keep = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
-        fixed = {"HOME": str(log.parent), "TERMINATION_LOG": str(self.message), "PYTHONDONTWRITEBYTECODE": "1"}
+        fixed = {"HOME": str(log.parent), "TERMINATION_LOG": str(self.message)}
         self.log = log
         with log.open("wb") as output:
             self.popen = subprocess.Popen(
@@ -227,7 +228,7 @@ def test_the_folder_of_a_run_that_was_killed_is_taken_over_when_nothing_beats_an
     assert f"run first (Job {UID})" in takeover
 
 
-@pytest.mark.parametrize("attempt", ["0", "1"])
+@pytest.mark.parametrize("attempt", rows(["0", "1"], "1"))
 def test_the_same_run_starts_again_at_once(
     home: Callable[..., Path], start: Callable[..., Process], folder: Path, attempt: str
 ) -> None:
@@ -477,7 +478,7 @@ def no_flock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-@pytest.mark.parametrize("name", ["ENOLCK", "ENOSYS", "EOPNOTSUPP", "EINVAL"])
+@pytest.mark.parametrize("name", rows(["ENOLCK", "ENOSYS", "EOPNOTSUPP", "EINVAL"], "ENOLCK"))
 def test_a_file_system_without_locks_is_told_in_words(
     home: Callable[..., Path], start: Callable[..., Process], no_flock: Path, name: str
 ) -> None:
