@@ -85,6 +85,7 @@ def canaries(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Iter
     words = {place: secrets.token_hex(20) for place in PLACES}
     kube = session.world.admin
     folder = f"{kind.SHARED}/{CANARY}{session.id}/.git"
+    _remove_canaries(kube)
     try:
         in_node(
             "sh",
@@ -103,10 +104,15 @@ def canaries(session: Session, tmp_path_factory: pytest.TempPathFactory) -> Iter
         )
         yield words
     finally:
-        kube.call("helm", "uninstall", CANARY, "--ignore-not-found", "-n", kube.namespace)
-        for name in ("vcjob", "service", "configmap", "serviceaccount", "events"):
-            kube.kubectl("delete", name, CANARY, "--ignore-not-found", "--wait=false")
-        kube.kubectl("delete", "pod", f"{CANARY}-ended", "--ignore-not-found", "--wait=false")
+        _remove_canaries(kube)
+
+
+def _remove_canaries(kube: Kube) -> None:
+    """Also those of a session that was interrupted."""
+    kube.call("helm", "uninstall", CANARY, "--ignore-not-found", "-n", kube.namespace)
+    for name in ("vcjob", "service", "configmap", "serviceaccount", "events"):
+        kube.kubectl("delete", name, CANARY, "--ignore-not-found", "--timeout=60s")
+    kube.kubectl("delete", "pod", f"{CANARY}-ended", "--ignore-not-found", "--timeout=60s")
 
 
 @pytest.mark.parametrize("place", PLACES)
