@@ -62,10 +62,13 @@ def secret(tmp_path: Path) -> Path:
 
 
 def sample_settings() -> dict[str, Any]:
-    """The example of docs/runner.md, so that the two cannot drift apart."""
+    """The example of docs/runner.md, so that the two cannot drift apart; `train` with all the settings of its family."""
     text = (FILES.parents[4] / "docs" / "runner.md").read_text(encoding="utf-8")
     sample: dict[str, Any] = json.loads(text.split("## Settings", 1)[1].split("```json", 1)[1].split("```", 1)[0])
-    return sample
+    defaults = yaml.safe_load((FILES / "families" / sample["family"] / "family.yaml").read_text(encoding="utf-8"))[
+        "defaults"
+    ]
+    return {**sample, "train": {**defaults["train"], **sample["train"]}}
 
 
 def is_read(key: str) -> bool:
