@@ -6,6 +6,8 @@ import argparse
 import sys
 
 from hack.generate.outputs import generated
+from trainchart.chart.families import family_names
+from trainchart.values.models.families import FAMILIES
 
 
 def main() -> int:
@@ -22,7 +24,11 @@ def main() -> int:
         else:
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path}")
-    return 1 if options.check and stale else 0
+    without_model = [name for name in family_names() if name not in FAMILIES]
+    for name in without_model:
+        model = f"tools/trainchart/values/models/families/{name.replace('-', '_')}.py"
+        print(f"family {name} has no typed model; write {model} (docs/adding-a-family.md)", file=sys.stderr)
+    return 1 if without_model or (options.check and stale) else 0
 
 
 if __name__ == "__main__":

@@ -145,6 +145,15 @@ def test_nothing_but_its_places_and_the_generated_files_is_touched(copy: Path) -
     assert {path for path, content in before.items() if after[path] != content} == REWRITTEN
 
 
+def test_a_family_without_its_model_is_named(copy: Path) -> None:
+    model = copy / "tools/trainchart/values/models/families/toy_net.py"
+    away = model.rename(copy / "toy_net.py")
+    done = python(copy, "-m", "hack.generate", "--check")
+    away.rename(model)
+    assert done.returncode == 1
+    assert "family toy-net has no typed model; write tools/trainchart/values/models/families/toy_net.py" in done.stderr
+
+
 def test_its_values_are_admitted_and_its_own_rules_are_kept(copy: Path) -> None:
     run = ("validate", "values/toy-net.yaml", "values/accelerators/cpu.yaml")
     admitted = trainchart(copy, *run, "e2e/values/toy-net.yaml")

@@ -20,11 +20,15 @@ class Family:
     model: type[Section]
     """The typed model of its `train` section."""
     estimate: Callable[[Data, Layout], Estimate] | None
-    """The device memory that one training process needs, from the effective `train` values; None where nobody can "
-    "know."""
+    """The device memory that one training process needs, from the effective `train` values; None where nobody can
+    know."""
     example: Data
     """What its ready-to-run values file holds beside the family's own defaults."""
     notes: Mapping[str, str]
     """Comments for keys of that file, by path; the other keys have their descriptions."""
     train: Data | None = None
     """The `train` section of that file, where it shall not show all the family's defaults."""
+
+    def __post_init__(self) -> None:
+        if "accelerator" not in self.example:
+            raise ValueError("the example of a family needs an accelerator: its profile and count")
