@@ -66,7 +66,7 @@ READER: tuple[Right, ...] = (
     Right(kinds.PRIORITY_CLASSES, ("get", "list"), "doctor: priorityClassName"),
     Right(kinds.DEVICE_CLASSES, ("get", "list"), "doctor: devices by dynamic resource allocation"),
 )
-"""Of deploy/cluster-reader.yaml: optional, of the whole cluster, and only to reader."""
+"""Of deploy/cluster-reader.yaml: optional, of the whole cluster, and only to read."""
 
 
 def lacking_rights(rules: Object) -> dict[Right, list[str]]:

@@ -102,8 +102,7 @@ class Values(Section):
     env: Annotated[dict[EnvironmentName, str], Field(json_schema_extra=_exclude_reserved)] | None = Field(
         None,
         description="Additional environment variables of the trainer, its export and the checks of its data; the "
-        "runner and git do not "
-        "get them. Never for secrets.",
+        "runner and git do not get them. Never for secrets.",
     )
     nodeSelector: dict[LabelKey, LabelValue] | None = Field(
         None, description="Labels of the nodes that the pods may run on."

@@ -24,8 +24,8 @@ PLAIN: dict[str, Any] = {
     "additionalProperties": {"$ref": "#/$defs/plain"},
     "items": {"$ref": "#/$defs/plain"},
 }
-"""Schema of any value, at every depth: no control characters in strings and keys. Each keyword applies to its own "
-"type of value."""
+"""Schema of any value, at every depth: no control characters in strings and keys. Each keyword applies to its own
+type of value."""
 
 Line = Annotated[str, StringConstraints(pattern=LINE)]
 Text = Line | None

@@ -47,8 +47,8 @@ class Git(Section):
     secretName: ObjectName = Field(
         None,
         description="Secret with the user and the token (or password) for the server of publish.repository (if "
-        "nothing is published: of "
-        "model.repository, else of dataset.repository), and for no other server; empty: public repositories.",
+        "nothing is published: of model.repository, else of dataset.repository), and for no other server; empty: "
+        "public repositories.",
         examples=["git-credentials"],
     )
     userKey: KeyName = Field(
@@ -90,8 +90,7 @@ class Source(Section):
     secretName: ObjectName = Field(
         None,
         description="git: Secret with the user and the token for this repository's server; empty: git.secretName if "
-        "that is for the "
-        "same server, else none. s3: Secret with the access key; empty: a public bucket.",
+        "that is for the same server, else none. s3: Secret with the access key; empty: a public bucket.",
         examples=["s3-credentials"],
     )
     accessKeyKey: KeyName = Field("AWS_ACCESS_KEY_ID", description="s3: key of the access key ID in the Secret.")
@@ -170,8 +169,7 @@ class Tune(Section):
     space: dict[ParameterName, Parameter] | None = Field(
         None,
         description="What to try, by parameter: settings of the family (such as batchSize), or hyperparameters of "
-        "its trainer (such as lr0). "
-        "Each is {low, high}, with log or integer, or {choices}.",
+        "its trainer (such as lr0). Each is {low, high}, with log or integer, or {choices}.",
     )
 
 
@@ -193,8 +191,7 @@ class Publish(Section):
     patience: Duration = Field(
         "2h",
         description="How long to retry the push when the git server is unreachable, or, with an emptyDir, when it "
-        "refuses; timeLimit "
-        "can end it earlier.",
+        "refuses; timeLimit can end it earlier.",
         examples=["30m", "12h"],
     )
 
@@ -216,8 +213,7 @@ class NetworkPolicy(Section):
     enabled: bool = Field(
         True,
         description="Whether only pods of this run may connect to its pods, where the network plugin enforces it; "
-        "false: no policy "
-        "is made, if you may not create NetworkPolicies or something else has to reach the pods.",
+        "false: no policy is made, if you may not create NetworkPolicies or something else has to reach the pods.",
     )
     egress: list[Egress] = Field(
         default_factory=list,

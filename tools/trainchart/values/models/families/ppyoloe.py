@@ -1,5 +1,5 @@
-"""Family ppyoloe: the parameters of PaddleDetection's PP-YOLOE training, the memory it needs, and its ready-to-run "
-"example."""
+"""Family ppyoloe: the parameters of PaddleDetection's PP-YOLOE training, the memory it needs, and its ready-to-run
+example."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Ppyoloe(Section):
 @dataclass(frozen=True)
 class _Size:
     parameters: int
-    """Of the model for 80 classes, with the statistics of its normalizations. Two classes have 0.5 million fewer "
-    "(s)."""
+    """Of the model for 80 classes, with the statistics of its normalizations. Two classes have 0.5 million fewer
+    (s)."""
     saved: int
     """Bytes per pixel of an image that the forward pass keeps for the backward pass, in single precision."""
 

@@ -1,5 +1,5 @@
-"""Family yolov8: the parameters of ultralytics' detection training, the memory it needs, and its ready-to-run "
-"example."""
+"""Family yolov8: the parameters of ultralytics' detection training, the memory it needs, and its ready-to-run
+example."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ _SIZES = {
 _NAME = re.compile(r"(yolov8|yolov9|yolov10|yolo11|yolo12|yolo26)([a-z])(?![a-z0-9]|-p[0-9])", re.IGNORECASE)
 
 PEAK = 1.3
-"""Peak of a step over what the forward pass saves, as for YOLOv5, whose trainer and convolutions these are. "
-"Approximate."""
+"""Peak of a step over what the forward pass saves, as for YOLOv5, whose trainer and convolutions these are.
+Approximate."""
 
 
 def estimate(train: Mapping[str, Any], layout: Layout) -> Estimate:
