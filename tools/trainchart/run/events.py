@@ -114,9 +114,8 @@ class Progress:
     # Of the training, which a later attempt may resume.
     epoch: int | None = None
     epochs: int | None = None
-    metrics: list[dict[str, float]] = field(
-        default_factory=list
-    )  # a row per epoch, in order; in a search, of one trial
+    # A row per epoch, in order; in a search, of one trial.
+    metrics: list[dict[str, float]] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
     warnings: list[str] = field(default_factory=list)

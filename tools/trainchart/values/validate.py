@@ -133,10 +133,8 @@ def _read_by_helm(text: str) -> Tree:
         return values_from_yaml(text)
     except HelmError as error:
         raise RenderError(re.sub(r"^(?:error [\w ]+: |while decoding JSON: |json: |yaml: )+", "", str(error))) from None
-    except (
-        RecursionError,
-        ValueError,
-    ) as error:  # nested deeper, or with a longer number, than Python's JSON parser accepts
+    # Nested deeper, or with a longer number, than Python's JSON parser accepts.
+    except (RecursionError, ValueError) as error:
         raise RenderError(str(error)) from None
 
 

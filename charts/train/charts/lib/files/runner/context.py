@@ -43,14 +43,12 @@ class Context:
     master_ip: str = "127.0.0.1"  # of rank 0's pod
     resume_from: Optional[Path] = None  # the checkpoint that rank 0 chose for all ranks
     output_folder: str = "output"  # a trial of a search has its own
-    hyperparameters: Dict[str, Any] = field(
-        default_factory=dict
-    )  # of a trial: parameters that are not settings of the family
+    # Of a trial: parameters that are not settings of the family.
+    hyperparameters: Dict[str, Any] = field(default_factory=dict)
     search: Dict[str, Any] = field(default_factory=dict)  # the best trial, for the result
     reports: List[Path] = field(default_factory=list)  # more files for the artifacts, whatever the family's layout
-    resumed: Dict[str, Any] = field(
-        default_factory=dict
-    )  # the chosen checkpoint, for the result; empty for a new training
+    # The chosen checkpoint, for the result; empty for a new training.
+    resumed: Dict[str, Any] = field(default_factory=dict)
     lease: Lease = field(default_factory=Lease)  # of the run's folder
 
     @classmethod

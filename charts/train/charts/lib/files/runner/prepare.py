@@ -125,9 +125,8 @@ def pin(context: Context, git: Git) -> Dict[str, Pinned]:
         recorded = json.loads(context.workspace.read("sources.json") or "{}")
         if recorded.get("requested") == requested:
             pins = {name: Pinned(**recorded["pinned"][name]) for name in requested}
-            if (
-                recorded.get("uid") != context.uid
-            ):  # a claim's content may have changed since that run, and no setting names it
+            # A claim's content may have changed since another run, and no setting names it.
+            if recorded.get("uid") != context.uid:
                 pins = {name: pinned for name, pinned in pins.items() if requested[name]["type"] != "claim"}
     except (ValueError, KeyError, TypeError):
         log.event("warning", reason="state/sources.json is incomplete; the revisions are resolved again")

@@ -21,11 +21,8 @@ COPIED = ("hyp.yaml", "opt.yaml", "results.csv")
 
 def train_arguments(context: Context) -> List[str]:
     if context.resume_from:
-        return [
-            "train.py",
-            "--resume",
-            str(context.resume_from),
-        ]  # it reads the other options from the opt.yaml beside it
+        # It reads the other options from the opt.yaml beside the checkpoint.
+        return ["train.py", "--resume", str(context.resume_from)]
     train = context.train
     values = {
         "--img": train["imageSize"],
