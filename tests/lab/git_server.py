@@ -61,7 +61,7 @@ def git(*arguments: str, cwd: Path | None = None) -> str:
     header = base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
     config = {
         "user.name": "tester", "user.email": "tester@example.invalid", "http.extraHeader": f"Authorization: Basic {header}", "init.defaultBranch": "main",
-        "filter.lfs.clean": "git-lfs clean -- %f", "filter.lfs.smudge": "git-lfs smudge -- %f", "filter.lfs.required": "true", "lfs.locksverify": "false",
+        "filter.lfs.process": "git-lfs filter-process", "filter.lfs.required": "true", "lfs.locksverify": "false",
         "maintenance.auto": "false", "core.hooksPath": os.devnull,
     }  # fmt: skip
     environment = {
