@@ -44,6 +44,7 @@ for epoch in range(begun + 1, 4):
 (Path(os.environ["ARTIFACTS_DIR"]) / "model").mkdir(exist_ok=True)
 (Path(os.environ["ARTIFACTS_DIR"]) / "model" / "w.ckpt").write_text("weights " * 100)
 """
+NOT_PUBLISHED = {"type": "none", "modelName": "m", "maxBatchSize": 1}
 TRAIN = {"command": ["python3", "train.py", "a b", "$HOME"], "metricsFile": "metrics.csv", "lfsPatterns": ["*.ckpt"]}
 
 
@@ -119,7 +120,8 @@ def test_a_program_is_started_as_it_is_and_what_it_leaves_is_published(
 def test_a_program_that_fails_fails_the_run_with_its_last_words(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
-    ended = run(home(TRAIN, "import sys\nprint('starting')\nsys.exit('the learning rate is a joke')"))
+    program = "import sys\nprint('starting')\nsys.exit('the learning rate is a joke')"
+    ended = run(home(TRAIN, program, publish=NOT_PUBLISHED))
     assert (ended.code, ended.message["failure"]["stage"]) == (40, "train"), ended.log
     assert "exited with code 1: the learning rate is a joke" in ended.message["failure"]["reason"]
 
@@ -127,7 +129,7 @@ def test_a_program_that_fails_fails_the_run_with_its_last_words(
 def test_a_killed_program_is_started_again_with_its_last_checkpoint(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
-    made = home(TRAIN, dataset="die", **{"workspace.type": "newClaim"})
+    made = home(TRAIN, dataset="die", publish=NOT_PUBLISHED, **{"workspace.type": "newClaim"})
     first = run(made)
     assert first.code == 41, first.log
     second = run(made, JOB_ATTEMPT="1")
@@ -151,7 +153,8 @@ def test_a_half_written_checkpoint_is_passed_over(
 def test_an_export_command_runs_after_the_training_and_its_failure_is_one_of_export(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
-    ended = run(home({**TRAIN, "exportCommand": ["sh", "-c", "echo exporting from $OUTPUT_DIR; exit 3"]}))
+    fails = ["sh", "-c", "echo exporting from $OUTPUT_DIR; exit 3"]
+    ended = run(home({**TRAIN, "exportCommand": fails}, publish=NOT_PUBLISHED))
     assert (ended.code, ended.message["failure"]["stage"]) == (50, "export"), ended.log
     assert "/run-42/output" in ended.message["failure"]["reason"]
 
@@ -171,7 +174,7 @@ def test_an_export_command_runs_after_the_training_and_its_failure_is_one_of_exp
 def test_a_program_that_cannot_be_started_is_told_before_the_training(
     command: list[str], code: int, words: str, home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
-    ended = run(home({"command": command}))
+    ended = run(home({"command": command}, publish=NOT_PUBLISHED))
     assert ended.code == code, ended.log
     assert words in ended.message["failure"]["reason"]
     assert bool(ended.events("fetch")) == (code == 30)
@@ -198,12 +201,11 @@ def test_without_repositories_an_image_needs_no_git(
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "sh").symlink_to("/bin/sh")
-    publish = {"type": "none", "modelName": "m", "maxBatchSize": 1}
     command = ["sh", "-c", "echo done >$ARTIFACTS_DIR/done"]
-    ended = run(home({"command": command}, sources={}, publish=publish), PATH=str(programs))
+    ended = run(home({"command": command}, sources={}, publish=NOT_PUBLISHED), PATH=str(programs))
     assert ended.code == 0, ended.log
     assert [file["path"] for file in ended.message["files"]] == ["README.md", "done"]
-    told = run(home({"command": command}, publish=publish), PATH=str(programs))
+    told = run(home({"command": command}, publish=NOT_PUBLISHED), PATH=str(programs))
     assert told.code == 20, told.log
     assert "git is not in the image, and model.repository, dataset.repository needs it" in told.last
 

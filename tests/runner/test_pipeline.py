@@ -229,6 +229,7 @@ def test_a_branch_that_appears_between_look_and_push_is_not_overwritten(
     assert git("-C", str(server.folder / name), "rev-parse", "result") == other
 
 
+@pytest.mark.lab
 def test_a_hook_that_declines_the_push_is_named_with_the_branch(
     server: Server, tmp_path: Path, tiny: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:

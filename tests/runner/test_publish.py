@@ -389,7 +389,7 @@ def test_what_would_lose_the_model_with_its_pod_is_waited_for_until_somebody_men
     impatient: None, made: Callable[..., Publisher], server: Server, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publisher = made(patienceSeconds=60)
-    server.faults.append(Fault("git-receive-pack", Answer(status), times=4))
+    server.faults.append(Fault("git-receive-pack", Answer(status), times=2))
     assert publisher.publish(FAMILY).branch.startswith("sft-")
     (waiting,) = told(capsys, "waiting")[:1]
     assert "fix=" in waiting
@@ -506,8 +506,9 @@ def test_a_hook_that_refuses_every_branch_is_quoted(
     hook(server, tmp_path, "the quota of this project is used up", "*")
     with pytest.raises(RunnerError) as caught:
         publisher.publish(FAMILY)
-    assert caught.value.exit.name == "publish-refused"
+    assert (caught.value.exit.name, caught.value.exit.code) == ("publish-refused", 60)
     assert "the quota of this project is used up" in caught.value.reason
+    assert "publish.branch" in caught.value.fix
 
 
 def test_a_branch_of_another_run_is_not_gone_round(
