@@ -19,6 +19,7 @@ from hack.generate.outputs import generated
 from runner import settings as runner_settings
 from tests.chart.matrix import ADMITTED, FAMILIES, PROFILES, ROOT
 from tests.chart.rules import NVIDIA, OURS
+from tests.conftest import rows
 from trainchart.chart.families import family_data
 from trainchart.chart.paths import CHART, LIB
 from trainchart.chart.render import Manifest, render, render_by_helm, render_text
@@ -183,7 +184,8 @@ def test_the_runner_takes_what_the_chart_renders_and_fills_in_what_is_empty(tmp_
     assert loaded(overlay(CPU, {"publish": {"modelName": "m"}}), tmp_path).model_name == "m"
 
 
-@pytest.mark.parametrize("cell", ADMITTED[::7], ids=str)
+# Both steps meet every family, accelerator and workspace.
+@pytest.mark.parametrize("cell", rows(ADMITTED[::7], *ADMITTED[::21]), ids=str)
 def test_the_runner_finds_what_the_pod_mounts(cell: Any, tmp_path: Path) -> None:
     more = {
         "cache": {"claimName": "cache"},

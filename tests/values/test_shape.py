@@ -193,10 +193,10 @@ def test_a_file_full_of_wrong_keys_is_answered_soon_and_not_in_full(tmp_path: Pa
         found(tmp_path, "".join(f"replica{number}: 1\n" for number in range(keys)))
         return time.process_time() - start
 
-    messages = found(tmp_path, "".join(f"replica{number}: 1\n" for number in range(50_000)))
+    messages = found(tmp_path, "".join(f"replica{number}: 1\n" for number in range(10_000)))
     assert messages.pop(0) == "None:None None: more than 100 values are wrong; these are some of them"
     assert len(messages) == 100
-    assert took(20_000) < 40 * took(2_000), "the time grows with the square of their number"
+    assert took(10_000) < 40 * took(1_000), "the time grows with the square of their number"
 
 
 def test_a_password_in_a_url_is_never_repeated(tmp_path: Path) -> None:
