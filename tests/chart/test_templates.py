@@ -240,7 +240,7 @@ def test_a_run_of_one_pod_that_may_be_tried_again_has_a_pod_that_is_never_made(v
 
 
 def test_a_refused_upgrade_shows_no_token_of_a_url_that_an_older_chart_let_pass(tmp_path: Path) -> None:
-    given = '(list "https:///me:sesame@git.example.com/x")'
+    given = '(dict "value" (list "https:///me:sesame@git.example.com/x"))'
     assert (
         helper(tmp_path, f'{{{{ include "train.unchanged.shown" {given} | toJson }}}}')
         == "https:///***@git.example.com/x"
