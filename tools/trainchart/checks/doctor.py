@@ -1,4 +1,4 @@
-"""All checks of a run that is not submitted yet: is there a cluster, may I, is there a place for it, is all there that it needs."""
+"""All checks of a run that is not submitted yet: is there a cluster, may I, is there room for it, does everything that it needs exist."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from trainchart.run.state import KILLED, Pod, Snapshot
 
 
 def missing_secret(run: Snapshot, pod: Pod, facts: Facts) -> Finding | None:
-    """A Secret that the values name is mounted as optional: that it lacks a key is all that the runner can tell."""
+    """A Secret that the values name is mounted as optional: that it lacks a key is all that the runner can report."""
     if facts.secret_exists is not False or pod.failure is None:
         return None
     failure = pod.failure

@@ -14,7 +14,7 @@ Severity = Literal["problem", "warning", "waiting", "info", "not-checked", "ok"]
 @dataclass(frozen=True)
 class Finding:
     key: str
-    """For programs, and stable: image-missing, queue-closed, ...; `ok` or `not-checked` where there is nothing to mend."""
+    """For programs, and stable: image-missing, queue-closed, ...; `ok` or `not-checked` where there is nothing to fix."""
     severity: Severity
     subject: str
     """What was checked: `queue team`, `Secret git-credentials`, ..."""
@@ -62,6 +62,6 @@ def count(number: int, what: str) -> str:
 
 
 def by_severity(findings: Iterable[Finding]) -> Sequence[Finding]:
-    """The most telling first, each once."""
+    """The most severe first, each once."""
     order: list[Severity] = ["problem", "warning", "waiting", "info", "not-checked", "ok"]
     return sorted(dict.fromkeys(findings), key=lambda finding: order.index(finding.severity))

@@ -130,7 +130,7 @@ class ClusterReader:
         return [text(resource, "name") for resource in items(found, "resources")]
 
     def version(self) -> Object:
-        """Of the API server; empty where it is not told."""
+        """Of the API server; empty where it does not report one."""
         try:
             return self._allowed(lambda: self.api.raw("/version"), "get", Kind("/version", namespaced=False))
         except (NoRightError, NotFoundError):

@@ -133,7 +133,7 @@ _KNOWN: tuple[tuple[str, Callable[..., Finding]], ...] = (
 
 
 def explain(message: str) -> Finding:
-    """The finding that a refusal is, with the message as its details. One that is not known is told as it is."""
+    """The finding that a refusal is, with the message as its details. One that is not known is repeated as it is."""
     message = " ".join(message.split())
     for pattern, finding in _KNOWN:
         if match := re.search(pattern, message):

@@ -26,7 +26,7 @@ RUNNING = "status.phase!=Succeeded,status.phase!=Failed,spec.nodeName!="
 
 def check_version(version: Object, server: str) -> Finding:
     if not version:
-        return not_checked("API server", f"API server: {server} does not tell its version")
+        return not_checked("API server", f"API server: {server} does not report its version")
     parts = [int(re.sub(r"\D.*", "", str(version.get(key) or "0")) or 0) for key in ("major", "minor")]
     text_ = f"Kubernetes {text(version, 'gitVersion').removeprefix('v')} runs at {server}"
     if tuple(parts) < KUBERNETES:

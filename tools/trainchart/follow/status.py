@@ -71,8 +71,8 @@ def _read_progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Find
         progress, last = _tail(api, pod, TAIL_LINES)
         if progress and progress.waiting:
             reason = progress.waiting.get("reason", "")
-            mend = progress.waiting.get("fix") or "check the git server"
-            fix = f"{mend}; the run then continues by itself, and on a claim its artifacts stay"
+            remedy = progress.waiting.get("fix") or "check the git server"
+            fix = f"{remedy}; the run then continues by itself, and on a claim its artifacts stay"
             message = format_waiting(progress.waiting)
             return progress, (Finding("git-server-away", "waiting", "git server", message, fix, reason),)
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
