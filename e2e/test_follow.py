@@ -114,7 +114,7 @@ def test_a_timeout_exits_with_3_and_a_stop_with_143(session: Session, tmp_path: 
     release.wait_for_log("still running", 90)
     done = trainchart(release, "wait", release.name, "--timeout", "4s")
     assert done.returncode == 3
-    assert "has not ended (it is train" in done.stdout
+    assert "has not finished (it is train" in done.stdout
 
     waiting = subprocess.Popen(
         command("wait", release.name), env=environment(release.kube.kubeconfig), stdout=subprocess.PIPE, text=True

@@ -56,8 +56,8 @@ def test_two_nodes_resume_from_the_same_snapshot_after_a_kill(session: Session) 
         pytest.param(run, reason, marks=pytest.mark.runs(f"ppyoloe-{run}"), id=run)
         for run, reason in {
             "no-config": "train.config: the model repository has no file configs/ppyoloe/ppyoloe_crn_z.yml",
-            "unknown-option": "train.options: the trainer knows no 'TrainRaeder'",
-            "broken-record": f"annotations/train.json: annotation {BROKEN}: category_id 9 is no category of the file",
+            "unknown-option": "train.options: the trainer has no 'TrainRaeder' of option",
+            "broken-record": f"annotations/train.json: annotation {BROKEN}: category_id 9 is not a category of the file",
         }.items()
     ],
 )

@@ -116,7 +116,7 @@ def test_without_publishing_the_weights_stay_on_the_volume(session: Session) -> 
         pytest.param(run, reason, marks=pytest.mark.runs(f"yolov8-{run}"), id=run)
         for run, reason in {
             "unknown-option": "train.arguments: the trainer has no option 'learning_rate'",
-            "no-weights": "/yolov8n.pt, and a run downloads no weights",
+            "no-weights": "/yolov8n.pt, and runs download no weights",
             "broken-record": f"images/train/05.jpg: {Path(BROKEN).name} line 2 has class 7, and names has 2",
         }.items()
     ],
