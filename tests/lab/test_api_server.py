@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import rows
 from trainchart.cli import main as cli
 from trainchart.errors import ExitCode
 
@@ -188,7 +189,14 @@ def test_nothing_that_a_run_says_commands_the_terminal(
 @pytest.mark.parametrize(
     "run", [hostile, pytest.param(failed, marks=pytest.mark.lab), pytest.param(pending, marks=pytest.mark.lab)]
 )
-@pytest.mark.parametrize("command", ["status run-42", "list", "result run-42", "wait run-42 --timeout 2s", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    rows(
+        ["status run-42", "list", "result run-42", "wait run-42 --timeout 2s", "doctor"],
+        "status run-42",
+        "wait run-42 --timeout 2s",
+    ),
+)
 def test_in_a_terminal_with_colours_all_of_them_are_our_own(
     command: str, run: Any, server: ApiServer, tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import rows
+
 from .conftest import UID, Ended
 
 HOOKS = """
@@ -144,7 +146,7 @@ def test_orphans_take_no_exit_code_from_a_trainer_that_fails(
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize("number", rows([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT], signal.SIGTERM))
 def test_a_stop_signal_that_came_before_the_first_line_is_taken(
     number: signal.Signals,
     place: tuple[str, ...],

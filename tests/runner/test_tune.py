@@ -121,13 +121,14 @@ def trials(ended: Ended, state: str) -> list[int]:
     return [int(re.findall(r"number=(\d+)", line)[0]) for line in ended.events("trial") if f"state={state}" in line]
 
 
-def test_the_best_trial_is_exported_with_a_table_of_all(
+def test_the_best_trial_is_exported_with_a_table_of_all_and_keeps_its_folder_alone(
     home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:
     ended = run(home(trials=2))
     assert ended.code == 0, ended.log
     best = ended.message["search"]
     assert (best["trials"], best["failed"]) == (2, 0)
+    assert [path.name for path in (tmp_path / "workspace/run-42/output/trials").iterdir()] == [str(best["trial"])]
     table = (tmp_path / "workspace/run-42/artifacts/trials.csv").read_text().splitlines()
     assert table[0] == "trial,state,value,batchSize,lr"
     values = [float(line.split(",")[2]) for line in table[1:]]
@@ -224,13 +225,6 @@ def test_a_trial_that_diverges_fails_alone(
     assert failed
     assert all("reported no number for score" in line for line in failed)
     assert {row[3] for row in table(tmp_path) if row[1] == "complete"} == {"4"}
-
-
-def test_only_the_best_trial_keeps_its_folder(
-    home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
-) -> None:
-    best = quick(home()).message["search"]["trial"]
-    assert [path.name for path in (tmp_path / "workspace/run-42/output/trials").iterdir()] == [str(best)]
 
 
 def test_a_search_continues_for_more_trials_and_starts_from_scratch_for_other_ones(
