@@ -308,6 +308,13 @@ def test_only_quotas_of_the_pods_own_scope_count(scopes: dict[str, Any], counts:
     assert check.severity is ("problem" if counts else "ok")
 
 
+@pytest.mark.parametrize("huge", ["1e30", "1e999"])
+def test_a_node_that_claims_to_have_everything_has_room(huge: str) -> None:
+    nodes = [node(cpu=huge, memory=huge, pods="10")]
+    (found,) = check_nodes(requesting({"cpu": "50m", "memory": "1Gi"}), nodes, [])
+    assert found.severity == "ok"
+
+
 @pytest.mark.parametrize(
     ("term", "counts"),
     [

@@ -130,6 +130,15 @@ def test_an_abbreviated_option_is_refused(arguments: str) -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("arguments", ["status run-42 --outpu json", "submit a -f b c", "report a --write - -o b"])
+def test_an_unknown_argument_is_answered_with_the_usage_of_its_command(
+    arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(arguments.split())
+    assert capsys.readouterr().err.startswith(f"usage: trainchart {arguments.split()[0]} ")
+
+
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_output_is_always_the_format(command: str) -> None:
     subparsers = cli.make_parser()._subparsers

@@ -503,7 +503,7 @@ def test_limits_are_durations(words: str, seconds: float) -> None:
     assert parse_duration(words) == seconds
 
 
-@pytest.mark.parametrize("words", ["", "x", "5 m", "5w", "-5s", "m5"])
+@pytest.mark.parametrize("words", ["", "x", "5 m", "5w", "-5s", "m5", "90m5", "9" * 400, "9" * 9 + "d"])
 def test_anything_else_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["wait", NAME, f"--timeout={words}"])

@@ -282,6 +282,15 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     assert "cannot be written: Is a directory" in refusal("yolov5", "--write", str(tmp_path), "--force")
 
 
+def test_a_dash_is_the_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert preset("yolov5", "--write", "-") == ExitCode.OK
+    assert yaml.safe_load(capsys.readouterr().out)["family"] == "yolov5"
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_first_line_leads_an_editor_to_the_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "deep" / "run.yaml"
     file.parent.mkdir()

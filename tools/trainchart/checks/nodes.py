@@ -228,5 +228,5 @@ def _used(pods: Iterable[Object]) -> dict[str, Amounts]:
 
 
 def _times_in(wanted: Amounts, there: Mapping[str, Decimal]) -> int:
-    fits: Sequence[int] = [int(there.get(name, Decimal(0)) // value) for name, value in wanted.items()]
+    fits: Sequence[int] = [int(there.get(name, Decimal(0)) / value) for name, value in wanted.items()]
     return min([*fits, *([int(there["pods"])] if "pods" in there else [])], default=1)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Names of Kubernetes and Helm. Any other would change the path of a request.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_MOST_SECONDS = 10**9  # some clocks have no more
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -107,9 +108,9 @@ def _parse_namespace(value: str) -> str:
 
 def parse_duration(value: str) -> float:
     """The type of an option: seconds of `90s`, `10m`, `1.5h`, `1h30m` or, without a unit, `90`."""
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
-    if not parts or "".join(number + unit for number, unit in parts) != value:
+    whole = f"{value}s" if re.fullmatch(r"\d+(\.\d+)?", value) else value
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", whole)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != whole or not parts or seconds > _MOST_SECONDS:
         raise argparse.ArgumentTypeError(f"{value!r} is not a duration; write 90s, 10m, 2h or 1d")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any, TypeAlias
 
 from trainchart.errors import ExitCode
@@ -22,7 +23,9 @@ _MEANINGS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that accepts no abbreviations of options; nor do those that its `add_subparsers` makes.
+    """A parser that accepts no abbreviations of options, and answers unknown ones with its own usage.
+
+    So do those that its `add_subparsers` makes.
 
     Args:
         passed_on: the name of the option that receives the arguments after `--`, which are for another program.
@@ -33,12 +36,13 @@ class Parser(argparse.ArgumentParser):
         self._passed_on = passed_on
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        if not self._passed_on:
-            return super().parse_known_args(args, namespace)
-        arguments = list(args or [])
-        end = arguments.index("--") if "--" in arguments else len(arguments)
+        arguments = list(sys.argv[1:] if args is None else args)
+        end = arguments.index("--") if self._passed_on and "--" in arguments else len(arguments)
         namespace, unknown = super().parse_known_args(arguments[:end], namespace)
-        setattr(namespace, self._passed_on, arguments[end + 1 :])
+        if unknown:  # of a command: the program would answer with the usage of all
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        if self._passed_on:
+            setattr(namespace, self._passed_on, arguments[end + 1 :])
         return namespace, unknown
 
 

@@ -31,7 +31,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="set any other value"
     )
-    parser.add_argument("--write", metavar="FILE", help="write to this file (default: print to the standard output)")
+    parser.add_argument(
+        "--write", metavar="FILE", default="-", help="write to this file (default: -, the standard output)"
+    )
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument("--schema", metavar="PATH", help="schema for editors to check FILE by (default: the chart's)")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     """Raises: TrainchartError: such a run is not possible, or the file cannot be written."""
     from trainchart.values.preset import Request, parse_fraction, parse_memory, preset, schema_path
 
-    file = Path(options.write) if options.write else None
+    file = None if options.write == "-" else Path(options.write)
     if file:
         check_target(file, force=options.force)
     request = Request(

@@ -110,16 +110,18 @@ def of_pod(spec: object) -> tuple[Amounts, Amounts]:
     beside all that come after it. The overhead of a runtime class is on top.
     """
     overhead = amounts(dig(spec, "overhead"))
+    pairs = [of_container(container) for container in items(spec, "containers")]
+    first = [(of_container(container), text(container, "restartPolicy")) for container in items(spec, "initContainers")]
     sums = []
     for index in (0, 1):
         beside: Amounts = {}
         most: Amounts = {}
-        for container in items(spec, "initContainers"):
-            needed = total([beside, of_container(container)[index]])
+        for pair, restarts in first:
+            needed = total([beside, pair[index]])
             most = _largest(most, needed)
-            if text(container, "restartPolicy") == "Always":
+            if restarts == "Always":
                 beside = needed
-        running = total([beside, *(of_container(container)[index] for container in items(spec, "containers"))])
+        running = total([beside, *(pair[index] for pair in pairs)])
         summed = _largest(most, running)
         # A limit that no container has is none of the pod's either.
         sums.append(total([summed, {name: value for name, value in overhead.items() if index == 0 or name in summed}]))
