@@ -46,7 +46,7 @@ def test_invalid_values_exit_with_2_a_line_per_error_and_the_counts(
     *lines, last = capsys.readouterr().out.splitlines()
     assert [line for line in lines if ": warning: " not in line] == [
         f"{wrong}:1:1: error: replicas: 0 is less than 1",
-        f"{wrong}:2:9: error: model.revision: 5 is not text; put it in quotes: '5'",
+        f"{wrong}:2:9: error: model.revision: 5 is not text; put it in quotes, as it is written",
     ]
     assert re.fullmatch(r"2 errors(, \d+ warnings?)?", last)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
+from helm_python import values_from_yaml
 
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
 from tests.pairwise import pairwise
@@ -176,7 +178,7 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
         (["yolov5", "--set", "train..epochs=3"], "--set: 'train..epochs=3' is not KEY=VALUE"),
         (["yolov5", "--set", "train.epochs=[3"], "--set: the value of train.epochs is not YAML"),
         (["yolov5", "--set", "accelerator.count=2"], "--set: accelerator.count is chosen by"),
-        (["yolov5", "--set", "replicas=.nan"], "replicas: "),
+        (["yolov5", "--set", "replicas=.nan"], "--set: the value of replicas is not YAML that Helm can read"),
     ],
 )  # fmt: skip
 def test_what_cannot_run_is_refused_in_the_chart_s_words(arguments: list[str], words: str) -> None:
@@ -217,7 +219,7 @@ def test_any_other_value_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
 def test_text_stays_text_for_helm(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     from helm_python import values_from_yaml
 
-    assert preset("yolov5", "--set", f"env.TEXT={yaml.safe_dump(text)}") == ExitCode.OK
+    assert preset("yolov5", "--set", f"env.TEXT={json.dumps(text)}") == ExitCode.OK
     assert values_from_yaml(capsys.readouterr().out)["env"] == {"TEXT": text}
 
 
@@ -280,6 +282,25 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         "yolov5", "--write", str(tmp_path / "none/run.yaml")
     )
     assert "cannot be written: Is a directory" in refusal("yolov5", "--write", str(tmp_path), "--force")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("train.learningRate=1e-3", 0.001),
+        ("train.options.at=12:30", "12:30"),
+        ("train.options.many=12345678901", 12345678901),
+        ("train.options.steps=[8, 11]", [8, 11]),
+        ("train.options.steps=- 8\n- 11", [8, 11]),
+        ("train.options.name='1e3'", "1e3"),
+    ],
+)
+def test_what_is_set_is_read_as_helm_reads_it(setting: str, value: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert preset("ppyoloe", "--set", setting) == ExitCode.OK
+    made = values_from_yaml(capsys.readouterr().out)
+    for key in setting.partition("=")[0].split("."):
+        made = made[key]
+    assert made == value
 
 
 def test_a_dash_is_the_standard_output(

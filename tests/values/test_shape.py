@@ -31,7 +31,7 @@ WRONG = {
     "train: {imgsize: 5}": "1:9 train.imgsize: unknown key, did you mean 'imageSize'?",
     "epochs: 3": "1:1 epochs: unknown key here, did you mean 'train.epochs'?",
     "git: {xyzzy: 1}": "1:7 git.xyzzy: unknown key; git has allowPlainHttp, caBundle",
-    "model: {revision: 5}": "1:9 model.revision: 5 is not text; put it in quotes: '5'",
+    "model: {revision: 5}": "1:9 model.revision: 5 is not text; put it in quotes, as it is written",
     "model: {revision: on}": (
         "1:9 model.revision: true is not text; put it in quotes (YAML reads yes, no, on and off without them as true and "
         "false)"
@@ -45,9 +45,9 @@ WRONG = {
     "env: {JOB_GROUP: x}": "1:7 env.JOB_GROUP: cannot be set: it identifies the run and the pod; leave it out",
     "env: {A: }": "1:7 env.A: is empty; write text",
     "tolerations:\n- {key: a}\n- b": "3:3 tolerations[1]: 'b' is not a map",
-    "train:\n  arguments:\n    - --a\n    - 1": "4:7 train.arguments[1]: 1 is not text; put it in quotes: '1'",
+    "train:\n  arguments:\n    - --a\n    - 1": "4:7 train.arguments[1]: 1 is not text; put it in quotes, as it is written",
     'nodeSelector:\n  "example.com/gpu": 1': (
-        "2:3 nodeSelector[\"example.com/gpu\"]: 1 is not text; put it in quotes: '1'"
+        "2:3 nodeSelector[\"example.com/gpu\"]: 1 is not text; put it in quotes, as it is written"
     ),
     "affinity: {nodeAfinity: {}}": "1:12 affinity.nodeAfinity: unknown key, did you mean 'nodeAffinity'?",
     "affinity: {nodeAffinity: {preferred: []}}": "1:27 affinity.nodeAffinity.preferred: unknown key; affinity.nodeAffinity has ",
@@ -154,7 +154,7 @@ def test_the_last_file_that_sets_a_value_is_pointed_to(tmp_path: Path) -> None:
     third.write_text("model:\n  repository: https://git.example.com/d\n")
     findings = validate([str(YOLOV5), str(first), str(second), str(third)]).findings
     assert [(finding.file, told(finding)) for finding in findings if finding.severity == "error"] == [
-        (str(first), "2:9 model.revision: 1 is not text; put it in quotes: '1'"),
+        (str(first), "2:9 model.revision: 1 is not text; put it in quotes, as it is written"),
         (str(second), "2:1 replicas: -1 is less than 1"),
     ]
 
@@ -182,8 +182,8 @@ def test_a_null_deletes_the_chart_s_default_and_stays_where_there_is_none(tmp_pa
 def test_aliases_and_merged_maps_are_found_where_they_are_written(tmp_path: Path) -> None:
     text = "env: &env {A: 1}\nnodeSelector:\n  <<: *env\n  B: 'b'\nglobal: *env\n"
     assert found(tmp_path, text) == [
-        "1:12 env.A: 1 is not text; put it in quotes: '1'",
-        "1:12 nodeSelector.A: 1 is not text; put it in quotes: '1'",
+        "1:12 env.A: 1 is not text; put it in quotes, as it is written",
+        "1:12 nodeSelector.A: 1 is not text; put it in quotes, as it is written",
     ]
 
 

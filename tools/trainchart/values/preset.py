@@ -250,8 +250,8 @@ def _share(name: str, resources: Mapping[str, Any], fraction: Decimal, gpu_memor
 
 
 def _set(values: Tree, setting: str) -> None:
-    """One `--set KEY=VALUE`; the value is YAML."""
-    import yaml
+    """One `--set KEY=VALUE`; the value is YAML as Helm reads it, to whom 1e-3 is a number and 12:30 is none."""
+    from helm_python import HelmError, values_from_yaml
 
     key, given, text = setting.partition("=")
     path = key.split(".")
@@ -260,9 +260,13 @@ def _set(values: Tree, setting: str) -> None:
     if path[0] in ("family", "accelerator"):
         raise UsageError(f"--set: {key} is chosen by FAMILY, --accelerator and the options beside it")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UsageError(f"--set: the value of {key} is not YAML; put it into quotes") from None
+        value = values_from_yaml("value:\n  " + text.replace("\n", "\n  "))["value"]
+    except (
+        HelmError,
+        RecursionError,
+        ValueError,
+    ):  # the last two: nested deeper, or a longer number, than Python's JSON reads
+        raise UsageError(f"--set: the value of {key} is not YAML that Helm can read; put it into quotes") from None
     section = values
     for part in path[:-1]:
         below = section.get(part)

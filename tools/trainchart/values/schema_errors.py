@@ -336,7 +336,7 @@ def _hint(value: Any, types: set[Any]) -> str:
     if isinstance(value, bool) and "string" in types and "number" not in types:
         return "; put it in quotes (YAML reads yes, no, on and off without them as true and false)"
     if isinstance(value, (int, float)) and "string" in types and "number" not in types:
-        return f"; put it in quotes: '{json.dumps(value)}'"
+        return "; put it in quotes, as it is written"  # 010 was read as 8, and 1.10 as 1.1
     if isinstance(value, str):
         if types & {"integer", "number"} and re.fullmatch(r"[-+]?\d+", value):
             return "; take it out of the quotes"
