@@ -51,12 +51,12 @@ def test_invalid_values_exit_with_2_a_line_per_error_and_the_counts(
     assert re.fullmatch(r"2 errors(, \d+ warnings?)?", last)
 
 
-def test_json_has_every_finding(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_every_diagnostic(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["validate", str(YOLOV5), wrong, "--output", "json"]) == 2
     result = json.loads(capsys.readouterr().out)
-    assert result.keys() == {"valid", "findings"}
+    assert result.keys() == {"valid", "diagnostics"}
     assert result["valid"] is False
-    errors = [finding for finding in result["findings"] if finding["severity"] == "error"]
+    errors = [diagnostic for diagnostic in result["diagnostics"] if diagnostic["severity"] == "error"]
     assert errors[0] == {
         "severity": "error",
         "file": wrong,
@@ -73,7 +73,7 @@ def test_json_of_valid_values_has_no_error(capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["validate", str(YOLOV5), "--output", "json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["valid"] is True
-    assert all(finding["severity"] == "warning" for finding in result["findings"])
+    assert all(diagnostic["severity"] == "warning" for diagnostic in result["diagnostics"])
 
 
 def test_the_chart_s_warnings_are_printed_and_refuse_nothing(

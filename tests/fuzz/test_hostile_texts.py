@@ -197,7 +197,7 @@ def with_key(base: Tree, place: Place, key: str) -> Tree:
 
 @pytest.mark.parametrize("name", BASES)
 def test_the_bases_are_valid_and_render(tmp_path: Path, name: str) -> None:
-    assert findings(tmp_path, BASES[name]) == []
+    assert diagnostics(tmp_path, BASES[name]) == []
     assert render_text(BASES[name])
 
 
@@ -230,11 +230,13 @@ def test_the_schema_refuses_a_control_character_in_any_text_and_key(tmp_path: Pa
     ]
     assert len(places) > 35
     for some in batched(places):
-        told = shape_findings(tmp_path, reduce(lambda tree, place: with_text(tree, place, hostile), some, EVERYTHING))
+        told = shape_diagnostics(
+            tmp_path, reduce(lambda tree, place: with_text(tree, place, hostile), some, EVERYTHING)
+        )
         assert {written(place) for place in some} <= {key for key, _ in told}
         assert all((key + message).isprintable() for key, message in told)
     for some in batched(sorted(maps(EVERYTHING), key=len, reverse=True)):
-        told = shape_findings(tmp_path, reduce(lambda tree, place: with_key(tree, place, hostile), some, EVERYTHING))
+        told = shape_diagnostics(tmp_path, reduce(lambda tree, place: with_key(tree, place, hostile), some, EVERYTHING))
         of_keys = {key for key, message in told if message.startswith("the key holds ")}
         assert {written((*place, hostile)) for place in some} <= of_keys
         assert all((key + message).isprintable() for key, message in told)
@@ -247,7 +249,7 @@ def batched(places: list[Place]) -> Iterator[list[Place]]:
 
 def test_the_schema_refuses_every_control_character(tmp_path: Path) -> None:
     for character in CHARACTERS:
-        told = shape_findings(tmp_path, overlay(EVERYTHING, {"model": {"revision": f"x{character}y"}}))
+        told = shape_diagnostics(tmp_path, overlay(EVERYTHING, {"model": {"revision": f"x{character}y"}}))
         fault = {"\n": "a line break; write it on one line", "\t": "a tab; write a space"}
         code = f"the control character U+{ord(character):04X}; take it out"
         shown = ascii(f"x{character}y")
@@ -269,10 +271,10 @@ def test_the_schema_refuses_a_control_character_at_any_depth_of_an_open_map(tmp_
     deep = [place for place in texts(BASES[base]) if place[:2] == train]
     assert max(map(len, deep)) == 5
     for place in deep:
-        (told,) = shape_findings(tmp_path, with_text(BASES[base], place, "x\x85y"))
+        (told,) = shape_diagnostics(tmp_path, with_text(BASES[base], place, "x\x85y"))
         assert told == (written(place), "'x\\x85y' holds the control character U+0085; take it out")
     for place in [place for place in maps(BASES[base]) if place[:2] == train]:
-        (told,) = shape_findings(tmp_path, with_key(BASES[base], place, "x\u2028y"))
+        (told,) = shape_diagnostics(tmp_path, with_key(BASES[base], place, "x\u2028y"))
         assert told == (
             written((*place, "x\u2028y")),
             "the key holds the control character U+2028; take it out",
@@ -282,8 +284,8 @@ def test_the_schema_refuses_a_control_character_at_any_depth_of_an_open_map(tmp_
 def test_a_line_break_and_a_tab_are_allowed_in_a_program_s_arguments_and_environment(tmp_path: Path) -> None:
     script = "import os\nif os.fork():\n\tprint(1)\n"
     values = overlay(EVERYTHING, {"train": {"command": ["python3", "-c", script]}, "env": {"CERTIFICATE": "a\nb"}})
-    assert findings(tmp_path, values) == []
-    assert shape_findings(tmp_path, overlay(EVERYTHING, {"model": {"revision": "a\nb"}})) == [
+    assert diagnostics(tmp_path, values) == []
+    assert shape_diagnostics(tmp_path, overlay(EVERYTHING, {"model": {"revision": "a\nb"}})) == [
         ("model.revision", "'a\\nb' holds a line break; write it on one line")
     ]
 
@@ -430,11 +432,15 @@ def written(place: Place) -> str:
     return format_path(place)
 
 
-def findings(folder: Path, values: Tree) -> list[Any]:
+def diagnostics(folder: Path, values: Tree) -> list[Any]:
     file = folder / "own.yaml"
     file.write_text(json.dumps(values), encoding="utf-8")
-    return [finding for finding in validate([str(file)]).findings if finding.severity == "error"]
+    return [diagnostic for diagnostic in validate([str(file)]).diagnostics if diagnostic.severity == "error"]
 
 
-def shape_findings(folder: Path, values: Tree) -> list[tuple[str, str]]:
-    return [(finding.key, finding.message) for finding in findings(folder, values) if finding.source == "schema"]
+def shape_diagnostics(folder: Path, values: Tree) -> list[tuple[str, str]]:
+    return [
+        (diagnostic.key, diagnostic.message)
+        for diagnostic in diagnostics(folder, values)
+        if diagnostic.source == "schema"
+    ]

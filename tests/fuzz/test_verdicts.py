@@ -85,8 +85,8 @@ def test_a_rule_gets_one_verdict_from_both_its_sides(
             values = overlay(values, change)
         programs = [helm, helm3] if next(seen) < PROGRAMS_PER_SIDE else []
         report = agreed(tmp_path, values, programs)
-        keys = [finding.key for finding in report.findings if finding.severity == "error"]
-        assert keys == ([rule.key] if side == "broken" else []), report.findings
+        keys = [diagnostic.key for diagnostic in report.diagnostics if diagnostic.severity == "error"]
+        assert keys == ([rule.key] if side == "broken" else []), report.diagnostics
 
     judged_alike()
 
@@ -99,7 +99,7 @@ def test_anything_changed_to_anything_gets_one_verdict(tmp_path: Path, helm: str
     def judged_alike(values: Tree) -> None:
         report = agreed(tmp_path, values, [helm, helm3] if len(verdicts) < PROGRAMS_ON_MUTATIONS else [])
         verdicts.append(report.valid)
-        assert all(finding.key for finding in report.findings), report.findings
+        assert all(diagnostic.key for diagnostic in report.diagnostics), report.diagnostics
 
     judged_alike()
     valid = (sum(verdicts) + PER_SIDE * len(RULES)) / (len(verdicts) + PER_SIDE * len(RULES) * len(SIDES))
@@ -134,9 +134,9 @@ def agreed(folder: Path, values: Tree, programs: list[str]) -> Report:
     file = folder / "values.yaml"
     file.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
     report = validate([str(file)])
-    assert report.valid == (refusal(values) is None), (report.findings, refusal(values))
+    assert report.valid == (refusal(values) is None), (report.diagnostics, refusal(values))
     for program in programs:
         command = [program, "template", "run-42", str(CHART), "--namespace", "training", "--values", str(file)]
         process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert report.valid == (process.returncode == 0), (program, report.findings, process.stderr)
+        assert report.valid == (process.returncode == 0), (program, report.diagnostics, process.stderr)
     return report

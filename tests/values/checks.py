@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainchart.chart.paths import CHART
-from trainchart.values.validate import Finding, Report, validate
+from trainchart.values.validate import Diagnostic, Report, validate
 
 ROOT = CHART.parents[1]
 YOLOV5 = ROOT / "values/yolov5.yaml"
@@ -20,11 +20,11 @@ def check(folder: Path, text: str | bytes, *below: Path, name: str = "run-42") -
     return validate([*map(str, below or (YOLOV5,)), str(own)], name=name)
 
 
-def told(finding: Finding) -> str:
-    """A finding as `line:column key: message`, for a file whose name does not matter."""
-    return f"{finding.line}:{finding.column} {finding.key}: {finding.message}"
+def told(diagnostic: Diagnostic) -> str:
+    """A diagnostic as `line:column key: message`, for a file whose name does not matter."""
+    return f"{diagnostic.line}:{diagnostic.column} {diagnostic.key}: {diagnostic.message}"
 
 
 def found(folder: Path, text: str | bytes, *below: Path, source: str = "schema") -> list[str]:
-    """The findings of one source, told."""
-    return [told(finding) for finding in check(folder, text, *below).findings if finding.source == source]
+    """The diagnostics of one source, told."""
+    return [told(diagnostic) for diagnostic in check(folder, text, *below).diagnostics if diagnostic.source == source]

@@ -63,7 +63,7 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path: Path, text: str | bytes,
     report = check(tmp_path, text)
     assert not report.valid
     assert found(tmp_path, text, source="file") == [message]
-    assert len(report.findings) == 1
+    assert len(report.diagnostics) == 1
     assert "\n" not in message
 
 
@@ -111,7 +111,7 @@ def test_a_value_means_what_it_means_to_helm(tmp_path: Path, writing: str) -> No
     """`replicas` takes whole numbers: whether it takes this writing is Helm's to say."""
     expected = {"0o17": 15, "017": 15, "1e3": 1000, "0x1F": 31, "1_000": 1000, "+1": 1, "~": None}.get(writing)
     report = check(tmp_path, f"replicas: {writing}")
-    refused = [finding.value for finding in report.findings if finding.source == "schema"]
+    refused = [diagnostic.value for diagnostic in report.diagnostics if diagnostic.source == "schema"]
     assert bool(refused) == (writing not in ("0o17", "017", "1e3", "0x1F", "1_000", "+1", "~"))
     assert expected is not None or writing == "~" or refused == [{"yes": True, "on": True}.get(writing, writing)]
 
@@ -120,8 +120,8 @@ def test_all_files_that_cannot_be_read_are_told_and_nothing_else(tmp_path: Path)
     folder, wrong = tmp_path / "folder", tmp_path / "wrong.yaml"
     folder.mkdir()
     wrong.write_text("replicas: 0")
-    findings = validate([str(tmp_path / "none.yaml"), str(wrong), str(folder)]).findings
-    assert [(finding.file, finding.message) for finding in findings] == [
+    diagnostics = validate([str(tmp_path / "none.yaml"), str(wrong), str(folder)]).diagnostics
+    assert [(diagnostic.file, diagnostic.message) for diagnostic in diagnostics] == [
         (str(tmp_path / "none.yaml"), "does not exist"),
         (str(folder), "is a directory; name a file in it"),
     ]
@@ -132,7 +132,9 @@ def test_a_file_without_permission_is_told(tmp_path: Path) -> None:
     secret = tmp_path / "secret.yaml"
     secret.write_text("")
     secret.chmod(0)
-    assert [finding.message for finding in validate([str(secret)]).findings] == ["cannot be read: permission denied"]
+    assert [diagnostic.message for diagnostic in validate([str(secret)]).diagnostics] == [
+        "cannot be read: permission denied"
+    ]
 
 
 def test_a_refusal_to_open_a_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,18 +142,20 @@ def test_a_refusal_to_open_a_file_is_told(monkeypatch: pytest.MonkeyPatch) -> No
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", denied)
-    assert [finding.message for finding in validate(["a.yaml"]).findings] == ["cannot be read: permission denied"]
+    assert [diagnostic.message for diagnostic in validate(["a.yaml"]).diagnostics] == [
+        "cannot be read: permission denied"
+    ]
 
 
 def test_the_standard_input_is_a_file_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\nreplicas: 0")))
-    (finding,) = [each for each in validate([str(YOLOV5), "-"]).findings if each.severity == "error"]
-    assert (finding.file, finding.line, finding.column, finding.key) == ("<stdin>", 2, 1, "replicas")
+    (diagnostic,) = [each for each in validate([str(YOLOV5), "-"]).diagnostics if each.severity == "error"]
+    assert (diagnostic.file, diagnostic.line, diagnostic.column, diagnostic.key) == ("<stdin>", 2, 1, "replicas")
 
 
 def test_a_file_s_name_cannot_break_the_line(tmp_path: Path) -> None:
-    (finding,) = validate(["a\n\x1b[31mb\0.yaml"]).findings
-    assert finding.file == "a\\n\\x1b[31mb\\x00.yaml"
+    (diagnostic,) = validate(["a\n\x1b[31mb\0.yaml"]).diagnostics
+    assert diagnostic.file == "a\\n\\x1b[31mb\\x00.yaml"
 
 
 def test_what_only_helm_can_read_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,8 +167,11 @@ def test_what_only_helm_can_read_is_a_warning(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(yaml, "parse", broken)
     report = check(tmp_path, "replicas: 0")
-    assert [finding.severity for finding in report.findings if finding.source == "file"] == ["warning", "warning"]
-    assert [finding.key for finding in report.findings if finding.severity == "error"] == ["replicas"]
+    assert [diagnostic.severity for diagnostic in report.diagnostics if diagnostic.source == "file"] == [
+        "warning",
+        "warning",
+    ]
+    assert [diagnostic.key for diagnostic in report.diagnostics if diagnostic.severity == "error"] == ["replicas"]
 
 
 def test_an_unwritten_value_is_placed_at_what_is_written_around_it() -> None:

@@ -77,7 +77,7 @@ def test_the_program_helm_gives_the_same_verdict(tmp_path: Path, helm: str, text
     flags = [flag for file in files for flag in ("--values", file)]
     command = [helm, "template", "run-42", str(CHART), "--namespace", "training", *flags]
     process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert report.valid == (process.returncode == 0), (report.findings, process.stderr)
+    assert report.valid == (process.returncode == 0), (report.diagnostics, process.stderr)
 
 
 def test_the_chosen_values_are_of_both_kinds(tmp_path: Path) -> None:
@@ -143,8 +143,8 @@ def test_helm_s_library_gives_the_same_verdict_on_any_values(tmp_path: Path, val
     own = tmp_path / "own.yaml"
     own.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
     report = validate([str(own)])
-    assert report.valid == (refusal(values) is None), (report.findings, refusal(values))
-    assert all(finding.message and "\n" not in finding.message for finding in report.findings)
+    assert report.valid == (refusal(values) is None), (report.diagnostics, refusal(values))
+    assert all(diagnostic.message and "\n" not in diagnostic.message for diagnostic in report.diagnostics)
 
 
 def refusal(values: Tree) -> str | None:

@@ -134,7 +134,7 @@ def test_everything_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> 
 def test_rules_about_other_sections_are_told_together_with_a_wrong_shape(tmp_path: Path) -> None:
     text = "replicas: 0\nmodel: {repository: ''}\naccelerator: {profil: cpu, memory: 1k}\n"
     report = check(tmp_path, text)
-    assert [(finding.key, finding.source) for finding in report.findings] == [
+    assert [(diagnostic.key, diagnostic.source) for diagnostic in report.diagnostics] == [
         ("replicas", "schema"), ("model.repository", "rule"), ("accelerator.profil", "schema"),
     ]  # fmt: skip
 
@@ -142,7 +142,7 @@ def test_rules_about_other_sections_are_told_together_with_a_wrong_shape(tmp_pat
 def test_rules_do_not_judge_a_value_of_the_wrong_shape_and_reach_those_behind_it(tmp_path: Path) -> None:
     text = "image: ''\nreplicas: 1001\nresources: {limits: {memory: true}}\n"
     report = check(tmp_path, text, YOLOV5, NVIDIA)
-    assert [finding.key for finding in report.findings if finding.severity == "error"] == [
+    assert [diagnostic.key for diagnostic in report.diagnostics if diagnostic.severity == "error"] == [
         "image", "replicas", "resources.limits.memory",
     ]  # fmt: skip
 
@@ -152,8 +152,8 @@ def test_the_last_file_that_sets_a_value_is_pointed_to(tmp_path: Path) -> None:
     first.write_text("replicas: 0\nmodel: {revision: 1, repository: https://a/b}\n")
     second.write_text("\nreplicas: -1\n")
     third.write_text("model:\n  repository: https://git.example.com/d\n")
-    findings = validate([str(YOLOV5), str(first), str(second), str(third)]).findings
-    assert [(finding.file, told(finding)) for finding in findings if finding.severity == "error"] == [
+    diagnostics = validate([str(YOLOV5), str(first), str(second), str(third)]).diagnostics
+    assert [(diagnostic.file, told(diagnostic)) for diagnostic in diagnostics if diagnostic.severity == "error"] == [
         (str(first), "2:9 model.revision: 1 is not text; put it in quotes, as it is written"),
         (str(second), "2:1 replicas: -1 is less than 1"),
     ]
@@ -201,10 +201,10 @@ def test_a_file_full_of_wrong_keys_is_answered_soon_and_not_in_full(tmp_path: Pa
 
 def test_a_password_in_a_url_is_never_repeated(tmp_path: Path) -> None:
     text = "model: {repository: 'https://me:sesame@git/m.git'}\nqueue: 'https://me:sesame@git/m.git'\ntrain: {x: {y: 'ftp://sesame@z'}}"
-    findings = check(tmp_path, text).findings
-    assert {finding.key for finding in findings} == {"model.repository", "queue", "train.x"}
-    assert "sesame" not in repr(findings)
-    assert "https://***@git/m.git" in repr(findings)
+    diagnostics = check(tmp_path, text).diagnostics
+    assert {diagnostic.key for diagnostic in diagnostics} == {"model.repository", "queue", "train.x"}
+    assert "sesame" not in repr(diagnostics)
+    assert "https://***@git/m.git" in repr(diagnostics)
 
 
 @pytest.mark.parametrize(
@@ -216,14 +216,16 @@ def test_a_password_in_a_url_is_never_repeated(tmp_path: Path) -> None:
     ],
 )
 def test_a_password_in_a_mistyped_url_is_not_repeated_either(tmp_path: Path, url: str) -> None:
-    findings = check(tmp_path, f"family: yolov5\nmodel: {{repository: '{url}'}}\nqueue: '{url}'\n").findings
-    assert {finding.key for finding in findings} >= {"queue"}
-    assert "sesame" not in repr(findings)
+    diagnostics = check(tmp_path, f"family: yolov5\nmodel: {{repository: '{url}'}}\nqueue: '{url}'\n").diagnostics
+    assert {diagnostic.key for diagnostic in diagnostics} >= {"queue"}
+    assert "sesame" not in repr(diagnostics)
 
 
 def test_a_name_that_no_variable_of_the_environment_has_is_told_with_those_that_it_can_have(tmp_path: Path) -> None:
     told = [
-        found.message for found in check(tmp_path, "family: yolov5\nenv: {A-B: x}\n").findings if found.key == "env.A-B"
+        found.message
+        for found in check(tmp_path, "family: yolov5\nenv: {A-B: x}\n").diagnostics
+        if found.key == "env.A-B"
     ]
     assert told == ["is not allowed as a key here (pattern ^[A-Za-z_][A-Za-z0-9_]*$)"]
 

@@ -40,8 +40,8 @@ def validated(files: Sequence[tuple[str, str]], *, name: str, namespace: str, ch
     """What `trainchart validate` says of the files, under their own names."""
     called = dict(files)
     report = validate([path for path, _ in files], name=name, namespace=namespace, chart=chart)
-    findings = [replace(found, file=called.get(found.file or "", found.file)) for found in report.findings]
-    return Report(findings, report.summary)
+    diagnostics = [replace(found, file=called.get(found.file or "", found.file)) for found in report.diagnostics]
+    return Report(diagnostics, report.summary)
 
 
 def run_spec_from(paths: Sequence[str], *, name: str, namespace: str, chart: Path = CHART) -> RunSpec:

@@ -86,7 +86,7 @@ def valid_run_spec(
     from trainchart.cli.validate import format_report
 
     report = validated(files, name=name, namespace=namespace, chart=chart)
-    if not report.valid or (warnings and report.findings):
+    if not report.valid or (warnings and report.diagnostics):
         print_text(format_report(report), sys.stderr, styled=True)
     if not report.valid:
         return None

@@ -12,7 +12,7 @@ from trainchart.errors import ExitCode
 from trainchart.terminal import print_text, printable
 
 if TYPE_CHECKING:
-    from trainchart.values.validate import Finding, Report
+    from trainchart.values.validate import Diagnostic, Report
 
 
 def add_parser(commands: Commands) -> None:
@@ -47,28 +47,28 @@ def run(options: argparse.Namespace) -> ExitCode:
 
 
 def format_report(report: Report) -> str:
-    """A line per finding, as compilers print them, and a last line with the counts."""
-    lines = [_format_finding(finding) for finding in report.findings]
+    """A line per diagnostic, as compilers print them, and a last line with the counts."""
+    lines = [_format_diagnostic(diagnostic) for diagnostic in report.diagnostics]
     counts = [
         f"{count} {severity}{'' if count == 1 else 's'}"
         for severity in ("error", "warning")
-        if (count := sum(finding.severity == severity for finding in report.findings))
+        if (count := sum(diagnostic.severity == severity for diagnostic in report.diagnostics))
     ]
     if report.valid:
         counts.insert(0, printable(f"valid: {report.summary}"))
     return "\n".join([*lines, ", ".join(counts)])
 
 
-def _format_finding(finding: Finding) -> str:
-    parts = (finding.file or "--name", finding.line, finding.column)
+def _format_diagnostic(diagnostic: Diagnostic) -> str:
+    parts = (diagnostic.file or "--name", diagnostic.line, diagnostic.column)
     place = ":".join(str(part) for part in parts if part is not None)
-    message = f"{finding.key}: {finding.message}" if finding.key else finding.message
-    return f"{printable(place)}: {coloured(finding.severity)}: {printable(message)}"
+    message = f"{diagnostic.key}: {diagnostic.message}" if diagnostic.key else diagnostic.message
+    return f"{printable(place)}: {coloured(diagnostic.severity)}: {printable(message)}"
 
 
 def _format_json(report: Report) -> str:
     import json
     from dataclasses import asdict
 
-    findings = [asdict(finding) for finding in report.findings]
-    return json.dumps({"valid": report.valid, "findings": findings}, indent=2)
+    diagnostics = [asdict(diagnostic) for diagnostic in report.diagnostics]
+    return json.dumps({"valid": report.valid, "diagnostics": diagnostics}, indent=2)

@@ -288,11 +288,11 @@ def _check(text: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "values.yaml")
         path.write_text(text, encoding="utf-8")
-        findings = validate([str(path)]).findings
+        diagnostics = validate([str(path)]).diagnostics
     words = {
         severity: [
             f"{found.key}: {found.message}" if found.key else found.message
-            for found in findings
+            for found in diagnostics
             if found.severity == severity
         ]
         for severity in ("error", "warning")

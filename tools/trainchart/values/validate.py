@@ -25,7 +25,7 @@ Severity = Literal["error", "warning"]
 Source = Literal["file", "schema", "rule", "warning"]
 
 RELEASE_NAME = "release name"
-"""The key of findings about `--name`."""
+"""The key of diagnostics about `--name`."""
 
 _KEY = re.compile(rf"({RELEASE_NAME}|[A-Za-z_][\w-]*(?:\.[\w/-]+|\[\d+\])*)(?::|(?= is not set))\s*")
 _RULE = "  - "
@@ -33,7 +33,7 @@ _CHART_SAYS = "trainchart: "
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnostic:
     """One error or warning. `file` is None if it is about no file."""
 
     severity: Severity
@@ -48,14 +48,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The findings, in the order of the files and lines, and a summary of the run."""
+    """The diagnostics, in the order of the files and lines, and a summary of the run."""
 
-    findings: list[Finding]
+    diagnostics: list[Diagnostic]
     summary: str
 
     @property
     def valid(self) -> bool:
-        return not any(finding.severity == "error" for finding in self.findings)
+        return not any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
 
 def validate(
@@ -70,22 +70,22 @@ def validate(
         chart: the chart's folder.
     """
     files = [_label(path) for path in paths]
-    findings: list[Finding] = []
+    diagnostics: list[Diagnostic] = []
     values: Tree | None = {}
     top = Node(is_map=True)
     for path, file in zip(paths, files, strict=True):
         tree, node, problems = _read(path, file)
-        findings += [_of_file(problem, file) for problem in problems]
+        diagnostics += [_of_file(problem, file) for problem in problems]
         # Without one of the files, checks of the others would be wrong; their own problems are reported nevertheless.
         values = None if tree is None or values is None else overlay(values, tree)
         top = node.over(top)
     summary = ""
     if values is not None:
-        findings += _Checker(values, top, files[-1], name, namespace, chart).findings()
+        diagnostics += _Checker(values, top, files[-1], name, namespace, chart).diagnostics()
         summary = _summary(name, values)
     order = {file: number for number, file in enumerate(files)}
-    findings.sort(key=lambda found: (order.get(found.file or "", -1), found.line or 0, found.column or 0))
-    return Report(findings, summary)
+    diagnostics.sort(key=lambda found: (order.get(found.file or "", -1), found.line or 0, found.column or 0))
+    return Report(diagnostics, summary)
 
 
 def values_of(paths: Sequence[str]) -> Tree:
@@ -167,21 +167,23 @@ class _Checker:
         self._chart = chart
         self._effective: Tree = {}
 
-    def findings(self) -> list[Finding]:
+    def diagnostics(self) -> list[Diagnostic]:
         # Helm fails early if its values of the library chart are not a map; null is not one either.
         section = LIB.name
         if section in self._given and not isinstance(self._given[section], dict):
             value = self._given[section]
             return [
-                self._finding("error", "schema", (section,), f"{format_value(value)} is not a map; leave it out", value)
+                self._diagnostic(
+                    "error", "schema", (section,), f"{format_value(value)} is not a map; leave it out", value
+                )
             ]
         try:
             self._effective = with_defaults(self._given, chart=self._chart)
         except RenderError as error:
-            return [self._finding("error", "schema", (), str(error))]
+            return [self._diagnostic("error", "schema", (), str(error))]
         violated = violations(self._effective, self._chart / "values.schema.json")
         wrong = [
-            self._finding("error", "schema", violation.path, violation.message, violation.value)
+            self._diagnostic("error", "schema", violation.path, violation.message, violation.value)
             for violation in violated
         ]
         # Rules are for values of the right shape: violations are replaced by the defaults.
@@ -196,25 +198,25 @@ class _Checker:
             wrong = list(self._unreadable(texts))
         return [*wrong, *self._warnings(texts.get("NOTES.txt", ""))]
 
-    def _refusals(self, refusal: str, wrong: list[Finding]) -> Iterator[Finding]:
-        """The chart's error message, as a finding per rule.
+    def _refusals(self, refusal: str, wrong: list[Diagnostic]) -> Iterator[Diagnostic]:
+        """The chart's error message, as a diagnostic per rule.
 
         A section with a value of the wrong shape is partly default: what rules and templates report of it is dropped.
         """
-        sections = {_section(finding.key) for finding in wrong}
+        sections = {_section(diagnostic.key) for diagnostic in wrong}
         before, said, words = refusal.partition(_CHART_SAYS)
         if said:
             for message in _messages(words):
-                finding = self._of_chart("error", "rule", message)
-                if not wrong or (finding.key and _section(finding.key) not in sections):
-                    yield finding
+                diagnostic = self._of_chart("error", "rule", message)
+                if not wrong or (diagnostic.key and _section(diagnostic.key) not in sections):
+                    yield diagnostic
         elif not wrong:
             lines = [line.strip() for line in before.splitlines() if line.strip()] or ["no reason given"]
             where, why = lines[0], lines[-1]
             message = why if why == where else f"{where}: {why}"
-            yield self._finding("error", "rule", (), f"the chart cannot be rendered with these values: {message}")
+            yield self._diagnostic("error", "rule", (), f"the chart cannot be rendered with these values: {message}")
 
-    def _unreadable(self, texts: dict[str, str]) -> Iterator[Finding]:
+    def _unreadable(self, texts: dict[str, str]) -> Iterator[Diagnostic]:
         """Templates that do not render to YAML: Helm reads all of them before it installs any."""
         for path, text in sorted(texts.items()):
             if not path.endswith(".yaml"):
@@ -222,29 +224,33 @@ class _Checker:
             for document in re.split(r"^---.*$", text, flags=re.MULTILINE):
                 if fault := _fault(document):
                     message = f"templates/{path} is not YAML with these values: {fault}"
-                    yield self._finding("error", "rule", (), message)
+                    yield self._diagnostic("error", "rule", (), message)
 
-    def _warnings(self, notes: str) -> Iterator[Finding]:
+    def _warnings(self, notes: str) -> Iterator[Diagnostic]:
         for line in notes.splitlines():
             if line.startswith("Warning: "):
                 yield self._of_chart("warning", "warning", line.removeprefix("Warning: "))
 
-    def _of_chart(self, severity: Severity, source: Source, message: str) -> Finding:
-        """A finding from a message of the chart, which begins with the key."""
+    def _of_chart(self, severity: Severity, source: Source, message: str) -> Diagnostic:
+        """A diagnostic from a message of the chart, which begins with the key."""
         match = _KEY.match(message)
         if not match:
-            return self._finding(severity, source, (), message)
+            return self._diagnostic(severity, source, (), message)
         if match[1] == RELEASE_NAME:
             value = self._release["name"]
-            return Finding(severity, None, None, None, RELEASE_NAME, value, printable(message[match.end() :]), source)
+            return Diagnostic(
+                severity, None, None, None, RELEASE_NAME, value, printable(message[match.end() :]), source
+            )
         path = tuple(
             int(part[1:-1]) if part.startswith("[") else part for part in re.findall(r"[^.\[]+|\[\d+\]", match[1])
         )
-        return self._finding(severity, source, path, message[match.end() :], self._value(path))
+        return self._diagnostic(severity, source, path, message[match.end() :], self._value(path))
 
-    def _finding(self, severity: Severity, source: Source, path: Path, message: str, value: Any = None) -> Finding:
+    def _diagnostic(
+        self, severity: Severity, source: Source, path: Path, message: str, value: Any = None
+    ) -> Diagnostic:
         place = self._top.nearest(path)
-        return _finding(severity, source, place, self._file, path, message, value)
+        return _diagnostic(severity, source, place, self._file, path, message, value)
 
     def _value(self, path: Path) -> Any:
         value: Any = self._effective
@@ -256,10 +262,10 @@ class _Checker:
         return value
 
 
-def _finding(
+def _diagnostic(
     severity: Severity, source: Source, place: Place | None, file: str, path: Path, message: str, value: Any = None
-) -> Finding:
-    return Finding(
+) -> Diagnostic:
+    return Diagnostic(
         severity,
         place.file if place else file,
         place.line if place else None,
@@ -283,9 +289,9 @@ def _without(values: Tree, path: Path) -> Tree:
     return rest
 
 
-def _of_file(problem: Problem, file: str) -> Finding:
+def _of_file(problem: Problem, file: str) -> Diagnostic:
     severity: Severity = "warning" if problem.doubtful else "error"
-    return _finding(severity, "file", problem.place, file, problem.path, problem.message)
+    return _diagnostic(severity, "file", problem.place, file, problem.path, problem.message)
 
 
 def _messages(words: str) -> Iterator[str]:
@@ -318,7 +324,7 @@ def _line_in(message: str, file: str) -> Place | None:
 
 
 def _label(path: str) -> str:
-    """The name of a file in findings: its path as given, but printable and on one line."""
+    """The name of a file in diagnostics: its path as given, but printable and on one line."""
     return "<stdin>" if path == STDIN else printable(path)
 
 
