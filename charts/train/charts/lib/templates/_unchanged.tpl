@@ -123,7 +123,7 @@ Usage: {{ include "train.unchanged.lines" (dict "old" PARTS "new" PARTS) | fromJ
 {{- $lines = include "train.unchanged.compare" (dict "old" (list (omit .old.settings "run")) "new" (list (omit .new.settings "run")) "path" "" "rendered" false) | fromJsonArray -}}
 {{- end -}}
 {{- if and .old.scheduling .new.scheduling -}}
-{{- $lines = include "train.unchanged.compare" (dict "old" (list .old.scheduling) "new" (list .new.scheduling) "path" "" "rendered" false) | fromJsonArray | concat $lines -}}
+{{- $lines = include "train.unchanged.compare" (dict "old" (list .old.scheduling) "new" (list .new.scheduling) "path" "" "rendered" false) | fromJsonArray | concat $lines | sortAlpha -}}
 {{- end -}}
 {{- if not $lines -}}
 {{- range $part, $new := dict "run" .new.settings.run "job" .new.job "claim" .new.claim "devices" .new.devices -}}
