@@ -33,7 +33,7 @@ sys.meta_path.insert(0, Finder())
 sys.argv[:] = ["trainchart", *sys.argv[3:]]
 sys.exit(cli.main())
 """
-COMMAND = [sys.executable, "-m", "trainchart"]
+COMMAND = [sys.executable, "-m", "trainchart.cli.main"]  # where the program begins to take signals
 
 
 def interrupted_at(at: int, number: int, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -102,8 +102,9 @@ def push(
     git("add", "--all", cwd=work)
     git("commit", "--quiet", "--allow-empty", "-m", message, cwd=work)
     if lfs:
-        stored = (path.name for path in (work / ".git" / "lfs" / "objects").rglob("*") if path.is_file())
-        git("lfs", "push", "--object-id", "origin", *stored, cwd=work)
+        stored = [path.name for path in (work / ".git" / "lfs" / "objects").rglob("*") if path.is_file()]
+        if stored:
+            git("lfs", "push", "--object-id", "origin", *stored, cwd=work)
     return (repository / "refs" / "heads" / branch).read_text().strip()
 
 

@@ -66,7 +66,7 @@ def home(server: Server, tmp_path: Path, make_home: Callable[..., Path]) -> Path
     push(server, f"{tmp_path.name}-model.git", {"train.py": TRAIN})
     push(server, f"{tmp_path.name}-data.git", {"big.bin": DATA, "copy.bin": DATA, "small.txt": "x"}, lfs="*.bin")
     changes = {
-        f"sources.{source}.{key}": value
+        f"{source}.{key}": value
         for source, url in (("model", urls["model"]), ("dataset", urls["data"]))
         for key, value in (("repository", url), ("revision", "main"))
     }
