@@ -239,3 +239,14 @@ def test_a_fifo_with_a_writer_is_read(tmp_path: Path) -> None:
     script = f"{sys.executable} -m trainchart validate <(sleep 0.3; cat {YOLOV5}) {YOLOV5}"
     process = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT / "tools", check=False)
     assert process.returncode == 0, process.stdout
+
+
+def test_an_error_that_an_interrupt_caused_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            os.close(-1)
+
+    monkeypatch.setattr("trainchart.cli.validate.run", run)
+    assert cli.main(["validate", str(YOLOV5)]) == ExitCode.INTERRUPTED

@@ -115,6 +115,8 @@ def _run(arguments: Sequence[str], parser: Parser | None = None) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:
+        if _is_interrupted(error):
+            return ExitCode.INTERRUPTED
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             print_error(_full_disk_message(error), ExitCode.REFUSED, as_json=False)
             return ExitCode.REFUSED
@@ -124,6 +126,13 @@ def _run(arguments: Sequence[str], parser: Parser | None = None) -> int:
         report = "please report it with the values; TRAINCHART_DEBUG=1 shows the traceback"
         print_error(f"internal error: {message}; {report}", ExitCode.FAILED, as_json=as_json)
         return ExitCode.FAILED
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Whether an interrupt caused the error: shutil.rmtree closes a file twice when one comes between."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _full_disk_message(error: OSError) -> str:
