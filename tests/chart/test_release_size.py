@@ -18,8 +18,9 @@ from trainchart.chart.paths import CHART
 from trainchart.chart.render import render, render_text
 from trainchart.files import Tree, load_values, overlay
 
-# Half a MiB is the aim. The two largest families are up to 2 % above it with everything switched on; every other run is below.
-BOUND = 528 * 1024
+BOUND = 512 * 1024
+# Of the families that check the most of their data themselves. It may only shrink.
+EXCESS = {"llm-sft": 11 * 1024, "yolov8": 9 * 1024}
 EVERYTHING: Tree = {
     "model": {"type": "s3", "bucket": "models", "endpoint": "https://s3.example.com", "cached": True},
     "dataset": {"cached": True},
@@ -63,7 +64,7 @@ def config_map_bytes(values: Tree) -> int:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_run_with_everything_switched_on_costs_about_half_a_mebibyte_at_most(family: str) -> None:
+def test_a_run_with_everything_switched_on_costs_half_a_mebibyte_at_most(family: str) -> None:
     data = family_data(family)
     values = overlay(load_values(ROOT / f"values/{family}.yaml"), EVERYTHING)
     values["model"].pop("repository", None)
@@ -72,4 +73,4 @@ def test_a_run_with_everything_switched_on_costs_about_half_a_mebibyte_at_most(f
         values = overlay(values, SEARCH)
     if data.get("maxReplicas") != 1:
         values = overlay(values, {"replicas": 2})
-    assert record_bytes(values) + config_map_bytes(values) < BOUND
+    assert record_bytes(values) + config_map_bytes(values) < BOUND + EXCESS.get(family, 0)
