@@ -5,7 +5,7 @@ SHELL := bash
 
 export TRAINCHART_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trainchart
 export PATH := $(TRAINCHART_CACHE)/bin:$(PATH)
-# Images for building set it; the tests start hundreds of programs, which would all be compiled anew.
+# Images for building set it; the tests start hundreds of programs, which would all be compiled again.
 unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv

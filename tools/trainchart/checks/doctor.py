@@ -62,7 +62,7 @@ def examine(
         api: the cluster, account and namespace.
         spec: what is to be submitted.
         quick: only what would refuse the run or fail it at once, in few calls: what `submit` asks.
-        named: whether the name of `spec` is the one it shall have; else it is not checked.
+        named: whether `spec` has its final name; otherwise the name is not checked.
         notify: is told what is checked, for a line of progress.
 
     Raises:

@@ -83,7 +83,7 @@ def unanswered(run: Snapshot, facts: Facts) -> Finding | None:
 
 
 def _whether_runs(program: str) -> str:
-    return f"ask whoever runs the cluster whether {program} runs (`kubectl -n volcano-system get pods`)"
+    return f"ask the cluster's administrator whether {program} runs (`kubectl -n volcano-system get pods`)"
 
 
 def ending(run: Snapshot, facts: Facts) -> Iterator[Finding]:

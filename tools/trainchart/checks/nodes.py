@@ -60,7 +60,7 @@ def check_nodes(spec: RunSpec, nodes: Iterable[Object], pods: Iterable[Object] |
         for node in nodes
     ]
     if not there:
-        return [problem("no-node", _NODES, "the cluster has no node", "ask whoever runs the cluster")]
+        return [problem("no-node", _NODES, "the cluster has no node", "ask the cluster's administrator")]
     wanted = spec.pod_requests
     devices, found = _check_devices(wanted, there)
     if devices and devices.severity == "problem":
@@ -147,7 +147,7 @@ def _closed(pod: Object, nodes: list[_Node]) -> Finding | None:
             "node-closed",
             _NODES,
             f"no node that could take the pods is open: {enumerate_names(states, 3)}",
-            "ask whoever runs the cluster; `kubectl get nodes` shows their states",
+            "ask the cluster's administrator; `kubectl get nodes` shows their states",
         )
     return None
 

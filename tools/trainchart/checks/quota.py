@@ -37,7 +37,7 @@ def check_quota(spec: RunSpec, quota: Object) -> Finding:
     left = minus(hard, amounts(dig(quota, "status", "used")))
     over = short(wanted, left)
     if any(name in objects and name not in pod for name in over):
-        fix = "remove what nobody needs, or let the quota be raised"
+        fix = "remove what is not needed, or let the quota be raised"
         return problem("quota", subject, f"{subject} is used up: {_needs('the run', over, wanted, left, hard)}", fix)
     if over:
         return no_room(subject, _needs("the run", over, wanted, left, hard))

@@ -12,7 +12,7 @@ from trainchart.checks.reader import Refusal
 from trainchart.cluster.fields import Object
 
 _SUBMITTER = "let an administrator bind deploy/submitter.yaml to it (docs/rights.md)"
-_ANOTHER = "choose another name, or delete it if nobody needs it"
+_ANOTHER = "choose another name, or delete it if it is not needed"
 
 
 def _plain(key: str, text: str, fix: str) -> Callable[..., Finding]:
