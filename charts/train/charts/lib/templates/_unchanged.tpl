@@ -180,8 +180,8 @@ Usage: {{ include "train.unchanged.compare" (dict "old" (list TREE) "new" (list 
 {{- end -}}
 
 {{- /*
-The line of a value that differs: its key, the old and the new value. Where both look alike, as 8 and "8" do, they are shown as JSON;
-of long ones a part where they differ.
+The line of a value that differs: its key, the old and the new value, of long ones the beginning. Where both look alike, as 8 and "8"
+do, they are shown as JSON.
 Usage: {{ include "train.unchanged.line" (dict "old" (list VALUE) "new" (list VALUE) "path" "env.A") }}
 */ -}}
 {{- define "train.unchanged.line" -}}
@@ -191,23 +191,13 @@ Usage: {{ include "train.unchanged.line" (dict "old" (list VALUE) "new" (list VA
 {{- $old = include "train.unchanged.shown" (dict "value" .old "json" true) -}}
 {{- $new = include "train.unchanged.shown" (dict "value" .new "json" true) -}}
 {{- end -}}
-{{- $olds := regexFindAll ".{1,50}" $old -1 -}}
-{{- $news := regexFindAll ".{1,50}" $new -1 -}}
-{{- $from := 0 -}}
-{{- $last := sub (min (len $olds) (len $news)) 1 | int -}}
-{{- if gt (max (len $olds) (len $news)) 2 -}}
-{{- range $index := until $last -}}
-{{- if and (eq $index $from) (eq (index $olds $index) (index $news $index)) -}}
-{{- $from = add1 $index | int -}}
+{{- $cut := list -}}
+{{- range list $old $new -}}
+{{- $start := regexFind "^.{0,100}" . -}}
+{{- $cut = append $cut (printf "%s%s" $start (ternary "" "…" (eq . $start))) -}}
 {{- end -}}
-{{- end -}}
-{{- end -}}
-{{- $parts := list -}}
-{{- range $pieces := list $olds $news -}}
-{{- $until := min (len $pieces) (add $from 2) | int -}}
-{{- $parts = append $parts (printf "%s%s%s" (ternary "…" "" (gt $from 0)) (slice $pieces $from $until | join "") (ternary "…" "" (lt $until (len $pieces)))) -}}
-{{- end -}}
-{{- printf "%s: %s" (include "train.printable" .path) (join " → " $parts) -}}
+{{- $note := ternary " (they differ after that)" "" (eq (first $cut) (last $cut)) -}}
+{{- printf "%s: %s%s" (include "train.printable" .path) (join " → " $cut) $note -}}
 {{- end -}}
 
 {{- /*
