@@ -444,7 +444,9 @@ def test_a_missing_kubeconfig_is_reported_with_how_to_name_one(tmp_path: Path, m
 
 
 def test_a_missing_context_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(KubeconfigError, match="has no context 'nope'; `kubectl config get-contexts` lists them"):
+    with pytest.raises(
+        KubeconfigError, match=r"has no context 'nope'; `kubectl --kubeconfig .* config get-contexts` lists them"
+    ):
         connect(kubeconfig=kubeconfig(tmp_path, "http://127.0.0.1:9"), context="nope")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trainchart.cluster import kinds
+from trainchart.cluster.connection import NO_CONNECTION, Connection
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
 from trainchart.cluster.fields import Object, dig, text
 from trainchart.cluster.kinds import Kind
@@ -18,6 +19,7 @@ class FakeApi:
     namespace: str = "training"
     server: str = "https://cluster.example"
     context: str = "lab"
+    connection: Connection = NO_CONNECTION
     calls: int = 0
     there: dict[Kind, list[Object]] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)

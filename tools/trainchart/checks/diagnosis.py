@@ -29,7 +29,7 @@ def diagnose(api: Api, run: Snapshot) -> list[Finding]:
     Raises:
         UnreachableError, UnauthorizedError
     """
-    return explain(run, gather(ClusterReader(api), run))
+    return [finding.on(api.connection) for finding in explain(run, gather(ClusterReader(api), run))]
 
 
 def explain(run: Snapshot, facts: Facts) -> list[Finding]:

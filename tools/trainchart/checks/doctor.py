@@ -76,7 +76,7 @@ def examine(
             if title in _DRY_RUNS and _is_repeated(finding, found):
                 continue
             found.append(finding)
-            yield finding
+            yield finding.on(api.connection)
         if any(finding.key.startswith("namespace-") for finding in found):
             return  # nothing can be found in a namespace that does not exist
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from trainchart.cluster.connection import Connection
 
 Severity = Literal["problem", "warning", "waiting", "info", "not-checked", "ok"]
 """A `problem` keeps the run from starting or has ended it, and does not go away by itself; `waiting` does go away.
@@ -23,6 +25,10 @@ class Finding:
     fix: str = ""
     details: str = ""
     """What the cluster itself said, unchanged."""
+
+    def on(self, connection: Connection) -> Finding:
+        """The same, whose commands (in backticks) use the cluster that was checked."""
+        return replace(self, text=connection.commands_in(self.text), fix=connection.commands_in(self.fix))
 
 
 def ok(subject: str, text: str) -> Finding:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 from typing import TYPE_CHECKING
 
 from trainchart.errors import UsageError
@@ -80,9 +79,11 @@ def connect(options: argparse.Namespace) -> Api:
 
 def command_line(options: argparse.Namespace, command: str) -> str:
     """A command to type for the same run and cluster. `command` has `{}` for the run's name, such as `logs -f {}`."""
-    connection = {"-n": options.namespace, "--context": options.context, "--kubeconfig": options.kubeconfig}
-    given = [f" {option} {shlex.quote(value)}" for option, value in connection.items() if value]
-    return f"trainchart {command.format(options.name)}{''.join(given)}"
+    from trainchart.cluster.connection import Connection
+
+    namespace = f" -n {options.namespace}" if options.namespace else ""
+    connection = Connection(options.context, options.kubeconfig)
+    return connection.command(f"trainchart {command.format(options.name)}{namespace}")
 
 
 def check_files(command: str, files: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from trainchart.cluster import kinds
+from trainchart.cluster.connection import NO_CONNECTION, Connection
 from trainchart.cluster.errors import (
     ExpiredError,
     KubeconfigError,
@@ -51,6 +52,8 @@ class Api:
     server: str
     context: str = ""  # of the kubeconfig; empty inside a pod
     impersonation: Sequence[tuple[str, str]] = ()  # headers, which may repeat
+    connection: Connection = NO_CONNECTION
+    """For commands that are printed."""
     calls: int = field(default=0, compare=False)
 
     # -- objects

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from trainchart.cluster.api import Api
+from trainchart.cluster.connection import Connection
 from trainchart.cluster.errors import KubeconfigError
 from trainchart.cluster.fields import Object, mapping, text
 
@@ -56,7 +57,8 @@ def connect(*, kubeconfig: str = "", context: str = "", namespace: str = "") -> 
         raise KubeconfigError(_kubeconfig_message(kubeconfig, files, context, error)) from None
     server = re.sub("//.*@", "//***@", configuration.host)  # it appears in messages, and may include a password
     own = text(chosen, "namespace") or "default"
-    return Api(client.ApiClient(configuration), namespace or own, server, name, impersonation)
+    connection = Connection(context, kubeconfig)
+    return Api(client.ApiClient(configuration), namespace or own, server, name, impersonation, connection)
 
 
 def _connect_in_pod(configuration: Configuration, namespace: str) -> Api:
@@ -127,5 +129,6 @@ def _kubeconfig_message(kubeconfig: str, files: str, context: str, error: Except
         return f"the kubeconfig {files} cannot be used: it is not a kubeconfig; name another by --kubeconfig"
     reason = " ".join(str(error).split())
     if context and "context" in reason:
-        return f"--context: {files} has no context {context!r}; `kubectl config get-contexts` lists them"
+        lists = Connection(kubeconfig=kubeconfig).command("kubectl config get-contexts")
+        return f"--context: {files} has no context {context!r}; `{lists}` lists them"
     return f"the kubeconfig {files} cannot be used: {reason}"

@@ -97,7 +97,7 @@ def _stragglers(api: Api, run: Snapshot, last: Event | None) -> Iterator[Finding
     """Yield the ranks that wait for another one that does not come: each reports it every ten seconds."""
     now = datetime.now(timezone.utc)
     if last and last.name == "waiting":
-        yield _waits(0, last)
+        yield _waits(run, 0, last)
     latest = moment({"at": last.time if last else ""}, "at") or (run.rank_0.started if run.rank_0 else None)
     silent = (now - latest).total_seconds() if latest else 0.0
     if silent < SILENT_SECONDS:
@@ -105,20 +105,20 @@ def _stragglers(api: Api, run: Snapshot, last: Event | None) -> Iterator[Finding
     for pod in [pod for pod in run.pods if pod.rank > 0 and pod.is_running][:PEERS]:
         progress, event = _tail(api, pod, 50)
         if event and event.name == "waiting":
-            yield _waits(pod.rank, event, f"; rank 0 has printed nothing for {span(silent)}")
+            yield _waits(run, pod.rank, event, f"; rank 0 has printed nothing for {span(silent)}")
         elif progress is None or event is None:
             yield Finding("rank-silent", "waiting", pod.name, f"rank {pod.rank} has not printed anything yet")
 
 
-def _waits(rank: int, event: Event, more: str = "") -> Finding:
+def _waits(run: Snapshot, rank: int, event: Event, more: str = "") -> Finding:
     what = event.fields.get("what", "")
     return Finding(
         "waits-for-rank",
         "waiting",
         f"rank {rank}",
         f"rank {rank} waits for {what or event.fields.get('reason', 'another')}{more}",
-        "the log of that rank shows what it does (`trainchart logs --rank`); after ten minutes the runner gives up "
-        "(peer-lost)",
+        f"the log of that rank shows what it does (`{run.command('logs {} --rank RANK')}`); after ten minutes the runner "
+        "gives up (peer-lost)",
         event.fields.get("reason", "") if what else "",
     )
 

@@ -205,7 +205,8 @@ def _outcome(api: Api, run: Snapshot, pods: Pods, retry: Retry) -> Outcome:
 
 
 def _timed_out(api: Api, name: str, what: str, seconds: float, findings: tuple[Finding, ...] = ()) -> Outcome:
-    lines = [f"{name} {what} after {duration(seconds)}; it continues: trainchart wait {name} -n {api.namespace}"]
+    again = api.connection.command(f"trainchart wait {name} -n {api.namespace}")
+    lines = [f"{name} {what} after {duration(seconds)}; it continues: {again}"]
     for finding in findings:
         lines += [f"  why         {finding.text}", *([f"  what to do  {finding.fix}"] if finding.fix else [])]
     return Outcome(ExitCode.TIMED_OUT, lines)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
+from trainchart.cluster.connection import NO_CONNECTION, Connection
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.cluster.fields import Object, dig, items, mapping, moment, number, parsed, text, whole
 from trainchart.run.events import Failure, failure_of
@@ -153,6 +154,8 @@ class Snapshot:
     ended_at: datetime | None = None
     conditions: tuple[tuple[str, datetime | None], ...] = ()
     """Its phases so far, and when it entered each."""
+    connection: Connection = NO_CONNECTION
+    """For commands that are printed."""
 
     @property
     def has_finished(self) -> bool:
@@ -189,7 +192,8 @@ class Snapshot:
     @property
     def uninstall(self) -> str:
         """How to remove the release, and what is removed with it."""
-        command = f"`helm uninstall {self.name} -n {self.namespace}` removes it"
+        uninstall = self.connection.command(f"helm uninstall {self.name} -n {self.namespace}")
+        command = f"`{uninstall}` removes it"
         if self.job and self.workspace_claim != f"{self.name}-workspace":
             return command
         claim = "its own claim" if self.job is None else f"its claim {self.workspace_claim}"
@@ -207,7 +211,7 @@ class Snapshot:
 
     def command(self, command: str) -> str:
         """Return a command of trainchart for this run, to be typed; `{}` in it stands for the run's name."""
-        return f"trainchart {command.format(self.name)} -n {self.namespace}"
+        return self.connection.command(f"trainchart {command.format(self.name)} -n {self.namespace}")
 
     @property
     def reference(self) -> dict[str, str]:
@@ -234,10 +238,10 @@ def load(api: Api, name: str) -> Snapshot:
     if not text(job, "metadata", "labels", FAMILY):
         raise NotFoundError(
             f"Job {name} in namespace {api.namespace} is not a run of trainchart: it has no label {FAMILY}; "
-            f"`kubectl -n {api.namespace} get vcjob {name}` shows it"
+            f"`{api.connection.command(f'kubectl -n {api.namespace} get vcjob {name}')}` shows it"
         )
     pods, _ = api.objects(kinds.PODS, selector=pod_selector(name))
-    return snapshot_of(job, pods)
+    return replace(snapshot_of(job, pods), connection=api.connection)
 
 
 def pod_selector(name: str) -> str:
@@ -357,10 +361,11 @@ def _without_job(api: Api, name: str) -> Snapshot:
             family=text(settings, "metadata", "labels", FAMILY),
             state=State.NO_JOB,
             created=moment(settings, "metadata", "creationTimestamp"),
+            connection=api.connection,
         )
     raise NotFoundError(
         f"run {name} not found in namespace {api.namespace}{_suggestion(api, name)}; "
-        "`trainchart list -A` shows the runs of all namespaces"
+        f"`{api.connection.command('trainchart list -A')}` shows the runs of all namespaces"
     )
 
 

@@ -79,6 +79,7 @@ def install(
         finding = explain(f"timed out waiting for the condition: helm install took more than {INSTALL_SECONDS} s")
     except KeyboardInterrupt:
         finding = problem("interrupted", name, "it was interrupted")
+    finding = finding.on(api.connection)
     raise InstallError(name, finding, "" if dry_run else _remove(api, helm, name, submission))
 
 
@@ -96,7 +97,8 @@ def _release_exists(api: Api, name: str, label: str = "") -> bool:
 
 def _remove(api: Api, helm: Helm, name: str, submission: str) -> str:
     """Uninstall what a failed installation has created, and only that; returns a note about it for the user."""
-    by_hand = f" (what Helm created is left: `helm uninstall {name} -n {helm.namespace}` removes it)"
+    uninstall = api.connection.command(f"helm uninstall {name} -n {helm.namespace}")
+    by_hand = f" (what Helm created is left: `{uninstall}` removes it)"
     try:
         if not _release_exists(api, name, submission):
             return ""
