@@ -136,6 +136,13 @@ RULES: dict[str, Rule] = {
         kept={"accelerator": {"profiles": {"ours": {"annotations": {"example.com/use-cards": "a,b"}}}}},
         message="accelerator.profiles.ours.annotations: has container.apparmor.security.beta.kubernetes.io/train, but every run keeps the security profile of Pod Security restricted; remove it",
     ),
+    "half an owner": Rule(
+        NVIDIA,
+        broken={"owner": {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": ""}},
+        kept={"owner": {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": "nightly", "uid": "0-1"}},
+        message="owner: owner.name, owner.uid is missing; set apiVersion, kind, name and uid of an object in the "
+        "release's namespace, or leave owner empty",
+    ),
     "the queue above all others": Rule(
         HAMI,
         broken={"queue": "root"},

@@ -265,7 +265,8 @@ def test_an_exception_is_judged_as_addresses_are_counted() -> None:
 def test_every_rule_of_the_chart_is_among_them() -> None:
     told = [rule.message for rule in RULES.values()]
     for path in LIB.glob("templates/rules/_*.tpl"):
-        for text in re.findall(r'append \$broken \(?(?:printf )?"((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8")):
+        rule = r'append \$violations \(?(?:printf )?"((?:[^"\\]|\\.)*)"'
+        for text in re.findall(rule, path.read_text(encoding="utf-8")):
             words = re.escape(text).replace("%q", '".*"')
             pattern = re.sub(r"%[vds]", ".*", words)
             release = text.startswith("release name")

@@ -280,6 +280,24 @@ def test_a_new_claim_is_kept_only_on_request() -> None:
 OWN = {"matchLabels": {"app.kubernetes.io/name": "train", "app.kubernetes.io/instance": "run-42"}}
 
 
+def test_every_object_belongs_to_the_owner_but_a_claim_that_is_kept() -> None:
+    owner = {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": "nightly", "uid": "5f0c-1"}
+    values = overlay(ON_A_CLAIM, {"owner": owner})
+    assert {manifest["kind"] for manifest in render(values)} >= {"Job", "ConfigMap", "PersistentVolumeClaim", "Pod"}
+    for manifest in render(values):
+        assert manifest["metadata"]["ownerReferences"] == [owner], manifest["kind"]
+    kept = one(overlay(values, {"workspace": {"keep": True}}), "PersistentVolumeClaim")
+    assert "ownerReferences" not in kept["metadata"]
+    assert "It belongs to PipelineRun nightly, and is removed with it." in render_text(values)["NOTES.txt"]
+    for manifest in render(ON_A_CLAIM):
+        assert "ownerReferences" not in manifest["metadata"]
+
+
+def test_the_runner_does_not_learn_the_owner() -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "step", "uid": "1"}
+    assert settings(overlay(HAMI, {"owner": owner})) == settings(HAMI)
+
+
 def test_only_the_run_s_own_pods_may_connect_to_them() -> None:
     policy = one(HAMI, "NetworkPolicy")["spec"]
     assert policy == {"podSelector": OWN, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": OWN}]}]}

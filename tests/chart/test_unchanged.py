@@ -145,7 +145,8 @@ def test_other_gangs_sources_and_workspaces_are_named_by_their_values_and_not_by
 
 
 def test_what_concerns_not_the_run_but_its_surroundings_may_change(differences: Differences) -> None:
-    surroundings = {"workspace": {"keep": True}, "networkPolicy": {"enabled": True}}
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "step", "uid": "1"}
+    surroundings = {"workspace": {"keep": True}, "networkPolicy": {"enabled": True}, "owner": owner}
     assert differences(CLAIM, overlay(CLAIM, surroundings)) == []
 
 

@@ -26,6 +26,7 @@ from trainchart.values.models.sections import (
     Git,
     Mlflow,
     NetworkPolicy,
+    Owner,
     Publish,
     Resources,
     SecurityContext,
@@ -115,3 +116,8 @@ class Values(Section):
     )
     serviceAccount: ServiceAccount | None = Field(None, description="Service account of the pods.")
     networkPolicy: NetworkPolicy | None = Field(None, description="Network isolation of the run.")
+    owner: Owner | None = Field(
+        None,
+        description="Object in the release's namespace that the run belongs to, and is removed with: such as the "
+        "PipelineRun that submits it. A claim that is kept stays.",
+    )

@@ -9,6 +9,12 @@ from pydantic import Field, StringConstraints
 from trainchart.values.models.base import MOST, Count, Duration, Empty, KeyName, ObjectName, Quantity, Section, Text
 from trainchart.values.models.kubernetes import Egress
 
+ApiVersion = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?$", max_length=253)
+]
+KindName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)]
+# It is also the value of a label.
+Uid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=63)]
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 
 
@@ -207,6 +213,15 @@ class ServiceAccount(Section):
         None,
         description="Name of an existing service account; empty: a new one without rights, named like the release.",
     )
+
+
+class Owner(Section):
+    apiVersion: ApiVersion | Empty = Field(
+        None, description="API group and version of the owner.", examples=["tekton.dev/v1"]
+    )
+    kind: KindName | Empty = Field(None, description="Kind of the owner.", examples=["PipelineRun"])
+    name: ObjectName = Field(None, description="Name of the owner.")
+    uid: Uid | Empty = Field(None, description="UID of the owner, by which Kubernetes recognizes it.")
 
 
 class NetworkPolicy(Section):

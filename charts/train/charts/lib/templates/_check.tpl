@@ -8,8 +8,7 @@ apiVersion: v1
 kind: Pod
 metadata:
   name: {{ printf "%s-check" (include "train.name" .) | quote }}
-  labels:
-    {{- include "train.labels" . | nindent 4 }}
+  {{- include "train.metadata" . | nindent 2 }}
   annotations:
     helm.sh/hook: test
     {{- /* Not hook-succeeded: Helm 3 would delete the pod before --logs reads it. The pod stays until the next check. */}}

@@ -4,8 +4,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata:
   name: {{ include "train.name.run" . | quote }}
-  labels:
-    {{- include "train.labels" . | nindent 4 }}
+  {{- include "train.metadata" . | nindent 2 }}
 immutable: true
 data:
   {{- include "train.run.data" . }}

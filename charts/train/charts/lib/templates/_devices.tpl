@@ -6,8 +6,7 @@ apiVersion: resource.k8s.io/v1
 kind: ResourceClaimTemplate
 metadata:
   name: {{ include "train.name.devices" $ | quote }}
-  labels:
-    {{- include "train.labels" $ | nindent 4 }}
+  {{- include "train.metadata" $ | nindent 2 }}
 spec:
   spec:
     devices:

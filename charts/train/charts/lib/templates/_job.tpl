@@ -16,8 +16,7 @@ apiVersion: batch.volcano.sh/v1alpha1
 kind: Job
 metadata:
   name: {{ include "train.name" . | quote }}
-  labels:
-    {{- include "train.labels" . | nindent 4 }}
+  {{- include "train.metadata" . | nindent 2 }}
   {{- if ne $values.workspace.type "emptyDir" }}
   annotations:
     {{- /* `trainchart doctor` reads which run uses which folder of a claim. */}}

@@ -19,3 +19,20 @@ app.kubernetes.io/part-of: trainchart
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 trainchart.dev/family: {{ .Run.values.family | quote }}
 {{- end -}}
+
+{{- /*
+Labels of an object, and the owner that it is removed with. The owner is not its controller, and does not wait for it when it is
+deleted, which would take more rights.
+Usage: {{ include "train.metadata" . | nindent 2 }}
+*/ -}}
+{{- define "train.metadata" -}}
+labels:
+  {{- include "train.labels" . | nindent 2 }}
+{{- with .Run.values.owner }}
+ownerReferences:
+  - apiVersion: {{ quote .apiVersion }}
+    kind: {{ quote .kind }}
+    name: {{ quote .name }}
+    uid: {{ quote .uid }}
+{{- end }}
+{{- end -}}

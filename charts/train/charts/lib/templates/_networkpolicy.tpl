@@ -10,8 +10,7 @@ kind: NetworkPolicy
 metadata:
   {{- /* Not the Job's name: Volcano may delete a NetworkPolicy of that name. */}}
   name: {{ include "train.name.run" . | quote }}
-  labels:
-    {{- include "train.labels" . | nindent 4 }}
+  {{- include "train.metadata" . | nindent 2 }}
 spec:
   podSelector:
     matchLabels:

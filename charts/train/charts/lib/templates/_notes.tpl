@@ -46,6 +46,9 @@ The logs of every attempt are kept there, in {{ $directory }}/logs.
 {{- else if eq $values.workspace.type "existingClaim" }}
 The workspace is claim {{ include "train.printable" $values.workspace.claimName }}; "helm uninstall {{ $name }}" keeps it.
 {{- end }}
+{{- with $values.owner }}
+It belongs to {{ .kind }} {{ .name }}, and is removed with it.
+{{- end }}
 "helm upgrade" does not change a run: with other values it is refused. Install another run as another release.
 {{- with $values.ttlAfterFinished }}
 {{ include "train.printable" . }} after it finishes, the Job is removed with its pods and their logs; the release stays, and does not start it again.

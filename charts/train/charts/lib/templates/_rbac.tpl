@@ -6,8 +6,7 @@ apiVersion: v1
 kind: ServiceAccount
 metadata:
   name: {{ include "train.name.serviceAccount" . | quote }}
-  labels:
-    {{- include "train.labels" . | nindent 4 }}
+  {{- include "train.metadata" . | nindent 2 }}
 automountServiceAccountToken: false
 {{- end }}
 {{- end -}}

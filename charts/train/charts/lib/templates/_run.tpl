@@ -59,7 +59,7 @@ Usage: {{ include "train.settings" . }}
 */ -}}
 {{- define "train.settings" -}}
 {{- /* A Job that was refused for its queue or priority is created again with others; the ConfigMap then exists already. */ -}}
-{{- $values := omit .Run.values "networkPolicy" "queue" "priorityClassName" "global" "lib" -}}
+{{- $values := omit .Run.values "networkPolicy" "owner" "queue" "priorityClassName" "global" "lib" -}}
 {{- $_ := set $values "workspace" (omit $values.workspace "keep") -}}
 {{- $_ := set $values "run" (dict
   "version" (include "train.settings.version" . | int)

@@ -5,8 +5,7 @@ apiVersion: v1
 kind: Service
 metadata:
   name: {{ include "train.name.service" . | quote }}
-  labels:
-    {{- include "train.labels" . | nindent 4 }}
+  {{- include "train.metadata" . | nindent 2 }}
 spec:
   clusterIP: None
   publishNotReadyAddresses: true

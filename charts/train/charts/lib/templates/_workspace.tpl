@@ -8,11 +8,14 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
   name: {{ include "train.name.claim" . | quote }}
+  {{- if .Run.values.workspace.keep }}
+  {{- /* Without an owner, with which it would be removed. */}}
   labels:
     {{- include "train.labels" . | nindent 4 }}
-  {{- if .Run.values.workspace.keep }}
   annotations:
     helm.sh/resource-policy: keep
+  {{- else }}
+  {{- include "train.metadata" . | nindent 2 }}
   {{- end }}
 spec:
   accessModes:
