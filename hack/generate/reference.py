@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -25,6 +26,7 @@ from trainchart.values.models.base import (
     section_of,
 )
 from trainchart.values.models.families import FAMILIES
+from trainchart.values.parameters import parameters
 
 _INTRODUCTION = """\
 <!-- Generated from tools/trainchart/values/models/ and the chart's files/: make generate -->
@@ -42,6 +44,8 @@ helm install run-42 ./charts/train -f run.yaml -n training
 An empty value (`""` or null) is not configured: the family's default applies, else the one below, else none. Keys that
 are not listed here are refused. A quantity is written as in Kubernetes (`500m`, `2`, `512Mi`, `20Gi`), a duration as a
 whole number with `s`, `m`, `h` or `d`.
+
+A parameter is the name that platforms' pipelines have for a key; its value is text, and an empty one is not configured.
 """
 
 
@@ -135,7 +139,22 @@ def _values() -> Iterator[str]:
 
 
 def _reference(rows: Iterator[list[str]]) -> Iterator[str]:
-    return _table(["Key", "Type", "Default", "Description"], list(rows))
+    """A table of values; with their parameters, if one of them has any."""
+    head, listed, names = ["Key", "Type", "Default", "Description"], list(rows), _parameter_names()
+    if any(key in names for key, *_ in listed):
+        head.insert(3, "Parameter")
+        listed = [[key, kind, default, names.get(key, ""), text] for key, kind, default, text in listed]
+    return _table(head, listed)
+
+
+@cache
+def _parameter_names() -> dict[str, str]:
+    """The parameters of every key that has any, as they are written in a table."""
+    found: dict[str, dict[str, None]] = {}
+    for family in FAMILIES:
+        for parameter in parameters(family):
+            found.setdefault(f"`{parameter.key}`", {})[f"`{parameter.name}`"] = None
+    return {key: ", ".join(names) for key, names in found.items()}
 
 
 def _rows(

@@ -31,14 +31,14 @@ _NOTHING = ("", "~", "null", "Null", "NULL")
 
 @dataclass(frozen=True)
 class Place:
-    """A line and column of a file, both counted from 1."""
+    """A line and column of a file, both counted from 1; or an option of the command line, which has neither."""
 
     file: str
-    line: int
-    column: int
+    line: int | None = None
+    column: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,15 @@ class Node:
         children = dict(below.children)
         for key, node in self.children.items():
             children[key] = node.over(children[key]) if key in children else node
-        return Node(self.place, True, children)
+        return Node(self.place or below.place, True, children)
+
+    def put(self, path: Path, place: Place) -> None:
+        """Give a single value its place, and make the maps around it, which have none of their own."""
+        node = self
+        for key in path:
+            node.is_map = True
+            node = node.children.setdefault(key, Node())
+        node.place = place
 
     def nearest(self, path: Path) -> Place | None:
         """The place of a value, or of the nearest one that contains it; None if that is the whole file."""
@@ -136,7 +144,7 @@ class _Reader:
         self._open: list[_Open] = []
         self._anchors: dict[str, Node | None] = {}  # None: not ended yet
         self._documents = 0
-        self._begins = -1  # the line of the "---"
+        self._begins: int | None = None  # the line of the "---"
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
@@ -146,7 +154,7 @@ class _Reader:
                 raise _Stop(message, self._place(event))
             if event.version or event.tags:
                 raise _Stop("a directive, which Helm 4 cannot read; leave it out", self._place(event))
-            self._begins = self._place(event).line if event.explicit else -1
+            self._begins = self._place(event).line if event.explicit else None
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             self._end()
         elif isinstance(event, (yaml.ScalarEvent, yaml.AliasEvent, yaml.CollectionStartEvent)):

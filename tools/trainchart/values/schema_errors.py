@@ -181,7 +181,7 @@ class _Explainer:
             return f"{found} is not {kind.expected_value}, the only value that is allowed here"
         if isinstance(kind, _Kind.Enum):
             choices = [choice for choice in self._at(where) if choice not in ("", None)]
-            suggestion = _closest(str(value), [str(choice) for choice in choices])
+            suggestion = closest(str(value), [str(choice) for choice in choices])
             meant = f"; did you mean '{suggestion}'?" if suggestion else ""
             return f"{found} is not one of {', '.join(map(str, choices))}{meant}"
         if isinstance(kind, _Kind.Not):
@@ -190,7 +190,7 @@ class _Explainer:
         return " ".join(without_password(error.message).split())
 
     def _unknown(self, key: str, allowed: Mapping[str, Any], path: Path) -> str:
-        suggestion = _closest(key, list(allowed))
+        suggestion = closest(key, list(allowed))
         if suggestion:
             return f"unknown key, did you mean '{suggestion}'?"
         elsewhere = self._written_elsewhere(key)
@@ -345,7 +345,7 @@ def _hint(value: Any, types: set[Any]) -> str:
     return ""
 
 
-def _closest(word: str, known: list[str]) -> str | None:
+def closest(word: str, known: list[str]) -> str | None:
     """The known word that was probably meant, ignoring case, - and _."""
     plain = {re.sub(r"[-_]", "", name).lower(): name for name in known}
     matches = difflib.get_close_matches(re.sub(r"[-_ ]", "", word).lower(), plain, n=1, cutoff=0.7)

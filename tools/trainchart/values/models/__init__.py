@@ -13,6 +13,7 @@ from trainchart.values.models.base import (
     LabelKey,
     LabelValue,
     Name,
+    Named,
     ObjectName,
     Open,
     OptionalDuration,
@@ -48,7 +49,7 @@ def _exclude_reserved(schema: dict[str, Any]) -> None:
 
 class Values(Section):
     family: str = Field("", description="What to train: the name of a family.")
-    image: Image = Field(
+    image: Annotated[Image, Named("TRAINING_IMAGE", required=True)] = Field(
         "",
         description="Training image, with python3, git, git-lfs and the trainer.",
         examples=["registry.example.com/training/yolo:7.0"],
@@ -60,7 +61,9 @@ class Values(Section):
         default_factory=list,
         description="Names of Secrets of type kubernetes.io/dockerconfigjson, to pull the image with.",
     )
-    replicas: int = Field(1, ge=1, le=1000, description="Number of pods in the gang: all of them run, or none.")
+    replicas: Annotated[int, Named("REPLICAS")] = Field(
+        1, ge=1, le=1000, description="Number of pods in the gang: all of them run, or none."
+    )
     queue: ObjectName = Field("default", description="Volcano queue of the run.")
     priorityClassName: ObjectName = Field(None, description="PriorityClass of the run.")
     retries: int = Field(
@@ -78,23 +81,31 @@ class Values(Section):
     resources: Resources | None = Field(
         None, description="CPU and memory of each pod; an empty one is not requested, or not limited."
     )
-    sharedMemory: Quantity = Field(
+    sharedMemory: Annotated[Quantity, Named("SHARE_MEMORY_LIMIT_SIZE")] = Field(
         "2Gi", description="Size of /dev/shm; it counts towards the memory of the pod.", examples=["2Gi"]
     )
     workspace: Workspace | None = Field(None, description="Volume that the run works in.")
-    git: Git | None = Field(None, description="Credentials and CA certificates for all git repositories.")
-    model: Source | None = Field(None, description="Model: the sources of the trainer, and the weights to start from.")
-    dataset: Dataset | None = Field(None, description="Data to train on.")
+    git: Annotated[Git | None, Named("GIT_CREDENTIAL_{}")] = Field(
+        None, description="Credentials and CA certificates for all git repositories."
+    )
+    model: Annotated[Source | None, Named("MODEL_{}")] = Field(
+        None, description="Model: the sources of the trainer, and the weights to start from."
+    )
+    dataset: Annotated[Dataset | None, Named("DATASET_{}")] = Field(None, description="Data to train on.")
     cache: Cache | None = Field(
         None, description="Volume that keeps sources with `cached: true`, once per commit, for all runs that mount it."
     )
-    train: Open | None = Field(None, description="Settings of the family; an empty one has the family's default.")
+    train: Annotated[Open | None, Named("TRAIN_ARG_{}")] = Field(
+        None, description="Settings of the family; an empty one has the family's default."
+    )
     tune: Tune | None = Field(
         None,
         description="Search for better settings: many trainings instead of one, as many at a time as there are "
         "replicas.",
     )
-    publish: Publish | None = Field(None, description="Where to publish the result.")
+    publish: Annotated[Publish | None, Named("OUTPUT_MODEL_{}")] = Field(
+        None, description="Where to publish the result."
+    )
     mlflow: Mlflow | None = Field(
         None,
         description="Tracking of the run's parameters, metrics and state on an MLflow server. The Secret has a token, "

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from trainchart.values.characters import LINE, LINES
+
+
+@dataclass(frozen=True)
+class Named:
+    """Marks a key that is also a parameter of platforms' pipelines, with its name there: see `values/parameters.py`.
+
+    On a section, `{}` in the name stands for the names in the section: `model` has MODEL_{}, and its `repository` REPO_URL.
+    """
+
+    name: str
+    required: bool = False
+    default: str | None = None
+    """What pipelines have as the default; None: what the family's ready-to-run file has."""
+    below: str = ""
+    """A path below this folder of the pod is a path in the run's folder."""
+    profile: str = ""
+    """The accelerator profile that the parameter chooses."""
+    unit: str = ""
+    """The unit of a quantity that the parameter gives as a whole number."""
+    description: str = ""
+    """Instead of the key's own."""
 
 
 class Section(BaseModel):

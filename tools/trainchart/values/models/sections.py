@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from trainchart.values.models.base import MOST, Count, Duration, Empty, KeyName, ObjectName, Quantity, Section, Text
+from trainchart.values.models.base import (
+    MOST,
+    Count,
+    Duration,
+    Empty,
+    KeyName,
+    Named,
+    ObjectName,
+    Quantity,
+    Section,
+    Text,
+)
 from trainchart.values.models.kubernetes import Egress
 
 ApiVersion = Annotated[
@@ -15,17 +26,22 @@ ApiVersion = Annotated[
 KindName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)]
 # It is also the value of a label.
 Uid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=63)]
+Branch = Annotated[str, StringConstraints(pattern=r"^$|^[A-Za-z0-9][-A-Za-z0-9._/]*$", max_length=200)]
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 
 
 class ResourceList(Section):
-    cpu: Quantity = Field(None, description="CPU cores.", examples=["8", "500m"])
-    memory: Quantity = Field(None, description="Memory, shared memory included.", examples=["20Gi"])
+    cpu: Annotated[Quantity, Named("CPU")] = Field(None, description="CPU cores.", examples=["8", "500m"])
+    memory: Annotated[Quantity, Named("MEMORY")] = Field(
+        None, description="Memory, shared memory included.", examples=["20Gi"]
+    )
 
 
 class Resources(Section):
-    requests: ResourceList | None = Field(None, description="What the scheduler reserves for a pod.")
-    limits: ResourceList | None = Field(None, description="The most that a pod may use.")
+    requests: Annotated[ResourceList | None, Named("{}_REQUEST")] = Field(
+        None, description="What the scheduler reserves for a pod."
+    )
+    limits: Annotated[ResourceList | None, Named("{}_LIMIT")] = Field(None, description="The most that a pod may use.")
 
 
 class Workspace(Section):
@@ -34,7 +50,9 @@ class Workspace(Section):
         description="emptyDir: a new one for every pod. newClaim: a claim of this release. existingClaim: the claim "
         "claimName.",
     )
-    size: Quantity = Field("5Gi", description="Size of the emptyDir or the new claim.", examples=["5Gi"])
+    size: Annotated[Quantity, Named("TEMPORARY_STORAGE_SIZE")] = Field(
+        "5Gi", description="Size of the emptyDir or the new claim.", examples=["5Gi"]
+    )
     claimName: ObjectName = Field(None, description="Name of an existing PersistentVolumeClaim.")
     storageClassName: ObjectName = Field(None, description="StorageClass of a new claim; empty: the cluster's default.")
     accessMode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = Field(
@@ -50,7 +68,7 @@ class CaBundle(Section):
 
 
 class Git(Section):
-    secretName: ObjectName = Field(
+    secretName: Annotated[ObjectName, Named("SECRET_NAME", required=True)] = Field(
         None,
         description="Secret with the user and the token (or password) for the server of publish.repository (if "
         "nothing is published: of model.repository, else of dataset.repository), and for no other server; empty: "
@@ -75,10 +93,10 @@ class Source(Section):
         "git",
         description="git: a repository. claim: a PersistentVolumeClaim. s3: a bucket of an S3-compatible object store.",
     )
-    repository: Text = Field(
+    repository: Annotated[Text, Named("REPO_URL", required=True)] = Field(
         None, description="git: URL of the repository.", examples=["https://git.example.com/team/model.git"]
     )
-    revision: Text = Field(
+    revision: Annotated[Text, Named("REPO_BRANCH")] = Field(
         None, description="git: branch, tag or full commit; empty: the default branch.", examples=["main", "v7.0"]
     )
     claimName: ObjectName = Field(
@@ -107,7 +125,15 @@ class Source(Section):
 
 
 class Dataset(Source):
-    path: Text = Field(
+    path: Annotated[
+        Text,
+        Named(
+            "DIR",
+            below="/mnt/workspace",
+            description="Folder of the dataset: /mnt/workspace stands for the run's folder, where it lies next to the "
+            "model. A description of the dataset that names /mnt/workspace itself does not find it there.",
+        ),
+    ] = Field(
         None,
         description="Folder of the dataset in the run's folder, next to the model; empty: the family's.",
         examples=["datasets/coco128"],
@@ -183,12 +209,14 @@ class Publish(Section):
     type: Literal["git", "none"] = Field(
         "git", description="git: push the result to a branch. none: leave it in the workspace."
     )
-    repository: Text = Field(None, description="URL of the git repository to push to.")
+    repository: Annotated[Text, Named("REPO_URL", required=True)] = Field(
+        None, description="URL of the git repository to push to."
+    )
     secretName: ObjectName = Field(
         None, description="Secret with the user and the token for the repository's server; empty: git.secretName."
     )
-    branch: Annotated[str, StringConstraints(pattern=r"^$|^[A-Za-z0-9][-A-Za-z0-9._/]*$", max_length=200)] | None = (
-        Field(None, description="Branch to push to; empty: sft-YYYYmmdd-HHMMSS.", examples=["candidates/first"])
+    branch: Annotated[Branch | None, Named("REPO_BRANCH")] = Field(
+        None, description="Branch to push to; empty: sft-YYYYmmdd-HHMMSS.", examples=["candidates/first"]
     )
     modelName: Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z0-9]*$")] | None = Field(
         None, description="Name of the model in its configuration; empty: the last part of the repository."

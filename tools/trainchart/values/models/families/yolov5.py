@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from trainchart.values.memory import Estimate, EstimateError, Layout
-from trainchart.values.models.base import Count, Section, Text
+from trainchart.values.models.base import Count, Named, Section, Text
 from trainchart.values.models.family import Family
 
 
@@ -30,7 +30,7 @@ class Yolov5(Section):
     workers: int | None = Field(
         None, ge=0, description="Processes that load images, per training process.", examples=[0]
     )
-    device: Text = Field(
+    device: Annotated[Text, Named("DEVICE", default="0")] = Field(
         None, description="Devices, such as 0,1 or cpu; empty: those of the accelerator.", examples=["0,1"]
     )
     arguments: list[str] | None = Field(

@@ -1,0 +1,240 @@
+"""The parameters of platforms' pipelines, such as MODEL_REPO_URL: other names, in text, for keys of the values.
+
+Their names are those of the reference pipeline of YOLOv5, and stand in the typed models (`Named`), where each key has its type, its
+default and its description. Every setting of a family is a parameter too: `train.batchSize` is TRAIN_ARG_BATCH_SIZE. Lists and
+maps are none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Any, Literal, get_args, get_origin
+
+from trainchart.chart.families import family_data, profile_data
+from trainchart.errors import UsageError
+from trainchart.files import Tree, overlay
+from trainchart.terminal import printable
+from trainchart.values.models import Values
+from trainchart.values.models.base import Named, Section, is_map, section_of
+from trainchart.values.models.families import REGISTRY
+from trainchart.values.positions import Node, Place, Problem
+from trainchart.values.schema_errors import closest, format_value
+
+OPTION = "--param"
+
+_WHOLE = re.compile(r"[-+]?[0-9]{1,300}")
+_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,2})?")
+_FLAGS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a family's runs. Its value is text, and an empty one means "not configured"."""
+
+    name: str
+    key: str
+    """The key of the values, such as train.batchSize."""
+    default: str | None
+    """The default of a pipeline; None: it has to be given."""
+    description: str
+    kind: type
+    """What its text is read as: str, int, float or bool."""
+    named: Named
+    """What the typed model says of it."""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return tuple(self.key.split("."))
+
+
+@dataclass
+class Given:
+    """What the parameters of a command line stand for."""
+
+    values: Tree = field(default_factory=dict)
+    """The values, which lie over those of files."""
+    places: Node = field(default_factory=lambda: Node(is_map=True))
+    """The parameter that each value is from."""
+    empty: Node = field(default_factory=lambda: Node(is_map=True))
+    """The parameter that each key would be from whose parameter is empty."""
+    problems: list[Problem] = field(default_factory=list)
+
+
+@cache
+def parameters(family: str) -> tuple[Parameter, ...]:
+    """The parameters of a family, in the order of the models.
+
+    Raises:
+        KeyError: there is no such family.
+    """
+    return tuple(_parameters(Values, family))
+
+
+def values_of(pairs: Sequence[str], family: str) -> Tree:
+    """The values that parameters, each NAME=VALUE, stand for. They lie over those of files.
+
+    Raises:
+        UsageError: a parameter is unknown, is given twice, or has an impossible value; the message is about the first.
+    """
+    given = read(pairs, family)
+    for problem in given.problems:
+        raise UsageError(f"{problem.place.file if problem.place else OPTION}: {problem.message}")
+    return given.values
+
+
+def read(pairs: Sequence[str], family: str) -> Given:
+    """What parameters, each NAME=VALUE, stand for, and what is wrong with them."""
+    known = {parameter.name: parameter for parameter in parameters(family)}
+    given = Given()
+    texts: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name:
+            given.problems.append(Problem(f"{format_value(pair)} is not NAME=VALUE, such as REPLICAS=2", Place(OPTION)))
+        elif name not in known:
+            given.problems.append(Problem(_unknown(name, family, list(known)), _place(printable(name))))
+        elif name in texts:
+            given.problems.append(Problem("is given twice; keep one of them", _place(name)))
+        else:
+            texts[name] = text.strip()
+    chosen: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        parameter = known[name]
+        if not text:
+            given.empty.put(parameter.path, _place(name))
+            continue
+        try:
+            given.values = overlay(given.values, _tree(parameter.path, _value(parameter, text)))
+        except ValueError as error:
+            given.problems.append(Problem(str(error), _place(name)))
+        given.places.put(parameter.path, _place(name))
+        if parameter.named.profile:
+            chosen.setdefault(parameter.named.profile, []).append(name)
+    if chosen:
+        _choose_profile(given, chosen)
+    return given
+
+
+def _choose_profile(given: Given, chosen: dict[str, list[str]]) -> None:
+    """Set the accelerator profile that parameters are for, and leave nothing of another profile's section."""
+    (profile, names), *others = chosen.items()
+    if others:
+        words = [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} for {p}" for p, names in chosen.items()]
+        message = f"{' and '.join(words)}, and a pod has one kind of device; leave one or the other empty"
+        given.problems.append(Problem(message, _place(names[0])))
+    resources = profile_data(profile)["resources"]
+    unused = {key: None for key in ("count", "corePercent", "memory") if key not in resources}
+    section = {"profile": profile, "variant": None, **unused}
+    given.values = overlay({"accelerator": section}, given.values)
+    given.places.put(("accelerator", "profile"), _place(names[0]))
+    given.places.children["accelerator"].place = _place(names[0])
+
+
+def _value(parameter: Parameter, text: str) -> Any:
+    """The value of a text.
+
+    Raises:
+        ValueError: it has none; with the message for the user.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("is not UTF-8 text") from None
+    unit, folder = parameter.named.unit, parameter.named.below
+    if parameter.kind is int or unit:
+        if not _WHOLE.fullmatch(text):
+            raise ValueError(f"{format_value(text)} is not a whole number{f' (of {unit})' if unit else ''}")
+        return f"{int(text)}{unit}" if unit else int(text)
+    if parameter.kind is float:
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(f"{format_value(text)} is not a number")
+        return int(text) if _WHOLE.fullmatch(text) else float(text)
+    if parameter.kind is bool:
+        if text.lower() not in _FLAGS:
+            raise ValueError(f"{format_value(text)} is not true or false")
+        return _FLAGS[text.lower()]
+    if folder and text.startswith("/"):
+        try:
+            return str(PurePosixPath(text).relative_to(folder))
+        except ValueError:
+            message = f"{format_value(text)} is not in {folder}, which stands for the run's folder"
+            raise ValueError(f"{message}; use a path in it, such as {folder}/datasets/coco128") from None
+    return text
+
+
+def _unknown(name: str, family: str, known: list[str]) -> str:
+    if suggestion := closest(name, known):
+        return f"unknown parameter, did you mean {suggestion}?"
+    return f"unknown parameter; family {family} has {', '.join(known)}"
+
+
+def _place(name: str) -> Place:
+    return Place(f"{OPTION} {name}")
+
+
+def _tree(path: Sequence[str], value: Any) -> Tree:
+    """A value below the maps of its path."""
+    for key in reversed(path):
+        value = {key: value}
+    tree: Tree = value
+    return tree
+
+
+def _parameters(section: type[Section], family: str, pattern: str = "{}", above: str = "") -> Iterator[Parameter]:
+    """The parameters of a section. In `train` every key is one; elsewhere those that are named."""
+    for key, info in section.model_fields.items():
+        path = f"{above}{key}"
+        names = [mark for mark in info.metadata if isinstance(mark, Named)]
+        is_section = path == "train" or not is_map(info.annotation)
+        below = REGISTRY[family].model if path == "train" else section_of(info.annotation)
+        if below and is_section:
+            inner = pattern.replace("{}", names[0].name) if names else pattern
+            yield from _parameters(below, family, inner, f"{path}.")
+            continue
+        kind = _kind(info.annotation)
+        if not names and above == "train.":
+            names = [Named(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).upper())]
+        for named in names if kind else ():
+            default = _default(named, path, family, info.default)
+            description = named.description or info.description or ""
+            yield Parameter(pattern.replace("{}", named.name), path, default, description, kind or str, named)
+
+
+def _default(named: Named, key: str, family: str, default: Any) -> str | None:
+    """A pipeline's default: that of the family's ready-to-run file, but for what a user of that file has to edit."""
+    if named.default is not None:
+        return named.default
+    data, example = family_data(family), {**REGISTRY[family].example, "train": REGISTRY[family].train or {}}
+    section = key.partition(".")[0]
+    if named.required:
+        return "" if key == f"{section}.repository" and section not in data["requires"] else None
+    if named.profile and named.profile != example["accelerator"]["profile"]:
+        return ""
+    value: Any = overlay(data["defaults"], example)
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    value = default if value is None else value
+    if value is None or value == "":
+        return ""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{named.below}/{text}" if named.below else text.removesuffix(named.unit) if named.unit else text
+
+
+def _kind(annotation: Any) -> type | None:
+    """What a text is read as for a key of this type; None for lists and maps."""
+    kinds = set(_kinds(annotation))
+    return next((kind for kind in (str, bool, int, float) if kind in kinds), None)
+
+
+def _kinds(annotation: Any) -> Iterator[type]:
+    if annotation in (str, bool, int, float):
+        yield annotation
+    elif get_origin(annotation) is Literal:
+        yield from {type(choice) for choice in get_args(annotation) if choice != ""}
+    elif get_origin(annotation) not in (list, dict):
+        for part in get_args(annotation):
+            yield from _kinds(part)
