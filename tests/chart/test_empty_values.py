@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from tests.chart.matrix import FAMILIES, ROOT
+from tests.chart.program import render_by_helm
 from tests.values.test_parity import paths as schema_paths
 from trainchart.chart.paths import CHART
-from trainchart.chart.render import render_by_helm, render_text, with_defaults
+from trainchart.chart.render import render_text, with_defaults
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay
 from trainchart.values.schema_errors import violations

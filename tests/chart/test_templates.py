@@ -18,11 +18,12 @@ from e2e.cases import load as load_cases
 from hack.generate.outputs import generated
 from runner import settings as runner_settings
 from tests.chart.matrix import ADMITTED, FAMILIES, PROFILES, ROOT
+from tests.chart.program import render_by_helm
 from tests.chart.rules import NVIDIA, OURS
 from tests.conftest import rows
 from trainchart.chart.families import family_data
 from trainchart.chart.paths import CHART, LIB
-from trainchart.chart.render import Manifest, render, render_by_helm, render_text
+from trainchart.chart.render import Manifest, render, render_text
 from trainchart.errors import RenderError
 from trainchart.files import Tree, load_values, overlay
 from trainchart.values.models import Values

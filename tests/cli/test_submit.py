@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.checks.cluster import ROOT, stocked
 from tests.fakes.api import FakeApi
+from trainchart.chart.engine import Target
+from trainchart.chart.helm_program import HelmProgram
 from trainchart.cli import main as cli
 from trainchart.cli import submit as command
 from trainchart.cli import wait as waiting
 from trainchart.cluster import kinds
 from trainchart.errors import UsageError
-from trainchart.submit.helm import Helm, check_arguments
+from trainchart.submit.helm import check_arguments
+from trainchart.values.validate import values_of
 
 FILES = [
     word
@@ -71,6 +75,7 @@ state, arguments = pathlib.Path({str(cluster.state)!r}), sys.argv[1:]
 with open({str(cluster.state.parent / "calls")!r}, "a") as log:
     log.write(json.dumps(arguments) + "\\n")
 if arguments[0] == "install":
+    (state.parent / "values").write_text(sys.stdin.read())
     if {leaves}:
         (state / arguments[1]).write_text({of_others!r} or arguments[arguments.index("--labels") + 1])
     if {says!r}:
@@ -104,7 +109,7 @@ def test_a_run_is_validated_checked_installed_and_followed(
     assert install[:2] == ["install", "run-42"]
     assert install[install.index("--namespace") + 1] == "training"
     assert install[install.index("--kube-context") + 1] == "lab"
-    assert [install[at + 1] for at, word in enumerate(install) if word == "-f"] == FILES[1::2]
+    assert yaml.safe_load((cluster.state.parent / "values").read_text()) == values_of(FILES[1::2])
     assert "run-42 is installed in training" in capsys.readouterr().err
     assert submit(cluster, helm, name="fails") == 40, "it ends as the run does"
 
@@ -216,12 +221,10 @@ def test_invalid_values_cause_no_request(
     assert cluster.calls == 0
 
 
-def test_the_standard_input_reaches_helm_as_a_file(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"replicas: 1\n")))
+def test_values_on_the_standard_input_are_installed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"timeLimit: 7h\n")))
     assert submit(cluster, helm_that(cluster), "-f", "-") == 0
-    last = [calls(cluster)[0][at + 1] for at, word in enumerate(calls(cluster)[0]) if word == "-f"][-1]
-    assert last.endswith("/values.yaml")
-    assert not Path(last).exists(), "it does not outlive the command"
+    assert yaml.safe_load((cluster.state.parent / "values").read_text())["timeLimit"] == "7h"
 
 
 def test_a_dry_run_is_admitted_by_the_server_and_creates_nothing(
@@ -238,8 +241,8 @@ def test_a_missing_helm_is_reported(cluster: Cluster, capsys: pytest.CaptureFixt
 
 
 def test_helm_gets_the_cluster_of_the_api_client() -> None:
-    helm = Helm("helm", "training", "other", "/k")
-    assert helm.command("uninstall", "a")[3:] == [
+    helm = HelmProgram("helm")
+    assert helm.command(Target("training", "other", "/k"), "uninstall", "a")[3:] == [
         "--namespace",
         "training",
         "--kube-context",
@@ -247,7 +250,7 @@ def test_helm_gets_the_cluster_of_the_api_client() -> None:
         "--kubeconfig",
         "/k",
     ]
-    assert Helm("helm", "training").command("uninstall", "a")[3:] == ["--namespace", "training"]
+    assert helm.command(Target("training"), "uninstall", "a")[3:] == ["--namespace", "training"]
 
 
 @pytest.mark.parametrize(

@@ -55,28 +55,31 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from trainchart.chart.helm_program import find_program
     from trainchart.chart.paths import CHART
     from trainchart.checks.values import as_paths
     from trainchart.cli.doctor import valid_run_spec
     from trainchart.submit import helm
     from trainchart.submit.install import install
+    from trainchart.values.validate import values_of
 
     helm.check_arguments(options.helm_arguments)
     check_files("submit", options.files)
     chart = options.chart or CHART
     if not (chart / "Chart.yaml").exists():
         raise UsageError(f"submit: --chart: {chart} has no Chart.yaml; name the folder of a chart")
-    program = helm.find_program(options.helm)
+    program = find_program(options.helm)
     api = connect(options)
-    helm_here = helm.helm_for(api, program, options.kubeconfig, os.environ)
+    target = helm.target_of(api, options.kubeconfig, os.environ)
     with as_paths(options.files) as files:
         spec = valid_run_spec(files, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
         if spec is None:
             return ExitCode.REFUSED
         if (options.doctor or options.dry_run) and not _passes_doctor(api, spec, quick=not options.dry_run):
             return ExitCode.PROBLEM
-        paths, more = [path for path, _ in files], options.helm_arguments
-        notes = install(api, helm_here, options.name, paths, chart, more=more, dry_run=options.dry_run)
+        values = values_of([path for path, _ in files])
+        more, dry_run = options.helm_arguments, options.dry_run
+        notes = install(api, program, target, options.name, values, chart, more=more, dry_run=dry_run)
     if options.dry_run:
         print_text(f"{options.name} would be installed in {api.namespace}; nothing was changed")
         return ExitCode.OK

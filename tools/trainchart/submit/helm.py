@@ -1,11 +1,10 @@
-"""The helm program and its arguments: it must use the values and the cluster that were checked."""
+"""The cluster and arguments of Helm: it must use the values and the cluster that were checked."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from trainchart.chart.engine import Target
 from trainchart.cluster.api import Api
 from trainchart.errors import UsageError
 
@@ -26,23 +25,8 @@ _CONNECTION_PREFIX = "--kube"
 _POST_RENDERER = ("--post-renderer", "--post-renderer-args")
 
 
-@dataclass(frozen=True)
-class Helm:
-    """The program and the cluster it uses: the same as our own API client, by options and nothing else."""
-
-    program: str
-    namespace: str
-    context: str = ""  # empty in a pod, whose own account both use
-    kubeconfig: str = ""  # empty for $KUBECONFIG or the default, which both read
-
-    def command(self, *arguments: str) -> list[str]:
-        """The words of a command line that runs helm with `arguments`."""
-        options = {"--namespace": self.namespace, "--kube-context": self.context, "--kubeconfig": self.kubeconfig}
-        return [self.program, *arguments, *(word for key, value in options.items() if value for word in (key, value))]
-
-
-def helm_for(api: Api, program: str, kubeconfig: str, environment: Mapping[str, str]) -> Helm:
-    """Helm for the server, account and namespace of an API client.
+def target_of(api: Api, kubeconfig: str, environment: Mapping[str, str]) -> Target:
+    """The server, account and namespace of an API client, for Helm.
 
     Raises:
         UsageError: the environment would make Helm use other ones.
@@ -65,19 +49,7 @@ def helm_for(api: Api, program: str, kubeconfig: str, environment: Mapping[str, 
                 f"submit: {name} is set, so Helm would use another server or account than the kubeconfig's; unset it, "
                 "and use --context or --kubeconfig"
             )
-    return Helm(program, api.namespace, api.context, kubeconfig)
-
-
-def find_program(program: str) -> str:
-    """The path of a program.
-
-    Raises:
-        UsageError: it is not on PATH.
-    """
-    path = shutil.which(program)
-    if not path:
-        raise UsageError(f"{program} is not on PATH; install Helm 3 or 4, or name it by --helm")
-    return path
+    return Target(api.namespace, api.context, kubeconfig)
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

@@ -1,12 +1,12 @@
-"""Run `helm install`, explain a failure, and remove what a failed installation has created."""
+"""Install a release, explain a failure, and remove what a failed installation has created."""
 
 from __future__ import annotations
 
 import secrets
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from trainchart.chart.engine import Engine, HelmError, Target
 from trainchart.checks.finding import Finding, problem
 from trainchart.checks.refusals import explain
 from trainchart.cluster import kinds
@@ -14,10 +14,6 @@ from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError
 from trainchart.cluster.helm import release_selector
 from trainchart.errors import ExitCode, TrainchartError
-from trainchart.submit.helm import Helm
-
-INSTALL_SECONDS = 300
-UNINSTALL_SECONDS = 120
 
 # A label of the release: another `submit` may take the name between our check and Helm's, and its release must stay.
 _SUBMISSION = "trainchart.dev/submission"
@@ -42,23 +38,25 @@ class InstallError(TrainchartError):
 
 def install(
     api: Api,
-    helm: Helm,
+    engine: Engine,
+    target: Target,
     name: str,
-    files: Sequence[str],
+    values: Mapping[str, object],
     chart: Path,
     *,
     more: Sequence[str] = (),
     dry_run: bool = False,
 ) -> str:
-    """Install a release and return what helm printed: the release's notes.
+    """Install a release and return its notes.
 
     Args:
-        api: the cluster that `helm` installs in.
-        helm: the program.
+        api: a client of the cluster.
+        engine: Helm.
+        target: the same cluster, for Helm.
         name: the release's name.
-        files: paths of values files.
+        values: those that were checked.
         chart: the chart's folder.
-        more: arguments for helm.
+        more: arguments for the `helm` program.
         dry_run: let the server check all objects, and create none.
 
     Raises:
@@ -66,21 +64,17 @@ def install(
     """
     if _release_exists(api, name):
         raise InstallError(name, explain("cannot reuse a name that is still in use"))
-    submission = f"{_SUBMISSION}={secrets.token_hex(8)}"
-    values = [word for file in files for word in ("-f", file)]
-    dry = ["--dry-run=server"] if dry_run else []
-    command = helm.command("install", name, str(chart), *values, *dry, *more, "--labels", submission)
+    submission = secrets.token_hex(8)
     try:
-        process = _run(command, INSTALL_SECONDS)
-        if process.returncode == 0:
-            return process.stdout
-        finding = explain(process.stderr.strip() or process.stdout.strip())
-    except subprocess.TimeoutExpired:
-        finding = explain(f"timed out waiting for the condition: helm install took more than {INSTALL_SECONDS} s")
+        return engine.install(values, chart, name, target, labels={_SUBMISSION: submission}, dry_run=dry_run, more=more)
+    except HelmError as error:
+        finding = explain(str(error))
     except KeyboardInterrupt:
         finding = problem("interrupted", name, "it was interrupted")
     finding = finding.on(api.connection)
-    raise InstallError(name, finding, "" if dry_run else _remove(api, helm, name, submission))
+    raise InstallError(
+        name, finding, "" if dry_run else _remove(api, engine, target, name, f"{_SUBMISSION}={submission}")
+    )
 
 
 def _release_exists(api: Api, name: str, label: str = "") -> bool:
@@ -95,18 +89,13 @@ def _release_exists(api: Api, name: str, label: str = "") -> bool:
         return False
 
 
-def _remove(api: Api, helm: Helm, name: str, submission: str) -> str:
+def _remove(api: Api, engine: Engine, target: Target, name: str, submission: str) -> str:
     """Uninstall what a failed installation has created, and only that; returns a note about it for the user."""
-    uninstall = api.connection.command(f"helm uninstall {name} -n {helm.namespace}")
-    by_hand = f" (what Helm created is left: `{uninstall}` removes it)"
     try:
         if not _release_exists(api, name, submission):
             return ""
-        process = _run(helm.command("uninstall", name), UNINSTALL_SECONDS)
-    except (TrainchartError, subprocess.TimeoutExpired):
-        return by_hand
-    return " (what Helm created was removed)" if process.returncode == 0 else by_hand
-
-
-def _run(command: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        engine.uninstall(name, target)
+    except TrainchartError:
+        uninstall = api.connection.command(f"helm uninstall {name} -n {target.namespace}")
+        return f" (what Helm created is left: `{uninstall}` removes it)"
+    return " (what Helm created was removed)"

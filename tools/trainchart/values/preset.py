@@ -251,7 +251,7 @@ def _share(name: str, resources: Mapping[str, Any], fraction: Decimal, gpu_memor
 
 def _set(values: Tree, setting: str) -> None:
     """One `--set KEY=VALUE`; the value is YAML as Helm reads it, to whom 1e-3 is a number and 12:30 is none."""
-    from helm_python import HelmError, values_from_yaml
+    from trainchart.chart.render import read_values
 
     key, given, text = setting.partition("=")
     path = key.split(".")
@@ -260,12 +260,8 @@ def _set(values: Tree, setting: str) -> None:
     if path[0] in ("family", "accelerator"):
         raise UsageError(f"--set: {key} is chosen by FAMILY, --accelerator and the options beside it")
     try:
-        value = values_from_yaml("value:\n  " + text.replace("\n", "\n  "))["value"]
-    except (
-        HelmError,
-        RecursionError,
-        ValueError,
-    ):  # the last two: nested deeper, or a longer number, than Python's JSON reads
+        value = read_values("value:\n  " + text.replace("\n", "\n  "))["value"]
+    except RenderError:
         raise UsageError(f"--set: the value of {key} is not YAML that Helm can read; put it into quotes") from None
     section = values
     for part in path[:-1]:

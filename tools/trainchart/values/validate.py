@@ -1,7 +1,7 @@
 """`trainchart validate`: check values files as `helm install` would, without a cluster, and the files themselves.
 
-Helm's own library reads the values and merges them over the chart's defaults. The chart's schema checks their shape,
-and the chart itself, rendered by Helm's engine in this process, its rules. Lines come from a second reading (`locate`).
+Helm reads the values and merges them over the chart's defaults. The chart's schema checks their shape, and the chart itself,
+rendered by Helm, its rules. Lines come from a second reading (`locate`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
+from trainchart.chart.engines import engine
 from trainchart.chart.paths import CHART, LIB
-from trainchart.chart.render import render_text, with_defaults
+from trainchart.chart.render import read_values, render_text, with_defaults
 from trainchart.errors import FileError, RenderError
 from trainchart.files import STDIN, Tree, overlay, read_text
 from trainchart.terminal import printable
@@ -96,7 +96,7 @@ def values_of(paths: Sequence[str]) -> Tree:
     """
     values: Tree = {}
     for path in paths:
-        values = overlay(values, _read_by_helm(read_text(path)))
+        values = overlay(values, read_values(read_text(path)))
     return values
 
 
@@ -106,11 +106,11 @@ def _read(path: str, file: str) -> tuple[Tree | None, Node, list[Problem]]:
         text = read_text(path)
     except FileError as error:
         return None, Node(is_map=True), [Problem(str(error))]
-    top, problems, complete = locate(text, file, _key_by_helm)
+    top, problems, complete = _located(text, file)
     if any(problem.fatal for problem in problems):
         return None, top, problems
     try:
-        values = _read_by_helm(text)
+        values = read_values(text)
     except RenderError as error:
         return None, top, problems or [Problem(f"not YAML: {error}", _line_in(str(error), file))]
     if not complete:
@@ -121,39 +121,19 @@ def _read(path: str, file: str) -> tuple[Tree | None, Node, list[Problem]]:
     return values, top, problems
 
 
-def _read_by_helm(text: str) -> Tree:
-    """A YAML document as Helm reads it.
-
-    Raises:
-        RenderError: Helm cannot read it; with Helm's message, without the prefixes of its libraries.
-    """
-    from helm_python import HelmError, values_from_yaml
-
-    try:
-        return values_from_yaml(text)
-    except HelmError as error:
-        raise RenderError(re.sub(r"^(?:error [\w ]+: |while decoding JSON: |json: |yaml: )+", "", str(error))) from None
-    # Nested deeper, or with a longer number, than Python's JSON parser accepts.
-    except (RecursionError, ValueError) as error:
-        raise RenderError(str(error)) from None
-
-
-def _fault(text: str) -> str | None:
-    """Why Helm cannot read a YAML document; None if it can."""
-    try:
-        _read_by_helm(text)
-    except RenderError as error:
-        return str(error)
-    return None
-
-
-@cache
-def _key_by_helm(key: str) -> str | None:
-    """The name that Helm gives to a plain key: `yes` is true, `1e3` is 1000."""
-    try:
-        return next(iter(_read_by_helm(f"{key}: 0")), None)
-    except RenderError:
-        return None
+def _located(text: str, file: str) -> tuple[Node, list[Problem], bool]:
+    """What `locate` finds. Helm says how it reads keys such as `yes` and `1e3`, all of them at once."""
+    unknown: set[str] = set()
+    found = locate(text, file, lambda key: unknown.add(key))
+    if not unknown:
+        return found
+    keys = sorted(unknown)
+    answers = engine().read([f"{key}: 0" for key in keys])
+    names = {
+        key: None if isinstance(answer, RenderError) else next(iter(answer), None)
+        for key, answer in zip(keys, answers, strict=True)
+    }
+    return locate(text, file, names.get)
 
 
 class _Checker:
@@ -218,13 +198,16 @@ class _Checker:
 
     def _unreadable(self, texts: dict[str, str]) -> Iterator[Diagnostic]:
         """Templates that do not render to YAML: Helm reads all of them before it installs any."""
-        for path, text in sorted(texts.items()):
-            if not path.endswith(".yaml"):
-                continue
-            for document in re.split(r"^---.*$", text, flags=re.MULTILINE):
-                if fault := _fault(document):
-                    message = f"templates/{path} is not YAML with these values: {fault}"
-                    yield self._diagnostic("error", "rule", (), message)
+        documents = [
+            (path, document)
+            for path, text in sorted(texts.items())
+            if path.endswith(".yaml")
+            for document in re.split(r"^---.*$", text, flags=re.MULTILINE)
+        ]
+        for (path, _), answer in zip(documents, engine().read([text for _, text in documents]), strict=True):
+            if isinstance(answer, RenderError):
+                message = f"templates/{path} is not YAML with these values: {answer}"
+                yield self._diagnostic("error", "rule", (), message)
 
     def _warnings(self, notes: str) -> Iterator[Diagnostic]:
         for line in notes.splitlines():

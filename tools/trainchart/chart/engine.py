@@ -1,0 +1,94 @@
+"""What trainchart asks of Helm. Two engines answer: the `helm` program, and Helm's Go code in this process.
+
+Both give the same verdict on values, in the same words, and make the same releases (docs/decisions/0024).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from trainchart.errors import ExitCode, RenderError, TrainchartError
+from trainchart.files import Tree
+
+INSTALL_SECONDS = 300
+UNINSTALL_SECONDS = 120
+
+
+class HelmError(TrainchartError):
+    """Helm could not install or uninstall a release; the message is Helm's."""
+
+    exit_code = ExitCode.REFUSED
+
+
+@dataclass(frozen=True)
+class Target:
+    """The cluster of a release: the same as that of our own API client."""
+
+    namespace: str
+    context: str = ""  # empty in a pod, whose own account Helm uses too
+    kubeconfig: str = ""  # empty for $KUBECONFIG or the default, which Helm reads too
+
+
+class Engine(Protocol):
+    """What this package asks of Helm."""
+
+    def read(self, texts: Sequence[str]) -> list[Tree | RenderError]:
+        """YAML documents as Helm reads values; for each that it cannot read, the error (`reading_error`)."""
+
+    def merge(self, values: Mapping[str, object], chart: Path) -> Tree:
+        """The values over the defaults of a chart, as Helm lays them before it checks the schema: a null deletes a default.
+
+        Raises:
+            RenderError: Helm cannot do it; its text is Helm's.
+        """
+
+    def render(self, values: Mapping[str, object], chart: Path, *, name: str, namespace: str) -> dict[str, str]:
+        """The text of every template of a chart by its path below `templates/`, NOTES.txt included; the schema is not checked.
+
+        Raises:
+            RenderError: the chart refused the values; the text is Helm's.
+        """
+
+    def install(
+        self,
+        values: Mapping[str, object],
+        chart: Path,
+        name: str,
+        target: Target,
+        *,
+        labels: Mapping[str, str],
+        dry_run: bool,
+        more: Sequence[str],
+    ) -> str:
+        """Install a release and return its notes. An exception of the caller (Ctrl-C) ends the installation.
+
+        Args:
+            values: the user's.
+            chart: the chart's folder.
+            name: the release's name.
+            target: the cluster.
+            labels: of the release.
+            dry_run: let the server check all objects, and create none.
+            more: arguments of the `helm` program.
+
+        Raises:
+            HelmError: it failed, or took more than INSTALL_SECONDS; what it has created is left.
+            UsageError: `more` is not empty, and this engine is not the program.
+        """
+
+    def uninstall(self, name: str, target: Target) -> None:
+        """Remove a release.
+
+        Raises:
+            HelmError: it failed, or took more than UNINSTALL_SECONDS.
+        """
+
+
+def reading_error(words: str) -> RenderError:
+    """The error of a document that Helm cannot read: its message without the prefixes and types of its libraries."""
+    plain = re.sub(r"^(?:error [\w ]+: |while decoding JSON: |json: |yaml: )+", "", words)
+    return RenderError(re.sub(r"into Go value of type .*", "into a map", plain))
