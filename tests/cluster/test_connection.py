@@ -24,7 +24,7 @@ GIVEN = "--context lab --kubeconfig '/home/a user/config'"
 # What uses a cluster, with its arguments.
 COMMAND = re.compile(
     r"\bkubectl [-\w]|\bhelm (?:uninstall|status|list)\b"
-    r"|\btrainchart (?:wait|logs|stop|status|list|result|doctor|submit) (?:[-A-Z{]|$)"
+    r"|\btrainchart (?:wait|logs|stop|status|list|result|doctor|submit|delete|prune) (?:[-A-Z{]|$)"
 )
 PACKAGE = ROOT / "tools" / "trainchart"
 

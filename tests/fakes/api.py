@@ -60,8 +60,9 @@ class FakeApi:
         metadata_only: bool = False,
     ) -> tuple[list[Object], str]:
         self._call("list", kind, selector or fields)
-        found = self._of(kind, all_namespaces=all_namespaces)
-        return [one for one in found if _selected(one, selector) and _has_fields(one, fields)], "1"
+        there = self._of(kind, all_namespaces=all_namespaces)
+        found = [one for one in there if _selected(one, selector) and _has_fields(one, fields)]
+        return [{"metadata": one.get("metadata", {})} for one in found] if metadata_only else found, "1"
 
     def create(self, kind: Kind, body: Object, *, dry_run: bool = False) -> Object:
         if kind is kinds.RULES_REVIEWS:
@@ -89,7 +90,8 @@ class FakeApi:
 
     def delete(self, kind: Kind, name: str) -> None:
         self._call("delete", kind, name)
-        self.there[kind] = [one for one in self.there.get(kind, []) if text(one, "metadata", "name") != name]
+        here = [one for one in self._of(kind) if text(one, "metadata", "name") == name]
+        self.there[kind] = [one for one in self.there.get(kind, []) if one not in here]
 
     def may(self, verb: str, kind: Kind, *, subresource: str = "", name: str = "") -> bool:
         self._call("create", kinds.ACCESS_REVIEWS)

@@ -46,7 +46,7 @@ def test_a_stopped_run_leaves_its_log_and_its_result(
     obeys(cluster)
     assert cli.main(["stop", NAME]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "run-42 is stopped; its release stays; `helm uninstall run-42 -n training` removes it",
+        "run-42 is stopped; its release stays; `trainchart delete run-42 -n training` removes it",
         "the logs of its pods are in run-42.log",
     ]
     assert (tmp_path / "run-42.log").read_text() == "first words\nlast words\n"
@@ -95,7 +95,7 @@ def test_without_the_right_nothing_is_stopped_and_the_alternative_is_named(
     assert cli.main(["stop", NAME, "--logs", str(tmp_path / "x.log")]) == 6
     said = capsys.readouterr().err
     assert "stopping needs `create commands` in bus.volcano.sh" in said
-    assert "`helm uninstall run-42 -n training` ends the run too" in said
+    assert "`kubectl -n training delete vcjob run-42` ends the run too" in said
 
 
 def test_a_log_file_that_cannot_be_written_is_refused_before_anything_is_stopped(

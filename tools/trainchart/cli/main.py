@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Each is a module of this package; in the order of the help.
 COMMANDS = (
-    "preset", "validate", "doctor", "submit", "status", "list", "wait", "logs", "result", "report", "stop", "chart",
-    "completion",
+    "preset", "validate", "doctor", "submit", "status", "list", "wait", "logs", "result", "report", "stop", "delete",
+    "prune", "chart", "completion",
 )  # fmt: skip
 _INTERRUPTED = 130  # ExitCode.INTERRUPTED, before it is imported
 

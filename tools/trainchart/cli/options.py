@@ -12,6 +12,7 @@ from trainchart.files import STDIN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trainchart.chart.engine import Engine, Target
     from trainchart.cluster.api import Api
 
 # Names of Kubernetes and Helm. Any other would change the path of a request.
@@ -64,6 +65,25 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kubeconfig", default="", metavar="FILE", help="kubeconfig (default: $KUBECONFIG, else ~/.kube/config)"
     )
+
+
+def add_helm_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--helm`, for commands that install or uninstall."""
+    parser.add_argument("--helm", default="helm", metavar="PROGRAM", help="Helm 3 or 4 (default: %(default)s)")
+
+
+def helm_of(options: argparse.Namespace, api: Api) -> tuple[Engine, Target]:
+    """Helm, and the cluster and namespace of an API client as Helm takes them.
+
+    Raises:
+        UsageError: there is no Helm, or the environment would make it use another cluster.
+    """
+    import os
+
+    from trainchart.chart.helm_program import find_program
+    from trainchart.submit.helm import target_of
+
+    return find_program(options.helm), target_of(api, options.kubeconfig, os.environ)
 
 
 def connect(options: argparse.Namespace) -> Api:

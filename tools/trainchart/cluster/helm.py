@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from trainchart.cluster.fields import Object, number
 
 
-def release_selector(name: str) -> str:
-    """The label selector for the Secrets of a release."""
-    return f"owner=helm,name={name}"
+def release_selector(name: str = "") -> str:
+    """The label selector for the Secrets of a release, or of all."""
+    return f"owner=helm,name={name}" if name else "owner=helm"
 
 
 def newest(records: Sequence[Object]) -> Object:

@@ -159,8 +159,8 @@ def _command(api: Api, run: Snapshot) -> None:
     except ForbiddenError as error:
         raise ForbiddenError(
             f"{error}; stopping needs `create commands` in {kinds.COMMANDS.group} (deploy/submitter.yaml); "
-            f"`{run.connection.command(f'helm uninstall {run.name} -n {run.namespace}')}` ends the run too, and keeps "
-            "nothing of it"
+            f"`{run.connection.command(f'kubectl -n {run.namespace} delete vcjob {run.name}')}` ends the run too, and "
+            "keeps nothing of it"
         ) from None
 
 

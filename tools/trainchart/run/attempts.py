@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import NotFoundError
 from trainchart.cluster.fields import Object, mapping, parsed, text, texts
-from trainchart.run import helper_pod, state
+from trainchart.run import helper_pod, release, state
 from trainchart.run.helper_pod import HelperPodError
-from trainchart.run.release import installed_job
 from trainchart.run.settings import settings_of
 from trainchart.run.state import Snapshot
 
@@ -118,7 +117,8 @@ def read(
 
 
 def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | None) -> Object:
-    snapshot = replace(snapshot, job=snapshot.job or installed_job(api, snapshot.name))
+    if snapshot.job is None and (installed := release.load(api, snapshot.name)):
+        snapshot = replace(snapshot, job=installed.job)
     claim = snapshot.workspace_claim
     if not snapshot.job:
         raise NotFoundError(

@@ -1,4 +1,4 @@
-"""The Job as Helm installed it, from its release Secret, for a run whose Job is gone."""
+"""A release as Helm keeps it in its Secrets: the values that the user gave, and the manifest that was installed."""
 
 from __future__ import annotations
 
@@ -6,29 +6,53 @@ import base64
 import gzip
 import json
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import helm, kinds
-from trainchart.cluster.fields import Object, text
+from trainchart.cluster.fields import Object, mapping, text
+from trainchart.run.state import PART_OF
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
 
 
-def installed_job(api: Api, name: str) -> Object | None:
-    """Return the manifest of the release's Volcano Job; None where Helm has no release of this name.
+@dataclass(frozen=True)
+class Release:
+    values: Object
+    """As the user gave them, without the chart's defaults."""
+    objects: tuple[Object, ...]
+    """As they were sent; hooks are not among them."""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the chart made it, or another chart with its library: not any other release."""
+        key, _, value = PART_OF.partition("=")
+        return any(text(one, "metadata", "labels", key) == value for one in self.objects)
+
+    @property
+    def job(self) -> Object | None:
+        """The Volcano Job."""
+        group = f"{kinds.JOBS.group}/"
+        jobs = (one for one in self.objects if text(one, "kind") == "Job" and text(one, "apiVersion").startswith(group))
+        return next(jobs, None)
+
+
+def load(api: Api, name: str) -> Release | None:
+    """The latest revision of a release; None where Helm has none of this name, or it cannot be read.
 
     Raises:
         ForbiddenError: this account may not list Secrets.
+        UnreachableError
     """
     import yaml
 
     secrets, _ = api.objects(kinds.SECRETS, selector=helm.release_selector(name))
-    newest = helm.newest(secrets)
     try:
-        packed = base64.b64decode(base64.b64decode(text(newest, "data", "release")))
-        documents = yaml.safe_load_all(json.loads(gzip.decompress(packed))["manifest"])
-        jobs = [each for each in documents if isinstance(each, dict) and each.get("kind") == "Job"]
-    except (ValueError, KeyError, OSError, EOFError, zlib.error, yaml.YAMLError):
+        packed = base64.b64decode(base64.b64decode(text(helm.newest(secrets), "data", "release")))
+        record = json.loads(gzip.decompress(packed))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        documents = yaml.load_all(text(record, "manifest"), Loader=loader)
+        return Release(mapping(record, "config"), tuple(one for one in documents if isinstance(one, dict)))
+    except (ValueError, OSError, EOFError, zlib.error, yaml.YAMLError):
         return None
-    return next((job for job in jobs if text(job, "apiVersion").startswith(f"{kinds.JOBS.group}/")), None)

@@ -191,9 +191,8 @@ class Snapshot:
 
     @property
     def uninstall(self) -> str:
-        """How to remove the release, and what is removed with it."""
-        uninstall = self.connection.command(f"helm uninstall {self.name} -n {self.namespace}")
-        command = f"`{uninstall}` removes it"
+        """How to remove the run, and what is removed with it."""
+        command = f"`{self.command('delete {}')}` removes it"
         if self.job and self.workspace_claim != f"{self.name}-workspace":
             return command
         claim = "its own claim" if self.job is None else f"its claim {self.workspace_claim}"
@@ -363,7 +362,12 @@ def _without_job(api: Api, name: str) -> Snapshot:
             created=moment(settings, "metadata", "creationTimestamp"),
             connection=api.connection,
         )
-    raise NotFoundError(
+    raise not_found(api, name)
+
+
+def not_found(api: Api, name: str) -> NotFoundError:
+    """The error for a run that does not exist, which suggests one of a similar name."""
+    return NotFoundError(
         f"run {name} not found in namespace {api.namespace}{_suggestion(api, name)}; "
         f"`{api.connection.command('trainchart list -A')}` shows the runs of all namespaces"
     )

@@ -1,1 +1,1 @@
-"""Install a run by Helm, with the cluster and values that were checked, and clean up after a failure."""
+"""Install a run by Helm, with the cluster and values that were checked; clean up after a failure; remove runs."""

@@ -34,19 +34,17 @@ def target_of(api: Api, kubeconfig: str, environment: Mapping[str, str]) -> Targ
     same = {"HELM_NAMESPACE": (api.namespace, "-n"), "HELM_KUBECONTEXT": (api.context, "--context")}
     for name, (ours, option) in same.items():
         if environment.get(name, "") not in ("", ours):
-            raise UsageError(
-                f"submit: {name} is {environment[name]}, but the checks use {ours}; unset it, or use {option}"
-            )
+            raise UsageError(f"{name} is {environment[name]}, but the checks use {ours}; unset it, or use {option}")
     driver = environment.get("HELM_DRIVER", "")
     if driver not in ("", "secret", "secrets"):
         raise UsageError(
-            f"submit: HELM_DRIVER is {driver}, but trainchart reads releases from Secrets, Helm's default; unset it"
+            f"HELM_DRIVER is {driver}, but trainchart reads releases from Secrets, Helm's default; unset it"
         )
     for name, value in sorted(environment.items()):
         # The message leaves out the value, which may be a token.
         if name.startswith("HELM_KUBE") and name not in same and value not in ("", "false"):
             raise UsageError(
-                f"submit: {name} is set, so Helm would use another server or account than the kubeconfig's; unset it, "
+                f"{name} is set, so Helm would use another server or account than the kubeconfig's; unset it, "
                 "and use --context or --kubeconfig"
             )
     return Target(api.namespace, api.context, kubeconfig)

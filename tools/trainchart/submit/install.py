@@ -33,7 +33,12 @@ class InstallError(TrainchartError):
         fix = f"; {finding.fix}" if finding.fix else ""
         super().__init__(f"{name} is not installed: {finding.text}{fix}{leftovers}")
         self.finding = finding
-        self.exit_code = _EXIT_CODES.get(finding.key, ExitCode.REFUSED)
+        self.exit_code = exit_code_of(finding)
+
+
+def exit_code_of(finding: Finding) -> ExitCode:
+    """The exit code for an operation of Helm that failed."""
+    return _EXIT_CODES.get(finding.key, ExitCode.REFUSED)
 
 
 def install(

@@ -1,0 +1,149 @@
+"""What is installed in a namespace, whether it has finished or not: runs, their releases and their claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from trainchart.cluster import helm, kinds
+from trainchart.cluster.errors import ForbiddenError
+from trainchart.cluster.fields import Object, moment, number, text
+from trainchart.run import release
+from trainchart.run.state import PART_OF, State, snapshot_of
+
+if TYPE_CHECKING:
+    from trainchart.cluster.api import Api
+    from trainchart.cluster.kinds import Kind
+
+INSTANCE = "app.kubernetes.io/instance"
+_RELEASE = "meta.helm.sh/release-name"  # an annotation of the objects that Helm has installed
+# Releases without an object of ours may be half-made runs, unless Helm says that all of them was installed.
+_WHOLE = ("deployed", "superseded")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A run as it was listed: what there is of it may have changed since."""
+
+    name: str
+    namespace: str
+    job: Object | None = None
+    settings: Object | None = None
+    """Its ConfigMap, without what is in it."""
+    release: Object | None = None
+    """The Secret of its latest revision, without what is in it; None too where this account may not list Secrets."""
+    claims: tuple[Object, ...] = ()
+    """Those that were made for it, without their specs."""
+
+    @property
+    def state(self) -> State:
+        return snapshot_of(self.job, []).state if self.job else State.NO_JOB
+
+    @property
+    def ended(self) -> datetime | None:
+        """When it finished; None where it has not, or its Job does not exist."""
+        return snapshot_of(self.job, []).ended_at if self.job else None
+
+    @property
+    def changed(self) -> datetime | None:
+        """When it was installed, or Helm last worked on it."""
+        modified = number(self.release, "metadata", "labels", "modifiedAt")
+        known = [
+            moment(self.release, "metadata", "creationTimestamp"),
+            moment(self.settings, "metadata", "creationTimestamp"),
+            datetime.fromtimestamp(modified, timezone.utc) if modified else None,
+        ]
+        return max(filter(None, known), default=None)
+
+    @property
+    def is_being_installed(self) -> bool:
+        """Whether Helm is at work on it, or was interrupted."""
+        return text(self.release, "metadata", "labels", "status").startswith("pending-") and not self.job
+
+    @property
+    def by_helm(self) -> bool:
+        """Whether Helm has installed it, as far as this account may see."""
+        return bool(self.release) or any(
+            text(one, "metadata", "annotations", _RELEASE) for one in (self.job, self.settings, *self.claims)
+        )
+
+    @property
+    def kept_claims(self) -> list[str]:
+        """The claims that stay when it is removed (workspace.keep)."""
+        return [text(one, "metadata", "name") for one in self.claims if is_kept(one)]
+
+    @property
+    def own_claims(self) -> list[str]:
+        """The claims that are removed with it."""
+        return [text(one, "metadata", "name") for one in self.claims if not is_kept(one)]
+
+
+def is_kept(claim: Object) -> bool:
+    """Whether the chart says that a claim outlives its release."""
+    return text(claim, "metadata", "annotations", "helm.sh/resource-policy") == "keep"
+
+
+def installed(
+    api: Api, name: str = "", *, all_namespaces: bool = False, notify: Callable[[str], None] = lambda _: None
+) -> list[Installed]:
+    """The runs of a namespace, or of all, sorted by name; with `name` this one only. Four calls per 500 runs.
+
+    A kept claim alone is no run, nor is a release of another chart.
+
+    Args:
+        api: the cluster and namespace.
+        name: of the only run to look for.
+        all_namespaces: look in all namespaces.
+        notify: is told once if this account may not list Secrets, so that releases without an object are not found.
+
+    Raises:
+        ForbiddenError: this account may not list Jobs, ConfigMaps or claims.
+        UnreachableError
+    """
+    found: dict[tuple[str, str], Installed] = {}
+
+    def known(namespace: str, run: str) -> Installed:
+        return found.get((namespace, run)) or Installed(run, namespace)
+
+    def listed(kind: Kind, selector: str, *, whole: bool = False) -> list[tuple[str, Object]]:
+        objects, _ = api.objects(kind, selector=selector, all_namespaces=all_namespaces, metadata_only=not whole)
+        return [(text(one, "metadata", "namespace") or api.namespace, one) for one in objects]
+
+    runs = f"{PART_OF},{INSTANCE}={name}" if name else f"{PART_OF},{INSTANCE}"
+    for namespace, job in listed(kinds.JOBS, runs, whole=True):
+        run = text(job, "metadata", "name")
+        found[namespace, run] = replace(known(namespace, run), job=job)
+    for namespace, settings in listed(kinds.CONFIG_MAPS, runs):
+        run = text(settings, "metadata", "labels", INSTANCE)
+        found[namespace, run] = replace(known(namespace, run), settings=settings)
+    try:
+        secrets = listed(kinds.SECRETS, helm.release_selector(name))
+    except ForbiddenError as error:
+        notify(f"releases are not looked for: {error}")
+        secrets = []
+    for (namespace, run), newest in _newest(secrets).items():
+        is_whole = not name and text(newest, "metadata", "labels", "status") in _WHOLE
+        if (namespace, run) in found or (not is_whole and _is_run(replace(api, namespace=namespace), run)):
+            found[namespace, run] = replace(known(namespace, run), release=newest)
+    for namespace, claim in listed(kinds.CLAIMS, runs):
+        run = text(claim, "metadata", "labels", INSTANCE)
+        if (namespace, run) in found:
+            one = found[namespace, run]
+            found[namespace, run] = replace(one, claims=(*one.claims, claim))
+    return [found[key] for key in sorted(found)]
+
+
+def _newest(secrets: Iterable[tuple[str, Object]]) -> dict[tuple[str, str], Object]:
+    """The latest revision of each release, by namespace and name."""
+    revisions: dict[tuple[str, str], list[Object]] = {}
+    for namespace, secret in secrets:
+        revisions.setdefault((namespace, text(secret, "metadata", "labels", "name")), []).append(secret)
+    return {key: helm.newest(found) for key, found in revisions.items()}
+
+
+def _is_run(api: Api, name: str) -> bool:
+    """Whether a release without an object of ours is one of our chart, whose installation was interrupted or refused."""
+    found = release.load(api, name)
+    return found is not None and found.is_run

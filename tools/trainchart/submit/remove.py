@@ -1,0 +1,92 @@
+"""Remove a run: uninstall its release, or delete its objects where Helm has none (`helm template | kubectl create`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from trainchart.chart.engine import Engine, HelmError, Target
+from trainchart.checks.refusals import explain
+from trainchart.cluster import kinds
+from trainchart.cluster.api import Api
+from trainchart.cluster.errors import ForbiddenError
+from trainchart.cluster.fields import text
+from trainchart.errors import ExitCode, TrainchartError
+from trainchart.run.installed import INSTANCE, Installed, is_kept
+from trainchart.run.state import PART_OF
+from trainchart.submit.install import exit_code_of
+
+# The Job first, so that its pods end; its claim last.
+_OBJECTS = (
+    kinds.JOBS,
+    kinds.PODS,
+    kinds.SERVICES,
+    kinds.NETWORK_POLICIES,
+    kinds.CONFIG_MAPS,
+    kinds.SERVICE_ACCOUNTS,
+    kinds.CLAIM_TEMPLATES,
+    kinds.CLAIMS,
+)
+# Runs without them are common, and some accounts have no rights to them (docs/rights.md).
+_OPTIONAL = (kinds.NETWORK_POLICIES, kinds.CLAIM_TEMPLATES)
+
+
+class RemoveError(TrainchartError):
+    """A run could not be removed; the message says why, and what to do."""
+
+    def __init__(self, name: str, reason: str, exit_code: ExitCode = ExitCode.REFUSED) -> None:
+        super().__init__(f"{name} is not removed: {reason}")
+        self.exit_code = exit_code
+
+
+def remove(api: Api, helm: Callable[[], tuple[Engine, Target]], run: Installed, notify: Callable[[str], None]) -> None:
+    """Remove a run and all that belongs to it but claims that are kept. What is gone already is no error.
+
+    Args:
+        api: the cluster, and the namespace of the run.
+        helm: gives Helm, which is needed for a release only, and the cluster.
+        run: what to remove; whether it has finished is the caller's to judge.
+        notify: is told what could not be looked for.
+
+    Raises:
+        RemoveError: Helm could not uninstall the release, or this account may not read releases.
+        ForbiddenError, UnreachableError
+    """
+    if run.release:
+        engine, target = helm()
+        _uninstall(engine, replace(target, namespace=api.namespace), run.name)
+        _delete_objects(api, run.name, (kinds.PODS,), notify)  # of `helm test`, which Helm leaves
+        return
+    if run.by_helm and not api.may("list", kinds.SECRETS):
+        reason = (
+            f"it is a release of Helm, and this account may not list secrets in namespace {api.namespace}, where Helm "
+            "keeps it; let an administrator remove it, or bind deploy/submitter.yaml to this account (docs/rights.md)"
+        )
+        raise RemoveError(run.name, reason, ExitCode.FORBIDDEN)
+    _delete_objects(api, run.name, _OBJECTS, notify)
+
+
+def _uninstall(engine: Engine, target: Target, name: str) -> None:
+    try:
+        engine.uninstall(name, target)
+    except HelmError as error:
+        if "release: not found" in str(error):
+            return
+        finding = explain(str(error))
+        fix = f"; {finding.fix}" if finding.fix else ""
+        raise RemoveError(name, f"{finding.text}{fix}", exit_code_of(finding)) from None
+
+
+def _delete_objects(api: Api, name: str, of_kinds: tuple[kinds.Kind, ...], notify: Callable[[str], None]) -> None:
+    selector = f"{PART_OF},{INSTANCE}={name}"
+    for kind in of_kinds:
+        try:
+            found, _ = api.objects(kind, selector=selector, metadata_only=True)
+        except ForbiddenError as error:
+            if kind not in _OPTIONAL:
+                raise
+            notify(f"{kind.plural} of {name}, if there are any, stay: {error}")
+            continue
+        for one in found:
+            if not is_kept(one):
+                api.delete(kind, text(one, "metadata", "name"))
