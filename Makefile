@@ -86,8 +86,9 @@ generate: $(VENV)/ready ## Write the files that are made from the typed values
 	$(PYTHON) -m hack.generate
 
 .PHONY: package
-package: tools ## Pack the chart, the wheel and the sdist into dist/
+package: tools ## Pack the charts, the wheel and the sdist into dist/
 	helm lint --strict --quiet charts/train --values values/yolov5.yaml
+	helm lint --strict --quiet charts/platform
 	$(PYTHON) hack/package.py
 
 .PHONY: release

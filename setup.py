@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-BUNDLED = ("charts", "values/schema.json")
+BUNDLED = ("charts/train", "values/schema.json")
 """What goes below trainchart/bundle/, where trainchart.chart.paths finds it; MANIFEST.in puts the same into the sdist."""
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache", "*.swp")
 

@@ -1,4 +1,4 @@
-"""What is handed out, into one folder: the chart as Helm packs it, the wheel, and the sdist. `make package` calls it."""
+"""What is handed out, into one folder: the charts as Helm packs them, the wheel, and the sdist. `make package` calls it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+CHARTS = (ROOT / "charts/train", ROOT / "charts/platform")
 EPOCH = 1767225600
 """The time that packed files get where nothing else is asked for (SOURCE_DATE_EPOCH): the same bytes on every machine."""
 
 
-def package_chart(folder: Path, *, helm: str = "helm", chart: Path = ROOT / "charts" / "train") -> Path:
-    """The chart as `helm package` (of Helm 4, which keeps the times of files) makes it; the same chart gives the same bytes."""
+def package_chart(folder: Path, *, helm: str = "helm", chart: Path = CHARTS[0]) -> Path:
+    """A chart as `helm package` (of Helm 4, which keeps the times of files) makes it; the same chart gives the same bytes."""
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(shutil.copytree(chart, Path(scratch, chart.name)))
         epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or EPOCH)
@@ -42,7 +43,7 @@ def main() -> int:
     folder = ROOT / "dist"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for path in (package_chart(folder), *package_python(folder)):
+    for path in (*(package_chart(folder, chart=chart) for chart in CHARTS), *package_python(folder)):
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size >> 10} KiB")
     return 0
 

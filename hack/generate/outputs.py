@@ -6,6 +6,8 @@ from pathlib import Path
 
 from hack.generate.decisions import decisions_index
 from hack.generate.defaults import defaults_text, sections_text
+from hack.generate.deploy import deployed
+from hack.generate.platform import platform
 from hack.generate.readme import readme_text
 from hack.generate.reference import reference_text
 from hack.generate.schema import editor_schema_text, schema_text
@@ -32,6 +34,8 @@ def generated() -> dict[Path, str]:
         ROOT / "docs/values.md": reference_text(),
         ROOT / "docs/decisions/README.md": decisions_index(ROOT / "docs/decisions"),
         ROOT / "README.md": readme_text(),
+        **platform(),
+        **deployed(),
         **{
             values / f"{name}.yaml": family_text(name, schema=schema_path(values))
             for name in family_names()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from hack.generate.defaults import defaults
 from hack.generate.flat import Schema
@@ -21,7 +21,6 @@ from trainchart.values.models.base import (
     ObjectName,
     Quantity,
     ResourceName,
-    Section,
     is_map,
     section_of,
 )
@@ -70,7 +69,7 @@ def _families() -> Iterator[str]:
                 ", ".join(f"`{section}.repository`" for section in data.get("requires") or []),
             ]
         )
-    yield from _table(["Family", "Trainer", "Task", "Framework", "Devices", "In several processes on", "Needs"], rows)
+    yield from table(["Family", "Trainer", "Task", "Framework", "Devices", "In several processes on", "Needs"], rows)
 
 
 def _accelerators() -> Iterator[str]:
@@ -94,7 +93,7 @@ def _accelerators() -> Iterator[str]:
                     data.get("verified") or "",
                 ]
             )
-    yield from _table(["Profile", "Devices", "Needs", "Resources", "Verified"], rows)
+    yield from table(["Profile", "Devices", "Needs", "Resources", "Verified"], rows)
     if refused:
         yield "\n".join([*refused, ""])
     for name in profile_names():
@@ -121,21 +120,21 @@ def _values() -> Iterator[str]:
     sections = {key: section for key, info in Values.model_fields.items() if (section := section_of(info.annotation))}
     yield "## The run\n"
     others = {key: info for key, info in Values.model_fields.items() if key not in sections and key != "train"}
-    yield from _reference(_rows(Values, schema, values, keys=list(others)))
+    yield from _reference(value_rows(Values, schema, values, keys=list(others)))
     for key, section in sections.items():
         yield f"## {key}\n"
         yield f"{Values.model_fields[key].description}\n"
-        yield from _reference(_rows(section, section.model_json_schema(), values[key], above=f"{key}."))
+        yield from _reference(value_rows(section, section.model_json_schema(), values[key], above=f"{key}."))
     for name, model in sorted(FAMILIES.items()):
         train = family_data(name).get("defaults", {}).get("train", {})
         yield f"## train of family {name}\n"
-        yield from _reference(_rows(model, model.model_json_schema(), train, above="train."))
+        yield from _reference(value_rows(model, model.model_json_schema(), train, above="train."))
     yield "## A profile of your own\n"
     yield (
         "The keys of `accelerator.profiles.NAME`, and of the chart's own profiles in `files/accelerators/`. Select it with "
         "`accelerator.profile: NAME`.\n"
     )
-    yield from _reference(_rows(Profile, Profile.model_json_schema(), None))
+    yield from _reference(value_rows(Profile, Profile.model_json_schema(), None))
 
 
 def _reference(rows: Iterator[list[str]]) -> Iterator[str]:
@@ -144,7 +143,7 @@ def _reference(rows: Iterator[list[str]]) -> Iterator[str]:
     if any(key in names for key, *_ in listed):
         head.insert(3, "Parameter")
         listed = [[key, kind, default, names.get(key, ""), text] for key, kind, default, text in listed]
-    return _table(head, listed)
+    return table(head, listed)
 
 
 @cache
@@ -157,8 +156,8 @@ def _parameter_names() -> dict[str, str]:
     return {key: ", ".join(names) for key, names in found.items()}
 
 
-def _rows(
-    section: type[Section], schema: Schema, defaults: Any, *, above: str = "", keys: Sequence[str] | None = None
+def value_rows(
+    section: type[BaseModel], schema: Schema, defaults: Any, *, above: str = "", keys: Sequence[str] | None = None
 ) -> Iterator[list[str]]:
     """A row per value, with dotted keys for sections in sections. Without `defaults`, the rows have the model's."""
     definitions = schema.get("$defs", {})
@@ -169,7 +168,7 @@ def _rows(
         below = section_of(info.annotation)
         if below and not is_map(info.annotation):
             inner = {**below.model_json_schema(), "$defs": definitions}
-            yield from _rows(below, inner, defaults and (defaults.get(key) or {}), above=f"{path}.")
+            yield from value_rows(below, inner, defaults and (defaults.get(key) or {}), above=f"{path}.")
             continue
         if defaults is not None:
             default = _code((defaults or {}).get(key))
@@ -236,7 +235,7 @@ def _plural(kind: str) -> str:
     return {"text": "texts", "map": "maps", "name of an object": "names of objects"}.get(kind, kind)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """A table of Markdown, and an empty line."""
     lines = [head, ["---"] * len(head), *rows]
     yield "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"

@@ -21,12 +21,12 @@ An empty value ("" or null) is not configured: the family's default applies (its
 
 def values_yaml_text() -> str:
     """The content of the chart's `values.yaml`."""
-    lines = [schema_comment(schema_path(CHART)), *comment(HEADER), "", *_lines(Values, defaults(Values)), ""]
+    lines = [schema_comment(schema_path(CHART)), *comment(HEADER), "", *value_lines(Values, defaults(Values)), ""]
     return "\n".join(lines)
 
 
-def _lines(model: type[Section], values: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """The keys of a section; at the top level with blank lines around sections."""
+def value_lines(model: type[Section], values: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """The keys of a section, each below its description; at the top level with blank lines around sections."""
     after_section = False
     for number, (key, info) in enumerate(model.model_fields.items()):
         value = values[key]
@@ -39,7 +39,7 @@ def _lines(model: type[Section], values: dict[str, Any], indent: str = "") -> It
             # Else helm-docs shows the whole section as one default.
             yield f"{indent}# @default -- see its keys"
             yield f"{indent}{key}:"
-            yield from _lines(section, value, f"{indent}  ")
+            yield from value_lines(section, value, f"{indent}  ")
         else:
             yield f"{indent}{key}: {scalar(value)}".rstrip()
 

@@ -1,4 +1,4 @@
-"""Rendered objects against the published schemas of Kubernetes and of Volcano's Job, both strict: unknown fields are errors."""
+"""Rendered objects against the published schemas of Kubernetes, Volcano and engines, all strict: unknown fields are errors."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ import yaml
 
 PUBLISHED = next(Path(kubernetes_validate.__file__).parent.glob("kubernetes-json-schema/v1.35.*-local-strict"))
 SCHEMAS = Path(__file__).parents[1] / "schemas"
+ENGINES = {
+    "Task": "tekton.dev_tasks_v1",
+    "Pipeline": "tekton.dev_pipelines_v1",
+    "WorkflowTemplate": "argoproj.io_workflowtemplates_v1alpha1",
+}
 
 
 def check_object(manifest: dict[str, Any]) -> None:
@@ -22,6 +27,8 @@ def check_object(manifest: dict[str, Any]) -> None:
         _job_validator().validate(manifest)
         for task in manifest["spec"]["tasks"]:
             _validator("v1", "Pod").validate({"apiVersion": "v1", "kind": "Pod", **task["template"]})
+    elif manifest["kind"] in ENGINES:
+        _engine_validator(ENGINES[manifest["kind"]]).validate(manifest)
     else:
         _validator(manifest["apiVersion"], manifest["kind"]).validate(manifest)
 
@@ -60,6 +67,13 @@ def _job_validator() -> Any:
     """The Job's schema from Volcano's CRD, closed as the API server closes it for strict field validation."""
     crd = yaml.safe_load((SCHEMAS / "batch.volcano.sh_jobs.yaml").read_text(encoding="utf-8"))
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return jsonschema_rs.Draft202012Validator(_closed(schema))
+
+
+@cache
+def _engine_validator(name: str) -> Any:
+    """The schema of an engine's object, as hack/vendor_schemas.py takes it out of the engine's CRD."""
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
     return jsonschema_rs.Draft202012Validator(_closed(schema))
 
 

@@ -538,7 +538,7 @@ def known_names(text: str) -> list[str]:
 
 def test_templates_tools_runner_and_features_know_no_family_and_no_accelerator_by_name() -> None:
     shared = [*LIB.glob("files/runner/*"), *LIB.glob("files/features/**/*")]
-    code = [*CHART.glob("**/templates/**/*.*"), *shared, *(ROOT / "tools").glob("**/*.py")]
+    code = [*(ROOT / "charts").glob("**/templates/**/*.*"), *shared, *(ROOT / "tools").glob("**/*.py")]
     files = [path for path in code if path.is_file() and path.suffix != ".pyc"]
     own = [path for path in files if path.parent.name == "families" and path.stem != "__init__"]
     knowing = {path.name: known_names(path.read_text(encoding="utf-8")) for path in files if path not in own}

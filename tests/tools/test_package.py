@@ -18,6 +18,8 @@ from tests.values.checks import ROOT, YOLOV5
 from trainchart import __version__
 from trainchart.chart.paths import CHART, LIB
 
+PLATFORM = ROOT / "charts/platform"
+
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory, helm: str) -> Path:
@@ -81,10 +83,17 @@ def test_the_chart_passes_the_strict_linter(version: str, request: pytest.Fixtur
     assert process.returncode == 0, process.stdout + process.stderr
 
 
-def test_chart_library_and_tools_have_one_version() -> None:
-    chart, library = (yaml.safe_load((folder / "Chart.yaml").read_text()) for folder in (CHART, LIB))
+def test_charts_library_and_tools_have_one_version() -> None:
+    folders = (CHART, LIB, PLATFORM)
+    chart, library, platform = (yaml.safe_load((folder / "Chart.yaml").read_text()) for folder in folders)
     versions = {chart["version"], chart["appVersion"], chart["dependencies"][0]["version"], library["version"]}
-    assert versions == {__version__}
+    assert versions | {platform["version"], platform["appVersion"]} == {__version__}
+
+
+def test_the_platform_chart_packs_whole(tmp_path: Path, helm: str) -> None:
+    with tarfile.open(package_chart(tmp_path, helm=helm, chart=PLATFORM)) as archive:
+        names = {name.removeprefix("platform/") for name in archive.getnames()}
+    assert names == {path.relative_to(PLATFORM).as_posix() for path in PLATFORM.rglob("*") if path.is_file()}
 
 
 def test_the_wheel_has_the_version_of_the_tools(built: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from tests.chart.matrix import ROOT
 
-PARTS = ("charts", "docs", "hack", "tools", "values", "README.md")
+PARTS = ("charts", "deploy", "docs", "hack", "tools", "values", "README.md")
 MODELS = Path("tools/trainchart/values/models")
 FAMILY = Path("charts/train/charts/lib/files/families/yolov5/family.yaml")
 
@@ -51,10 +51,11 @@ def stale(root: Path) -> set[str]:
 CHART = "charts/train"
 REFERENCE = {"docs/values.md", f"{CHART}/values.yaml"}
 DEFAULTS = f"{CHART}/charts/lib/files/defaults.yaml"
+PARAMETERS = "charts/platform/files/parameters.json"
 SCHEMAS = {f"{CHART}/values.schema.json", "values/schema.json"}
 MUTATIONS = {
     "a default": ("__init__.py", '"720h"', '"719h"', {*REFERENCE, DEFAULTS}),
-    "a description": ("sections.py", "Size of the emptyDir or", "Size of the volume or", {*REFERENCE, "values/schema.json"}),
+    "a description": ("sections.py", "Size of the emptyDir or", "Size of the volume or", {*REFERENCE, "values/schema.json", PARAMETERS}),
     "a section": (
         "__init__.py",
         "    cache: Cache | None",
