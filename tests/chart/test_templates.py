@@ -260,6 +260,16 @@ def test_the_pod_ends_a_little_after_the_runner_s_own_time_limit() -> None:
     assert one(values, "Job")["spec"]["tasks"][0]["template"]["spec"]["activeDeadlineSeconds"] == 5700
 
 
+@pytest.mark.parametrize(("ttl", "seconds"), [("0s", 0), ("0h", 0), ("2d", 172_800)])
+def test_the_job_is_removed_so_long_after_its_end(ttl: str, seconds: int) -> None:
+    values = overlay(HAMI, {"ttlAfterFinished": ttl, "publish": {"branch": "candidates/first"}})
+    assert one(values, "Job")["spec"]["ttlSecondsAfterFinished"] == seconds
+
+
+def test_without_a_time_the_job_stays_as_long_as_its_release() -> None:
+    assert "ttlSecondsAfterFinished" not in one(HAMI, "Job")["spec"]
+
+
 def test_the_master_s_service_finds_the_pod_of_rank_0_before_it_is_ready() -> None:
     service = one(HAMI, "Service")
     assert service["metadata"]["name"] not in ("run-42", "run-42-svc"), "Volcano deletes a Service named like its Job"

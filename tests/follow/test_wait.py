@@ -18,6 +18,7 @@ from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import NotFoundError, UnreachableError
 from trainchart.cluster.fields import Object
+from trainchart.errors import ExitCode
 from trainchart.follow import logs, outcome, wait, watcher
 from trainchart.follow.outcome import Outcome
 from trainchart.follow.retry import Retry
@@ -222,6 +223,28 @@ def test_the_result_of_a_pod_that_is_gone_counts() -> None:
     time.sleep(0.5)
     cluster.job = None  # by a short ttlAfterFinished
     assert waiting.end().code == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "result", "says"),
+    [(40, failure("train-failed", 40), "failed in train"), (137, None, "failed")],
+    ids=["told", "killed"],
+)
+def test_a_failed_run_whose_job_vanishes_at_once_has_failed(code: int, result: Any, says: str) -> None:
+    cluster = Cluster()
+    assert cluster.job
+    cluster.job["spec"]["ttlSecondsAfterFinished"] = 0
+    cluster.phase("Running")
+    cluster.pod()
+    waiting = Waiting(cluster)
+    waiting.has_printed("is running")
+    cluster.end(0, code, result)
+    time.sleep(0.5)
+    cluster.job = None
+    cluster.pods.clear()
+    ended = waiting.end()
+    assert ended.code == (code if result else ExitCode.RUN_FAILED)
+    assert ended.lines[0].startswith(f"run-42 {says}")
 
 
 def test_a_run_that_does_not_exist_or_is_removed_is_not_found() -> None:

@@ -95,8 +95,9 @@ def format_failure(result: Mapping[str, Any]) -> list[str]:
 
 def _format_no_job(snapshot: Snapshot) -> str:
     return (
-        f"the release {snapshot.name} exists, but its Job does not: it was removed after the end (ttlAfterFinished) or by "
-        f"hand; `{snapshot.command('result {} --whole')}` reads its result from its workspace, if that is on a claim"
+        f"the Job of {snapshot.name} does not exist: it was removed when it had finished (ttlAfterFinished), or by hand; "
+        f"`{snapshot.command('result {}')}` names the branch that it publishes to; "
+        f"`{snapshot.command('result {} --whole')}` reads its result from its workspace, if that is on a claim"
     )
 
 

@@ -6,11 +6,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
-from trainchart.cluster.fields import text
+from trainchart.cluster.fields import dig, text
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.follow import outcome
 from trainchart.follow.logs import Line, Logs
@@ -21,7 +21,7 @@ from trainchart.follow.retry import Retry
 from trainchart.follow.watcher import RunWatcher, Status
 from trainchart.run import state, tracking
 from trainchart.run.settings import settings_of
-from trainchart.run.state import Snapshot, State
+from trainchart.run.state import STOPPED, Snapshot, State
 from trainchart.units import duration
 
 if TYPE_CHECKING:
@@ -116,6 +116,9 @@ class _Wait:
         if last.rank_0 and text(last.rank_0.result, "status") == "completed":
             lines = outcome.format_result(last.rank_0.result or {})
             return Outcome(ExitCode.OK, [f"{self._name} completed, and its Job was removed", *lines])
+        culprit = last.culprit
+        if dig(last.job, "spec", "ttlSecondsAfterFinished") is not None and culprit and culprit.exit_code != STOPPED:
+            return _outcome(self._api, replace(last, state=State.FAILED), self._watcher.pods, self._retry)
         raise NotFoundError(
             f"{self._name} was removed while it was {last.state.value}: uninstalled, or its Job deleted"
         ) from None

@@ -74,7 +74,8 @@ class Values(Section):
     )
     ttlAfterFinished: OptionalDuration = Field(
         None,
-        description="How long to keep the Job and its pods after they finish; empty: until the release is uninstalled.",
+        description="How long to keep the Job and its pods after they have completed or failed; 0s: not at all; empty: until "
+        "the run is removed.",
         examples=["7d"],
     )
     accelerator: Accelerator | None = Field(None, description="Devices of each pod.")

@@ -68,7 +68,8 @@ Quantity = (
 
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")]
 
-OptionalDuration = Duration | Empty
+OptionalDuration = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})[smhd]$")] | Empty
+"""A duration, which may be 0."""
 
 _NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*$", max_length=253)]
