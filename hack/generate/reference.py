@@ -44,7 +44,8 @@ An empty value (`""` or null) is not configured: the family's default applies, e
 are not listed here are refused. A quantity is written as in Kubernetes (`500m`, `2`, `512Mi`, `20Gi`), a duration as a
 whole number with `s`, `m`, `h` or `d`.
 
-A parameter is the name that platforms' pipelines have for a key; its value is text, and an empty one is not configured.
+A parameter is the name that platforms' pipelines have for a key: `--param REPLICAS=2`
+([values of the command line](validate.md#values-of-the-command-line)). Its value is text, and an empty one is not configured.
 """
 
 

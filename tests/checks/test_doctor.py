@@ -181,7 +181,7 @@ def test_json_is_stable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_a_name_belongs_to_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--name", "run-42"]) == 2
-    assert "--name needs the values files of the run; name them by -f" in capsys.readouterr().err
+    assert "--name needs the values of the run; name its files by -f" in capsys.readouterr().err
 
 
 def test_without_a_name_none_is_tried_that_a_run_may_have(monkeypatch: pytest.MonkeyPatch) -> None:

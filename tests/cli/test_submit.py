@@ -21,6 +21,7 @@ from trainchart.cli import submit as command
 from trainchart.cli import wait as waiting
 from trainchart.cluster import kinds
 from trainchart.errors import UsageError
+from trainchart.files import overlay
 from trainchart.submit.helm import check_arguments
 from trainchart.values.validate import values_of
 
@@ -114,6 +115,45 @@ def test_a_run_is_validated_checked_installed_and_followed(
     assert submit(cluster, helm, name="fails") == 40, "it ends as the run does"
 
 
+def test_what_is_installed_is_what_the_command_line_lays_over_the_files(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    over = ["--values-text", "retries: 3", "--param", "REPLICAS=", "--param", "TRAINING_IMAGE=registry.example.com/a:1"]
+    over += ["--set", "train.checkpoints=1e3,env.A=x\\,y", "--set-string", "env.B=007", "--set-json", 'env.C="{}"']
+    assert submit(cluster, helm_that(cluster), *over, "--set", "tolerations=null", "--set", "queue=") == 0
+    installed = yaml.safe_load((cluster.state.parent / "values").read_text())
+    assert installed == overlay(
+        values_of(FILES[1::2]),
+        {
+            "retries": 3, "image": "registry.example.com/a:1", "train": {"checkpoints": "1e3"}, "tolerations": None, "queue": "",
+            "env": {"A": "x,y", "B": "007", "C": "{}"},
+        },
+    )  # fmt: skip
+    [install] = calls(cluster)
+    assert not any(word.startswith("--set") for word in install), "Helm reads the values, and no words of theirs"
+    assert submit(cluster, helm_that(cluster), "--param", "REPLICAS=x", "--set", "=1") == 2
+    error = capsys.readouterr().err
+    assert "--param REPLICAS: error: 'x' is not a whole number" in error
+    assert "--set: error: '=1': names no key" in error
+
+
+def test_a_run_of_parameters_alone_needs_its_family(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    helm = ["--helm", helm_that(cluster)]
+    assert cli.main(["submit", "run-42", *helm]) == 2
+    assert "there are no values; name a values file by -f, or what to train by --family" in capsys.readouterr().err
+    given = ["TRAINING_IMAGE=registry.example.com/a:1", "OUTPUT_MODEL_REPO_URL=https://git.example.com/a.git"]
+    given += ["GIT_CREDENTIAL_SECRET_NAME=git-credentials"]
+    arguments = [*helm, "--family", "custom", "--set", "train.command={./train}", *(f"--param={one}" for one in given)]
+    assert cli.main(["submit", "run-42", *arguments]) == 0
+    assert yaml.safe_load((cluster.state.parent / "values").read_text()) == {
+        "family": "custom",
+        "image": "registry.example.com/a:1",
+        "git": {"secretName": "git-credentials"},
+        "publish": {"repository": "https://git.example.com/a.git"},
+        "train": {"command": ["./train"]},
+    }
+
+
 def test_no_wait_prints_the_notes(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(cluster, helm_that(cluster), "--no-wait") == 0
     assert capsys.readouterr().out == "NOTES: made\n"
@@ -128,9 +168,10 @@ def test_arguments_after_two_dashes_are_passed_on_to_helm(cluster: Cluster) -> N
 @pytest.mark.parametrize(
     ("argument", "use"),
     [
-        ("--set", "-f FILE"),
-        ("--set=a=b", "-f FILE"),
-        ("-fother.yaml", "-f FILE"),
+        ("--set", "--set"),
+        ("--set=a=b", "--set"),
+        ("--set-file=a=b", "-f FILE"),
+        ("-fother.yaml", "-f"),
         ("-n", "-n"),
         ("-nprod", "-n"),
         ("--name-template=x", "NAME"),

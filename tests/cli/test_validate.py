@@ -51,6 +51,34 @@ def test_invalid_values_exit_with_2_a_line_per_error_and_the_counts(
     assert re.fullmatch(r"2 errors(, \d+ warnings?)?", last)
 
 
+def test_files_and_the_namespace_are_named_as_everywhere(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", str(YOLOV5), wrong, "-n", "other"]) == 2
+    said = capsys.readouterr().out
+    assert cli.main(["validate", "-n", "other", "-f", str(YOLOV5), "--values", wrong]) == 2
+    assert capsys.readouterr().out == said
+    assert cli.main(["validate", str(YOLOV5), "-f", wrong, "--namespace=other"]) == 2
+    assert capsys.readouterr().out == said
+    assert cli.main(["validate"]) == 2
+    assert "there are no values; name a values file by -f, or what to train by --family" in capsys.readouterr().err
+
+
+def test_values_of_the_command_line_are_named_by_their_option(capsys: pytest.CaptureFixture[str]) -> None:
+    over = ["--param", "REPLICAS=0", "--set", "train.epochs=x", "--set", "train", "--family", "yolov5"]
+    assert cli.main(["validate", str(YOLOV5), *over]) == 2
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if ": warning: " not in line] == [
+        """--set: error: 'train': key "train" has no value; write KEY=VALUE, and a comma of a value as \\,""",
+        "--param REPLICAS: error: replicas: 0 is less than 1",
+        "--set train.epochs: error: train.epochs: 'x' is not a whole number of at least 1",
+    ]
+    assert last.startswith("3 errors")
+    assert cli.main(["validate", "--family", "yolov5", "--output", "json"]) == 2
+    [first, *_] = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert (first["file"], first["line"], first["key"]) == (None, None, "image")
+    assert cli.main(["validate", "--family", "yolov5"]) == 2
+    assert capsys.readouterr().out.startswith("error: image: is empty")
+
+
 def test_json_has_every_diagnostic(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["validate", str(YOLOV5), wrong, "--output", "json"]) == 2
     result = json.loads(capsys.readouterr().out)

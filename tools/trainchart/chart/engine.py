@@ -39,6 +39,13 @@ class Engine(Protocol):
     def read(self, texts: Sequence[str]) -> list[Tree | RenderError]:
         """YAML documents as Helm reads values; for each that it cannot read, the error (`reading_error`)."""
 
+    def set(self, values: Mapping[str, object], option: str, expression: str) -> Tree:
+        """The values with the expression of an option of Helm laid over them: --set, --set-string or --set-json.
+
+        Raises:
+            RenderError: Helm refuses it (`setting_error`).
+        """
+
     def merge(self, values: Mapping[str, object], chart: Path) -> Tree:
         """The values over the defaults of a chart, as Helm lays them before it checks the schema: a null deletes a default.
 
@@ -92,3 +99,21 @@ def reading_error(words: str) -> RenderError:
     """The error of a document that Helm cannot read: its message without the prefixes and types of its libraries."""
     plain = re.sub(r"^(?:error [\w ]+: |while decoding JSON: |json: |yaml: )+", "", words)
     return RenderError(re.sub(r"into Go value of type .*", "into a map", plain))
+
+
+def setting_error(option: str, words: str) -> RenderError:
+    """The error of an expression that Helm refuses: its message without prefixes, and without what types Go has for values.
+
+    Of --set-json, both programs only say that it is wrong.
+    """
+    if option == "--set-json":
+        return RenderError('is not KEY=JSON; write texts in double quotes, such as queue="research"')
+    plain = re.sub(r"^(?:failed parsing --set(?:-string)? data: |unable to parse key: )+", "", words)
+    plain = re.sub(r"^interface conversion: .*, not map.*", "it sets a key of a value that is not a map", plain)
+    plain = re.sub(r"^interface conversion: .*, not \[\].*", "it sets an item of a value that is not a list", plain)
+    plain = re.sub(
+        r"^error parsing index: EOF$", "names no key; write KEY=VALUE", plain
+    )  # of Helm 3; Helm 4 takes it for nothing
+    plain = re.sub(r'^error parsing index: .*parsing ("[^"]*").*', r"\1 is not an index; write a number", plain)
+    fix = "; write KEY=VALUE, and a comma of a value as \\," if plain.endswith("has no value") else ""
+    return RenderError(plain + fix)

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trainchart.chart.engine import INSTALL_SECONDS, UNINSTALL_SECONDS, HelmError, Target, reading_error
+from trainchart.chart.engine import INSTALL_SECONDS, UNINSTALL_SECONDS, HelmError, Target, reading_error, setting_error
+from trainchart.chart.set_by_library import set_by
 from trainchart.errors import RenderError, UsageError
 from trainchart.files import Tree
 
@@ -42,6 +43,20 @@ class HelmLibrary:
 
     def read(self, texts: Sequence[str]) -> list[Tree | RenderError]:
         return [_read(text) for text in texts]
+
+    def set(self, values: Mapping[str, object], option: str, expression: str) -> Tree:
+        import helm_python
+
+        parse = {
+            "--set": helm_python.parse_set_string,
+            "--set-string": helm_python.parse_set_string_values,
+            "--set-json": helm_python.parse_set_json,
+        }[option]
+        try:
+            return set_by(parse, values, expression, is_json=option == "--set-json")
+        # The last two: nested deeper, or with a longer number, than Python's JSON parser accepts.
+        except (helm_python.HelmError, RecursionError, ValueError) as error:
+            raise setting_error(option, str(error)) from None
 
     def merge(self, values: Mapping[str, object], chart: Path) -> Tree:
         merged: Tree = _judged(lambda: _load(chart).merge_values(dict(values)))

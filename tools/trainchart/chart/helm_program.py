@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainchart.chart.engine import INSTALL_SECONDS, UNINSTALL_SECONDS, HelmError, Target, reading_error
+from trainchart.chart.engine import INSTALL_SECONDS, UNINSTALL_SECONDS, HelmError, Target, reading_error, setting_error
 from trainchart.errors import RenderError, UsageError
 from trainchart.files import Tree
 
@@ -68,6 +68,15 @@ class HelmProgram:
             (folder / "templates" / "answer.yaml").write_text(_READ + _OUTPUT, encoding="utf-8")
             answers = self._ask(folder, {"texts": [_base64(text) for text in texts]})
         return [_document(answer) for answer in answers]
+
+    def set(self, values: Mapping[str, object], option: str, expression: str) -> Tree:
+        with _chart() as folder:
+            (folder / "templates" / "answer.yaml").write_text(_MERGE + _OUTPUT, encoding="utf-8")
+            try:
+                changed: Tree = self._ask(folder, values, f"{option}={expression}")
+            except RenderError as error:
+                raise setting_error(option, str(error)) from None
+        return changed
 
     def merge(self, values: Mapping[str, object], chart: Path) -> Tree:
         with _chart(chart) as folder:
@@ -124,16 +133,15 @@ class HelmProgram:
         }
         return [self.program, *arguments, *(word for key, value in options.items() if value for word in (key, value))]
 
-    def _ask(self, folder: Path, values: Mapping[str, object]) -> Any:
+    def _ask(self, folder: Path, values: Mapping[str, object], *options: str) -> Any:
         """The answer of the template in a chart.
 
         Raises:
             RenderError: Helm refuses the values; the text is Helm's.
             UsageError: the program is not Helm.
         """
-        process = _run(
-            [self.program, "template", "trainchart", str(folder), "--values", "-"], TEMPLATE_SECONDS, _as_yaml(values)
-        )
+        command = [self.program, "template", "trainchart", str(folder), "--values", "-", *options]
+        process = _run(command, TEMPLATE_SECONDS, _as_yaml(values))
         if process.returncode:
             raise RenderError(_words(process.stderr))
         found = re.search(r"^output: (\S+)$", process.stdout, re.MULTILINE)

@@ -66,6 +66,15 @@ def read_values(text: str) -> Tree:
     return answer
 
 
+def set_value(values: Mapping[str, Any], option: str, expression: str) -> Tree:
+    """The values with an expression of Helm's `--set`, `--set-string` or `--set-json` laid over them.
+
+    Raises:
+        RenderError: Helm refuses it; with Helm's message, without the names of Go's types.
+    """
+    return engine().set(values, option, expression)
+
+
 def _documents(text: str) -> Iterator[Manifest]:
     import yaml
 

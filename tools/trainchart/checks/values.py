@@ -13,6 +13,7 @@ from trainchart.chart.render import render
 from trainchart.checks.run_spec import RunSpec, run_spec
 from trainchart.errors import FileError
 from trainchart.files import STDIN, read_text
+from trainchart.values.overrides import NO_OVERRIDES, Overrides
 from trainchart.values.validate import Report, validate, values_of
 
 STDIN_NAME = "<stdin>"
@@ -36,14 +37,23 @@ def as_paths(files: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
         yield paths
 
 
-def validated(files: Sequence[tuple[str, str]], *, name: str, namespace: str, chart: Path = CHART) -> Report:
-    """What `trainchart validate` says of the files, under their own names."""
+def validated(
+    files: Sequence[tuple[str, str]],
+    overrides: Overrides = NO_OVERRIDES,
+    *,
+    name: str,
+    namespace: str,
+    chart: Path = CHART,
+) -> Report:
+    """What `trainchart validate` says of the files, under their own names, and of the command line's values."""
     called = dict(files)
-    report = validate([path for path, _ in files], name=name, namespace=namespace, chart=chart)
+    report = validate([path for path, _ in files], overrides, name=name, namespace=namespace, chart=chart)
     diagnostics = [replace(found, file=called.get(found.file or "", found.file)) for found in report.diagnostics]
     return Report(diagnostics, report.summary)
 
 
-def run_spec_from(paths: Sequence[str], *, name: str, namespace: str, chart: Path = CHART) -> RunSpec:
-    """Of valid files."""
-    return run_spec(render(values_of(paths), name=name, namespace=namespace, chart=chart), name)
+def run_spec_from(
+    paths: Sequence[str], overrides: Overrides = NO_OVERRIDES, *, name: str, namespace: str, chart: Path = CHART
+) -> RunSpec:
+    """Of valid values."""
+    return run_spec(render(values_of(paths, overrides), name=name, namespace=namespace, chart=chart), name)

@@ -13,9 +13,10 @@ from trainchart.chart.paths import CHART
 from trainchart.cli.options import (
     add_connection_options,
     add_format_option,
-    add_values_option,
-    check_files,
+    add_values_options,
+    check_values,
     connect,
+    overrides_of,
 )
 from trainchart.cli.output import coloured, print_error
 from trainchart.cli.parser import Commands, exit_codes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from trainchart.checks.finding import Finding
     from trainchart.checks.run_spec import RunSpec
     from trainchart.cluster.api import Api
+    from trainchart.values.overrides import Overrides
 
 
 # The name of the run if none is given. Its objects are sent as dry runs, so no run may have this name.
@@ -40,7 +42,9 @@ def add_parser(commands: Commands) -> None:
         "Nothing is changed.",
         epilog=exit_codes(ExitCode.UNREACHABLE, ExitCode.PROBLEM, ok="no problem, perhaps warnings"),
     )
-    add_values_option(parser, "values files of the run; - is the standard input (default: check only the cluster)")
+    add_values_options(
+        parser, "values files of the run; - is the standard input (without values: check only the cluster)"
+    )
     parser.add_argument("--name", default="", help="name of the run (default: the name is not checked)")
     parser.add_argument("--quick", action="store_true", help="check only what `trainchart submit` checks")
     add_format_option(parser)
@@ -50,14 +54,17 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.checks.values import as_paths
 
-    check_files("doctor", options.files)
-    if options.name and not options.files:
-        raise UsageError("doctor: --name needs the values files of the run; name them by -f")
+    overrides = overrides_of(options)
+    has_values = bool(options.files or overrides)
+    if has_values:
+        check_values("doctor", options.files, overrides)
+    elif options.name:
+        raise UsageError("doctor: --name needs the values of the run; name its files by -f")
     spec = None
     api = connect(options)
-    if options.files:
+    if has_values:
         with as_paths(options.files) as files:
-            spec = valid_run_spec(files, name=options.name or _UNUSED_NAME, namespace=api.namespace)
+            spec = valid_run_spec(files, overrides, name=options.name or _UNUSED_NAME, namespace=api.namespace)
         if spec is None:
             if options.format == "json":
                 print_error("the values are not valid", ExitCode.REFUSED, as_json=True)
@@ -71,12 +78,19 @@ def run(options: argparse.Namespace) -> ExitCode:
 
 
 def valid_run_spec(
-    files: Sequence[tuple[str, str]], *, name: str, namespace: str, chart: Path = CHART, warnings: bool = False
+    files: Sequence[tuple[str, str]],
+    overrides: Overrides,
+    *,
+    name: str,
+    namespace: str,
+    chart: Path = CHART,
+    warnings: bool = False,
 ) -> RunSpec | None:
     """What the run requests; None if the values are not valid, with the findings on the standard error.
 
     Args:
         files: paths, each with its name in messages; see `as_paths`.
+        overrides: the values of the command line.
         name: the release's name.
         namespace: the release's namespace.
         chart: the folder of the chart.
@@ -85,12 +99,12 @@ def valid_run_spec(
     from trainchart.checks.values import run_spec_from, validated
     from trainchart.cli.validate import format_report
 
-    report = validated(files, name=name, namespace=namespace, chart=chart)
+    report = validated(files, overrides, name=name, namespace=namespace, chart=chart)
     if not report.valid or (warnings and report.diagnostics):
         print_text(format_report(report), sys.stderr, styled=True)
     if not report.valid:
         return None
-    return run_spec_from([path for path, _ in files], name=name, namespace=namespace, chart=chart)
+    return run_spec_from([path for path, _ in files], overrides, name=name, namespace=namespace, chart=chart)
 
 
 def run_checks(

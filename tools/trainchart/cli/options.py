@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from trainchart.chart.engine import Engine, Target
     from trainchart.cluster.api import Api
+    from trainchart.values.overrides import Overrides
 
 # Names of Kubernetes and Helm. Any other would change the path of a request.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -26,11 +27,39 @@ def add_run_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", type=parse_name, metavar="NAME", help="name of the run: that of its release")
 
 
-def add_values_option(parser: argparse.ArgumentParser, help_text: str, *, required: bool = False) -> None:
-    """Add `-f`, which may be repeated."""
-    parser.add_argument(
-        "-f", "--values", action="append", default=[], required=required, metavar="FILE", dest="files", help=help_text
+def add_values_options(parser: argparse.ArgumentParser, files: str) -> None:
+    """Add `-f`, which may be repeated, and the options whose values lie over those of the files."""
+    group = parser.add_argument_group("values")
+    group.add_argument("-f", "--values", action="append", default=[], metavar="FILE", dest="files", help=files)
+    group.add_argument(
+        "--values-text", default="", metavar="TEXT", help="the text of a values file, which lies over the files"
+    )
+    group.add_argument("--family", default="", metavar="FAMILY", help="what to train, instead of the files' family")
+    group.add_argument(
+        "--param", action="append", default=[], metavar="NAME=VALUE", dest="parameters",
+        help="a parameter of platforms' pipelines, such as REPLICAS=2 (docs/values.md); it lies over the files, "
+        "and an empty one is not configured",
     )  # fmt: skip
+    for option, words in {
+        "--set": "values as of helm's --set, such as train.epochs=10; they lie over files and parameters",
+        "--set-string": "the same, of texts",
+        "--set-json": "the same, in JSON: for numbers with a point, such as train.learningRate=0.001",
+    }.items():
+        group.add_argument(option, action=_Set, default=[], metavar="KEY=VALUE", dest="sets", help=words)
+
+
+class _Set(argparse.Action):
+    """Collects the expressions of several options, each with its option."""
+
+    def __call__(self, _, namespace, values, option_string=None):  # type: ignore[no-untyped-def]
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), (option_string, values)])
+
+
+def overrides_of(options: argparse.Namespace) -> Overrides:
+    """The values of the command line, which lie over those of the files."""
+    from trainchart.values.overrides import Overrides
+
+    return Overrides(options.values_text, options.family, options.parameters, options.sets)
 
 
 def add_format_option(parser: argparse.ArgumentParser) -> None:
@@ -106,14 +135,16 @@ def command_line(options: argparse.Namespace, command: str) -> str:
     return connection.command(f"trainchart {command.format(options.name)}{namespace}")
 
 
-def check_files(command: str, files: Sequence[str]) -> None:
-    """Check the values files of a command line.
+def check_values(command: str, files: Sequence[str], overrides: Overrides) -> None:
+    """Check where the values of a command line come from.
 
     Raises:
-        UsageError: the standard input is named twice.
+        UsageError: from nowhere, or twice from the standard input.
     """
     if files.count(STDIN) > 1:
         raise UsageError(f"{command}: the standard input (-) can be read only once")
+    if not files and not overrides:
+        raise UsageError(f"{command}: there are no values; name a values file by -f, or what to train by --family")
 
 
 def parse_name(value: str) -> str:

@@ -12,9 +12,10 @@ from trainchart.cli import wait
 from trainchart.cli.options import (
     add_connection_options,
     add_follow_options,
-    add_values_option,
-    check_files,
+    add_values_options,
+    check_values,
     connect,
+    overrides_of,
 )
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode, UsageError
@@ -31,7 +32,8 @@ def add_parser(commands: Commands) -> None:
         "submit",
         passed_on="helm_arguments",
         help="validate values, check the cluster, install a run and follow it until it finishes",
-        usage="trainchart submit NAME -f FILE [-f FILE ...] [options] [-- HELM ARGUMENTS]",
+        usage="trainchart submit NAME -f FILE [-f FILE ...] [--param NAME=VALUE ...] [--set KEY=VALUE ...] [options] "
+        "[-- HELM ARGUMENTS]",
         description="Validate the values, check that the cluster has what the run needs (`trainchart doctor --quick`), "
         "install it by `helm install`, and follow it until it finishes.",
         epilog=exit_codes(
@@ -40,9 +42,7 @@ def add_parser(commands: Commands) -> None:
         ),
     )  # fmt: skip
     parser.add_argument("name", metavar="NAME", help="name of the release; every run needs its own")
-    add_values_option(
-        parser, "values files; later ones override earlier ones; - is the standard input", required=True
-    )  # fmt: skip
+    add_values_options(parser, "values files; later ones override earlier ones; - is the standard input")
     parser.add_argument("--no-wait", action="store_true", help="exit when the run is installed")
     add_follow_options(parser)
     parser.add_argument(
@@ -64,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
     from trainchart.values.validate import values_of
 
     helm.check_arguments(options.helm_arguments)
-    check_files("submit", options.files)
+    overrides = overrides_of(options)
+    check_values("submit", options.files, overrides)
     chart = options.chart or CHART
     if not (chart / "Chart.yaml").exists():
         raise UsageError(f"submit: --chart: {chart} has no Chart.yaml; name the folder of a chart")
@@ -72,12 +73,12 @@ def run(options: argparse.Namespace) -> int:
     api = connect(options)
     target = helm.target_of(api, options.kubeconfig, os.environ)
     with as_paths(options.files) as files:
-        spec = valid_run_spec(files, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
+        spec = valid_run_spec(files, overrides, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
         if spec is None:
             return ExitCode.REFUSED
         if (options.doctor or options.dry_run) and not _passes_doctor(api, spec, quick=not options.dry_run):
             return ExitCode.PROBLEM
-        values = values_of([path for path, _ in files])
+        values = values_of([path for path, _ in files], overrides)
         more, dry_run = options.helm_arguments, options.dry_run
         notes = install(api, program, target, options.name, values, chart, more=more, dry_run=dry_run)
     if options.dry_run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from trainchart.cli.options import add_format_option, check_files
+from trainchart.cli.options import add_format_option, add_values_options, check_values, overrides_of
 from trainchart.cli.output import coloured
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode
@@ -18,27 +18,24 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "validate",
-        help="check values files before anything is installed",
-        description="Report what `helm install NAME -f FILE ...` would report about values files, with lines and "
-        "columns, and duplicate keys and likely typing mistakes. No cluster is needed.",
+        help="check values before anything is installed",
+        description="Report what `helm install NAME -f FILE ...` would report about values, with the line and column of "
+        "a file or the option of the command line, and duplicate keys and likely typing mistakes. No cluster is needed.",
         epilog=exit_codes(ok="valid"),
     )
-    parser.add_argument(
-        "files",
-        nargs="+",
-        metavar="FILE",
-        help="values files; later ones override earlier ones; - is the standard input",
-    )
+    parser.add_argument("first", nargs="*", metavar="FILE", help="values files, as -f")
+    add_values_options(parser, "values files; later ones override earlier ones; - is the standard input")
     parser.add_argument("--name", default="run-42", help="name of the release (default: %(default)s)")
-    parser.add_argument("--namespace", default="training", help="namespace of the release (default: %(default)s)")
+    parser.add_argument("-n", "--namespace", default="training", help="namespace of the release (default: %(default)s)")
     add_format_option(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.values.validate import validate
 
-    check_files("validate", options.files)
-    report = validate(options.files, name=options.name, namespace=options.namespace)
+    files, overrides = [*options.first, *options.files], overrides_of(options)
+    check_values("validate", files, overrides)
+    report = validate(files, overrides, name=options.name, namespace=options.namespace)
     if options.format == "json":
         print_text(_format_json(report))
     else:
@@ -60,10 +57,14 @@ def format_report(report: Report) -> str:
 
 
 def _format_diagnostic(diagnostic: Diagnostic) -> str:
-    parts = (diagnostic.file or "--name", diagnostic.line, diagnostic.column)
+    from trainchart.values.validate import RELEASE_NAME
+
+    file = "--name" if diagnostic.key == RELEASE_NAME else diagnostic.file
+    parts = (file, diagnostic.line, diagnostic.column)
     place = ":".join(str(part) for part in parts if part is not None)
     message = f"{diagnostic.key}: {diagnostic.message}" if diagnostic.key else diagnostic.message
-    return f"{printable(place)}: {coloured(diagnostic.severity)}: {printable(message)}"
+    before = f"{printable(place)}: " if place else ""
+    return f"{before}{coloured(diagnostic.severity)}: {printable(message)}"
 
 
 def _format_json(report: Report) -> str:

@@ -10,9 +10,8 @@ from trainchart.errors import UsageError
 
 # Options of helm, and what to use instead.
 _REFUSED = {
-    **dict.fromkeys(
-        ("--set", "--set-string", "--set-file", "--set-json", "--set-literal", "--values", "-f"), "-f FILE"
-    ),
+    **{option: option for option in ("--set", "--set-string", "--set-json", "-f")},
+    **dict.fromkeys(("--set-file", "--set-literal", "--values"), "-f FILE"),
     **dict.fromkeys(("--generate-name", "-g", "--name-template"), "NAME"),
     **dict.fromkeys(("--namespace", "-n"), "-n"),
     "--kube-context": "--context",

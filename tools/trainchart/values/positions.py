@@ -90,6 +90,11 @@ class Node:
                 break
             node = node.children[key]
             place = node.place or place
+        else:
+            # A map that an option has made has no place but those of its values.
+            while path and node.place is None and node.children:
+                node = next(iter(node.children.values()))
+                place = node.place or place
         return place
 
 

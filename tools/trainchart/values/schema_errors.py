@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -41,6 +41,8 @@ _QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^?#\s]*)[?#]\S*", re.IGNORE
 _CONTROL = re.compile(f"[{CONTROL}]")
 _LONGEST = 60
 _READABLE = 80
+_FIXES = {"--set": ("use --set-string", "use --set-json"), "--set-string": ("write it as text", "use --set-json")}
+"""What to do about a value of the wrong type that Helm has read from an option: for text that is wanted, and for other types."""
 NO_LIMIT = 2**31 - 1
 """A maximum that is left out of messages, because it only says that a number has to fit into 32 bits."""
 MOST = 100
@@ -56,12 +58,18 @@ class Violation:
     message: str
 
 
-def violations(values: Tree, schema_file: FilePath) -> list[Violation]:
-    """The violations of the schema in the effective values, at most MOST of them and each once."""
+def violations(values: Tree, schema_file: FilePath, option_of: Callable[[Path], str] = lambda _: "") -> list[Violation]:
+    """The violations of the schema in the effective values, at most MOST of them and each once.
+
+    Args:
+        values: the effective values.
+        schema_file: the schema.
+        option_of: returns the option that gave a value, such as --set; "" for those of files.
+    """
     schema, validator = _load(schema_file)
     if validator.is_valid(values):  # much faster than iter_errors
         return []
-    explain = _Explainer(schema, values)
+    explain = _Explainer(schema, values, option_of)
     found = (violation for error in validator.iter_errors(values) for violation in explain.error(error))
     # A value can violate the general schema and the family's with the same message.
     first = list({(violation.path, violation.message): violation for violation in islice(found, MOST)}.values())
@@ -108,9 +116,10 @@ def format_path(path: Sequence[str | int]) -> str:
 class _Explainer:
     """Turns the validator's errors into violations."""
 
-    def __init__(self, schema: Schema, values: Tree) -> None:
+    def __init__(self, schema: Schema, values: Tree, option_of: Callable[[Path], str]) -> None:
         self._schema = schema
         self._values = values
+        self._option_of = option_of
 
     def error(self, error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
         path, value, kind = tuple(error.instance_path), error.instance, error.kind
@@ -153,14 +162,14 @@ class _Explainer:
                     yield from self.error(inner)
                 return
         schemas = [self._resolved(branch) for branch in self._at(error.schema_path)]
-        yield Violation(path, value, _is_not(value, schemas, self._examples(path)))
+        yield Violation(path, value, self._is_not(value, schemas, path))
 
     def _message(self, error: jsonschema_rs.ValidationError, value: Any) -> str:
         kind = error.kind
         where = error.schema_path
         found = format_value(value)
         if isinstance(kind, _Kind.Type) or _requires_empty(kind):
-            return _is_not(value, [self._at(where[:-1])], self._examples(tuple(error.instance_path)))
+            return self._is_not(value, [self._at(where[:-1])], tuple(error.instance_path))
         if isinstance(kind, _Kind.Minimum):
             return f"{found} is less than {_number(kind.limit)}"
         if isinstance(kind, _Kind.Maximum):
@@ -188,6 +197,15 @@ class _Explainer:
             return f"cannot be set: {self._at(where[:-1])['description']}; leave it out"
         # Keywords that the schema does not use yet: the validator's own message is right, if not friendly.
         return " ".join(without_password(error.message).split())
+
+    def _is_not(self, value: Any, schemas: list[Schema], path: Path) -> str:
+        """The message for a value of the wrong type: the right type, and the likely mistake."""
+        kinds = [_described(kind, schema, self._examples(path)) for schema in schemas for kind in _kinds(schema)]
+        expected = " or ".join(dict.fromkeys(kinds)) or "empty"
+        types = {kind for schema in schemas for kind in _kinds(schema)}
+        if value is None:
+            return f"is empty; write {expected}"
+        return f"{format_value(value)} is not {expected}{_hint(value, types, self._option_of(path))}"
 
     def _unknown(self, key: str, allowed: Mapping[str, Any], path: Path) -> str:
         suggestion = closest(key, list(allowed))
@@ -290,16 +308,6 @@ def _entries(schema: Schema, key: str | int) -> Iterator[Schema]:
     yield from (candidate for candidate in candidates if isinstance(candidate, dict))
 
 
-def _is_not(value: Any, schemas: list[Schema], examples: list[Any]) -> str:
-    """The message for a value of the wrong type: the right type, and the likely mistake."""
-    kinds = [_described(kind, schema, examples) for schema in schemas for kind in _kinds(schema)]
-    expected = " or ".join(dict.fromkeys(kinds)) or "empty"
-    types = {kind for schema in schemas for kind in _kinds(schema)}
-    if value is None:
-        return f"is empty; write {expected}"
-    return f"{format_value(value)} is not {expected}{_hint(value, types)}"
-
-
 def _requires_empty(kind: Any) -> bool:
     """Whether a string was refused because only the empty one is allowed."""
     return isinstance(kind, _Kind.MaxLength) and kind.limit == 0
@@ -332,16 +340,18 @@ def _described(kind: str, schema: Schema, examples: list[Any]) -> str:
     return words
 
 
-def _hint(value: Any, types: set[Any]) -> str:
-    if isinstance(value, bool) and "string" in types and "number" not in types:
-        return "; put it in quotes (YAML reads yes, no, on and off without them as true and false)"
+def _hint(value: Any, types: set[Any], option: str) -> str:
+    as_text, as_read = _FIXES.get(option, ("put it in quotes, as it is written", "take it out of the quotes"))
     if isinstance(value, (int, float)) and "string" in types and "number" not in types:
-        return "; put it in quotes, as it is written"  # 010 was read as 8, and 1.10 as 1.1
+        if isinstance(value, bool) and not option:
+            return "; put it in quotes (YAML reads yes, no, on and off without them as true and false)"
+        return f"; {as_text}"  # 010 was read as 8, and 1.10 as 1.1
     if isinstance(value, str):
-        if types & {"integer", "number"} and re.fullmatch(r"[-+]?\d+", value):
-            return "; take it out of the quotes"
+        number = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?" if "number" in types else r"[-+]?\d+"
+        if types & {"integer", "number"} and re.fullmatch(number, value):
+            return f"; {as_read}"
         if "boolean" in types and value.lower() in ("true", "false", "yes", "no", "on", "off"):
-            return "; take it out of the quotes"
+            return f"; {as_read}"
     return ""
 
 

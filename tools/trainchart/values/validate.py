@@ -18,7 +18,9 @@ from trainchart.chart.render import read_values, render_text, with_defaults
 from trainchart.errors import FileError, RenderError
 from trainchart.files import STDIN, Tree, overlay, read_text
 from trainchart.terminal import printable
-from trainchart.values.positions import Node, Path, Place, Problem, locate
+from trainchart.values.document import read_document
+from trainchart.values.overrides import NO_OVERRIDES, Overrides
+from trainchart.values.positions import Node, Path, Place, Problem
 from trainchart.values.schema_errors import format_path, format_value, violations, without_password
 
 Severity = Literal["error", "warning"]
@@ -34,7 +36,7 @@ _CHART_SAYS = "trainchart: "
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One error or warning. `file` is None if it is about no file."""
+    """One error or warning. `file` is an option of the command line where that gave the value; None if it is about neither."""
 
     severity: Severity
     file: str | None
@@ -59,12 +61,18 @@ class Report:
 
 
 def validate(
-    paths: Sequence[str], *, name: str = "run-42", namespace: str = "training", chart: FilePath = CHART
+    paths: Sequence[str],
+    overrides: Overrides = NO_OVERRIDES,
+    *,
+    name: str = "run-42",
+    namespace: str = "training",
+    chart: FilePath = CHART,
 ) -> Report:
-    """Check values files as `helm install NAME CHART -f FIRST -f SECOND` would.
+    """Check values as `helm install NAME CHART -f FIRST -f SECOND --set ...` would.
 
     Args:
         paths: the values files, later ones override earlier ones; `-` is the standard input.
+        overrides: the values of the command line.
         name: the release's name; names derived from it must fit.
         namespace: the release's namespace.
         chart: the chart's folder.
@@ -81,23 +89,26 @@ def validate(
         top = node.over(top)
     summary = ""
     if values is not None:
-        diagnostics += _Checker(values, top, files[-1], name, namespace, chart).diagnostics()
+        values, top, problems = overrides.over(values, top)
+        diagnostics += [_of_file(problem, None) for problem in problems]
+    if values is not None:
+        diagnostics += _Checker(values, top, files[-1] if files else None, name, namespace, chart).diagnostics()
         summary = _summary(name, values)
-    order = {file: number for number, file in enumerate(files)}
-    diagnostics.sort(key=lambda found: (order.get(found.file or "", -1), found.line or 0, found.column or 0))
+    order = {file: number for number, file in enumerate([None, *files])}
+    diagnostics.sort(key=lambda found: (order.get(found.file, len(order)), found.line or 0, found.column or 0))
     return Report(diagnostics, summary)
 
 
-def values_of(paths: Sequence[str]) -> Tree:
-    """The merged values of valid files, as Helm reads and merges them.
+def values_of(paths: Sequence[str], overrides: Overrides = NO_OVERRIDES) -> Tree:
+    """The merged values of valid files and of the command line, as Helm reads and merges them.
 
     Raises:
-        FileError, RenderError: a file is not valid.
+        FileError, RenderError: they are not valid.
     """
     values: Tree = {}
     for path in paths:
         values = overlay(values, read_values(read_text(path)))
-    return values
+    return overrides.values_over(values)
 
 
 def _read(path: str, file: str) -> tuple[Tree | None, Node, list[Problem]]:
@@ -106,40 +117,13 @@ def _read(path: str, file: str) -> tuple[Tree | None, Node, list[Problem]]:
         text = read_text(path)
     except FileError as error:
         return None, Node(is_map=True), [Problem(str(error))]
-    top, problems, complete = _located(text, file)
-    if any(problem.fatal for problem in problems):
-        return None, top, problems
-    try:
-        values = read_values(text)
-    except RenderError as error:
-        return None, top, problems or [Problem(f"not YAML: {error}", _line_in(str(error), file))]
-    if not complete:
-        # Helm reads what the second reader does not: Helm decides, so the reader's error is a warning.
-        doubt = "Helm can read it but another YAML parser cannot, so lines and duplicate keys are unknown"
-        *problems, last = problems
-        problems.append(Problem(f"{doubt}: {last.message}", last.place, doubtful=True))
-    return values, top, problems
-
-
-def _located(text: str, file: str) -> tuple[Node, list[Problem], bool]:
-    """What `locate` finds. Helm says how it reads keys such as `yes` and `1e3`, all of them at once."""
-    unknown: set[str] = set()
-    found = locate(text, file, lambda key: unknown.add(key))
-    if not unknown:
-        return found
-    keys = sorted(unknown)
-    answers = engine().read([f"{key}: 0" for key in keys])
-    names = {
-        key: None if isinstance(answer, RenderError) else next(iter(answer), None)
-        for key, answer in zip(keys, answers, strict=True)
-    }
-    return locate(text, file, names.get)
+    return read_document(text, file)
 
 
 class _Checker:
     """Checks the merged values of all files: shape, rules, warnings."""
 
-    def __init__(self, values: Tree, top: Node, file: str, name: str, namespace: str, chart: FilePath) -> None:
+    def __init__(self, values: Tree, top: Node, file: str | None, name: str, namespace: str, chart: FilePath) -> None:
         self._given = values
         self._top = top
         self._file = file
@@ -161,7 +145,7 @@ class _Checker:
             self._effective = with_defaults(self._given, chart=self._chart)
         except RenderError as error:
             return [self._diagnostic("error", "schema", (), str(error))]
-        violated = violations(self._effective, self._chart / "values.schema.json")
+        violated = violations(self._effective, self._chart / "values.schema.json", self._option_of)
         wrong = [
             self._diagnostic("error", "schema", violation.path, violation.message, violation.value)
             for violation in violated
@@ -235,6 +219,10 @@ class _Checker:
         place = self._top.nearest(path)
         return _diagnostic(severity, source, place, self._file, path, message, value)
 
+    def _option_of(self, path: Path) -> str:
+        place = self._top.nearest(path)
+        return place.file.partition(" ")[0] if place and place.line is None else ""
+
     def _value(self, path: Path) -> Any:
         value: Any = self._effective
         try:
@@ -246,7 +234,13 @@ class _Checker:
 
 
 def _diagnostic(
-    severity: Severity, source: Source, place: Place | None, file: str, path: Path, message: str, value: Any = None
+    severity: Severity,
+    source: Source,
+    place: Place | None,
+    file: str | None,
+    path: Path,
+    message: str,
+    value: Any = None,
 ) -> Diagnostic:
     return Diagnostic(
         severity,
@@ -272,7 +266,7 @@ def _without(values: Tree, path: Path) -> Tree:
     return rest
 
 
-def _of_file(problem: Problem, file: str) -> Diagnostic:
+def _of_file(problem: Problem, file: str | None) -> Diagnostic:
     severity: Severity = "warning" if problem.doubtful else "error"
     return _diagnostic(severity, "file", problem.place, file, problem.path, problem.message)
 
@@ -299,11 +293,6 @@ def _messages(words: str) -> Iterator[str]:
 
 def _section(key: str | None) -> str:
     return re.split(r"[.\[]", key or "")[0]
-
-
-def _line_in(message: str, file: str) -> Place | None:
-    match = re.match(r"line (\d+): ", message)
-    return Place(file, int(match[1]), 1) if match else None
 
 
 def _label(path: str) -> str:
