@@ -121,7 +121,7 @@ def test_sigterm_interrupts_a_waiting_command_like_ctrl_c(tmp_path: Path) -> Non
 def test_ignored_signals_stay_ignored() -> None:
     """For `nohup`."""
     script = (
-        "import signal; from trainchart.cli import main as cli; cli._handle_signals(raising=True); "
+        "import signal; from trainchart.cli import signals; signals.handle(raising=True); "
         "print(signal.getsignal(1) is signal.SIG_IGN)"
     )
     process = subprocess.run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from trainchart.cli import wait as waiting
 from trainchart.cluster import kinds
 from trainchart.errors import UsageError
 from trainchart.files import overlay
+from trainchart.follow.outcome import Outcome
 from trainchart.submit.helm import check_arguments
 from trainchart.values.validate import values_of
 
@@ -60,7 +60,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     stocked(made)
     made.state.mkdir()
     monkeypatch.setattr(command, "connect", lambda _: made)
-    monkeypatch.setattr(waiting, "run", lambda options: 40 if options.name == "fails" else 0)
+    monkeypatch.setattr(waiting, "follow", lambda options: Outcome(40 if options.name == "fails" else 0, []))
     return made
 
 
@@ -222,22 +222,6 @@ def test_a_release_of_another_submission_is_never_removed(
     assert submit(cluster, helm_that(cluster), "--no-doctor") == 2
     assert [call[0] for call in calls(cluster)] == ["install"]
     assert "a release of this name exists already" in capsys.readouterr().err
-
-
-def test_ctrl_c_during_the_installation_leaves_nothing(
-    cluster: Cluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    helm, run = helm_that(cluster), subprocess.run
-
-    def interrupted(command: list[str], **options: Any) -> Any:
-        done = run(command, **options)
-        if command[1] == "install":
-            raise KeyboardInterrupt
-        return done
-
-    monkeypatch.setattr(subprocess, "run", interrupted)
-    assert submit(cluster, helm) == 130
-    assert "run-42 is not installed: it was interrupted (what Helm created was removed)" in capsys.readouterr().err
 
 
 def test_a_problem_found_by_doctor_prevents_the_installation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -40,6 +41,12 @@ class FakeApi:
         self.there.setdefault(kind, []).extend(objects)
 
     # -- the methods of Api
+
+    def in_namespace(self, namespace: str) -> FakeApi:
+        """The same objects: those without a namespace are in every one."""
+        other = copy.copy(self)
+        other.namespace = namespace
+        return other
 
     def get(self, kind: Kind, name: str) -> Object | None:
         self._call("get", kind, name)

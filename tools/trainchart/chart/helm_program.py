@@ -24,6 +24,7 @@ from trainchart.errors import RenderError, UsageError
 from trainchart.files import Tree
 
 TEMPLATE_SECONDS = 60
+TERMINATE_SECONDS = 5
 
 _OUTPUT = "output: {{ $answer | toJson | b64enc }}\n"
 _MERGE = "{{- $answer := .Values -}}\n"
@@ -247,22 +248,39 @@ def _key(key: str) -> str:
 
 
 def _run(command: Sequence[str], seconds: float, given: str = "") -> subprocess.CompletedProcess[str]:
-    """The ended program.
+    """The ended program. It runs in a session of its own: an engine of pipelines signals all processes of a step, and
+    only this one decides what becomes of Helm.
 
     Raises:
         HelmError: it took too long.
     """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "HELM_DEBUG": "false"},
+        start_new_session=True,
+    )
+    with process:
+        try:
+            out, err = process.communicate(given, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            words = f"timed out waiting for the condition: helm {command[1]} took more than {seconds:g} s"
+            raise HelmError(words) from None
+        except BaseException:
+            _end(process)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End it as Helm expects, so that nothing of it is under way any more: what it has created can be removed then."""
+    process.terminate()
     try:
-        return subprocess.run(
-            command,
-            input=given,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=seconds,
-            check=False,
-            env={**os.environ, "HELM_DEBUG": "false"},
-        )
+        process.wait(TERMINATE_SECONDS)
     except subprocess.TimeoutExpired:
-        words = f"timed out waiting for the condition: helm {command[1]} took more than {seconds:g} s"
-        raise HelmError(words) from None
+        process.kill()

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import sys
 
+from trainchart.cli import signals
+
 TYPE_CHECKING = False  # as in typing, whose import costs time too
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType, ModuleType
+    from types import ModuleType
 
     from trainchart.cli.parser import Parser
 
@@ -21,7 +23,6 @@ COMMANDS = (
     "preset", "validate", "doctor", "submit", "status", "list", "wait", "logs", "result", "report", "stop", "delete",
     "prune", "chart", "completion",
 )  # fmt: skip
-_INTERRUPTED = 130  # ExitCode.INTERRUPTED, before it is imported
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,44 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments)
     try:
         try:
-            _handle_signals(raising=False)
+            signals.handle(raising=False)
             return _program()
         except KeyboardInterrupt:
-            _handle_signals(raising=False)
-            return _INTERRUPTED
+            signals.handle(raising=False)
+            return signals.INTERRUPTED
     except KeyboardInterrupt:  # a second one, just before the line above
-        return _INTERRUPTED
-
-
-def _handle_signals(*, raising: bool) -> None:
-    """On Ctrl-C, SIGTERM and a closed terminal, raise KeyboardInterrupt; with nothing to clean up, exit at once."""
-    import signal
-
-    def interrupt(_: int, frame: FrameType | None) -> None:
-        if not raising:
-            os._exit(_INTERRUPTED)
-        if _is_importing(frame):  # an exception there makes some libraries in C and Rust print messages of their own
-            signal.setitimer(signal.ITIMER_REAL, 0.01)  # SIGALRM tries again
-            return
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
-        # Ignored signals stay ignored: nohup and background jobs of shells rely on it.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-
-
-def _is_importing(frame: FrameType | None) -> bool:
-    while frame and not frame.f_code.co_filename.startswith("<frozen importlib"):
-        frame = frame.f_back
-    return frame is not None
+        return signals.INTERRUPTED
 
 
 def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """Exit on a KeyboardInterrupt in a callback of the interpreter, which would only print it."""
+    """Interrupt again after a KeyboardInterrupt in a callback of the interpreter, which would only print it."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        os._exit(_INTERRUPTED)
-    sys.__unraisablehook__(unraisable)
+        signals.interrupt_again()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _program() -> int:
@@ -83,10 +61,10 @@ def _program() -> int:
     code: int = ExitCode.OK
     try:
         parser = make_parser()
-        _handle_signals(raising=True)
+        signals.handle(raising=True)
         code = _run(sys.argv[1:], parser)
     finally:  # also when argparse exits after the help
-        _handle_signals(raising=False)
+        signals.handle(raising=False)
         full = terminal.flush(sys.stdout)
         terminal.flush(sys.stderr)
     if full:

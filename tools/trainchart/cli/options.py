@@ -79,6 +79,18 @@ def add_follow_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="print only the result")
     parser.add_argument("--logs", action="store_true", help="print the logs of all pods")
+    parser.add_argument(
+        "--on-signal",
+        choices=("leave", "stop"),
+        default="leave",
+        metavar="{leave,stop}",
+        help="on SIGTERM or Ctrl-C, leave the run alone, or stop it: for a step of a pipeline; if the cluster evicts the "
+        "pod of this command, the run continues in any case (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--stop-timeout", type=parse_duration, default=20.0, metavar="DURATION",
+        help="with --on-signal stop, wait so long for the run's pods (default: 20s, of Tekton's 30s before SIGKILL)",
+    )  # fmt: skip
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:

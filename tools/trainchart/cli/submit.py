@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainchart.cli import wait
+from trainchart.cli import signals, wait
 from trainchart.cli.options import (
     add_connection_options,
     add_follow_options,
@@ -55,6 +55,20 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """A signal removes what is being installed; what it does after that is `wait`'s."""
+    from trainchart.submit.install import InterruptedInstallError
+
+    signals.interrupt_once()
+    try:
+        return _run(options)
+    except InterruptedInstallError as error:
+        print_message(str(error))
+    except KeyboardInterrupt:
+        print_message(f"{options.name} is not installed: it was interrupted")
+    return signals.exit_code() if options.on_signal == "stop" else ExitCode.INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
     from trainchart.chart.helm_program import find_program
     from trainchart.chart.paths import CHART
     from trainchart.checks.values import as_paths
@@ -88,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         print_text(notes.rstrip())
         return ExitCode.OK
     print_message(f"{options.name} is installed in {api.namespace}")
-    return wait.run(options)
+    return wait.follow(options).code
 
 
 def _passes_doctor(api: Api, spec: RunSpec, *, quick: bool) -> bool:

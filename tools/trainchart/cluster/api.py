@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -55,6 +55,10 @@ class Api:
     connection: Connection = NO_CONNECTION
     """For commands that are printed."""
     calls: int = field(default=0, compare=False)
+
+    def in_namespace(self, namespace: str) -> Api:
+        """The same account in another namespace."""
+        return replace(self, namespace=namespace)
 
     # -- objects
 

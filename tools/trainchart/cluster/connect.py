@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from trainchart.cluster import own_pod
 from trainchart.cluster.api import Api
 from trainchart.cluster.connection import Connection
 from trainchart.cluster.errors import KubeconfigError
@@ -18,7 +19,6 @@ from trainchart.cluster.fields import Object, mapping, text
 if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
-_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _HEADER_CHARACTERS = "!#$&'*+^`|"  # beside those that are never quoted
 
 
@@ -66,8 +66,7 @@ def _connect_in_pod(configuration: Configuration, namespace: str) -> Api:
     from kubernetes import client, config
 
     config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    own = _POD_NAMESPACE.read_text(encoding="utf-8").strip() if _POD_NAMESPACE.exists() else "default"
-    return Api(client.ApiClient(configuration), namespace or own, configuration.host)
+    return Api(client.ApiClient(configuration), namespace or own_pod.namespace() or "default", configuration.host)
 
 
 def _entry(kubeconfig: Object, section: str, name: str) -> Object:

@@ -25,6 +25,8 @@ RESULT_ANNOTATION = "trainchart.dev/result"
 class Outcome:
     code: int
     lines: Sequence[str]
+    run: Snapshot | None = None
+    """As it was last seen, with those of its pods that are gone; None where it was not found."""
 
 
 def outcome(snapshot: Snapshot, seen: Iterable[Pod] = (), findings: Iterable[Finding] = (), place: str = "") -> Outcome:
@@ -38,12 +40,14 @@ def outcome(snapshot: Snapshot, seen: Iterable[Pod] = (), findings: Iterable[Fin
     if snapshot.created and snapshot.ended_at:
         took = f" after {duration((snapshot.ended_at - snapshot.created).total_seconds())}"
     if snapshot.state is State.COMPLETED:
-        return Outcome(ExitCode.OK, [f"{snapshot.name} completed{took}", *format_result(result_of(snapshot), place)])
+        return Outcome(
+            ExitCode.OK, [f"{snapshot.name} completed{took}", *format_result(result_of(snapshot), place)], snapshot
+        )
     if snapshot.state is State.STOPPED:
-        return Outcome(STOPPED, list(_stopped(snapshot, took)))
+        return Outcome(STOPPED, list(_stopped(snapshot, took)), snapshot)
     if snapshot.state is State.NO_JOB:
-        return Outcome(ExitCode.NOT_FOUND, [_format_no_job(snapshot)])
-    return Outcome(code_of(snapshot), list(_failed(snapshot, took, findings)))
+        return Outcome(ExitCode.NOT_FOUND, [_format_no_job(snapshot)], snapshot)
+    return Outcome(code_of(snapshot), list(_failed(snapshot, took, findings)), snapshot)
 
 
 def with_pods(snapshot: Snapshot, seen: Iterable[Pod]) -> Snapshot:

@@ -17,6 +17,7 @@ from trainchart.follow.outcome import RESULT_ANNOTATION
 from trainchart.follow.pods import Pods
 from trainchart.follow.retry import Retry
 from trainchart.follow.watcher import RunWatcher, Status
+from trainchart.run import state
 from trainchart.run.state import Pod, Snapshot, State
 
 if TYPE_CHECKING:
@@ -50,6 +51,22 @@ def keeps_logs(snapshot: Snapshot) -> bool:
     return bool(snapshot.workspace_claim)
 
 
+def stop_at_once(api: Api, name: str, notify: Callable[[str], None], *, seconds: float) -> Stopped:
+    """Stop a run for a process that may have no more than a moment: Volcano is told first, and ends the run by itself.
+
+    What `stop` raises.
+    """
+    retry = Retry(notify, limit=seconds)
+    job = retry.call(lambda: api.get(kinds.JOBS, name))
+    before = state.snapshot_of(job, ()) if job else state.load(api, name)
+    if not before.has_finished:
+        retry.call(lambda: abort(api, before, "the command that followed it was stopped"))
+    after = retry.call(lambda: state.load(api, name))
+    if before.has_finished or after.has_finished:
+        return Stopped(after, before.has_finished)
+    return stop(api, after, notify, show=None, seconds=seconds, is_told=True)
+
+
 def stop(
     api: Api,
     snapshot: Snapshot,
@@ -57,8 +74,17 @@ def stop(
     *,
     show: Callable[[Line], None] | None,
     seconds: float,
+    is_told: bool = False,
 ) -> Stopped:
-    """Stop the run, and return when its pods are gone. `show` takes what they print, from their start to their end.
+    """Stop the run, and return when its pods are gone.
+
+    Args:
+        api: its cluster.
+        snapshot: the run.
+        notify: is told what happens.
+        show: takes what its pods print, from their start to their end.
+        seconds: how long its pods may take.
+        is_told: Volcano has been told already.
 
     Raises:
         ForbiddenError: this account may not stop it; the text names the right.
@@ -73,10 +99,11 @@ def stop(
     logs = Logs(api, watcher.pods, retry, show or (lambda _: None), notify)
     try:
         watcher.start()
-        watcher.pods.listed.wait(LISTED_SECONDS)
+        watcher.pods.listed.wait(min(LISTED_SECONDS, seconds))
         if show:
             logs.start_new()
-        _command(api, snapshot)
+        if not is_told:
+            abort(api, snapshot)
         last = _Stopping(api, watcher, logs, notify, seconds).wait(lambda: retry.pause(POLL_SECONDS))
         if show:
             logs.start_new()
@@ -127,7 +154,7 @@ class _Stopping:
             )
         may_be_dropped = run.phase in ("Pending", "Running", "Restarting", "")
         if may_be_dropped and time.monotonic() - self._commanded > AGAIN_SECONDS:
-            _command(self._api, run)
+            abort(self._api, run)
             self._commanded = time.monotonic()
         pods, logs = self._watcher.pods, self._logs
         if error := pods.error or logs.error:
@@ -143,8 +170,13 @@ def _count(pods: int) -> str:
     return f"{pods} pod{'' if pods == 1 else 's'}"
 
 
-def _command(api: Api, run: Snapshot) -> None:
-    """Send what `vcctl job suspend` sends: Volcano's controller acts on the Command, and deletes it."""
+def abort(api: Api, run: Snapshot, message: str = "trainchart stop") -> None:
+    """Send what `vcctl job suspend` sends: Volcano's controller acts on the Command, and deletes it.
+
+    Raises:
+        ForbiddenError: the text names the right.
+        UnreachableError
+    """
     body = {
         "apiVersion": f"{kinds.COMMANDS.group}/{kinds.COMMANDS.version}",
         "kind": "Command",
@@ -152,7 +184,7 @@ def _command(api: Api, run: Snapshot) -> None:
         "action": "AbortJob",
         "target": {**run.reference, "controller": True},
         "reason": "Stopped",
-        "message": "trainchart stop",
+        "message": message,
     }
     try:
         api.create(kinds.COMMANDS, body)

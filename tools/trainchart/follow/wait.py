@@ -115,7 +115,7 @@ class _Wait:
         last = outcome.with_pods(self._last, self._watcher.pods.seen())
         if last.rank_0 and text(last.rank_0.result, "status") == "completed":
             lines = outcome.format_result(last.rank_0.result or {})
-            return Outcome(ExitCode.OK, [f"{self._name} completed, and its Job was removed", *lines])
+            return Outcome(ExitCode.OK, [f"{self._name} completed, and its Job was removed", *lines], last)
         culprit = last.culprit
         if dig(last.job, "spec", "ttlSecondsAfterFinished") is not None and culprit and culprit.exit_code != STOPPED:
             return _outcome(self._api, replace(last, state=State.FAILED), self._watcher.pods, self._retry)
@@ -203,7 +203,7 @@ def _outcome(api: Api, run: Snapshot, pods: Pods, retry: Retry) -> Outcome:
         place = place_of_artifacts(api, run)
     ended = outcome.outcome(run, pods.seen(), findings, place)
     if ended.code == ExitCode.RUN_FAILED and (tracked := tracking.close(api, run)):
-        return Outcome(ended.code, [*ended.lines, f"  tracking       {tracked}"])
+        return replace(ended, lines=[*ended.lines, f"  tracking       {tracked}"])
     return ended
 
 

@@ -22,7 +22,6 @@ _EXIT_CODES = {
     "unreachable": ExitCode.UNREACHABLE,
     "too-slow": ExitCode.UNREACHABLE,
     "webhook-down": ExitCode.UNREACHABLE,
-    "interrupted": ExitCode.INTERRUPTED,
 }
 
 
@@ -39,6 +38,14 @@ class InstallError(TrainchartError):
 def exit_code_of(finding: Finding) -> ExitCode:
     """The exit code for an operation of Helm that failed."""
     return _EXIT_CODES.get(finding.key, ExitCode.REFUSED)
+
+
+class InterruptedInstallError(InstallError):
+    """A signal came; what Helm had created is removed, unless the message names it."""
+
+    def __init__(self, name: str, leftovers: str) -> None:
+        super().__init__(name, problem("interrupted", name, "it was interrupted"), leftovers)
+        self.exit_code = ExitCode.INTERRUPTED
 
 
 def install(
@@ -66,6 +73,7 @@ def install(
 
     Raises:
         InstallError
+        InterruptedInstallError: KeyboardInterrupt came.
     """
     if _release_exists(api, name):
         raise InstallError(name, explain("cannot reuse a name that is still in use"))
@@ -73,13 +81,13 @@ def install(
     try:
         return engine.install(values, chart, name, target, labels={_SUBMISSION: submission}, dry_run=dry_run, more=more)
     except HelmError as error:
-        finding = explain(str(error))
+        finding = explain(str(error)).on(api.connection)
     except KeyboardInterrupt:
-        finding = problem("interrupted", name, "it was interrupted")
-    finding = finding.on(api.connection)
-    raise InstallError(
-        name, finding, "" if dry_run else _remove(api, engine, target, name, f"{_SUBMISSION}={submission}")
-    )
+        finding = None
+    leftovers = "" if dry_run else _remove(api, engine, target, name, f"{_SUBMISSION}={submission}")
+    if finding is None:
+        raise InterruptedInstallError(name, leftovers)
+    raise InstallError(name, finding, leftovers)
 
 
 def _release_exists(api: Api, name: str, label: str = "") -> bool:
