@@ -412,12 +412,15 @@ def flag_values(words: list[str], flag: str, count: int) -> list[list[str]]:
     return [words[at + 1 : at + 1 + count] for at, word in enumerate(words) if word == flag]
 
 
-def test_the_task_stops_adopts_owns_and_writes_every_result() -> None:
-    task = one("Task", "trainchart-run")["spec"]
+@pytest.mark.parametrize("values", [EVERYTHING, PER_RANK], ids=["combined", "perRank"])
+def test_the_task_stops_adopts_owns_and_writes_every_result(values: Tree) -> None:
+    task = one("Task", "trainchart-run", values)["spec"]
     (step,) = task["steps"]
     assert {"--on-signal=stop", "--adopt"} <= set(step["args"])
     assert flag_values(step["args"], "--owner", 1) == [["$(params.owner[*])"]]
     results = [result["name"] for result in task["results"]]
+    # All results share 4,096 bytes, and the ranks of a large run would fill them.
+    assert ("ranks" in results) == (values is PER_RANK)
     assert flag_values(step["args"], "--output", 2) == [[name, f"$(results.{name}.path)"] for name in results]
     assert {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}} in step["env"]
 
@@ -532,3 +535,28 @@ def test_the_notes_have_the_next_command_and_say_timeouts() -> None:
     assert 'timeouts: {pipeline: "0"}' in text
     runs = [yaml.safe_load(block) for block in re.findall(r"<<END\n(.*?)\n  END$", text, re.DOTALL | re.MULTILINE)]
     assert [run["kind"] for run in runs] == ["PipelineRun", "Workflow"]
+
+
+# -- the commands of the documentation
+
+
+def documented_runs() -> list[Manifest]:
+    """The objects in docs/engines.md that a reader is to create."""
+    text = (ROOT / "docs/engines.md").read_text(encoding="utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"<<END\n(.*?)^END$", text, re.DOTALL | re.MULTILINE)]
+
+
+def test_the_runs_in_the_documentation_start_what_the_chart_installs() -> None:
+    pipeline_run, workflow = documented_runs()
+    for run, kind, given in [
+        (pipeline_run["spec"]["pipelineRef"], "Pipeline", pipeline_run["spec"]["params"]),
+        (workflow["spec"]["workflowTemplateRef"], "WorkflowTemplate", workflow["spec"]["arguments"]["parameters"]),
+    ]:
+        wanted = declared(one(kind, run["name"]))
+        names_given = {param["name"] for param in given}
+        assert names_given <= wanted.keys()
+        assert {name for name, default in wanted.items() if default is None} <= names_given
+        assert all(isinstance(param["value"], str) for param in given)
+    assert pipeline_run["spec"]["timeouts"] == {"pipeline": "0"}
+    account = pipeline_run["spec"]["taskRunTemplate"]["serviceAccountName"]
+    assert ("ServiceAccount", account) in names({})
