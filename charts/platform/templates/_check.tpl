@@ -28,7 +28,7 @@ Usage: {{ include "platform.check" . }}
 {{- end -}}
 {{- if .Capabilities.APIVersions.Has "v1/Pod" -}}
 {{- $needs := list
-  (dict "key" "tekton.enabled" "wanted" .Values.tekton.enabled "api" "tekton.dev/v1/Pipeline" "what" "Tekton Pipelines 0.44 or newer")
+  (dict "key" "tekton.enabled" "wanted" .Values.tekton.enabled "api" "tekton.dev/v1/Pipeline" "what" "Tekton Pipelines")
   (dict "key" "tekton.triggerTemplates" "wanted" .Values.tekton.triggerTemplates "api" "triggers.tekton.dev/v1beta1/TriggerTemplate" "what" "Tekton Triggers")
   (dict "key" "argo.enabled" "wanted" .Values.argo.enabled "api" "argoproj.io/v1alpha1/WorkflowTemplate" "what" "Argo Workflows")
 -}}
