@@ -132,13 +132,16 @@ def left(api: FakeApi) -> list[str]:
 
 
 def fake_helm(folder: Path, *, fails: Mapping[str, str] | None = None) -> str:
-    """A program that records its arguments, and fails for some releases with a message."""
+    """A program that records its arguments and values, and fails for some releases with a message."""
     program = folder / "helm"
     program.write_text(
         f"""#!{sys.executable}
-import json, sys
+import json, pathlib, sys
 with open({str(folder / "calls")!r}, "a") as log:
     log.write(json.dumps(sys.argv[1:]) + "\\n")
+if sys.argv[1] == "install":
+    pathlib.Path({str(folder / "values")!r}).write_text(sys.stdin.read())
+    print("NOTES: made")
 sys.exit({dict(fails or {})!r}.get(sys.argv[2], 0))
 """
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +20,13 @@ STDIN_NAME = "<stdin>"
 
 
 @contextmanager
-def as_paths(files: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
-    """Each file with what it is called. The standard input, which can be read once, becomes a file that only this user reads."""
+def as_paths(files: Sequence[str], called: Mapping[str, str] = {}) -> Iterator[list[tuple[str, str]]]:
+    """Each file with what it is called: its path, if `called` has no other name. The standard input, which can be read once, becomes a file that only this user reads."""
     with tempfile.TemporaryDirectory(prefix="trainchart-") as folder:
         paths: list[tuple[str, str]] = []
         for file in files:
             if file != STDIN:
-                paths.append((file, file))
+                paths.append((file, called.get(file, file)))
                 continue
             kept = Path(folder, "values.yaml")
             try:

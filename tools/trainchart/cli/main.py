@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Each is a module of this package; in the order of the help.
 COMMANDS = (
-    "preset", "validate", "doctor", "submit", "status", "list", "wait", "logs", "result", "report", "stop", "delete",
+    "preset", "validate", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "result", "report", "stop", "delete",
     "prune", "chart", "completion",
 )  # fmt: skip
 

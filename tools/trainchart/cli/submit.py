@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +11,11 @@ from trainchart.cli import signals, wait
 from trainchart.cli.options import (
     add_connection_options,
     add_follow_options,
+    add_helm_option,
     add_values_options,
     check_values,
     connect,
+    helm_of,
     overrides_of,
 )
 from trainchart.cli.parser import Commands, exit_codes
@@ -22,6 +23,8 @@ from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import print_message, print_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trainchart.checks.finding import Finding
     from trainchart.checks.run_spec import RunSpec
     from trainchart.cluster.api import Api
@@ -43,6 +46,11 @@ def add_parser(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument("name", metavar="NAME", help="name of the release; every run needs its own")
     add_values_options(parser, "values files; later ones override earlier ones; - is the standard input")
+    add_submit_options(parser)
+
+
+def add_submit_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of commands that install a run and follow it; `run` takes them."""
     parser.add_argument("--no-wait", action="store_true", help="exit when the run is installed")
     add_follow_options(parser)
     parser.add_argument(
@@ -50,17 +58,26 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="validate and check everything, and install nothing")
     parser.add_argument("--chart", type=Path, metavar="FOLDER", help="another chart than trainchart's own")
-    parser.add_argument("--helm", default="helm", metavar="PROGRAM", help="Helm 3 or 4 (default: %(default)s)")
+    add_helm_option(parser)
     add_connection_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """A signal removes what is being installed; what it does after that is `wait`'s."""
+    return submit(options, {})
+
+
+def submit(options: argparse.Namespace, called: Mapping[str, str]) -> int:
+    """Install a run and follow it. A signal removes what is being installed; what it does after that is `wait`'s.
+
+    Args:
+        options: `name`, `helm_arguments`, the values and those of `add_submit_options`.
+        called: what values files are called in messages, if not by their paths.
+    """
     from trainchart.submit.install import InterruptedInstallError
 
     signals.interrupt_once()
     try:
-        return _run(options)
+        return _submit(options, called)
     except InterruptedInstallError as error:
         print_message(str(error))
     except KeyboardInterrupt:
@@ -68,25 +85,23 @@ def run(options: argparse.Namespace) -> int:
     return signals.exit_code() if options.on_signal == "stop" else ExitCode.INTERRUPTED
 
 
-def _run(options: argparse.Namespace) -> int:
-    from trainchart.chart.helm_program import find_program
+def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> int:
     from trainchart.chart.paths import CHART
     from trainchart.checks.values import as_paths
     from trainchart.cli.doctor import valid_run_spec
-    from trainchart.submit import helm
+    from trainchart.submit.helm import check_arguments
     from trainchart.submit.install import install
     from trainchart.values.validate import values_of
 
-    helm.check_arguments(options.helm_arguments)
+    check_arguments(options.helm_arguments)
     overrides = overrides_of(options)
     check_values("submit", options.files, overrides)
     chart = options.chart or CHART
     if not (chart / "Chart.yaml").exists():
         raise UsageError(f"submit: --chart: {chart} has no Chart.yaml; name the folder of a chart")
-    program = find_program(options.helm)
     api = connect(options)
-    target = helm.target_of(api, options.kubeconfig, os.environ)
-    with as_paths(options.files) as files:
+    program, target = helm_of(options, api)
+    with as_paths(options.files, called) as files:
         spec = valid_run_spec(files, overrides, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
         if spec is None:
             return ExitCode.REFUSED
