@@ -174,11 +174,12 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
         (["yolov5", "--count", "0"], "--count: 0 is less than 1"),
         (["yolov5", "--replicas", "-1"], "--replicas: -1 is less than 1"),
         (["yolov5", "--set", "train.batchsize=8"], "train.batchsize: unknown key, did you mean 'batchSize'?"),
-        (["yolov5", "--set", "epochs"], "--set: 'epochs' is not KEY=VALUE"),
-        (["yolov5", "--set", "train..epochs=3"], "--set: 'train..epochs=3' is not KEY=VALUE"),
-        (["yolov5", "--set", "train.epochs=[3"], "--set: the value of train.epochs is not YAML"),
-        (["yolov5", "--set", "accelerator.count=2"], "--set: accelerator.count is chosen by"),
-        (["yolov5", "--set", "replicas=.nan"], "--set: the value of replicas is not YAML that Helm can read"),
+        (["yolov5", "--set", "epochs"], "--set: 'epochs': key \"epochs\" has no value; write KEY=VALUE"),
+        (["yolov5", "--set", "train..epochs=3"], "--set: 'train..epochs=3': key map \"train\" has no value"),
+        (["yolov5", "--set-json", "train.epochs=[3"], "--set-json: 'train.epochs=[3': is not KEY=JSON"),
+        (["yolov5", "--set", "accelerator.count=2"], "--set accelerator.count: accelerator is chosen by FAMILY, --acc"),
+        (["yolov5", "--set", "family=custom"], "--set family: family is chosen by"),
+        (["yolov5", "--set-json", "replicas=NaN"], "--set-json: 'replicas=NaN': is not KEY=JSON"),
     ],
 )  # fmt: skip
 def test_what_cannot_run_is_refused_in_the_chart_s_words(arguments: list[str], words: str) -> None:
@@ -203,13 +204,13 @@ def test_any_other_value_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
     settings = [
         "train.batchSize=32",
         "queue=vision",
-        "env.FLAG='0x10'",
-        "train.arguments=[--optimizer, Adam]",
+        "env.FLAG=0x10",
+        "train.arguments={--optimizer,Adam}",
         "priorityClassName=",
     ]
     values = made(capsys, "yolov5", *(part for setting in settings for part in ("--set", setting)))
     assert (values["train"]["batchSize"], values["train"]["epochs"]) == (32, 3)
-    assert (values["queue"], values["env"], values["priorityClassName"]) == ("vision", {"FLAG": "0x10"}, None)
+    assert (values["queue"], values["env"], values["priorityClassName"]) == ("vision", {"FLAG": "0x10"}, "")
     assert values["train"]["arguments"] == ["--optimizer", "Adam"]
 
 
@@ -219,7 +220,7 @@ def test_any_other_value_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
 def test_text_stays_text_for_helm(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     from helm_python import values_from_yaml
 
-    assert preset("yolov5", "--set", f"env.TEXT={json.dumps(text)}") == ExitCode.OK
+    assert preset("yolov5", "--set-json", f"env.TEXT={json.dumps(text)}") == ExitCode.OK
     assert values_from_yaml(capsys.readouterr().out)["env"] == {"TEXT": text}
 
 
@@ -249,7 +250,7 @@ def test_a_slice_has_the_memory_of_its_name(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_on_cpu_the_pod_s_memory_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    memory = "resources={requests: {memory: 1Gi}, limits: {memory: 4Gi}}"
+    memory = "resources.requests.memory=1Gi,resources.limits.memory=4Gi"
     assert preset("yolov5", "--accelerator", "cpu", "--set", memory, "--strict") == ExitCode.REFUSED
     assert "the pod's memory beside /dev/shm is 2.0 GiB: it will not fit" in capsys.readouterr().err
 
@@ -285,18 +286,20 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"),
+    ("option", "setting", "value"),
     [
-        ("train.learningRate=1e-3", 0.001),
-        ("train.options.at=12:30", "12:30"),
-        ("train.options.many=12345678901", 12345678901),
-        ("train.options.steps=[8, 11]", [8, 11]),
-        ("train.options.steps=- 8\n- 11", [8, 11]),
-        ("train.options.name='1e3'", "1e3"),
+        ("--set-json", "train.learningRate=1e-3", 0.001),
+        ("--set", "train.options.at=12:30", "12:30"),
+        ("--set", "train.options.many=12345678901", 12345678901),
+        ("--set", "train.options.steps={8,11}", [8, 11]),
+        ("--set", "train.options.name=1e3", "1e3"),
+        ("--set-string", "train.options.name=8", "8"),
     ],
 )
-def test_what_is_set_is_read_as_helm_reads_it(setting: str, value: object, capsys: pytest.CaptureFixture[str]) -> None:
-    assert preset("ppyoloe", "--set", setting) == ExitCode.OK
+def test_what_is_set_is_what_helm_would_set(
+    option: str, setting: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert preset("ppyoloe", option, setting) == ExitCode.OK
     made = values_from_yaml(capsys.readouterr().out)
     for key in setting.partition("=")[0].split("."):
         made = made[key]

@@ -40,12 +40,17 @@ def add_values_options(parser: argparse.ArgumentParser, files: str) -> None:
         help="a parameter of platforms' pipelines, such as REPLICAS=2 (docs/values.md); it lies over the files, "
         "and an empty one is not configured",
     )  # fmt: skip
+    add_set_options(group)
+
+
+def add_set_options(parser: argparse._ActionsContainer) -> None:
+    """Add Helm's options for single values."""
     for option, words in {
-        "--set": "values as of helm's --set, such as train.epochs=10; they lie over files and parameters",
+        "--set": "values as of helm's --set, such as train.epochs=10; they lie over all others",
         "--set-string": "the same, of texts",
         "--set-json": "the same, in JSON: for numbers with a point, such as train.learningRate=0.001",
     }.items():
-        group.add_argument(option, action=_Set, default=[], metavar="KEY=VALUE", dest="sets", help=words)
+        parser.add_argument(option, action=_Set, default=[], metavar="KEY=VALUE", dest="sets", help=words)
 
 
 class _Set(argparse.Action):

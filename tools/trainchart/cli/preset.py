@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from trainchart.cli.options import add_set_options
 from trainchart.cli.output import check_target, write_file
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode, UsageError
@@ -28,9 +29,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--gpu-memory", metavar="QUANTITY", help="memory of a whole device, such as 24Gi")
     parser.add_argument("--fraction", metavar="PERCENT", help="share of each device, such as 50%%")
     parser.add_argument("--replicas", type=int, metavar="N", help="pods (default: 1)")
-    parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="set any other value"
-    )
+    add_set_options(parser)
     parser.add_argument(
         "--write", metavar="FILE", default="-", help="write to this file (default: -, the standard output)"
     )
@@ -54,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         gpu_memory=parse_memory(options.gpu_memory),
         fraction=parse_fraction(options.fraction),
         replicas=_positive(options.replicas, "--replicas"),
-        settings=options.settings,
+        sets=options.sets,
     )
     made = preset(request, schema=options.schema or schema_path(file.parent if file else Path()))
     for notice in made.notices:

@@ -44,7 +44,7 @@ class Request:
     gpu_memory: int | None = None
     fraction: Decimal | None = None
     replicas: int | None = None
-    settings: Sequence[str] = ()
+    sets: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,7 @@ def _values(request: Request, family: Family) -> Tree:
             values[key] = dict(value) if isinstance(value, Mapping) else value
     if request.replicas is not None:
         values["replicas"] = request.replicas
-    for setting in request.settings:
-        _set(values, setting)
-    return values
+    return _set(values, request.sets) if request.sets else values
 
 
 def _without_device(family: str, profile: str) -> set[str]:
@@ -249,26 +247,19 @@ def _share(name: str, resources: Mapping[str, Any], fraction: Decimal, gpu_memor
     return section
 
 
-def _set(values: Tree, setting: str) -> None:
-    """One `--set KEY=VALUE`; the value is YAML as Helm reads it, to whom 1e-3 is a number and 12:30 is none."""
-    from trainchart.chart.render import read_values
+def _set(values: Tree, sets: Sequence[tuple[str, str]]) -> Tree:
+    """The values with those of the options `--set` and its like."""
+    from trainchart.values.overrides import Overrides
+    from trainchart.values.positions import Node
 
-    key, given, text = setting.partition("=")
-    path = key.split(".")
-    if not given or not all(path):
-        raise UsageError(f"--set: '{setting}' is not KEY=VALUE, such as train.epochs=10")
-    if path[0] in ("family", "accelerator"):
-        raise UsageError(f"--set: {key} is chosen by FAMILY, --accelerator and the options beside it")
-    try:
-        value = read_values("value:\n  " + text.replace("\n", "\n  "))["value"]
-    except RenderError:
-        raise UsageError(f"--set: the value of {key} is not YAML that Helm can read; put it into quotes") from None
-    section = values
-    for part in path[:-1]:
-        below = section.get(part)
-        section[part] = below = dict(below) if isinstance(below, Mapping) else {}
-        section = below
-    section[path[-1]] = value
+    places = Node(is_map=True)
+    laid, places, problems = Overrides(sets=sets).over(values, places)
+    for problem in problems:
+        raise UsageError(f"{problem.place}: {problem.message}")
+    for key in ("family", "accelerator"):
+        if place := places.nearest((key,)):
+            raise UsageError(f"{place}: {key} is chosen by FAMILY, --accelerator and the options beside it")
+    return laid or {}
 
 
 def _check(text: str) -> list[str]:
