@@ -13,10 +13,10 @@ from hack.generate.flat import Schema, flat
 from hack.generate.reference import table, value_rows
 from hack.generate.values_yaml import value_lines
 from hack.generate.versions import chart_text
-from trainchart.chart.families import family_names
 from trainchart.chart.paths import ROOT
 from trainchart.values.commented_yaml import comment
 from trainchart.values.models.base import PLAIN, Line
+from trainchart.values.models.families import FAMILIES
 from trainchart.values.models.kubernetes import KUBERNETES
 from trainchart.values.models.platform import Platform, Submitter
 from trainchart.values.parameters import Parameter, parameters
@@ -78,7 +78,7 @@ def _reference() -> Iterator[str]:
 
 def _parameters_text() -> str:
     """The parameters of each family's Pipeline and WorkflowTemplate: those that have no default have to be given."""
-    families = {name: [_parameter(parameter) for parameter in parameters(name)] for name in family_names()}
+    families = {name: [_parameter(parameter) for parameter in parameters(name)] for name in FAMILIES}
     return json.dumps(families, indent=2) + "\n"
 
 

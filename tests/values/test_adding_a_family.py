@@ -13,7 +13,7 @@ import yaml
 
 from tests.chart.matrix import ROOT
 
-PARTS = ("charts", "docs", "e2e", "hack", "tests", "tools", "values", "pyproject.toml", "README.md")
+PARTS = ("charts", "deploy", "docs", "e2e", "hack", "tests", "tools", "values", "pyproject.toml", "README.md")
 FOLDER = "charts/train/charts/lib/files/families/toy-net"
 
 PLACES = {
@@ -103,7 +103,13 @@ CASE = Case(image="toy-cpu", sources={"toy": lambda image: Path()}, results=("to
     "e2e/images/toy-cpu/Dockerfile": "FROM scratch\n",
 }
 GENERATED = {"values/toy-net.yaml"}
-REWRITTEN = {"charts/train/values.schema.json", "values/schema.json", "docs/values.md", "README.md"}
+REWRITTEN = {
+    "charts/train/values.schema.json",
+    "charts/platform/files/parameters.json",
+    "values/schema.json",
+    "docs/values.md",
+    "README.md",
+}
 
 
 @pytest.fixture(scope="module")

@@ -143,7 +143,7 @@ def test_the_dataset_s_folder_is_one_of_the_run_s(text: str, path: str) -> None:
         (["REPLICAS=1_0"], "--param REPLICAS: '1_0' is not a whole number"),
         (["REPLICAS=\u0661"], "--param REPLICAS: '\u0661' is not a whole number"),
         ([f"REPLICAS={'9' * 5000}"], "--param REPLICAS: '99"),
-        (["NVIDIA_GPUMEM=4Gi"], "--param NVIDIA_GPUMEM: '4Gi' is not a whole number (of Mi)"),
+        (["NVIDIA_GPUMEM=4Gi"], "--param NVIDIA_GPUMEM: '4Gi' is not a whole number of 1Mi"),
         (["DATASET_DIR=/data"], "--param DATASET_DIR: '/data' is not in /mnt/workspace, which stands for the run's folder"),
         (["TRAINING_IMAGE=\udcff"], "--param TRAINING_IMAGE: is not UTF-8 text"),
     ],

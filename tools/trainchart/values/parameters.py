@@ -1,8 +1,8 @@
 """The parameters of platforms' pipelines, such as MODEL_REPO_URL: other names, in text, for keys of the values.
 
-Their names are those of the reference pipeline of YOLOv5, and stand in the typed models (`Named`), where each key has its type, its
-default and its description. Every setting of a family is a parameter too: `train.batchSize` is TRAIN_ARG_BATCH_SIZE. Lists and
-maps are none.
+Their names are those of the reference pipeline, and stand in the typed models (`Named`), where each key has its type, its default and
+its description; those of devices in the accelerator profiles. Every setting of a family is a parameter too: `train.batchSize` is
+TRAIN_ARG_BATCH_SIZE. Lists and maps are none.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args, get_origin
 
-from trainchart.chart.families import family_data, profile_data
+from trainchart.chart.families import family_data, profile_data, profile_names
 from trainchart.errors import UsageError
 from trainchart.files import Tree, overlay
 from trainchart.terminal import printable
+from trainchart.values.memory import parse_bytes
 from trainchart.values.models import Values
 from trainchart.values.models.base import Named, Section, is_map, section_of
 from trainchart.values.models.families import REGISTRY
@@ -43,8 +44,12 @@ class Parameter:
     description: str
     kind: type
     """What its text is read as: str, int, float or bool."""
-    named: Named
-    """What the typed model says of it."""
+    below: str = ""
+    """A path below this folder of the pod is a path in the run's folder."""
+    profile: str = ""
+    """The accelerator profile that it chooses."""
+    unit: str = ""
+    """What it counts, of a quantity: 1Mi."""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -112,8 +117,8 @@ def read(pairs: Sequence[str], family: str) -> Given:
         except ValueError as error:
             given.problems.append(Problem(str(error), _place(name)))
         given.places.put(parameter.path, _place(name))
-        if parameter.named.profile:
-            chosen.setdefault(parameter.named.profile, []).append(name)
+        if parameter.profile:
+            chosen.setdefault(parameter.profile, []).append(name)
     if chosen:
         _choose_profile(given, chosen)
     return given
@@ -144,11 +149,13 @@ def _value(parameter: Parameter, text: str) -> Any:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError("is not UTF-8 text") from None
-    unit, folder = parameter.named.unit, parameter.named.below
-    if parameter.kind is int or unit:
+    folder = parameter.below
+    if parameter.kind is int:
         if not _WHOLE.fullmatch(text):
-            raise ValueError(f"{format_value(text)} is not a whole number{f' (of {unit})' if unit else ''}")
-        return f"{int(text)}{unit}" if unit else int(text)
+            of = f" of {parameter.unit}" if parameter.unit else ""
+            raise ValueError(f"{format_value(text)} is not a whole number{of}")
+        amount, unit = _split(parameter.unit)
+        return f"{int(text) * amount}{unit}" if unit else int(text)
     if parameter.kind is float:
         if not _NUMBER.fullmatch(text):
             raise ValueError(f"{format_value(text)} is not a number")
@@ -184,6 +191,12 @@ def _tree(path: Sequence[str], value: Any) -> Tree:
     return tree
 
 
+def _split(unit: str) -> tuple[int, str]:
+    """The number and the rest of a unit: 256 and Mi of 256Mi."""
+    number = unit.rstrip("KMGTPi")
+    return int(number or 1), unit.removeprefix(number)
+
+
 def _parameters(section: type[Section], family: str, pattern: str = "{}", above: str = "") -> Iterator[Parameter]:
     """The parameters of a section. In `train` every key is one; elsewhere those that are named."""
     for key, info in section.model_fields.items():
@@ -195,13 +208,32 @@ def _parameters(section: type[Section], family: str, pattern: str = "{}", above:
             inner = pattern.replace("{}", names[0].name) if names else pattern
             yield from _parameters(below, family, inner, f"{path}.")
             continue
+        if above == "accelerator.":
+            yield from _of_profiles(key, info.description or "", family)
+            continue
         kind = _kind(info.annotation)
         if not names and above == "train.":
             names = [Named(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).upper())]
         for named in names if kind else ():
             default = _default(named, path, family, info.default)
             description = named.description or info.description or ""
-            yield Parameter(pattern.replace("{}", named.name), path, default, description, kind or str, named)
+            yield Parameter(pattern.replace("{}", named.name), path, default, description, kind or str, named.below)
+
+
+def _of_profiles(key: str, description: str, family: str) -> Iterator[Parameter]:
+    """The parameters that accelerator profiles have for a key of the section."""
+    example = REGISTRY[family].example["accelerator"]
+    for profile in profile_names():
+        data = profile_data(profile)
+        resource = data["resources"].get(key) or {}
+        if name := resource.get("parameter"):
+            unit = resource.get("unit", "")
+            amount = example.get(key, "") if example["profile"] == profile else ""
+            if unit and amount:
+                amount = parse_bytes(amount) // parse_bytes(unit)
+            of = f" (in units of {unit})" if unit else ""
+            words = f"{description.rstrip('.')}{of}: {data['title']}; empty: not configured."
+            yield Parameter(name, f"accelerator.{key}", str(amount), words, int, profile=profile, unit=unit)
 
 
 def _default(named: Named, key: str, family: str, default: Any) -> str | None:
@@ -212,8 +244,6 @@ def _default(named: Named, key: str, family: str, default: Any) -> str | None:
     section = key.partition(".")[0]
     if named.required:
         return "" if key == f"{section}.repository" and section not in data["requires"] else None
-    if named.profile and named.profile != example["accelerator"]["profile"]:
-        return ""
     value: Any = overlay(data["defaults"], example)
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -221,7 +251,7 @@ def _default(named: Named, key: str, family: str, default: Any) -> str | None:
     if value is None or value == "":
         return ""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"{named.below}/{text}" if named.below else text.removesuffix(named.unit) if named.unit else text
+    return f"{named.below}/{text}" if named.below else text
 
 
 def _kind(annotation: Any) -> type | None:

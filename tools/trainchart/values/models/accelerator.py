@@ -11,7 +11,6 @@ from trainchart.values.models.base import (
     Empty,
     LabelKey,
     Line,
-    Named,
     ObjectName,
     Percent,
     Quantity,
@@ -24,14 +23,20 @@ ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9]*$", 
 VariantName = Annotated[str, StringConstraints(pattern=r"^[-A-Za-z0-9._]*$", max_length=63)]
 
 
-class DeviceCount(Section):
+class Device(Section):
+    parameter: Text = Field(
+        None, description="Name of the parameter of platforms' pipelines that requests it; of the chart's own profiles."
+    )
+
+
+class DeviceCount(Device):
     name: Text = Field(
         None, description="Name of the resource that counts devices; {variant} stands for accelerator.variant."
     )
     max: int | None = Field(None, ge=1, le=MOST, description="Maximum number of devices of a pod.")
 
 
-class DeviceShare(Section):
+class DeviceShare(Device):
     name: Text = Field(None, description="Name of the resource to request; {variant} stands for accelerator.variant.")
     max: int | None = Field(None, ge=1, le=MOST, description="Maximum that can be requested.")
     oneDevice: bool = Field(
@@ -89,36 +94,11 @@ class Accelerator(Section):
         description="Variant of the profile, if it has several: a MIG slice, or the model of a card.",
         examples=["1g.10gb"],
     )
-    count: Annotated[
-        Annotated[int, Field(ge=1, le=1000)] | Empty,
-        Named(
-            "NVIDIA_GPUALLOC",
-            profile="hami-alauda",
-            description="Number of cards per pod, shared by HAMi; empty: no such card.",
-        ),
-        Named(
-            "NVIDIA_GPU",
-            profile="nvidia",
-            description="Number of whole cards per pod; empty: no such card. Not together with those of HAMi.",
-        ),
-    ] = Field(None, description="Number of devices per pod.", examples=[1])
-    corePercent: Annotated[
-        Percent,
-        Named(
-            "NVIDIA_GPUCORES",
-            profile="hami-alauda",
-            description="Share of each card's compute, in percent, by HAMi; empty: no limit.",
-        ),
-    ] = Field(None, description="Share of each device's compute, in percent.", examples=[50])
-    memory: Annotated[
-        Quantity,
-        Named(
-            "NVIDIA_GPUMEM",
-            profile="hami-alauda",
-            unit="Mi",
-            description="Memory of each card in MiB, by HAMi; empty: no limit.",
-        ),
-    ] = Field(None, description="Memory of each device.", examples=["4096Mi"])
+    count: Annotated[int, Field(ge=1, le=1000)] | Empty = Field(
+        None, description="Number of devices per pod.", examples=[1]
+    )
+    corePercent: Percent = Field(None, description="Share of each device's compute, in percent.", examples=[50])
+    memory: Quantity = Field(None, description="Memory of each device.", examples=["4096Mi"])
     resourceNames: ResourceNames | None = Field(
         None, description="Resource names that replace the profile's, for clusters that renamed them."
     )

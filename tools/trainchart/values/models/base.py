@@ -23,10 +23,6 @@ class Named:
     """What pipelines have as the default; None: what the family's ready-to-run file has."""
     below: str = ""
     """A path below this folder of the pod is a path in the run's folder."""
-    profile: str = ""
-    """The accelerator profile that the parameter chooses."""
-    unit: str = ""
-    """The unit of a quantity that the parameter gives as a whole number."""
     description: str = ""
     """Instead of the key's own."""
 
