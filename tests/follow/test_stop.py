@@ -46,7 +46,7 @@ def test_a_stopped_run_leaves_its_log_and_its_result(
     obeys(cluster)
     assert cli.main(["stop", NAME]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "run-42 is stopped; its release stays; `trainchart delete run-42 -n training` removes it",
+        "run-42 is stopped; `trainchart delete run-42 -n training` removes it",
         "the logs of its pods are in run-42.log",
     ]
     assert (tmp_path / "run-42.log").read_text() == "first words\nlast words\n"

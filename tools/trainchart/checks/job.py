@@ -29,7 +29,7 @@ def check_release(run: Snapshot, facts: Facts) -> Finding:
     return problem(
         "no-job",
         f"release {run.name}",
-        f"release {run.name} exists, and its Job does not: somebody deleted it, or it was cleaned up after it had finished",
+        f"run {run.name} is installed, and its Job does not exist: somebody deleted it, or it was removed when it had finished",
         f"{run.resume_hint}; {run.uninstall}",
     )
 

@@ -80,12 +80,13 @@ def check_rights(lacking: dict[Right, list[str]], namespace: str) -> Finding:
     if not lacking:
         return ok(subject, f"this account has all rights in {namespace} that the commands need")
     parts = [f"{'/'.join(verbs)} {right.resource} ({right.used_by})" for right, verbs in lacking.items()]
-    is_vital = any(verb in right.vital for right, verbs in lacking.items() for verb in verbs)
-    return (problem if is_vital else warning)(
+    vital = {right.kind for right, verbs in lacking.items() if set(verbs) & set(right.vital)}
+    another_way = "; or submit without Helm's releases, as that page says" if vital == {kinds.SECRETS} else ""
+    return (problem if vital else warning)(
         "rights",
         subject,
         f"this account has no permission in {namespace} to {enumerate_names(parts)}",
-        "let an administrator bind deploy/submitter.yaml to this account (docs/rights.md)",
+        f"let an administrator bind deploy/submitter.yaml to this account (docs/rights.md){another_way}",
     )
 
 

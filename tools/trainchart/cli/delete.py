@@ -70,8 +70,11 @@ def _delete(api: Api, name: str, options: argparse.Namespace) -> None:
     from trainchart.run.installed import installed
     from trainchart.submit.remove import remove
 
-    found = installed(api, name, notify=print_message)
+    unseen: list[str] = []
+    found = installed(api, name, notify=unseen.append)
     if not found:
+        for message in unseen:
+            print_message(message)
         if options.ignore_not_found:
             return
         raise state.not_found(api, name)

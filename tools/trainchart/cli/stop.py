@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "stop",
-        help="stop a run gracefully; its release stays",
-        description="Stop a run gracefully (Volcano: AbortJob) and wait until its pods are gone. The release stays. On "
+        help="stop a run gracefully; what is installed of it stays",
+        description="Stop a run gracefully (Volcano: AbortJob) and wait until its pods are gone. What is installed of it stays. On "
         "a claim the runner saves its log; if the workspace is an emptyDir, the log is written to a local file.",
         epilog=exit_codes(
             ExitCode.TIMED_OUT, ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN,
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> ExitCode:
         print_text(f"the Job of {name} was deleted already" if gone else f"{name} had finished: {after.state.value}")
         return ExitCode.OK
     if after.state is state.State.STOPPED:
-        print_text(f"{name} is stopped; its release stays; {after.uninstall}")
+        print_text(f"{name} is stopped; {after.uninstall}")
     else:
         print_text(f"{name} {after.state.value} before it could be stopped")
     if file:
