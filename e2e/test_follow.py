@@ -108,6 +108,19 @@ def test_a_run_that_fails_exits_with_the_code_of_its_stage(session: Session, run
     assert trainchart(release, "wait", "--quiet", release.name).returncode == code  # long after its end as well
 
 
+@pytest.mark.parametrize(("run", "code"), [("follow-vanishes", 0), ("follow-vanishes-fails", 40)])
+def test_the_end_of_a_run_whose_job_vanishes_at_once_is_told(session: Session, run: str, code: int) -> None:
+    release = session.release(run)
+    done = trainchart(release, "wait", release.name)
+    assert done.returncode == code
+    assert re.search(rf"^{release.name} {'failed in train' if code else 'completed'}", done.stdout, re.MULTILINE)
+    poll(lambda: not release.kube.get("vcjob", release.name), 60, "Volcano has removed the Job")
+    assert trainchart(release, "wait", release.name).returncode == 4
+    told = trainchart(release, "result", release.name)
+    assert told.returncode == 4
+    assert session.named(f"{run}{{session}}") in told.stderr
+
+
 @pytest.mark.runs("follow-long")
 def test_a_timeout_exits_with_3_and_a_stop_with_143(session: Session, tmp_path: Path) -> None:
     release = session.release("follow-long")

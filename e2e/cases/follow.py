@@ -37,6 +37,12 @@ CASE = Case(
         "train": {"replicas": 2, "train": {"command": _EXITS}},
         "export": {"train": {"exportCommand": _EXITS}},
         "publish": {"publish": {"branch": PROTECTED}},
+        "vanishes": {"ttlAfterFinished": "0s", "publish": {"branch": "follow-vanishes{session}"}},
+        "vanishes-fails": {
+            "ttlAfterFinished": "0s",
+            "publish": {"branch": "follow-vanishes-fails{session}"},
+            "train": {"command": _EXITS},
+        },
         "talks": {"replicas": 2, "publish": {"branch": "follow-talks{session}"}, "train": _program(TALKS)},
         "long": {"replicas": 2, "train": _program(KEEPS_RUNNING)},
         "long-kept": {**SHARED, "train": _program(KEEPS_RUNNING)},
