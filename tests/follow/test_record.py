@@ -38,3 +38,33 @@ def test_no_result_yet_is_exit_code_4(cluster: Cluster, capsys: pytest.CaptureFi
     cluster.pod()
     assert cli.main(["result", NAME]) == 4
     assert "is running and has no result yet" in capsys.readouterr().err
+
+
+PUBLISHES = {"publish": {"repository": "https://git/x", "branch": "b"}, "workspace": {"type": "emptyDir"}}
+PUSHED = "was pushed to branch b of https://git/x"
+
+
+@pytest.mark.parametrize(
+    ("phase", "says"),
+    [
+        ("Completed", f"its result {PUSHED}"),
+        (
+            "Terminated",
+            "run-42 has failed, and the pods that had its result are gone; for the reason, run: trainchart status",
+        ),
+        ("Aborted", "run-42 was stopped, and the pods that had its result are gone"),
+        ("", f"if it completed, its result {PUSHED}"),
+    ],
+)
+def test_a_result_that_is_gone_is_on_a_branch_only_where_the_run_completed(
+    phase: str, says: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.settings = PUBLISHES
+    if phase:
+        cluster.phase(phase)
+    else:
+        cluster.job = None
+    assert cli.main(["result", NAME]) == 4
+    said = capsys.readouterr().err
+    assert says in said
+    assert (PUSHED in said) == (phase in ("Completed", ""))

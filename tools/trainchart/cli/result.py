@@ -71,10 +71,18 @@ def _no_result_message(record: Record, options: argparse.Namespace) -> str:
     name = record.name
     if record.status in ("pending", "running", "restarting", "ending"):
         return f"{name} is {record.status} and has no result yet; to follow it, run: {command_line(options, 'wait {}')}"
-    branch = text(record.settings, "publish", "branch")
+    whole = f"to read its workspace, run: {command_line(options, 'result {} --whole')}"
+    on_claim = text(record.settings, "workspace", "type") != "emptyDir"
+    if record.status in ("failed", "stopped"):
+        why = f"for the reason, run: {command_line(options, 'status {}')}"
+        gone = f"{name} {'has failed' if record.status == 'failed' else 'was stopped'}, and the pods that had its result are gone"
+        return f"{gone}; {why}" + (f"; {whole}" if on_claim else "")
+    branch = text(record.settings, "publish", "branch") or "sft-<time>"
     repository = text(record.settings, "publish", "repository")
-    published = f"; its result was pushed to branch {branch or 'sft-<time>'} of {repository}" if repository else ""
+    # How a run ended whose Job is gone is not known.
+    completed = "its result was pushed" if record.status == "completed" else "if it completed, its result was pushed"
+    published = f"; {completed} to branch {branch} of {repository}" if repository else ""
     gone = f"the Job or the pods of {name} were deleted{published}"
-    if text(record.settings, "workspace", "type") == "emptyDir":
-        return gone + ("" if published else "; its workspace was an emptyDir, and its result is lost")
-    return f"{gone}; to read its workspace, run: {command_line(options, 'result {} --whole')}"
+    if on_claim:
+        return f"{gone}; {whole}"
+    return gone + ("" if published else "; its workspace was an emptyDir, and its result is lost")
