@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ import pytest
 def tools_folder() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("TRAINCHART_CACHE") or Path(cache, "trainchart")) / "bin"
+
+
+@pytest.fixture(autouse=True)
+def _engine_of_one_test() -> Iterator[None]:
+    """A command that names a `helm` by `--helm` has its process to itself; tests do not."""
+    yield
+    if engines := sys.modules.get("trainchart.chart.engines"):
+        engines.use(None)
 
 
 @pytest.fixture(scope="session")

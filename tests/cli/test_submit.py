@@ -13,6 +13,7 @@ import yaml
 
 from tests.checks.cluster import ROOT, stocked
 from tests.fakes.api import FakeApi
+from tests.fakes.runs import templates_of_helm
 from trainchart.chart.engine import Target
 from trainchart.chart.helm_program import HelmProgram
 from trainchart.cli import main as cli
@@ -67,11 +68,12 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def helm_that(
     cluster: Cluster, *, says: str = "", leaves: bool = True, cleans: bool = True, of_others: str = ""
 ) -> str:
-    """A fake helm, which records its arguments, creates a release or finds one `of_others`, and fails with `says`."""
+    """A helm that renders as the real one, records its arguments, creates a release or finds one `of_others`, and fails with `says`."""
     program = cluster.state.parent / "helm"
     program.write_text(
         f"""#!{sys.executable}
-import json, pathlib, sys
+{templates_of_helm()}
+import json, pathlib
 state, arguments = pathlib.Path({str(cluster.state)!r}), sys.argv[1:]
 with open({str(cluster.state.parent / "calls")!r}, "a") as log:
     log.write(json.dumps(arguments) + "\\n")
@@ -165,6 +167,14 @@ def test_arguments_after_two_dashes_are_passed_on_to_helm(cluster: Cluster) -> N
     assert install[install.index("--description") + 1] == "by hand"
 
 
+def test_without_a_program_arguments_after_two_dashes_are_refused(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["submit", "run-42", *FILES, "--", "--description", "by hand"]) == 2
+    assert "submit: --description: arguments after -- are passed on to the helm program" in capsys.readouterr().err
+    assert cluster.calls == 0
+
+
 @pytest.mark.parametrize(
     ("argument", "use"),
     [
@@ -185,7 +195,7 @@ def test_arguments_after_two_dashes_are_passed_on_to_helm(cluster: Cluster) -> N
 )
 def test_options_that_would_change_what_was_checked_are_refused(argument: str, use: str) -> None:
     with pytest.raises(UsageError, match=f"use {use} of submit"):
-        check_arguments([argument])
+        check_arguments([argument], "helm")
 
 
 @pytest.mark.parametrize("argument", ["--post-renderer", "--post-renderer=./change", "--post-renderer-args=x"])

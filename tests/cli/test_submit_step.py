@@ -17,6 +17,7 @@ import pytest
 
 from tests.checks.cluster import ROOT, stocked
 from tests.fakes.api import FakeApi
+from tests.fakes.runs import templates_of_helm
 from tests.fakes.server import serving
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object, text
@@ -102,7 +103,7 @@ class Step:
     def __init__(self, folder: Path, kubeconfig: Path, api: Volcano) -> None:
         self.folder, self.kubeconfig, self.api = folder, kubeconfig, api
         self.helm = folder / "helm"
-        self.helm.write_text(f"#!{sys.executable}\n{HELM}")
+        self.helm.write_text(f"#!{sys.executable}\n{templates_of_helm()}{HELM}")
         self.helm.chmod(0o755)
 
     def start(self, *more: str, name: str = NAME, **environment: str) -> subprocess.Popen[str]:

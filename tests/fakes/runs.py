@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chart.matrix import ROOT
+from tests.conftest import program
 from tests.fakes.api import FakeApi
 from trainchart.chart.render import render
 from trainchart.cluster import kinds
@@ -131,12 +132,19 @@ def left(api: FakeApi) -> list[str]:
     )
 
 
+def templates_of_helm() -> str:
+    """How a fake helm begins, in Python: it renders and reads values as the real one does."""
+    real = program("helm")
+    return f"import os, sys\nif sys.argv[1] == 'template':\n    os.execv({real!r}, [{real!r}, *sys.argv[1:]])\n"
+
+
 def fake_helm(folder: Path, *, fails: Mapping[str, str] | None = None) -> str:
     """A program that records its arguments and values, and fails for some releases with a message."""
-    program = folder / "helm"
-    program.write_text(
+    path = folder / "helm"
+    path.write_text(
         f"""#!{sys.executable}
-import json, pathlib, sys
+{templates_of_helm()}
+import json, pathlib
 with open({str(folder / "calls")!r}, "a") as log:
     log.write(json.dumps(sys.argv[1:]) + "\\n")
 if sys.argv[1] == "install":
@@ -145,8 +153,8 @@ if sys.argv[1] == "install":
 sys.exit({dict(fails or {})!r}.get(sys.argv[2], 0))
 """
     )
-    program.chmod(0o755)
-    return str(program)
+    path.chmod(0o755)
+    return str(path)
 
 
 def helm_calls(folder: Path) -> list[list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,12 +46,6 @@ QUICK = ("two rules broken", "an unknown key", "a merged map", "not YAML", "lib"
 def other(request: pytest.FixtureRequest) -> HelmProgram:
     """The engine that runs a program."""
     return HelmProgram(request.getfixturevalue(request.param))
-
-
-@pytest.fixture(autouse=True)
-def _the_engine_of_the_others_stays() -> Iterator[None]:
-    yield
-    use(None)
 
 
 def by(chosen: Engine, ask: Callable[[], Report]) -> Report:

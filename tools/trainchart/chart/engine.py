@@ -34,7 +34,11 @@ class Target:
 
 
 class Engine(Protocol):
-    """What this package asks of Helm."""
+    """What trainchart asks of Helm."""
+
+    @property
+    def program(self) -> str:
+        """The path of the `helm` program; empty for the code in this process."""
 
     def read(self, texts: Sequence[str]) -> list[Tree | RenderError]:
         """YAML documents as Helm reads values; for each that it cannot read, the error (`reading_error`)."""
@@ -80,11 +84,10 @@ class Engine(Protocol):
             target: the cluster.
             labels: of the release.
             dry_run: let the server check all objects, and create none.
-            more: arguments of the `helm` program.
+            more: arguments for the `helm` program; none without a program.
 
         Raises:
             HelmError: it failed, or took more than INSTALL_SECONDS; what it has created is left.
-            UsageError: `more` is not empty, and this engine is not the program.
         """
 
     def uninstall(self, name: str, target: Target) -> None:

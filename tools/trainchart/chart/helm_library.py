@@ -32,6 +32,8 @@ class HelmLibrary:
         UsageError: the library cannot be loaded.
     """
 
+    program = ""
+
     def __init__(self) -> None:
         try:
             import helm_python  # noqa: F401 - loads the library, in 80 ms
@@ -77,8 +79,7 @@ class HelmLibrary:
         dry_run: bool,
         more: Sequence[str],
     ) -> str:
-        if more:
-            raise UsageError("arguments after -- are the helm program's; add --helm helm, or leave them out")
+        assert not more  # noqa: S101 - `submit` has refused them
         from helm_python import HelmContext
 
         with HelmContext() as context, _config(target) as config:
@@ -125,7 +126,7 @@ def _judged(work: Callable[[], Any]) -> Any:
     from helm_python import HelmError as LibraryError
 
     try:
-        with _quiet():
+        with _QUIET:
             return work()
     except LibraryError as error:
         raise RenderError(str(error)) from None
@@ -170,10 +171,10 @@ def _in_thread(work: Callable[[], Any], seconds: float, cancel: Callable[[], Non
         finally:
             ended.set()
 
-    with _quiet():
-        # A daemon: a call that never returns does not keep the process.
-        threading.Thread(target=run, daemon=True).start()
+    with _QUIET:
         try:
+            # A daemon: a call that never returns does not keep the process.
+            threading.Thread(target=run, daemon=True).start()
             if not ended.wait(seconds):
                 raise HelmError(f"timed out waiting for the condition: Helm took more than {seconds:g} s")
         except BaseException:
@@ -198,26 +199,42 @@ def _load(chart: Path) -> Any:
             # A link costs a tenth of a copy, and Helm follows it.
             if entry.name != "values.schema.json":
                 (view / entry.name).symlink_to(entry)
-        with _quiet():
+        with _QUIET:
             return Chart.load(view)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
+class _Quiet:
     """Without what Helm's library writes straight to file descriptor 2: a line per link, a line per value of a wrong type.
 
-    Descriptors are the process's: what another thread writes to stderr in the meantime is lost too.
+    Descriptors are the process's: what another thread writes to stderr in the meantime is lost too. Calls in several threads
+    share one redirection, which ends with the last of them.
     """
-    try:
-        saved = os.dup(2)
-    except OSError:  # closed: nothing to keep quiet
-        yield
-        return
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._saved = -1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users > 1:
+                return
+            try:
+                self._saved = os.dup(2)
+            except OSError:  # closed: nothing to keep quiet
+                self._saved = -1
+                return
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users and self._saved >= 0:
+                os.dup2(self._saved, 2)
+                os.close(self._saved)
+
+
+_QUIET = _Quiet()

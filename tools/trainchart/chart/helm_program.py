@@ -13,9 +13,9 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,40 +65,32 @@ class HelmProgram:
     program: str
 
     def read(self, texts: Sequence[str]) -> list[Tree | RenderError]:
-        with _chart() as folder:
-            (folder / "templates" / "answer.yaml").write_text(_READ + _OUTPUT, encoding="utf-8")
-            answers = self._ask(folder, {"texts": [_base64(text) for text in texts]})
+        answers = self._ask(_READ, {"texts": [_base64(text) for text in texts]})
         return [_document(answer) for answer in answers]
 
     def set(self, values: Mapping[str, object], option: str, expression: str) -> Tree:
-        with _chart() as folder:
-            (folder / "templates" / "answer.yaml").write_text(_MERGE + _OUTPUT, encoding="utf-8")
-            try:
-                changed: Tree = self._ask(folder, values, f"{option}={expression}")
-            except RenderError as error:
-                raise setting_error(option, str(error)) from None
+        try:
+            changed: Tree = self._ask(_MERGE, values, options=[f"{option}={expression}"])
+        except RenderError as error:
+            raise setting_error(option, str(error)) from None
         return changed
 
     def merge(self, values: Mapping[str, object], chart: Path) -> Tree:
-        with _chart(chart) as folder:
-            (folder / "templates" / "answer.yaml").write_text(_MERGE + _OUTPUT, encoding="utf-8")
-            merged: Tree = self._ask(folder, values)
+        merged: Tree = self._ask(_MERGE, values, chart)
         return merged
 
     def render(self, values: Mapping[str, object], chart: Path, *, name: str, namespace: str) -> dict[str, str]:
         """The objects of charts inside this one are not in the answer: its library has none."""
-        with _chart(chart) as folder:
-            files = _templates(chart)
-            # Templates whose name begins with "_" are rendered where they are included only.
-            for file, template in files.items():
-                (folder / "templates" / template).symlink_to(chart.resolve() / "templates" / file)
-            listed = " ".join(f"{_literal(file)} {_literal(template)}" for file, template in files.items())
-            question = _RENDER % (_literal(_base64(name)), _literal(_base64(namespace)), listed)
-            (folder / "templates" / "answer.yaml").write_text(question + _OUTPUT, encoding="utf-8")
-            try:
-                texts: dict[str, str] = self._ask(folder, values)
-            except RenderError as error:
-                raise self._as_without_ours(error, values, chart) from None
+        listed = " ".join(f"{_literal(file)} {_literal(partial)}" for file, partial in _templates(chart).items())
+        question = _RENDER % (_literal(_base64(name)), _literal(_base64(namespace)), listed)
+        try:
+            texts: dict[str, str] = self._ask(question, values, chart)
+        except RenderError as error:
+            if "execution error at" in str(error):  # what the chart says itself, by `fail`
+                raise
+            # An error in a template: without the words about ours around it.
+            _template(self.program, chart, "", _as_yaml(values))
+            raise
         return texts
 
     def install(
@@ -113,17 +105,12 @@ class HelmProgram:
         more: Sequence[str],
     ) -> str:
         dry = ["--dry-run=server"] if dry_run else []
-        marked = ["--labels", ",".join(f"{key}={value}" for key, value in labels.items())]
-        command = self.command(target, "install", name, str(chart), "--values", "-", *dry, *more, *marked)
-        process = _run(command, INSTALL_SECONDS, _as_yaml(values))
-        if process.returncode:
-            raise HelmError(process.stderr.strip() or process.stdout.strip())
-        return process.stdout
+        marks = [word for key, value in labels.items() for word in ("--labels", f"{key}={value}")]
+        command = self.command(target, "install", name, str(chart), "--values", "-", *dry, *more, *marks)
+        return _answer_of(_run(command, INSTALL_SECONDS, _as_yaml(values)))
 
     def uninstall(self, name: str, target: Target) -> None:
-        process = _run(self.command(target, "uninstall", name), UNINSTALL_SECONDS)
-        if process.returncode:
-            raise HelmError(process.stderr.strip() or process.stdout.strip())
+        _answer_of(_run(self.command(target, "uninstall", name), UNINSTALL_SECONDS))
 
     def command(self, target: Target, *arguments: str) -> list[str]:
         """The words of a command line that runs helm with `arguments` in a cluster."""
@@ -134,37 +121,20 @@ class HelmProgram:
         }
         return [self.program, *arguments, *(word for key, value in options.items() if value for word in (key, value))]
 
-    def _ask(self, folder: Path, values: Mapping[str, object], *options: str) -> Any:
-        """The answer of the template in a chart.
+    def _ask(
+        self, question: str, values: Mapping[str, object], chart: Path | None = None, options: Sequence[str] = ()
+    ) -> Any:
+        """The answer of a template in a chart, or in an empty one.
 
         Raises:
             RenderError: Helm refuses the values; the text is Helm's.
             UsageError: the program is not Helm.
         """
-        command = [self.program, "template", "trainchart", str(folder), "--values", "-", *options]
-        process = _run(command, TEMPLATE_SECONDS, _as_yaml(values))
-        if process.returncode:
-            raise RenderError(_words(process.stderr))
-        found = re.search(r"^output: (\S+)$", process.stdout, re.MULTILINE)
+        printed = _template(self.program, chart, question + _OUTPUT, _as_yaml(values), tuple(options))
+        found = re.search(r"^output: (\S+)$", printed, re.MULTILINE)
         if not found:
             raise UsageError(f"{self.program} template does not answer as Helm does; name Helm 3 or 4 by --helm")
         return json.loads(base64.b64decode(found[1]))
-
-    def _as_without_ours(self, error: RenderError, values: Mapping[str, object], chart: Path) -> RenderError:
-        """The error of a render without our template around the chart's; what the chart itself says is the same in both."""
-        if "execution error at" in str(error):
-            return error
-        with _chart(chart) as folder:
-            for file in _templates(chart):
-                link = folder / "templates" / file
-                link.parent.mkdir(exist_ok=True, parents=True)
-                link.symlink_to(chart.resolve() / "templates" / file)
-            process = _run(
-                [self.program, "template", "trainchart", str(folder), "--values", "-"],
-                TEMPLATE_SECONDS,
-                _as_yaml(values),
-            )
-        return RenderError(_words(process.stderr)) if process.returncode else error
 
 
 def find_program(program: str) -> HelmProgram:
@@ -179,27 +149,50 @@ def find_program(program: str) -> HelmProgram:
     return HelmProgram(path)
 
 
-@contextmanager
-def _chart(chart: Path | None = None) -> Iterator[Path]:
-    """A chart's folder without its schema and with no templates but its partials; an empty chart if none is named."""
+@lru_cache(maxsize=16)
+def _template(program: str, chart: Path | None, question: str, values: str, options: Sequence[str] = ()) -> str:
+    """What `helm template` prints of a chart whose only template is the question, or of the chart itself without a question.
+
+    The same is asked again, for `submit` validates the values and then looks at what they render to.
+
+    Raises:
+        RenderError: Helm refuses the values; the text is Helm's.
+    """
     with tempfile.TemporaryDirectory(prefix="trainchart-") as temporary:
-        folder = Path(temporary, chart.name if chart else "answer")
-        (folder / "templates").mkdir(parents=True)
-        if not chart:
-            (folder / "Chart.yaml").write_text("apiVersion: v2\nname: answer\nversion: 0.0.0\n", encoding="utf-8")
-            yield folder
-            return
-        source = chart.resolve()
-        for entry in source.iterdir():
-            if entry.name not in ("templates", "values.schema.json"):
-                (folder / entry.name).symlink_to(entry)
-        for partial in source.glob("templates/_*"):
-            (folder / "templates" / partial.name).symlink_to(partial)
-        yield folder
+        folder = Path(temporary, "chart")
+        templates = folder / "templates"
+        templates.mkdir(parents=True)
+        if question:
+            (templates / "question.yaml").write_text(question, encoding="utf-8")
+        if chart:
+            _link(chart.resolve(), folder, as_partials=bool(question))
+        else:
+            (folder / "Chart.yaml").write_text("apiVersion: v2\nname: empty\nversion: 0.0.0\n", encoding="utf-8")
+        command = [program, "template", "trainchart", str(folder), "--values", "-", *options]
+        process = _run(command, TEMPLATE_SECONDS, values)
+    if process.returncode:
+        raise RenderError(_words(process.stderr))
+    return process.stdout
+
+
+def _link(chart: Path, folder: Path, *, as_partials: bool) -> None:
+    """Fill a folder with links to a chart's files, but for its schema, which Helm would compile at every call."""
+    for entry in chart.iterdir():
+        if entry.name not in ("templates", "values.schema.json"):
+            (folder / entry.name).symlink_to(entry)
+    for partial in (chart / "templates").glob("_*"):
+        (folder / "templates" / partial.name).symlink_to(partial)
+    for file, partial_name in _templates(chart).items():
+        link = folder / "templates" / (partial_name if as_partials else file)
+        link.parent.mkdir(exist_ok=True, parents=True)
+        link.symlink_to(chart / "templates" / file)
 
 
 def _templates(chart: Path) -> dict[str, str]:
-    """The templates of a chart that are rendered, by their path below `templates/`, each with a name for a partial."""
+    """The templates of a chart that are rendered, by their path below `templates/`, each with the name of a partial.
+
+    Partials begin with "_" and are rendered where they are included only.
+    """
     root = chart.resolve() / "templates"
     files = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("_"))
     return {path.relative_to(root).as_posix(): f"_template-{number}" for number, path in enumerate(files)}
@@ -217,6 +210,17 @@ def _document(answer: Mapping[str, str]) -> Tree | RenderError:
     ) as error:  # nested deeper, or with a longer number, than Python's parser accepts
         return reading_error(str(error))
     return tree
+
+
+def _answer_of(process: subprocess.CompletedProcess[str]) -> str:
+    """What the program printed.
+
+    Raises:
+        HelmError: it failed.
+    """
+    if process.returncode:
+        raise HelmError(_words(process.stderr) or process.stdout.strip())
+    return process.stdout
 
 
 def _words(stderr: str) -> str:

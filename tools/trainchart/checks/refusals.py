@@ -114,7 +114,7 @@ _KNOWN: tuple[tuple[str, Callable[..., Finding]], ...] = (
         _plain("object-exists", "{kind} {name} exists already", _ANOTHER),
     ),
     (
-        r"Kubernetes cluster unreachable: (?P<why>.*)",
+        r"[Kk]ubernetes cluster unreachable: (?P<why>.*)",
         _plain(
             "unreachable",
             "the API server cannot be reached: {why}",

@@ -115,7 +115,10 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
 
 def add_helm_option(parser: argparse.ArgumentParser) -> None:
     """Add `--helm`, for commands that install or uninstall."""
-    parser.add_argument("--helm", default="helm", metavar="PROGRAM", help="Helm 3 or 4 (default: %(default)s)")
+    parser.add_argument(
+        "--helm", default="", metavar="PROGRAM",
+        help="Helm 3 or 4 (default: none with trainchart[engine], which has Helm's code; else helm)",
+    )  # fmt: skip
 
 
 def helm_of(options: argparse.Namespace, api: Api) -> tuple[Engine, Target]:
@@ -126,10 +129,23 @@ def helm_of(options: argparse.Namespace, api: Api) -> tuple[Engine, Target]:
     """
     import os
 
-    from trainchart.chart.helm_program import find_program
+    from trainchart.chart.engines import engine
     from trainchart.submit.helm import target_of
 
-    return find_program(options.helm), target_of(api, options.kubeconfig, os.environ)
+    choose_helm(options)
+    return engine(), target_of(api, options.kubeconfig, os.environ)
+
+
+def choose_helm(options: argparse.Namespace) -> None:
+    """Use the program of `--helm`, if it is given, for all that this process does.
+
+    Raises:
+        UsageError: it is not on PATH.
+    """
+    from trainchart.chart.engines import use_program
+
+    if options.helm:
+        use_program(options.helm)
 
 
 def connect(options: argparse.Namespace) -> Api:

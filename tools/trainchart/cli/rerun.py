@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainchart.cli.options import add_run_name, add_values_options, connect, overrides_of
+from trainchart.cli.options import add_run_name, add_values_options, choose_helm, connect, overrides_of
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.cli.submit import add_submit_options, submit
 from trainchart.errors import ExitCode, UsageError
@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from trainchart.run import state
     from trainchart.run.again import made_of
 
+    choose_helm(options)
     api = connect(options)
     before = state.load(api, options.name)
     made = made_of(api, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ from trainchart.cli.options import (
     add_helm_option,
     add_values_options,
     check_values,
+    choose_helm,
     connect,
-    helm_of,
     overrides_of,
 )
 from trainchart.cli.parser import Commands, exit_codes
@@ -38,7 +39,7 @@ def add_parser(commands: Commands) -> None:
         usage="trainchart submit NAME -f FILE [-f FILE ...] [--param NAME=VALUE ...] [--set KEY=VALUE ...] [options] "
         "[-- HELM ARGUMENTS]",
         description="Validate the values, check that the cluster has what the run needs (`trainchart doctor --quick`), "
-        "install it by `helm install`, and follow it until it finishes.",
+        "install it as `helm install` does, and follow it until it finishes.",
         epilog=exit_codes(
             ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ExitCode.PROBLEM,
             ok="completed", also="and those of `trainchart wait`",
@@ -86,21 +87,24 @@ def submit(options: argparse.Namespace, called: Mapping[str, str]) -> int:
 
 
 def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> int:
+    from trainchart.chart.engines import engine
     from trainchart.chart.paths import CHART
     from trainchart.checks.values import as_paths
     from trainchart.cli.doctor import valid_run_spec
-    from trainchart.submit.helm import check_arguments
+    from trainchart.submit.helm import check_arguments, target_of
     from trainchart.submit.install import install
     from trainchart.values.validate import values_of
 
-    check_arguments(options.helm_arguments)
+    choose_helm(options)
+    helm = engine()
+    check_arguments(options.helm_arguments, helm.program)
     overrides = overrides_of(options)
     check_values("submit", options.files, overrides)
     chart = options.chart or CHART
     if not (chart / "Chart.yaml").exists():
         raise UsageError(f"submit: --chart: {chart} has no Chart.yaml; name the folder of a chart")
     api = connect(options)
-    program, target = helm_of(options, api)
+    target = target_of(api, options.kubeconfig, os.environ)
     with as_paths(options.files, called) as files:
         spec = valid_run_spec(files, overrides, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
         if spec is None:
@@ -109,7 +113,7 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> int:
             return ExitCode.PROBLEM
         values = values_of([path for path, _ in files], overrides)
         more, dry_run = options.helm_arguments, options.dry_run
-        notes = install(api, program, target, options.name, values, chart, more=more, dry_run=dry_run)
+        notes = install(api, helm, target, options.name, values, chart, more=more, dry_run=dry_run)
     if options.dry_run:
         print_text(f"{options.name} would be installed in {api.namespace}; nothing was changed")
         return ExitCode.OK

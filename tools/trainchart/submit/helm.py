@@ -49,12 +49,17 @@ def target_of(api: Api, kubeconfig: str, environment: Mapping[str, str]) -> Targ
     return Target(api.namespace, api.context, kubeconfig)
 
 
-def check_arguments(arguments: Sequence[str]) -> None:
-    """Check the arguments after `--`, which are passed on to helm.
+def check_arguments(arguments: Sequence[str], program: str) -> None:
+    """Check the arguments after `--`, which are passed on to the helm program (empty if there is none).
 
     Raises:
-        UsageError: one would change what the checks have seen.
+        UsageError: there is no program, or one of them would change what the checks have seen.
     """
+    if arguments and not program:
+        raise UsageError(
+            f"submit: {arguments[0]}: arguments after -- are passed on to the helm program, but trainchart[engine] installs "
+            "without it; add --helm helm, or leave them out"
+        )
     for argument in arguments:
         if not argument.startswith("-") and not arguments[0].startswith("-"):
             raise UsageError(f"submit: {argument}: name values files by -f; arguments after -- are passed on to helm")
