@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,11 +21,17 @@ from tests.checks.cluster import ROOT, stocked
 from tests.fakes.api import FakeApi
 from tests.fakes.runs import templates_of_helm
 from tests.fakes.server import serving
+from trainchart.cli.outputs import KNOWN, format_metrics
 from trainchart.cluster import kinds
+from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.cluster.fields import Object, text
 from trainchart.cluster.kinds import Kind
+from trainchart.errors import UsageError
+from trainchart.submit.names import generate_name
 
 NAME, UID = "run-42", "5f0c-job"
+OWNER = ("tekton.dev/v1", "PipelineRun", "nightly", "5f0c-owner")
+REFERENCE = dict(zip(("apiVersion", "kind", "name", "uid"), OWNER, strict=True))
 FILES = [
     word
     for file in ("values/custom.yaml", "values/accelerators/cpu.yaml", "e2e/values/custom.yaml")
@@ -32,7 +40,7 @@ FILES = [
 # Installs a release as helm does: its Secret, the run's settings, the Job, and at last the Secret's new status. After the first it
 # waits while the file `slow` exists.
 HELM = """\
-import json, pathlib, signal, sys, time, urllib.request
+import json, os, pathlib, sys, time, urllib.request
 command, name, *words = sys.argv[1:]
 option = lambda key: words[words.index(key) + 1]
 folder = pathlib.Path(__file__).parent
@@ -43,6 +51,7 @@ secret = f"sh.helm.release.v1.{name}.v1"
 def send(method, path, body=None):
     urllib.request.urlopen(urllib.request.Request(path, json.dumps(body or {}).encode(), method=method)).read()
 
+(folder / "pid").write_text(str(os.getpid()))
 with open(folder / "calls", "a") as log:
     print(command, name, file=log)
 if command == "uninstall":
@@ -72,6 +81,28 @@ class Volcano(FakeApi):
         super().__init__()
         self.answers = threading.Event()
         self.answers.set()
+        self.patchable = [kinds.JOBS, kinds.SECRETS]
+
+    def patch(self, kind: Kind, name: str, change: Object) -> Object:
+        is_ours = "ownerReferences" in change["metadata"]  # those of the fake helm pass
+        if is_ours and kind not in self.patchable:
+            raise ForbiddenError(f"no permission to patch {kind}")
+        return super().patch(kind, name, change)
+
+    def raw(self, path: str) -> Object:
+        self.calls += 1
+        if "tekton.dev" not in path:
+            return super().raw(path)
+        if "get pipelineruns" in self.forbidden and path.endswith("/nightly"):
+            raise ForbiddenError("no permission to get pipelineruns")
+        found: Object = {
+            "/apis/tekton.dev/v1": {"resources": [{"name": "pipelineruns", "kind": "PipelineRun", "namespaced": True}]},
+            f"/apis/tekton.dev/v1/namespaces/{self.namespace}/pipelineruns/nightly": {"metadata": {"uid": OWNER[3]}},
+        }
+        if path not in found:
+            raise NotFoundError(f"{path} not found")
+        answer: Object = found[path]
+        return answer
 
     def objects(self, kind: Kind, **selection: Any) -> tuple[list[Object], str]:
         found = super().objects(kind, **selection)
@@ -89,6 +120,24 @@ class Volcano(FakeApi):
     def finish(self, phase: str) -> None:
         for job in self.there[kinds.JOBS]:
             job["status"] = {"state": {"phase": phase, "lastTransitionTime": "2026-11-24T18:05:00Z"}}
+
+    def complete(self) -> None:
+        """The run completes, and its pod says what came of it."""
+        result = {
+            "status": "completed", "repository": "https://git.example.com/a.git", "branch": "sft-1", "commit": "c0ffee",
+            "metrics": {"epochs": 3, "loss": 0.123456789},
+        }  # fmt: skip
+        state = {"terminated": {"exitCode": 0, "reason": "Completed", "message": json.dumps(result)}}
+        labels = {"volcano.sh/job-name": NAME, "volcano.sh/task-index": "0"}
+        metadata = {"name": f"{NAME}-train-0", "uid": "p", "namespace": "training", "labels": labels}
+        status = {"phase": "Succeeded", "containerStatuses": [{"name": "train", "state": state}]}
+        self.put(kinds.PODS, {"metadata": metadata, "spec": {}, "status": status})
+        self.finish("Completed")
+
+    def one(self, kind: Kind) -> Object:
+        """The one of the run."""
+        (found,) = (one for one in self.there[kind] if NAME in text(one, "metadata", "name"))
+        return found
 
     def names(self, *of: Kind) -> list[str]:
         """What is there of the run."""
@@ -117,6 +166,12 @@ class Step:
     def run(self, *more: str, name: str = NAME, **environment: str) -> tuple[int, str]:
         return ended(self.start(*more, name=name, **environment))
 
+    def outputs(self) -> tuple[list[str], Callable[[], dict[str, str]]]:
+        """Options for all outputs, and what reads them."""
+        folder = self.folder / "outputs" / "deep"
+        words = [word for what in KNOWN for word in ("--output", what, str(folder / what))]
+        return words, lambda: {what: (folder / what).read_text() for what in KNOWN}
+
     @property
     def calls(self) -> list[str]:
         log = self.folder / "calls"
@@ -128,6 +183,12 @@ class Step:
         (self.folder / "slow").touch()
         yield
         (self.folder / "slow").unlink()
+
+
+def follows(process: subprocess.Popen[str]) -> None:
+    """Return when the run is followed."""
+    assert process.stdout
+    assert any("is running" in line for line in iter(process.stdout.readline, ""))
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -195,10 +256,276 @@ def test_a_signal_before_anything_is_installed_just_ends(step: Step) -> None:
 
 def test_a_signal_while_the_run_is_followed_stops_it(step: Step) -> None:
     process = step.start("--on-signal", "stop")
-    assert process.stdout
-    assert any("is running" in line for line in iter(process.stdout.readline, ""))
+    follows(process)
     os.killpg(process.pid, signal.SIGTERM)
     code, said = ended(process)
     assert code == 143
     assert f"{NAME} is stopped; its release stays" in said
     assert step.api.names(kinds.JOBS) == [NAME]
+
+
+# -- owners
+
+
+def test_a_run_and_its_release_belong_to_the_owner(step: Step) -> None:
+    code, said = step.run("--no-wait", "--owner", *OWNER)
+    assert (code, said.splitlines()[-1]) == (0, "NOTES: made")
+    for kind in (kinds.JOBS, kinds.CONFIG_MAPS, kinds.SECRETS):
+        assert step.api.one(kind)["metadata"]["ownerReferences"] == [REFERENCE]
+    assert step.api.one(kinds.SECRETS)["metadata"]["labels"]["trainchart.dev/owner"] == OWNER[3]
+
+
+def test_a_release_that_cannot_be_given_an_owner_is_reported(step: Step) -> None:
+    step.api.patchable.remove(kinds.SECRETS)
+    code, said = step.run("--no-wait", "--owner", *OWNER)
+    assert code == 0
+    assert f"Helm's release {NAME} will stay when PipelineRun nightly is deleted: " in said
+
+
+@pytest.mark.parametrize(
+    ("owner", "says"),
+    [
+        (
+            ("tekton.dev/v1", "PipelineRun", "other", "1"),
+            "PipelineRun other does not exist in namespace training; name an",
+        ),
+        (("tekton.dev/v1", "Pipeline", "nightly", "1"), "Pipeline nightly does not exist in namespace training"),
+        (
+            ("tekton.dev/v1", "PipelineRun", "nightly", "1"),
+            "in namespace training is 5f0c-owner, not 1; name an object",
+        ),
+    ],
+)
+def test_an_owner_that_is_not_in_the_namespace_is_refused(owner: tuple[str, ...], says: str, step: Step) -> None:
+    code, said = step.run("--owner", *owner)
+    assert code == 2
+    assert says in said
+    assert step.calls == []
+
+
+@pytest.mark.parametrize(("namespace", "code"), [("", 2), ("elsewhere", 2), ("training", 0)])
+def test_an_owner_that_may_not_be_read_has_to_be_in_the_step_s_own_namespace(
+    namespace: str, code: int, step: Step
+) -> None:
+    step.api.forbidden = {"get pipelineruns"}
+    returned, said = step.run("--no-wait", "--owner", *OWNER, POD_NAMESPACE=namespace)
+    assert returned == code
+    if code:
+        assert "--owner: whether PipelineRun nightly exists in namespace training cannot be checked" in said
+        assert step.calls == []
+
+
+def test_an_owner_that_is_no_reference_is_refused_with_its_option(step: Step) -> None:
+    step.api.forbidden = {"get pipelineruns"}
+    code, said = step.run("--owner", "tekton.dev/v1", "PipelineRun", "nightly", "no uid", POD_NAMESPACE="training")
+    assert code == 2
+    assert "--owner" in said
+    assert "owner.uid" in said
+    assert step.calls == []
+
+
+# -- attempts after the first
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_the_run_of_a_killed_attempt_is_followed(step: Step) -> None:
+    words, outputs = step.outputs()
+    first = step.start("--adopt", "--owner", *OWNER, *words)
+    follows(first)
+    killed(first)
+    second = step.start("--adopt", "--owner", *OWNER, *words)
+    assert second.stdout
+    assert f"{NAME} was submitted by an earlier attempt, and is followed" in second.stdout.readline()
+    follows(second)
+    step.api.complete()
+    assert ended(second)[0] == 0
+    assert outputs() == {
+        "repository": "https://git.example.com/a.git", "branch": "sft-1", "commit": "c0ffee", "exit-code": "0",
+        "metrics": '{"loss":0.123457,"epochs":3}', "ranks": '["0"]',
+    }  # fmt: skip
+    assert step.calls == [f"install {NAME}"]
+
+
+def test_half_a_release_of_a_killed_attempt_is_removed_and_installed_again(step: Step) -> None:
+    with step.slow():
+        first = step.start("--adopt", "--owner", *OWNER)
+        wait_for(lambda: step.api.names(kinds.SECRETS))
+        killed(first)
+        os.kill(int((step.folder / "pid").read_text()), signal.SIGKILL)
+    assert step.api.names(kinds.JOBS) == []
+    code, said = step.run("--adopt", "--no-wait", "--owner", *OWNER)
+    assert code == 0
+    assert f"an earlier attempt was killed while it installed {NAME}; removing what it has left" in said
+    assert step.calls == [f"install {NAME}", f"uninstall {NAME}", f"install {NAME}"]
+
+
+def test_a_finished_run_gives_its_exit_code_and_outputs_at_once(step: Step) -> None:
+    assert step.run("--no-wait", "--owner", *OWNER)[0] == 0
+    step.api.complete()
+    words, outputs = step.outputs()
+    code, said = step.run("--adopt", "--owner", *OWNER, *words)
+    assert code == 0
+    assert "completed" in said
+    assert (outputs()["branch"], outputs()["exit-code"]) == ("sft-1", "0")
+
+
+def test_a_run_of_another_owner_is_not_adopted(step: Step) -> None:
+    assert step.run("--no-wait")[0] == 0
+    code, said = step.run("--adopt", "--owner", *OWNER)
+    assert code == 2
+    assert "a release of this name exists already" in said
+
+
+def test_adoption_needs_an_owner(step: Step) -> None:
+    code, said = step.run("--adopt")
+    assert code == 2
+    assert "--adopt needs --owner" in said
+
+
+def test_a_signal_at_the_start_of_a_later_attempt_stops_the_run_too(step: Step) -> None:
+    assert step.run("--no-wait", "--owner", *OWNER)[0] == 0
+    step.api.answers.clear()
+    asked = len(step.api.asked)
+    second = step.start("--adopt", "--on-signal", "stop", "--owner", *OWNER)
+    wait_for(lambda: any(one.startswith("list secrets") for one in step.api.asked[asked:]))
+    os.killpg(second.pid, signal.SIGTERM)
+    step.api.answers.set()
+    code, said = ended(second)
+    assert code == 143
+    assert f"{NAME} is stopped" in said
+    assert text(step.api.one(kinds.JOBS), "status", "state", "phase") == "Aborted"
+
+
+# -- outputs
+
+
+def test_outputs_are_written_when_the_values_are_refused(step: Step) -> None:
+    words, outputs = step.outputs()
+    assert step.run("--set", "replicas=no", *words)[0] == 2
+    assert outputs() == {
+        "repository": "", "branch": "", "commit": "", "metrics": "{}", "ranks": "[]", "exit-code": "2",
+    }  # fmt: skip
+
+
+def test_outputs_are_written_when_the_run_is_stopped(step: Step) -> None:
+    words, outputs = step.outputs()
+    process = step.start("--on-signal", "stop", *words)
+    follows(process)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert ended(process)[0] == 143
+    assert (outputs()["exit-code"], outputs()["ranks"]) == ("143", '["0"]')
+
+
+def test_without_waiting_the_ranks_are_known(step: Step) -> None:
+    words, outputs = step.outputs()
+    assert step.run("--no-wait", *words)[0] == 0
+    assert (outputs()["ranks"], outputs()["exit-code"], outputs()["branch"]) == ('["0"]', "0", "")
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_submitted(step: Step) -> None:
+    (step.folder / "file").touch()
+    code, said = step.run("--output", "branch", str(step.folder / "file" / "branch"))
+    assert code == 2
+    assert "--output branch: " in said
+    assert "cannot be written: " in said
+    assert step.calls == []
+    code, said = step.run("--output", "colour", "x")
+    assert code == 2
+    assert "--output: there is no colour; there are repository, branch," in said
+
+
+def test_metrics_stay_short() -> None:
+    metrics = {f"a-metric-with-a-long-name-{number}": number / 7 for number in range(100)}
+    short = format_metrics({**metrics, "metrics/mAP50-95": 0.5})
+    assert len(short) <= 1024
+    assert next(iter(json.loads(short))) == "metrics/mAP50-95"
+
+
+# -- names
+
+
+def test_a_generated_name_is_printed_first_and_belongs_to_its_owner(step: Step) -> None:
+    code, said = step.run("--no-wait", "--generate-name", f"{NAME}-", "--owner", *OWNER, name="")
+    assert code == 0
+    name = said.splitlines()[0]
+    assert re.fullmatch(rf"{NAME}-[0-9a-f]{{8}}", name)
+    assert step.api.names(kinds.JOBS) == [name]
+    assert generate_name(f"{NAME}-", OWNER[3]) == name
+    assert generate_name("a-") != generate_name("a-")
+
+
+@pytest.mark.parametrize("prefix", ["4-", "Run-", "run.", "-", "r" * 43])
+def test_a_prefix_that_begins_no_name_is_refused(prefix: str) -> None:
+    with pytest.raises(UsageError, match="cannot begin the name of a run"):
+        generate_name(prefix)
+    assert len(generate_name("r" * 42)) == 50
+
+
+@pytest.mark.parametrize("words", [["--generate-name", "a-"], []])
+def test_a_run_has_one_name(words: list[str], step: Step) -> None:
+    code, said = step.run(*words, name=NAME if words else "")
+    assert code == 2
+    assert "give either NAME or --generate-name PREFIX" in said
+
+
+# -- guards
+
+
+POD: Object = {
+    "metadata": {"name": "step-1", "namespace": "training"},
+    "spec": {
+        "serviceAccountName": "trainchart",
+        "containers": [
+            {"name": "sidecar", "image": "other:1"},
+            {
+                "name": "step-submit",
+                "image": "tools:1",
+                "args": ["-entrypoint", "trainchart", "--", "submit", "--guard"],
+            },
+        ],
+    },
+    "status": {"phase": "Running"},
+}
+
+
+def test_a_guard_belongs_to_the_run_and_runs_the_step_s_image(step: Step) -> None:
+    step.api.put(kinds.PODS, POD)
+    code, _ = step.run("--no-wait", "--guard", POD_NAME="step-1", POD_NAMESPACE="training")
+    assert code == 0
+    guard = step.api.one(kinds.PODS)
+    assert guard["metadata"]["name"] == f"{NAME}-guard"
+    assert guard["metadata"]["ownerReferences"][0]["uid"] == UID
+    assert guard["spec"]["serviceAccountName"] == "trainchart"
+    (container,) = guard["spec"]["containers"]
+    assert container["image"] == "tools:1"
+    assert container["command"] == ["trainchart", "guard", NAME, "--timeout", "120s"]
+    assert step.api.one(kinds.JOBS)["metadata"]["annotations"]["trainchart.dev/follower"] == "step-1"
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({}, "--guard: this is no pod, whose end could be seen; leave --guard out"),
+        ({"POD_NAMESPACE": "other"}, "--guard: this pod is in namespace other, and the run in training"),
+        ({"POD_NAMESPACE": "training", "POD_NAME": "x"}, "--guard: there is no pod x in namespace training"),
+    ],
+)
+def test_a_guard_outside_a_pod_is_refused(environment: dict[str, str], says: str, step: Step) -> None:
+    code, said = step.run("--guard", **environment)
+    assert code == 2
+    assert says in said
+    assert step.calls == []
+
+
+def test_wait_takes_up_a_run_that_is_guarded(step: Step) -> None:
+    step.api.put(kinds.PODS, POD)
+    assert step.run("--no-wait", "--guard", POD_NAME="step-1", POD_NAMESPACE="training")[0] == 0
+    step.api.complete()
+    command = [sys.executable, "-m", "trainchart", "wait", NAME, "--on-signal", "stop", "--kubeconfig"]
+    environment = {**os.environ, "POD_NAME": "step-2", "POD_NAMESPACE": "training"}
+    subprocess.run([*command, str(step.kubeconfig)], env=environment, cwd=ROOT / "tools", check=True, timeout=60)
+    assert step.api.one(kinds.JOBS)["metadata"]["annotations"]["trainchart.dev/follower"] == "step-2"

@@ -30,12 +30,12 @@ class Right:
 
 RIGHTS: tuple[Right, ...] = (
     Right(kinds.JOBS, (*_READ, "create", "patch", "delete"), "every command", ("get", "create")),
-    Right(kinds.COMMANDS, ("create",), "stop"),
+    Right(kinds.COMMANDS, ("create",), "stop, submit --on-signal stop, guard"),
     Right(kinds.POD_GROUPS, _READ, "status, wait: why a run is pending"),
     Right(
         kinds.PODS,
         (*_READ, "create", "patch", "delete"),
-        "status, wait, logs; create: helm test, doctor's dry run, logs --attempt, wait: closing MLflow's run",
+        "status, wait, logs; create: helm test, doctor's dry run, logs --attempt, submit --guard, wait: closing MLflow's run",
         ("list",),
     ),
     Right(kinds.PODS, _READ, "logs, wait, result", ("get",), "log"),

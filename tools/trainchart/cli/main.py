@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # Each is a module of this package; in the order of the help.
 COMMANDS = (
-    "preset", "validate", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "result", "report", "stop", "delete",
-    "prune", "chart", "completion",
+    "preset", "validate", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "result", "report", "stop", "guard",
+    "delete", "prune", "chart", "completion",
 )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_values_options(parser, "values files that lie over the values of the run; - is the standard input")
     add_submit_options(parser)
+    parser.set_defaults(generate_name="")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,11 @@ from trainchart.cli.options import (
     choose_helm,
     connect,
     overrides_of,
+    parse_duration,
 )
+from trainchart.cli.outputs import KNOWN, Outputs
 from trainchart.cli.parser import Commands, exit_codes
-from trainchart.errors import ExitCode, UsageError
+from trainchart.errors import ExitCode, TrainchartError, UsageError
 from trainchart.terminal import print_message, print_text
 
 if TYPE_CHECKING:
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
     from trainchart.checks.finding import Finding
     from trainchart.checks.run_spec import RunSpec
     from trainchart.cluster.api import Api
+    from trainchart.cluster.fields import Object
+    from trainchart.files import Tree
+    from trainchart.run.state import Snapshot
+    from trainchart.submit.owner import Owner
+    from trainchart.values.overrides import Overrides
 
 
 def add_parser(commands: Commands) -> None:
@@ -36,8 +44,8 @@ def add_parser(commands: Commands) -> None:
         "submit",
         passed_on="helm_arguments",
         help="validate values, check the cluster, install a run and follow it until it finishes",
-        usage="trainchart submit NAME -f FILE [-f FILE ...] [--param NAME=VALUE ...] [--set KEY=VALUE ...] [options] "
-        "[-- HELM ARGUMENTS]",
+        usage="trainchart submit {NAME | --generate-name PREFIX} -f FILE [-f FILE ...] [--param NAME=VALUE ...] "
+        "[--set KEY=VALUE ...] [options] [-- HELM ARGUMENTS]",
         description="Validate the values, check that the cluster has what the run needs (`trainchart doctor --quick`), "
         "install it as `helm install` does, and follow it until it finishes.",
         epilog=exit_codes(
@@ -45,8 +53,14 @@ def add_parser(commands: Commands) -> None:
             ok="completed", also="and those of `trainchart wait`",
         ),
     )  # fmt: skip
-    parser.add_argument("name", metavar="NAME", help="name of the release; every run needs its own")
+    parser.add_argument(
+        "name", nargs="?", default="", metavar="NAME", help="name of the release; every run needs its own"
+    )
     add_values_options(parser, "values files; later ones override earlier ones; - is the standard input")
+    parser.add_argument(
+        "--generate-name", default="", metavar="PREFIX",
+        help="instead of NAME: a name that begins so, printed first; with --owner always the same for the same owner",
+    )  # fmt: skip
     add_submit_options(parser)
 
 
@@ -60,6 +74,27 @@ def add_submit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="validate and check everything, and install nothing")
     parser.add_argument("--chart", type=Path, metavar="FOLDER", help="another chart than trainchart's own")
     add_helm_option(parser)
+    step = parser.add_argument_group("step of a pipeline", "docs/submit.md")
+    step.add_argument(
+        "--owner", nargs=4, metavar=("API", "KIND", "NAME", "UID"),
+        help="an object of the run's namespace that the run is removed with, such as tekton.dev/v1 PipelineRun ...",
+    )  # fmt: skip
+    step.add_argument(
+        "--adopt", action="store_true",
+        help="follow a run of this name and owner that an earlier attempt has submitted, instead of refusing the name",
+    )  # fmt: skip
+    step.add_argument(
+        "--guard", action="store_true",
+        help="start a small pod that stops the run if this one is killed, and no other attempt takes it up",
+    )  # fmt: skip
+    step.add_argument(
+        "--guard-timeout", type=parse_duration, default=120.0, metavar="DURATION",
+        help="how long nobody may follow the run (default: 2m)",
+    )  # fmt: skip
+    step.add_argument(
+        "--output", nargs=2, action="append", default=[], metavar=("WHAT", "FILE"), dest="outputs",
+        help=f"write an output to a file, in any case and empty where the run has none: {', '.join(KNOWN)}",
+    )  # fmt: skip
     add_connection_options(parser)
 
 
@@ -71,57 +106,179 @@ def submit(options: argparse.Namespace, called: Mapping[str, str]) -> int:
     """Install a run and follow it. A signal removes what is being installed; what it does after that is `wait`'s.
 
     Args:
-        options: `name`, `helm_arguments`, the values and those of `add_submit_options`.
+        options: `name`, `generate_name`, `helm_arguments`, the values and those of `add_submit_options`.
         called: what values files are called in messages, if not by their paths.
     """
-    from trainchart.submit.install import InterruptedInstallError
-
     signals.interrupt_once()
+    outputs = Outputs(options.outputs)
+    outcome = Submitted(ExitCode.FAILED)
+    try:
+        outcome = _submit_or_stop(options, called)
+    except TrainchartError as error:
+        outcome = Submitted(error.exit_code)
+        raise
+    finally:
+        if outputs:
+            outputs.write(outcome.code, outcome.run)
+    return outcome.code
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What `submit` comes to."""
+
+    code: int
+    run: Snapshot | None = None
+
+
+def _submit_or_stop(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted:
+    """A signal that comes before anything is installed may be meant for the run of an earlier attempt."""
     try:
         return _submit(options, called)
-    except InterruptedInstallError as error:
-        print_message(str(error))
     except KeyboardInterrupt:
-        print_message(f"{options.name} is not installed: it was interrupted")
-    return signals.exit_code() if options.on_signal == "stop" else ExitCode.INTERRUPTED
+        if options.adopt and _may_be_adopted(options):
+            outcome = wait.interrupted(options)
+            return Submitted(outcome.code, outcome.run)
+        print_message(f"{options.name or 'the run'} is not installed: it was interrupted")
+        return Submitted(_interrupted_code(options))
 
 
-def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> int:
+def _may_be_adopted(options: argparse.Namespace) -> bool:
+    from trainchart.cluster import kinds
+    from trainchart.submit.owner import Owner
+
+    if not (options.owner and options.name):
+        return False
+    return Owner(*options.owner).owns(connect(options).get(kinds.JOBS, options.name))
+
+
+def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted:
     from trainchart.chart.engines import engine
-    from trainchart.chart.paths import CHART
-    from trainchart.checks.values import as_paths
-    from trainchart.cli.doctor import valid_run_spec
+    from trainchart.submit.adopt import adopt
+    from trainchart.submit.guard import check_guard
     from trainchart.submit.helm import check_arguments, target_of
-    from trainchart.submit.install import install
-    from trainchart.values.validate import values_of
+    from trainchart.submit.install import InterruptedInstallError, install
+    from trainchart.submit.owner import LABEL, Owner, check_owner
 
     choose_helm(options)
     helm = engine()
     check_arguments(options.helm_arguments, helm.program)
-    overrides = overrides_of(options)
+    owner = Owner(*options.owner) if options.owner else None
+    _check_options(options, owner)
+    overrides = replace(overrides_of(options), owner=owner.reference if owner else {})
     check_values("submit", options.files, overrides)
-    chart = options.chart or CHART
-    if not (chart / "Chart.yaml").exists():
-        raise UsageError(f"submit: --chart: {chart} has no Chart.yaml; name the folder of a chart")
     api = connect(options)
     target = target_of(api, options.kubeconfig, os.environ)
+    if owner:
+        check_owner(api, owner)
+    own_pod = check_guard(api) if options.guard else None
+    if owner and options.adopt and adopt(api, helm, target, options.name, owner, print_message):
+        print_message(f"{options.name} was submitted by an earlier attempt, and is followed")
+        return _follow(options, api, owner, own_pod)
+    values = _checked_values(options, called, api, overrides)
+    if isinstance(values, ExitCode):
+        return Submitted(values)
+    try:
+        notes = install(
+            api,
+            helm,
+            target,
+            options.name,
+            values,
+            options.chart,
+            labels={LABEL: owner.uid} if owner else {},
+            more=options.helm_arguments,
+            dry_run=options.dry_run,
+        )
+    except InterruptedInstallError as error:
+        print_message(str(error))
+        return Submitted(_interrupted_code(options))
+    if options.dry_run:
+        print_text(f"{options.name} would be installed in {api.namespace}; nothing was changed")
+        return Submitted(ExitCode.OK)
+    return _follow(options, api, owner, own_pod, notes)
+
+
+def _check_options(options: argparse.Namespace, owner: Owner | None) -> None:
+    """Check what argparse cannot, and settle the run's name.
+
+    Raises:
+        UsageError
+    """
+    from trainchart.chart.paths import CHART
+    from trainchart.submit.names import generate_name
+
+    options.chart = options.chart or CHART
+    if not (options.chart / "Chart.yaml").exists():
+        raise UsageError(f"submit: --chart: {options.chart} has no Chart.yaml; name the folder of a chart")
+    if bool(options.name) == bool(options.generate_name):
+        raise UsageError("submit: give either NAME or --generate-name PREFIX")
+    if options.adopt and not owner:
+        raise UsageError("submit: --adopt needs --owner, by which a run of an earlier attempt is recognized")
+    if options.generate_name:
+        options.name = generate_name(options.generate_name, owner.uid if owner else "")
+        print_text(options.name)
+
+
+def _checked_values(
+    options: argparse.Namespace, called: Mapping[str, str], api: Api, overrides: Overrides
+) -> Tree | ExitCode:
+    """The values to install, or why they are not, which has been printed."""
+    from trainchart.checks.values import as_paths
+    from trainchart.cli.doctor import valid_run_spec
+    from trainchart.values.validate import values_of
+
     with as_paths(options.files, called) as files:
-        spec = valid_run_spec(files, overrides, name=options.name, namespace=api.namespace, chart=chart, warnings=True)
+        spec = valid_run_spec(
+            files, overrides, name=options.name, namespace=api.namespace, chart=options.chart, warnings=True
+        )  # fmt: skip
         if spec is None:
             return ExitCode.REFUSED
         if (options.doctor or options.dry_run) and not _passes_doctor(api, spec, quick=not options.dry_run):
             return ExitCode.PROBLEM
-        values = values_of([path for path, _ in files], overrides)
-        more, dry_run = options.helm_arguments, options.dry_run
-        notes = install(api, helm, target, options.name, values, chart, more=more, dry_run=dry_run)
-    if options.dry_run:
-        print_text(f"{options.name} would be installed in {api.namespace}; nothing was changed")
-        return ExitCode.OK
-    if options.no_wait:
-        print_text(notes.rstrip())
-        return ExitCode.OK
-    print_message(f"{options.name} is installed in {api.namespace}")
-    return wait.follow(options).code
+        return values_of([path for path, _ in files], overrides)
+
+
+def _follow(
+    options: argparse.Namespace, api: Api, owner: Owner | None, own_pod: Object | None, notes: str = ""
+) -> Submitted:
+    """What comes after the installation, where a signal is the run's; `notes` are those of Helm."""
+    from trainchart.follow.guard import take_up
+    from trainchart.run import state
+    from trainchart.submit.guard import start_guard
+    from trainchart.submit.owner import own_release
+
+    try:
+        if notes:
+            if options.no_wait:
+                print_text(notes.rstrip())
+            else:
+                print_message(f"{options.name} is installed in {api.namespace}")
+        if owner:
+            own_release(api, options.name, owner, print_message)
+        if own_pod:
+            take_up(api, options.name)
+            start_guard(api, options.name, own_pod, seconds=options.guard_timeout)
+        if options.no_wait:
+            return Submitted(ExitCode.OK, state.load(api, options.name) if options.outputs else None)
+        outcome = wait.follow(options)
+    except KeyboardInterrupt:
+        outcome = wait.interrupted(options)
+    return Submitted(outcome.code, outcome.run or _last_state(api, options))
+
+
+def _last_state(api: Api, options: argparse.Namespace) -> Snapshot | None:
+    """The run as far as it is known, for the outputs of one whose end was not seen."""
+    from trainchart.run import state
+
+    try:
+        return state.load(api, options.name) if options.outputs else None
+    except TrainchartError:
+        return None
+
+
+def _interrupted_code(options: argparse.Namespace) -> int:
+    return signals.exit_code() if options.on_signal == "stop" else ExitCode.INTERRUPTED
 
 
 def _passes_doctor(api: Api, spec: RunSpec, *, quick: bool) -> bool:

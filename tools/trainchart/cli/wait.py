@@ -95,14 +95,19 @@ def _stop(api: Api, options: argparse.Namespace) -> Snapshot | None:
 
 
 def _follow(options: argparse.Namespace, console: Console) -> Outcome:
+    from trainchart.follow.guard import take_up_if_guarded
+    from trainchart.follow.retry import Retry
     from trainchart.follow.wait import Limits, wait
 
     def show_logs(snapshot: Snapshot) -> Callable[[Line], None]:
         return LogPrinter(replicas=snapshot.replicas, console=console).show
 
+    api = connect(options)
+    if options.on_signal == "stop":
+        Retry().call(lambda: take_up_if_guarded(api, options.name))
     try:
         outcome = wait(
-            connect(options),
+            api,
             options.name,
             console,
             limits=Limits(options.timeout, options.start_timeout),

@@ -56,6 +56,7 @@ def install(
     values: Mapping[str, object],
     chart: Path,
     *,
+    labels: Mapping[str, str] | None = None,
     more: Sequence[str] = (),
     dry_run: bool = False,
 ) -> str:
@@ -68,6 +69,7 @@ def install(
         name: the release's name.
         values: those that were checked.
         chart: the chart's folder.
+        labels: of the release.
         more: arguments for the `helm` program.
         dry_run: let the server check all objects, and create none.
 
@@ -78,8 +80,9 @@ def install(
     if _release_exists(api, name):
         raise InstallError(name, explain("cannot reuse a name that is still in use"))
     submission = secrets.token_hex(8)
+    marks = {**(labels or {}), _SUBMISSION: submission}
     try:
-        return engine.install(values, chart, name, target, labels={_SUBMISSION: submission}, dry_run=dry_run, more=more)
+        return engine.install(values, chart, name, target, labels=marks, dry_run=dry_run, more=more)
     except HelmError as error:
         finding = explain(str(error)).on(api.connection)
     except KeyboardInterrupt:

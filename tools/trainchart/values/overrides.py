@@ -1,10 +1,10 @@
-"""Values of the command line, which lie over those of the files: --values-text, --family, --param, and Helm's --set-json, --set and
---set-string."""
+"""Values of the command line, which lie over those of the files: --values-text, --family, --param, Helm's --set-json, --set and
+--set-string, and --owner."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainchart.chart.engine import setting_error
@@ -36,9 +36,11 @@ class Overrides:
     """Each NAME=VALUE, with a name of `values/parameters.py`."""
     sets: Sequence[tuple[str, str]] = ()
     """Each an option of SETS and its expression."""
+    owner: Mapping[str, str] = field(default_factory=dict)
+    """Of `submit --owner`: the section `owner`."""
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.family or self.parameters or self.sets)
+        return bool(self.text or self.family or self.parameters or self.sets or self.owner)
 
     def over(self, values: Tree, places: Node) -> tuple[Tree | None, Node, list[Problem]]:
         """Lay them over values with their places.
@@ -61,6 +63,9 @@ class Overrides:
         for option, expression in sorted(self.sets, key=lambda given: SETS.index(given[0])):
             values, found = _set(values, places, option, expression)
             problems += found
+        if self.owner:
+            values = overlay(values, {"owner": dict(self.owner)})
+            places.put(("owner",), Place("--owner"))
         return values, places, problems
 
     def values_over(self, values: Tree) -> Tree:

@@ -1,0 +1,102 @@
+"""The pod that stops a run when the pod that has submitted it is killed: it runs `trainchart guard`, and belongs to the Job."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from trainchart.cluster import kinds, own_pod
+from trainchart.cluster.errors import RefusedError
+from trainchart.cluster.fields import Object, items, mapping, text
+from trainchart.errors import UsageError
+from trainchart.run import state
+
+if TYPE_CHECKING:
+    from trainchart.cluster.api import Api
+
+
+def check_guard(api: Api) -> Object:
+    """Return this program's own pod, whose image the guard runs.
+
+    Raises:
+        UsageError: it runs in no pod of the run's namespace.
+        ForbiddenError, UnreachableError
+    """
+    own = own_pod.namespace()
+    if not own:
+        raise UsageError("--guard: this is no pod, whose end could be seen; leave --guard out")
+    if own != api.namespace:
+        raise UsageError(
+            f"--guard: this pod is in namespace {own}, and the run in {api.namespace}, where the guard would not see it; "
+            f"use -n {own}, or leave --guard out"
+        )
+    pod = own_pod.find(api)
+    if pod is None:
+        raise UsageError(
+            f"--guard: there is no pod {own_pod.name()} in namespace {own}; set POD_NAME to this pod's name"
+        )
+    return pod
+
+
+def start_guard(api: Api, name: str, pod: Object, *, seconds: float) -> None:
+    """Start the guard of a run, unless it has one.
+
+    Raises:
+        RefusedError: the API server does not admit the pod.
+        NotFoundError, ForbiddenError, UnreachableError
+    """
+    run = state.load(api, name)
+    guard = guard_pod(run.name, run.reference, pod, seconds)
+    if not run.has_finished and api.get(kinds.PODS, guard["metadata"]["name"]) is None:
+        try:
+            api.create(kinds.PODS, guard)
+        except RefusedError as error:
+            raise RefusedError(f"--guard: its pod is refused: {error}") from None
+
+
+def guard_pod(name: str, job: Object, pod: Object, seconds: float) -> Object:
+    """The pod as "restricted" demands, with the account and the image of another pod, and where that may run."""
+    own = mapping(pod, "spec")
+    container = _container(own)
+    user = mapping(container, "securityContext").get("runAsUser") or mapping(own, "securityContext").get("runAsUser")
+    like = ("serviceAccountName", "imagePullSecrets", "nodeSelector", "tolerations")
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{name}-guard",
+            "labels": {"app.kubernetes.io/part-of": "trainchart", "app.kubernetes.io/instance": name},
+            "ownerReferences": [job],
+        },
+        "spec": {
+            **{key: own[key] for key in like if own.get(key)},
+            "restartPolicy": "OnFailure",
+            "securityContext": {
+                "runAsNonRoot": True,
+                **({"runAsUser": user} if user else {}),
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "guard",
+                    "image": text(container, "image"),
+                    "imagePullPolicy": text(container, "imagePullPolicy") or "IfNotPresent",
+                    "command": ["trainchart", "guard", name, "--timeout", f"{seconds:g}s"],
+                    "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+            ],
+        },
+    }
+
+
+def _container(spec: Object) -> Object:
+    """The container of a pod that runs this program: the one whose command line has --guard, among those of an engine."""
+    containers = items(spec, "containers")
+    words = ({key: one.get(key) for key in ("command", "args")} for one in containers)
+    ours = (one for one, said in zip(containers, words, strict=True) if "--guard" in json.dumps(said))
+    return next(ours, containers[0] if containers else {})
