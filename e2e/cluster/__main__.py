@@ -56,6 +56,11 @@ def load_training_images(folders: Sequence[str]) -> None:
     kind.load_images(_chosen().training_images(folders))
 
 
+def load_tools_image() -> None:
+    """Builds the image of the tools from this checkout, and loads it into the node of the running cluster."""
+    kind.load_images([source.build_tools_image(_chosen().DEBIAN)])
+
+
 def start_servers() -> None:
     """Starts an object store and MLflow in the running cluster."""
     chosen = _chosen()
@@ -125,6 +130,7 @@ def main() -> int:
     commands.add_parser("up", help="bring up everything; quick if the cluster is running already")
     image_parser = commands.add_parser("images", help="build training images and load them into the running cluster")
     image_parser.add_argument("names", nargs="+", metavar="NAME", help="a folder of e2e/images")
+    commands.add_parser("tools-image", help="build the image of the tools and load it into the running cluster")
     commands.add_parser(
         "servers", help="start an object store and MLflow in the running cluster, for the cases that need them"
     )
@@ -146,6 +152,7 @@ def main() -> int:
                     "browser": browser.ensure,
                     "docker": docker.ensure,
                     "up": up,
+                    "tools-image": load_tools_image,
                     "servers": start_servers,
                     "down": down,
                     "clean": clean,

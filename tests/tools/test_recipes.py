@@ -96,6 +96,8 @@ def base_faults(image: str, defaults: dict[str, tuple[str, str]]) -> list[str]:
 def run_faults(command: str, folder: Path) -> list[str]:
     wrong = []
     for install in re.findall(r"\bpip3? install\b[^&|;]*", command):
+        if "--no-index" in install:  # it fetches nothing
+            continue
         lists = re.findall(r"-r\s+/tmp/(\S+)", install)
         if "--require-hashes" not in install or not lists:
             wrong.append(f"{install.strip()}: without --require-hashes -r")
@@ -151,6 +153,17 @@ def test_every_list_has_its_input_which_says_how_it_is_made() -> None:
     assert all("--python-version" in made_by["options"](path) for path in made_by["inputs"]())
 
 
+def test_the_image_of_the_tools_has_what_pyproject_says_that_they_need() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    declared = re.search(r"^dependencies = \[(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+    assert declared
+    needed = set(re.findall(r'^ +"([\w-]+)', declared[1], re.MULTILINE))
+    recipe = ROOT / "images/trainchart"
+    wanted = set(re.findall(r"^[\w-]+$", (recipe / "requirements.in").read_text(encoding="utf-8"), re.MULTILINE))
+    assert wanted == needed
+    assert needed <= pins((recipe / "requirements.txt").read_text(encoding="utf-8")).keys()
+
+
 GOOD = f"""FROM base:1@sha256:{"0" * 64}
 ARG URL=https://example.com/weights
 COPY requirements.txt /tmp/requirements.txt
@@ -188,6 +201,11 @@ def test_a_recipe_that_lets_something_else_in_is_refused(old: str, new: str, wor
     assert faults(GOOD, tmp_path) == []
     assert old in GOOD
     assert words in "\n".join(faults(GOOD.replace(old, new), tmp_path))
+
+
+def test_what_comes_out_of_the_build_context_needs_no_hash(tmp_path: Path) -> None:
+    assert run_faults("pip install --no-deps --no-index /tmp/*.whl", tmp_path) == []
+    assert run_faults("pip install --no-deps /tmp/*.whl", tmp_path) != []
 
 
 @pytest.mark.parametrize(

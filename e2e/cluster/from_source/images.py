@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import docker
+from .. import docker, tools_image
 from ..docker import Base, ImageSet
 from ..steps import BIN, SHARE, digest, step, temporary_folder
 from .go_modules import HERE, build, drop_build_cache, module_files
 from .programs import (
     CONTROL_PLANE,
     GITEA,
+    HELM,
     KIND,
     KUBERNETES,
     LOCAL_PATH,
@@ -149,6 +150,14 @@ def training_images(folders: Iterable[str]) -> list[str]:
     return docker.build_training_images(
         folders, {argument: Base(name, docker.image_key(name) or "") for argument, name in bases.items()}
     )
+
+
+def build_tools_image(base: str = DEBIAN) -> str:
+    """Builds the image of the tools, with the helm program that was built here."""
+    helm = Image(f"trainchart/helm:{HELM}", "/usr/bin/helm", programs={"helm": "/usr/bin/helm"})
+    _build(helm)
+    bases = [Base(name, docker.image_key(name) or docker.image_id(name) or "") for name in (base, helm.name)]
+    return tools_image.build(*bases)
 
 
 def minio_image(base: str = DEBIAN) -> str:

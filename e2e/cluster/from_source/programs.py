@@ -12,6 +12,7 @@ from .go_modules import GoModule, build
 
 KUBERNETES = "v1.35.3"  # the version that Volcano 1.15 is built on: both share one go.mod and one build cache
 VOLCANO = "v1.15.1"
+HELM = "v4.3.1"
 KIND = "v0.33.0"
 GITEA = "v1.26.0"
 LOCAL_PATH = "v0.0.30"
@@ -29,11 +30,11 @@ _VOLCANO_PATCHES = {"volcano.sh/apis@v1.14.0": "queue_allocation_gate.go:pkg/api
 
 TOOLS = [
     GoModule(
-        "helm v4.3.1",
+        f"helm {HELM}",
         "helm.sh/helm/v4",
-        "v4.3.1",
+        HELM,
         {"helm": "./cmd/helm"},
-        ldflags="-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1",
+        ldflags=f"-s -w -X helm.sh/helm/v4/internal/version.version={HELM}",
     ),
     # The schema and the rules are held against both of Helm's living major versions.
     GoModule(
