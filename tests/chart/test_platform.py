@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from tests.chart.program import render_by_helm
 from tests.chart.schemas import check_object
 from tests.conftest import rows
 from trainchart.chart.render import Manifest, manifests_of, render_text
+from trainchart.cli.main import make_parser
+from trainchart.cli.options import overrides_of
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
 from trainchart.values.parameters import parameters
 from trainchart.values.schema_errors import violations
+from trainchart.values.validate import validate
 
 CHART = ROOT / "charts/platform"
 EVERYTHING: Tree = {
@@ -386,6 +389,71 @@ def test_every_parameter_is_an_argument_of_its_own(family: str, kind: str, form:
     given = [argument for argument in arguments(kind, f"{family}-training") if argument.startswith("--param=")]
     assert given == [f"--param={p.name}={form.format(p.name)}" for p in parameters(family)]
     assert f"--family={family}" in arguments(kind, f"{family}-training")
+
+
+# What has to be given, as somebody would fill in the form.
+FORM = {
+    "TRAINING_IMAGE": "registry.example.com/training/yolo:7.0",
+    "GIT_CREDENTIAL_SECRET_NAME": "git-credentials",
+    "MODEL_REPO_URL": "https://git.example.com/team/model.git",
+    "DATASET_REPO_URL": "https://git.example.com/team/data.git",
+    "OUTPUT_MODEL_REPO_URL": "https://git.example.com/team/result.git",
+}
+FILE = (ROOT / "values/yolov8.yaml").read_text(encoding="utf-8")
+
+
+def as_tekton(training: str) -> list[str]:
+    """The arguments that Tekton starts the step of a Pipeline with."""
+    pipeline = one("Pipeline", training)
+    form = filled(training, declared(pipeline))
+    given = {param["name"]: param["value"] for param in pipeline["spec"]["tasks"][0]["params"]}
+    strings = {"context.pipelineRun.name": "run-42", "context.pipelineRun.uid": "u-1"}
+    strings |= {f"params.{name}": value for name, value in form.items()}
+    words = {
+        name: [replaced(word, strings) for word in value] for name, value in given.items() if isinstance(value, list)
+    }
+    strings = {f"params.{name}": replaced(given[name], strings) for name in ("name", "values")}
+    (step,) = one("Task", "trainchart-run")["spec"]["steps"]
+    found: list[str] = []
+    for word in step["args"]:
+        array = re.fullmatch(r"\$\(params\.(\w+)\[\*\]\)", word)
+        found += words[array[1]] if array else [replaced(word, strings)]
+    return found
+
+
+def as_argo(training: str) -> list[str]:
+    """The arguments that Argo starts the step of a Workflow with."""
+    template = one("WorkflowTemplate", training)
+    strings = {"workflow.name": "run-42", "workflow.uid": "u-1"}
+    strings |= {f"workflow.parameters.{name}": value for name, value in filled(training, declared(template)).items()}
+    args = template["spec"]["templates"][0]["container"]["args"]
+    return [re.sub(r"\{\{(.*?)\}\}", lambda match: strings[match[1]], word) for word in args]
+
+
+def filled(training: str, form: dict[str, str | None]) -> dict[str, str]:
+    """The form as somebody fills it in who leaves what has a default; a program has no parameter but a list in a file."""
+    given = {**FORM, "values": FILE}
+    if training == "custom-training":
+        form = {**form, "values": "train: {command: [python3, train.py]}\n"}
+    return {name: given[name] if default is None else default for name, default in form.items()}
+
+
+def replaced(word: str, strings: dict[str, str]) -> str:
+    return re.sub(r"\$\(([\w.]+)\)", lambda match: strings.get(match[1], match[0]), word)
+
+
+@pytest.mark.parametrize("arguments_of", [as_tekton, as_argo])
+@pytest.mark.parametrize("training", ["training", *(f"{family}-training" for family in FAMILIES)])
+def test_submit_takes_the_arguments_of_every_template_and_finds_their_values_valid(
+    training: str, arguments_of: Callable[[str], list[str]]
+) -> None:
+    options = make_parser().parse_args(arguments_of(training))
+    assert (options.command, options.name) == ("submit", "run-42")
+    assert options.owner[1:] in (["PipelineRun", "run-42", "u-1"], ["Workflow", "run-42", "u-1"])
+    assert (options.on_signal, options.adopt, options.logs) == ("stop", True, True)
+    report = validate([], overrides_of(options))
+    assert report.valid, report.diagnostics
+    assert training == "training" or f"family {training.removesuffix('-training')}," in report.summary
 
 
 def test_only_the_wanted_families_have_templates() -> None:
