@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.checks.cluster import CANARY, CODED, run, stocked
+from tests.checks.cluster import CANARY, CODED, ROOT, run, stocked
 from tests.fakes.api import FakeApi
 from trainchart.checks.doctor import examine
 from trainchart.checks.finding import Finding
@@ -189,4 +189,18 @@ def test_without_a_name_none_is_tried_that_a_run_may_have(monkeypatch: pytest.Mo
     monkeypatch.setattr(command, "connect", lambda _: stocked(FakeApi()))
     monkeypatch.setattr(command, "valid_run_spec", lambda *_, name, namespace: names.append(name))
     assert cli.main(["doctor", "-f", "values/yolov5.yaml"]) == 2
-    assert names == ["trainchart-doctor"]
+    assert cli.main(["doctor", "--family", "yolov5", "--param", "REPLICAS=2"]) == 2
+    assert names == ["trainchart-doctor"] * 2
+
+
+def test_values_of_the_command_line_are_those_of_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "connect", lambda _: stocked(FakeApi()))
+    files = ["-f", str(ROOT / "values/custom.yaml"), "-f", str(ROOT / "values/accelerators/cpu.yaml")]
+    assert cli.main(["doctor", *files, "--param", "GIT_CREDENTIAL_SECRET_NAME=nowhere"]) == 8
+    assert "Secret nowhere does not exist" in capsys.readouterr().out
+    assert cli.main(["doctor", *files, "--param", "REPLICAS=x", "--set", "queue"]) == 2
+    error = capsys.readouterr().err
+    assert "--param REPLICAS: error: 'x' is not a whole number" in error
+    assert """--set: error: 'queue': key "queue" has no value""" in error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.values.set_expressions import BASE
@@ -100,6 +100,8 @@ def test_both_programs_say_the_same(program: str, request: pytest.FixtureRequest
     @settings(max_examples=PROGRAMS, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.one_of(st.just(BASE), trees), given_sets)
     def same(values: Tree, case: tuple[str, str]) -> None:
+        # An index without an end: Helm 4 takes it for nothing, and Helm 3 refuses it.
+        assume(program == "helm" or "[" not in case[1].rpartition("]")[2])
         use(HelmLibrary())
         ours = laid(values, *case)
         use(helm)

@@ -23,7 +23,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "tests@example.com")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "tools"), str(tmp_path)]))
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("charts", "docs", "hack", "tools", "values", "README.md", CHANGELOG):
+    for name in ("charts", "deploy", "docs", "hack", "tools", "values", "README.md", CHANGELOG):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=ignored)
@@ -43,6 +43,9 @@ def test_a_release_is_one_tagged_commit_with_one_version_everywhere(repository: 
     assert git(repository, "status", "--porcelain") == ""
     assert set(git(repository, "diff", "--name-only", "HEAD~1").splitlines()) == {
         CHANGELOG,
+        "charts/platform/Chart.yaml",
+        "charts/platform/values.yaml",
+        "docs/platform-values.md",
         VERSION_FILE,
         "charts/train/Chart.yaml",
         "charts/train/charts/lib/Chart.yaml",
