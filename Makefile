@@ -35,9 +35,12 @@ setup: $(VENV)/ready ## Install what is missing: Python packages, tools, Docker,
 run: setup ## Train YOLOv5 in a local cluster, and print the result
 	$(PYTHON) -m e2e.run
 
+# Most tests wait for other processes.
+WORKERS ?= $(shell echo $$(( $$(nproc) * 5 / 2 )))
+
 .PHONY: test
 test: tools ## Fast tests: no cluster, no network
-	$(PYTHON) -m pytest -n 2 --dist worksteal --durations=5
+	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal --durations=5
 
 .PHONY: lab
 lab: tools ## Exhaustive tests against misbehaving servers, hostile repositories and kills at any moment: no cluster, no network

@@ -149,7 +149,7 @@ def test_an_authorizer_that_cannot_list_its_rules_is_asked_about_each() -> None:
     check = next(check for check in found(server) if check.subject == "rights in training")
     assert (check.severity, check.text) == (
         "warning",
-        "this account has no permission in training to create commands (stop)",
+        "this account has no permission in training to create commands (stop, submit --on-signal stop, guard)",
     )
 
 

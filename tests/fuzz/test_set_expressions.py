@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -66,12 +65,6 @@ trees = st.dictionaries(
     ),
     max_size=5,
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _the_engine_of_the_others_stays() -> Iterator[None]:
-    yield
-    use(None)
 
 
 def laid(values: Tree, option: str, expression: str) -> tuple[Any, bool]:

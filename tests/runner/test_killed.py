@@ -136,10 +136,11 @@ def test_a_program_that_stands_still_is_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["for i in 1 2 3 4 5; do echo $i; sleep 1; done", "for i in 1 2 3 4 5; do echo $i > file; sleep 1; done"]
+    "script",
+    ["for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done", "for i in 1 2 3 4 5 6; do echo $i > file; sleep 0.5; done"],
 )
 def test_a_program_that_says_or_writes_something_is_not(script: str, tmp_path: Path) -> None:
-    done = process.run(["sh", "-c", script], tmp_path, dict(os.environ), stall_seconds=3)
+    done = process.run(["sh", "-c", script], tmp_path, dict(os.environ), stall_seconds=2)
     assert (done.stalled, done.code) == (False, 0)
 
 

@@ -6,7 +6,6 @@ import copy
 import json
 import math
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +37,6 @@ QUICK = (
     ("--set-json", "train.learningRate=0.001"),
     ("--set-json", "replicas=one"),
 )
-
-
-@pytest.fixture(autouse=True)
-def _the_engine_of_the_others_stays() -> Iterator[None]:
-    yield
-    use(None)
 
 
 def laid(chosen: Engine, *sets: tuple[str, str], values: Tree = BASE) -> tuple[Tree, list[str]]:
