@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import threading
@@ -82,26 +83,36 @@ class HelmLibrary:
         assert not more  # noqa: S101 - `submit` has refused them
         from helm_python import HelmContext
 
+        options = {
+            "namespace": target.namespace,
+            "timeout_seconds": INSTALL_SECONDS,
+            "dry_run": "server" if dry_run else "none",
+            "labels": dict(labels),
+            # Objects that are applied by the server belong to a manager named after the running program, here "python":
+            # the programs, which are "helm", could then change none of their fields.
+            "server_side_apply": False,
+        }
         with HelmContext() as context, _config(target) as config:
             release = _in_thread(
-                lambda: config.install(
-                    chart,
-                    name,
-                    dict(values),
-                    context=context,
-                    namespace=target.namespace,
-                    timeout=INSTALL_SECONDS,
-                    dry_run="server" if dry_run else None,
-                    labels=dict(labels),
-                ),
-                INSTALL_SECONDS,
-                context.cancel,
+                lambda: _install(config, context, chart, name, values, options), INSTALL_SECONDS, context.cancel
             )
             return str(release.get("notes") or "")
 
     def uninstall(self, name: str, target: Target) -> None:
         with _config(target) as config:
             _in_thread(lambda: config.uninstall(name, timeout=UNINSTALL_SECONDS), UNINSTALL_SECONDS)
+
+
+def _install(
+    config: Any, context: Any, chart: Path, name: str, values: Mapping[str, object], options: Mapping[str, object]
+) -> dict[str, Any]:
+    """`Config.install` with all options of the library, of which it does not pass on `server_side_apply`."""
+    from helm_python import _native
+
+    given = (os.fspath(chart), name, json.dumps(dict(values)), json.dumps(dict(options)))
+    answer = _native.call_string("helm_install", config._raw(), context._raw(), _native.HANDLE(0), *given)
+    release: dict[str, Any] = json.loads(answer)
+    return release
 
 
 def _read(text: str) -> Tree | RenderError:

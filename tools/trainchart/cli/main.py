@@ -60,7 +60,7 @@ def _program() -> int:
     sys.unraisablehook = _unraisable
     code: int = ExitCode.OK
     try:
-        parser = make_parser()
+        parser = make_parser(sys.argv[1:2])
         signals.handle(raising=True)
         code = _run(sys.argv[1:], parser)
     finally:  # also when argparse exits after the help
@@ -79,7 +79,7 @@ def _run(arguments: Sequence[str], parser: Parser | None = None) -> int:
     from trainchart.cli.output import print_error
     from trainchart.errors import ExitCode, TrainchartError
 
-    options = (parser or make_parser()).parse_args(arguments)
+    options = (parser or make_parser(arguments[:1])).parse_args(arguments)
     as_json = getattr(options, "format", "") == "json"
     try:
         return int(_module(options.command).run(options))
@@ -125,8 +125,8 @@ def _open_closed_streams() -> None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
-def make_parser() -> Parser:
-    """The command line: every command with its options."""
+def make_parser(first: Sequence[str] = ()) -> Parser:
+    """The command line: every command with its options, or, to start sooner, the one that the first argument names."""
     from trainchart import __version__
     from trainchart.cli.parser import Parser, exit_codes
     from trainchart.errors import ExitCode
@@ -138,7 +138,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"trainchart {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in [name for name in COMMANDS if name in first] or COMMANDS:
         _module(name).add_parser(commands)
     return parser
 

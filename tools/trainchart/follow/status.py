@@ -7,7 +7,6 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from trainchart.checks.diagnosis import diagnose as diagnosed
 from trainchart.checks.finding import Finding, not_checked
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
 from trainchart.cluster.fields import Object, mapping, moment, text
@@ -38,7 +37,7 @@ def load_status(api: Api, name: str) -> Status:
     """
     run = load(api, name)
     progress, findings = _read_progress(api, run)
-    return Status(run, progress, (*([] if run.is_well else diagnosed(api, run)), *findings))
+    return Status(run, progress, findings if run.is_well else (*diagnosed(api, run), *findings))
 
 
 def refresh(api: Api, before: Status, /, *, diagnose: bool) -> Status:
@@ -49,6 +48,13 @@ def refresh(api: Api, before: Status, /, *, diagnose: bool) -> Status:
         return Status(run, progress, findings)
     is_new = diagnose or run.has_finished or _appearance(run) != _appearance(before.run)
     return Status(run, progress, (*diagnosed(api, run), *findings) if is_new else before.findings)
+
+
+def diagnosed(api: Api, run: Snapshot) -> list[Finding]:
+    """Why a run does not go on, or has not finished well. The checks are loaded for such runs only."""
+    from trainchart.checks.diagnosis import diagnose
+
+    return diagnose(api, run)
 
 
 def watch(api: Api, first: Status, retry: Retry) -> RunWatcher:
