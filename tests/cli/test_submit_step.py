@@ -23,7 +23,7 @@ from tests.fakes.runs import templates_of_helm
 from tests.fakes.server import serving
 from trainchart.cli.outputs import KNOWN, format_metrics
 from trainchart.cluster import kinds
-from trainchart.cluster.errors import ForbiddenError, NotFoundError
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
 from trainchart.cluster.fields import Object, text
 from trainchart.cluster.kinds import Kind
 from trainchart.errors import UsageError
@@ -504,6 +504,14 @@ def test_a_guard_belongs_to_the_run_and_runs_the_step_s_image(step: Step) -> Non
     assert container["image"] == "tools:1"
     assert container["command"] == ["trainchart", "guard", NAME, "--timeout", "120s"]
     assert step.api.one(kinds.JOBS)["metadata"]["annotations"]["trainchart.dev/follower"] == "step-1"
+
+
+def test_a_run_whose_guard_is_refused_is_followed_all_the_same(step: Step) -> None:
+    step.api.put(kinds.PODS, POD)
+    step.api.refused[kinds.PODS] = RefusedError("exceeded quota: pods")
+    code, said = step.run("--no-wait", "--guard", POD_NAME="step-1", POD_NAMESPACE="training")
+    assert code == 0
+    assert f"{NAME} has no guard: exceeded quota: pods" in said
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tests.fakes.live import NAME, UID, Cluster
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object
 from trainchart.follow import guard
+from trainchart.run.state import FOLLOWER
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def followed(cluster: Cluster) -> Cluster:
     """A run that the pod step-1 follows."""
     cluster.phase("Running")
     assert cluster.job
-    cluster.job["metadata"]["annotations"] = {guard.FOLLOWER: "step-1"}
+    cluster.job["metadata"]["annotations"] = {FOLLOWER: "step-1"}
     pod(cluster, "step-1", "Running")
     return cluster
 
@@ -72,7 +73,7 @@ def test_a_run_that_another_attempt_takes_up_is_left(followed: Cluster) -> None:
     time.sleep(0.1)
     pod(followed, "step-2", "Running")
     assert followed.job
-    followed.job["metadata"]["annotations"][guard.FOLLOWER] = "step-2"
+    followed.job["metadata"]["annotations"][FOLLOWER] = "step-2"
     time.sleep(0.5)
     assert followed.created == []
     followed.phase("Completed")

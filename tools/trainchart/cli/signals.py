@@ -24,11 +24,11 @@ def handle(*, raising: bool) -> None:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         global _received, _raised
+        if _once and _raised:
+            return
         if not raising:
             os._exit(INTERRUPTED)
         _received = _received or number
-        if _once and _raised:
-            return
         if _is_importing(frame):  # an exception there makes some libraries in C and Rust print messages of their own
             interrupt_again()
             return

@@ -243,8 +243,6 @@ def _follow(
     options: argparse.Namespace, api: Api, owner: Owner | None, own_pod: Object | None, notes: str = ""
 ) -> Submitted:
     """What comes after the installation, where a signal is the run's; `notes` are those of Helm."""
-    from trainchart.follow.guard import take_up
-    from trainchart.run import state
     from trainchart.submit.guard import start_guard
     from trainchart.submit.owner import own_release
 
@@ -257,10 +255,9 @@ def _follow(
         if owner:
             own_release(api, options.name, owner, print_message)
         if own_pod:
-            take_up(api, options.name)
-            start_guard(api, options.name, own_pod, seconds=options.guard_timeout)
+            start_guard(api, options.name, own_pod, print_message, seconds=options.guard_timeout)
         if options.no_wait:
-            return Submitted(ExitCode.OK, state.load(api, options.name) if options.outputs else None)
+            return Submitted(ExitCode.OK, _last_state(api, options))
         outcome = wait.follow(options)
     except KeyboardInterrupt:
         outcome = wait.interrupted(options)

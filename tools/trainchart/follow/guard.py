@@ -12,29 +12,23 @@ from trainchart.cluster.fields import Object, text
 from trainchart.follow.retry import Retry
 from trainchart.follow.stop import AGAIN_SECONDS, abort
 from trainchart.run import state
+from trainchart.run.state import FOLLOWER
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
     from trainchart.run.state import Snapshot
 
-FOLLOWER = "trainchart.dev/follower"
-"""Annotation of the Job: the pod that follows the run."""
 POLL_SECONDS = 5.0
 
 
-def take_up(api: Api, name: str) -> None:
-    """Let the guard know that this pod follows the run from now on.
+def take_up_if_guarded(api: Api, name: str) -> None:
+    """Let the guard of a run know that this pod, if it is one in its namespace, follows the run from now on.
 
     Raises:
         NotFoundError, ForbiddenError, UnreachableError
     """
-    api.patch(kinds.JOBS, name, {"metadata": {"annotations": {FOLLOWER: own_pod.name()}}})
-
-
-def take_up_if_guarded(api: Api, name: str) -> None:
-    """The same for a run that has a guard, where this is a pod in its namespace."""
     if own_pod.namespace() == api.namespace and _follower(api.get(kinds.JOBS, name)) not in ("", own_pod.name()):
-        take_up(api, name)
+        api.patch(kinds.JOBS, name, {"metadata": {"annotations": {FOLLOWER: own_pod.name()}}})
 
 
 def guard(api: Api, name: str, notify: Callable[[str], None], *, seconds: float) -> None:

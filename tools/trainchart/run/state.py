@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PART_OF = "app.kubernetes.io/part-of=trainchart"
 FAMILY = "trainchart.dev/family"
+FOLLOWER = "trainchart.dev/follower"
+"""Annotation of a Job that has a guard: the pod that follows the run."""
 CONTAINER = "train"
 
 PEER_LOST = 43

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds, own_pod
-from trainchart.cluster.errors import RefusedError
 from trainchart.cluster.fields import Object, items, mapping, text
-from trainchart.errors import UsageError
+from trainchart.errors import TrainchartError, UsageError
 from trainchart.run import state
 
 if TYPE_CHECKING:
@@ -38,20 +38,16 @@ def check_guard(api: Api) -> Object:
     return pod
 
 
-def start_guard(api: Api, name: str, pod: Object, *, seconds: float) -> None:
-    """Start the guard of a run, unless it has one.
-
-    Raises:
-        RefusedError: the API server does not admit the pod.
-        NotFoundError, ForbiddenError, UnreachableError
-    """
-    run = state.load(api, name)
-    guard = guard_pod(run.name, run.reference, pod, seconds)
-    if not run.has_finished and api.get(kinds.PODS, guard["metadata"]["name"]) is None:
-        try:
+def start_guard(api: Api, name: str, pod: Object, notify: Callable[[str], None], *, seconds: float) -> None:
+    """Start the guard of a run, unless it has one. What keeps it from being started is reported, and the run is followed."""
+    try:
+        follower = {"metadata": {"annotations": {state.FOLLOWER: own_pod.name()}}}
+        run = state.snapshot_of(api.patch(kinds.JOBS, name, follower), ())
+        guard = guard_pod(name, run.reference, pod, seconds)
+        if not run.has_finished and api.get(kinds.PODS, guard["metadata"]["name"]) is None:
             api.create(kinds.PODS, guard)
-        except RefusedError as error:
-            raise RefusedError(f"--guard: its pod is refused: {error}") from None
+    except TrainchartError as error:
+        notify(f"{name} has no guard: {error}")
 
 
 def guard_pod(name: str, job: Object, pod: Object, seconds: float) -> Object:
