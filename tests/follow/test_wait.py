@@ -99,6 +99,7 @@ def test_a_run_is_reported_stage_by_stage() -> None:
     waiting = Waiting(cluster)
     waiting.has_printed("run-42 is pending")
     cluster.phase("Running")
+    waiting.has_printed("run-42 is running")
     uid = cluster.pod(0, 0, line(1, "event=start stage=prepare"))
     waiting.has_printed("prepare  begins")
     cluster.lines[uid] += [
