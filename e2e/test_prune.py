@@ -47,7 +47,7 @@ class Place:
     pruner: Kube
 
     def releases(self) -> set[str]:
-        return {release["name"] for release in json.loads(self.admin.helm("list", "-a", "--max", "1000", "-o", "json"))}
+        return {release["name"] for release in json.loads(self.admin.helm("list", "--max", "1000", "-o", "json"))}
 
     def prune(self, *arguments: str) -> tuple[Any, float]:
         """What it reports, and the seconds that it took."""
@@ -60,10 +60,11 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     admin = Kube(KUBECONFIG, PLACE)
+    everywhere = Kube(KUBECONFIG, "default")
     admin.call("kubectl", "delete", "namespace", PLACE, "--ignore-not-found", timeout=300)
     accounts.namespace(admin)
     # No room at all: Volcano makes no pods for them.
-    make_queue(admin, PLACE, {"cpu": "1m"})
+    make_queue(everywhere, PLACE, {"cpu": "1m"})
     try:
         pruner = accounts.account(
             admin, "prune-e2e", CHART.parent / "platform/files/rights/prune.yaml", "delete secrets"
@@ -82,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     finally:
         admin.call("kubectl", "delete", "namespace", PLACE, "--wait=false")
         poll(lambda: admin.call("kubectl", "get", "namespace", PLACE)[0] != 0, 300, "the namespace is gone", every=2)
-        remove_queue(admin, PLACE)
+        remove_queue(everywhere, PLACE)
 
 
 def _install(admin: Kube, name: str, values: Any = None) -> None:
