@@ -159,6 +159,9 @@ def test_numbers_reach_helm_as_they_are_given() -> None:
     assert words == [
         "--set env.B: 9007199254740993 has more digits than Helm keeps of a number; if it may be text, use --set-string"
     ]
+    assert laid(LIBRARY, ("--set", "env={1,{9007199254740993}}"), ("--set", "l={9007199254740993}"), values={})[1][
+        -1
+    ] == ("--set l: 9007199254740993 has more digits than Helm keeps of a number; if it may be text, use --set-string")
     assert math.isclose(laid(LIBRARY, ("--set-json", "a=1e-05"), values={})[0]["a"], 0.00001)
 
 
@@ -197,6 +200,12 @@ def test_the_text_of_a_values_file_has_lines_and_lies_below_the_other_options(tm
         values_of([str(YOLOV5)], Overrides(text="a: ["))
     assert values_of([], Overrides(text="replicas: 3")) == {"replicas": 3}
     assert values_of([], Overrides(text=" ", family="yolov5")) == {"family": "yolov5"}
+
+
+@pytest.mark.parametrize("family", ["[yolov5]", "{a: 1}", "7", "yolov6"])
+def test_parameters_of_a_family_that_is_none_are_left_to_the_chart_s_words(family: str) -> None:
+    report = validate([], Overrides(text=f"family: {family}", parameters=["REPLICAS=2"]))
+    assert {one.key for one in report.diagnostics} == {"family"}
 
 
 def test_parameters_need_a_family() -> None:

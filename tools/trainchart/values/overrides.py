@@ -88,7 +88,7 @@ class Overrides:
         if not family:
             message = "needs the family of the run; name it by --family, or in a values file"
             return values, places, [Problem(message, Place(parameters.OPTION))]
-        if family not in REGISTRY:  # the chart says so, and lists the families
+        if not isinstance(family, str) or family not in REGISTRY:  # the chart says so, and lists the families
             return values, places, []
         given = parameters.read(self.parameters, family)
         return overlay(values, given.values), given.places.over(places.over(given.empty)), given.problems
@@ -108,8 +108,8 @@ def _set(values: Tree, places: Node, option: str, expression: str) -> tuple[Tree
     for path, value in _differences(values, changed):
         place = Place(f"{option} {format_path(path)}")
         places.put(path, place)
-        if isinstance(value, int) and abs(value) > MOST:
-            message = f"{value} has more digits than Helm keeps of a number; if it may be text, use --set-string"
+        if long := next((number for number in _whole_numbers(value) if abs(number) > MOST), None):
+            message = f"{long} has more digits than Helm keeps of a number; if it may be text, use --set-string"
             problems.append(Problem(message, place))
     return changed, problems
 
@@ -124,6 +124,14 @@ def _check(option: str, expression: str) -> None:
         expression.encode("utf-8")
     except UnicodeEncodeError:
         raise RenderError("is not UTF-8 text") from None
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _whole_numbers(item)
+    elif isinstance(value, int):
+        yield value
 
 
 def _differences(before: Any, after: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
