@@ -380,6 +380,19 @@ def test_a_run_of_another_owner_is_not_adopted(step: Step) -> None:
     assert "a release of this name exists already" in said
 
 
+def test_a_dry_run_adopts_and_removes_nothing(step: Step) -> None:
+    with step.slow():
+        first = step.start("--owner", *OWNER)
+        wait_for(lambda: step.api.names(kinds.SECRETS))
+        killed(first)
+        os.kill(int((step.folder / "pid").read_text()), signal.SIGKILL)
+    code, said = step.run("--adopt", "--dry-run", "--owner", *OWNER)
+    assert code != 0
+    assert "followed" not in said
+    assert step.calls == [f"install {NAME}"]
+    assert step.api.names(kinds.SECRETS) != []
+
+
 def test_adoption_needs_an_owner(step: Step) -> None:
     code, said = step.run("--adopt")
     assert code == 2

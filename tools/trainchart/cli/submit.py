@@ -172,7 +172,8 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted
     if owner:
         check_owner(api, owner)
     own_pod = check_guard(api) if options.guard else None
-    if owner and options.adopt and adopt(api, helm, target, options.name, owner, print_message):
+    is_adopting = options.adopt and not options.dry_run
+    if owner and is_adopting and adopt(api, helm, target, options.name, owner, print_message):
         print_message(f"{options.name} was submitted by an earlier attempt, and is followed")
         return _follow(options, api, owner, own_pod)
     values = _checked_values(options, called, api, overrides)
