@@ -85,6 +85,26 @@ def test_the_result_is_printed_as_json_and_with_its_curve(session: Session) -> N
     assert re.search(r"^ +files +\d, ", told, re.MULTILINE)
 
 
+@pytest.mark.runs("follow-completes")
+def test_a_run_is_submitted_again_on_the_same_commits(session: Session) -> None:
+    release = session.release("follow-completes")
+    release.end()
+    again = f"again{session.id}"
+    taken = trainchart(release, "rerun", release.name, "--as", again)
+    assert taken.returncode == 2
+    assert f"has the result of {release.name}" in taken.stderr
+    branch = session.named("follow-again{session}")
+    done = trainchart(release, "rerun", release.name, "--as", again, "--quiet", "--set", f"publish.branch={branch}")
+    try:
+        assert done.returncode == 0
+        result = json.loads(trainchart(release, "result", again, "-o", "json").stdout)
+        assert result["branch"] == branch
+        for name, source in release.result()["sources"].items():
+            assert result["sources"][name] == {**source, "revision": source["commit"]}
+    finally:
+        assert trainchart(release, "delete", again, "--stop", "--ignore-not-found").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("run", "code", "words"),
     [
