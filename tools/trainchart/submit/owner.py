@@ -44,7 +44,7 @@ def check_owner(api: Api, owner: Owner) -> None:
     An account that may not read it has to be that of a pod in the same namespace, which the owner has started.
 
     Raises:
-        UsageError: it is not there, or nobody knows.
+        UsageError: it does not exist there, or this cannot be checked.
         UnreachableError
     """
     where = f"in namespace {api.namespace}"
