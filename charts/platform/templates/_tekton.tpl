@@ -26,15 +26,14 @@ params:
   - {name: values, value: $(params.values)}
   - name: owner
     value: [tekton.dev/v1, PipelineRun, $(context.pipelineRun.name), $(context.pipelineRun.uid)]
+  {{- $options := .options }}
+  {{- with .training.family }}{{ $options = append $options (printf "--family=%s" .) }}{{ end }}
+  {{- range .training.parameters }}{{ $options = append $options (printf "--param=%s=$(params.%s)" .name .name) }}{{ end }}
+  {{- with $options }}
   - name: options
     value:
-      {{- range .options }}
-      - {{ . }}
+      {{- range . }}
+      - {{ quote . }}
       {{- end }}
-      {{- with .training.family }}
-      - {{ printf "--family=%s" . | quote }}
-      {{- end }}
-      {{- range .training.parameters }}
-      - --param={{ .name }}=$(params.{{ .name }})
-      {{- end }}
+  {{- end }}
 {{- end -}}
