@@ -142,6 +142,21 @@ def test_every_object_has_the_shape_that_its_api_takes(case: str) -> None:
             check_object(manifest)
 
 
+def nulls(node: Any, path: str = "") -> Iterator[str]:
+    """The paths of fields without a value, such as those whose list came out empty."""
+    if node is None:
+        yield path
+    elif isinstance(node, dict | list):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from nulls(value, f"{path}.{key}")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_field_is_null(case: str) -> None:
+    # Tekton's webhook refuses a parameter that is.
+    assert [path for manifest in objects(CASES[case]) for path in nulls(manifest, manifest["metadata"]["name"])] == []
+
+
 def test_the_same_values_give_the_same_bytes() -> None:
     assert render_text(EVERYTHING, chart=CHART) == render_text(dict(reversed(EVERYTHING.items())), chart=CHART)
 
@@ -204,6 +219,22 @@ def test_values_of_another_shape_are_refused_by_both_helm_programs(values: Tree,
         ({"families": ["yolov9"]}, 'families: there is no family "yolov9"; use some of custom, '),
         ({"submitters": [{"kind": "User", "name": "ana", "create": True}]}, "submitters: a User cannot be created"),
         ({"submitters": [{"name": "Ana", "create": True}]}, 'submitters: "Ana" cannot be the name of a ServiceAccount'),
+        ({"submitters": [{"name": "ana@example.com"}]}, 'submitters: "ana@example.com" cannot be the name'),
+        ({"submitters": [{"name": "a..b"}]}, 'submitters: "a..b" cannot be the name of a ServiceAccount'),
+        (
+            {"submitters": [{"name": "a", "create": True}, {"kind": "ServiceAccount", "name": "a"}]},
+            'submitters: ServiceAccount "a" is named twice; keep one of them',
+        ),
+        (
+            {"submitters": [{"name": "trainchart-prune"}], "prune": {"enabled": True}},
+            'submitters: ServiceAccount "trainchart-prune" is the account of prune.enabled; name another',
+        ),
+        ({"submitters": [{"name": "default", "create": True}]}, 'every namespace has a ServiceAccount "default"'),
+        (
+            {"resources": {"requests": {"memory": "1Gi"}}},
+            "resources.requests.memory: 1Gi is more than resources.limits.memory 512Mi; lower the request or raise",
+        ),
+        ({"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}}, "resources.requests.cpu: 2 is more than"),
         ({"submitters": [], "tekton": {"enabled": True}}, "submitters: engines need a ServiceAccount"),
         (
             {"submitters": [{"name": "a", "secrets": False}], "argo": {"enabled": True}},
@@ -579,7 +610,11 @@ def test_a_text_of_the_values_never_changes_another_object(text: str) -> None:
         EVERYTHING,
         {
             "image": text,
-            "submitters": [{"name": "pipeline"}, {"name": text}, {"kind": "User", "name": text, "secrets": False}],
+            "submitters": [
+                {"name": "pipeline"},
+                {"kind": "Group", "name": text},
+                {"kind": "User", "name": text, "secrets": False},
+            ],
             "imagePullSecrets": [text],
             "nodeSelector": {text: text},
             "prune": {"schedule": text, "olderThan": text},
@@ -595,6 +630,11 @@ def test_a_text_of_the_values_never_changes_another_object(text: str) -> None:
 
 def notes(values: Tree) -> str:
     return render_text(values, chart=CHART)["NOTES.txt"]
+
+
+def test_the_notes_quote_an_account_that_yaml_would_take_for_a_number() -> None:
+    text = notes({"submitters": [{"name": "123"}], "tekton": {"enabled": True}})
+    assert 'taskRunTemplate: {serviceAccountName: "123"}' in text
 
 
 def test_the_notes_have_the_next_command_and_say_timeouts() -> None:

@@ -11,13 +11,29 @@ Usage: {{ include "platform.check" . }}
 {{- $problems = append $problems (printf "families: there is no family %q; use some of %s" . (keys $known | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- end -}}
+{{- $named := dict -}}
+{{- if .Values.prune.enabled -}}{{- $_ := set $named "ServiceAccount trainchart-prune" "the account of prune.enabled; name another" -}}{{- end -}}
 {{- range .Values.submitters -}}
-{{- if .create -}}
-{{- if ne (.kind | default "ServiceAccount") "ServiceAccount" -}}
-{{- $problems = append $problems (printf "submitters: a %s cannot be created; leave create out of %q" .kind .name) -}}
-{{- else if not (regexMatch "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" .name) -}}
-{{- $problems = append $problems (printf "submitters: %q cannot be the name of a ServiceAccount; use lower-case letters, digits and -" .name) -}}
+{{- $kind := .kind | default "ServiceAccount" -}}
+{{- $whose := printf "%s %s" $kind .name -}}
+{{- if hasKey $named $whose -}}
+{{- $problems = append $problems (printf "submitters: %s %q is %s" $kind .name (get $named $whose)) -}}
 {{- end -}}
+{{- $_ := set $named $whose "named twice; keep one of them" -}}
+{{- if and (eq $kind "ServiceAccount") (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" .name)) -}}
+{{- $problems = append $problems (printf "submitters: %q cannot be the name of a ServiceAccount; use lower-case letters, digits, - and ., or say kind: User or Group" .name) -}}
+{{- end -}}
+{{- if and .create (ne $kind "ServiceAccount") -}}
+{{- $problems = append $problems (printf "submitters: a %s cannot be created; leave create out of %q" $kind .name) -}}
+{{- else if and .create (eq .name "default") -}}
+{{- $problems = append $problems "submitters: every namespace has a ServiceAccount \"default\" already; leave create out of it" -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "cpu" "memory" -}}
+{{- $request := get $.Values.resources.requests $key | toString -}}
+{{- $limit := get $.Values.resources.limits $key | toString -}}
+{{- if and $request $limit (gt (include "platform.thousandths" $request | float64) (include "platform.thousandths" $limit | float64)) -}}
+{{- $problems = append $problems (printf "resources.requests.%s: %s is more than resources.limits.%s %s; lower the request or raise the limit" $key $request $key $limit) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (or .Values.tekton.enabled .Values.argo.enabled) (not (include "platform.account" .)) -}}
@@ -41,4 +57,14 @@ Usage: {{ include "platform.check" . }}
 {{- if $problems -}}
 {{- fail (printf "\n- %s" (join "\n- " $problems)) -}}
 {{- end -}}
+{{- end -}}
+
+{{- /*
+Returns a Kubernetes quantity in thousandths of its base unit, to compare two of them.
+Usage: {{ include "platform.thousandths" "500m" }} -> 500
+*/ -}}
+{{- define "platform.thousandths" -}}
+{{- $units := dict "m" 1 "" 1e3 "k" 1e6 "M" 1e9 "G" 1e12 "T" 1e15 "P" 1e18 "Ki" 1024e3 "Mi" 1048576e3 "Gi" 1073741824e3 "Ti" 1099511627776e3 "Pi" 1125899906842624e3 -}}
+{{- $number := regexFind "^[0-9]+([.][0-9]+)?" . -}}
+{{- mulf $number (get $units (trimPrefix $number .)) | printf "%.0f" -}}
 {{- end -}}
