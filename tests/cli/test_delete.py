@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.api import FakeApi
-from tests.fakes.runs import KEPT, fake_helm, helm_calls, left, manifests, put_release, put_run
+from tests.fakes.runs import CLAIM, KEPT, fake_helm, helm_calls, left, manifests, put_release, put_run
 from trainchart.cli import delete as command
 from trainchart.cli import main as cli
 from trainchart.cluster import kinds
@@ -128,6 +128,32 @@ def test_a_release_of_another_chart_is_not_found(
     assert delete(fake_helm(tmp_path), "web") == ExitCode.NOT_FOUND
     assert "run web not found in namespace training" in capsys.readouterr().err
     assert helm_calls(tmp_path) == []
+
+
+def test_charts_platform_is_not_found(api: FakeApi, tmp_path: Path) -> None:
+    labels = {"app.kubernetes.io/part-of": "trainchart", "app.kubernetes.io/instance": "platform"}
+    put_release(api, "platform", "deployed", manifest=[{"kind": "Role", "metadata": {"name": "a", "labels": labels}}])
+    assert delete(fake_helm(tmp_path), "platform") == ExitCode.NOT_FOUND
+    assert helm_calls(tmp_path) == []
+
+
+def test_a_copy_of_the_run_s_job_does_not_keep_the_run(api: FakeApi, tmp_path: Path) -> None:
+    put_run(api, "run-42")
+    (job,) = api.there[kinds.JOBS]
+    api.put(kinds.JOBS, {**job, "metadata": {**job["metadata"], "name": "copy"}})
+    assert delete(fake_helm(tmp_path), "run-42") == ExitCode.OK
+    assert [call[1] for call in helm_calls(tmp_path)] == ["run-42"]
+
+
+def test_a_run_whose_claim_another_one_uses_is_left(
+    api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_run(api, "run-42", values=CLAIM)
+    workspace = {"type": "existingClaim", "claimName": "run-42-workspace"}
+    put_run(api, "run-43", phase="Running", values={"workspace": workspace})
+    assert delete(fake_helm(tmp_path), "run-42", "--stop") == ExitCode.REFUSED
+    assert helm_calls(tmp_path) == []
+    assert "run-42 is not removed: run-43 is running on its claim; stop run-43 first" in capsys.readouterr().err
 
 
 def test_a_run_that_does_not_exist_is_an_error_unless_it_may_be_missing(api: FakeApi, tmp_path: Path) -> None:

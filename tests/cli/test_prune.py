@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.chart.matrix import ROOT
+from tests.conftest import program
 from tests.fakes.api import FakeApi
 from tests.fakes.runs import CLAIM, KEPT, NOW, fake_helm, helm_calls, left, put_release, put_run
 from trainchart.cli import main as cli
@@ -15,6 +20,7 @@ from trainchart.cli import prune as command
 from trainchart.cluster import kinds
 from trainchart.cluster.kinds import Kind
 from trainchart.errors import ExitCode
+from trainchart.files import Tree
 
 
 @pytest.fixture
@@ -129,6 +135,62 @@ def test_releases_of_other_charts_stay_and_are_not_even_read(api: FakeApi, tmp_p
     assert prune(fake_helm(tmp_path), "--older-than", "0s") == ExitCode.OK
     assert helm_calls(tmp_path) == []
     assert "list secrets owner=helm,name=web" not in api.asked
+
+
+@pytest.mark.parametrize("status", ["deployed", "failed", "pending-upgrade"])
+def test_charts_platform_is_no_run(status: str, api: FakeApi, tmp_path: Path) -> None:
+    """Its objects are a part of trainchart too, and it has the CronJob that prunes."""
+    command = [program("helm"), "template", "platform", str(ROOT / "charts/platform"), "--set", "prune.enabled=true"]
+    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    put_release(api, "platform", status, manifest=[one for one in yaml.safe_load_all(rendered) if one])
+    assert prune(fake_helm(tmp_path)) == ExitCode.OK
+    assert helm_calls(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", ["deployed", "failed"])
+def test_a_release_of_another_chart_that_has_the_name_of_a_run_stays(status: str, api: FakeApi, tmp_path: Path) -> None:
+    put_run(api, "web", release="")
+    put_release(api, "web", status, manifest=[{"kind": "Service", "metadata": {"name": "web"}}])
+    assert prune(fake_helm(tmp_path)) == ExitCode.OK
+    assert helm_calls(tmp_path) == []
+    assert left(api) == [], "the run is removed all the same"
+
+
+@pytest.mark.parametrize("release", ["deployed", ""])
+def test_a_job_that_was_copied_from_a_run_stays(release: str, api: FakeApi, tmp_path: Path) -> None:
+    """`kubectl get vcjob run-42 -o yaml | sed ... | kubectl create` keeps the labels."""
+    put_run(api, "run-42", release=release)
+    (job,) = api.there[kinds.JOBS]
+    other = {**job["metadata"], "name": "copy", "uid": "copy"}
+    api.put(kinds.JOBS, {**job, "metadata": other, "status": {"state": {"phase": "Running"}}})
+    api.put(kinds.JOBS, {**job, "metadata": {**other, "name": "finished"}})
+    assert prune(fake_helm(tmp_path)) == ExitCode.OK
+    assert removed(tmp_path) == ({"run-42"} if release else set())
+    assert {"jobs copy", "jobs finished"} <= set(left(api))
+
+
+@pytest.mark.parametrize(
+    ("phase", "kept", "stays"), [("Running", CLAIM, 1), ("Completed", CLAIM, 0), ("Running", KEPT, 0)]
+)
+def test_a_run_stays_while_another_one_uses_its_claim(
+    phase: str, kept: Tree, stays: int, api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_run(api, "run-42", phase="Aborted", values=kept)
+    workspace = {"type": "existingClaim", "claimName": "run-42-workspace", "directory": "run-42"}
+    put_run(api, "run-43", phase=phase, ended=1, values={"workspace": workspace})
+    assert prune(fake_helm(tmp_path)) == ExitCode.OK
+    assert removed(tmp_path) == (set() if stays else {"run-42"})
+    assert ("run-42 stays: run-43 is running on its claim" in capsys.readouterr().err) == bool(stays)
+
+
+def test_the_age_of_a_run_is_that_of_the_cluster_s_clock(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_run(api, "run-42", ended=8)
+    put_run(api, "new", release="pending-install", job=False, made=2)
+    monkeypatch.setattr(api, "now", lambda: NOW - timedelta(days=2))
+    assert prune(fake_helm(tmp_path)) == ExitCode.OK
+    assert helm_calls(tmp_path) == []
 
 
 def test_runs_without_a_release_are_removed_and_their_kept_claims_stay(

@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,14 @@ def test_a_long_list_is_read_page_by_page(server: Server, api: Api) -> None:
 
 def test_a_kind_that_does_not_exist_has_no_objects(api: Api) -> None:
     assert api.objects(kinds.QUEUES) == ([], "")
+
+
+@pytest.mark.parametrize("date", ["Thu, 26 Nov 2026 05:00:41 GMT", ""])
+def test_the_time_is_that_of_the_server(date: str, server: Server, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda _: date)
+    before = datetime.now(timezone.utc)
+    api.get(kinds.PODS, "a")
+    assert api.now() == datetime(2026, 11, 26, 5, 0, 41, tzinfo=timezone.utc) if date else api.now() >= before
 
 
 def test_metadata_can_be_requested_without_contents(server: Server, api: Api) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 from trainchart.cluster import kinds
 from trainchart.cluster.connection import NO_CONNECTION, Connection
@@ -41,6 +42,9 @@ class FakeApi:
         self.there.setdefault(kind, []).extend(objects)
 
     # -- the methods of Api
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc)
 
     def in_namespace(self, namespace: str) -> FakeApi:
         """The same objects: those without a namespace are in every one."""

@@ -67,7 +67,7 @@ def _try_to_delete(api: Api, name: str, options: argparse.Namespace) -> int:
 
 def _delete(api: Api, name: str, options: argparse.Namespace) -> None:
     from trainchart.run import state
-    from trainchart.run.installed import installed
+    from trainchart.run.installed import installed, user_of
     from trainchart.submit.remove import remove
 
     unseen: list[str] = []
@@ -85,6 +85,10 @@ def _delete(api: Api, name: str, options: argparse.Namespace) -> None:
         raise UsageError(
             f"{name} is not removed: Helm is installing it, or was interrupted a moment ago; wait, or add --stop to remove "
             "it in any case"
+        )
+    if run.own_claims and (user := user_of(run, installed(api))):
+        raise UsageError(
+            f"{name} is not removed: {user.name} is {user.state.value} on its claim; stop {user.name} first, or wait for it"
         )
     remove(api, lambda: helm_of(options, api), run, print_message)
     print_text(f"{name} is removed{kept(run)}")

@@ -52,16 +52,17 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from datetime import datetime, timedelta, timezone
+    from datetime import timedelta
     from functools import cache
 
     from trainchart.run.installed import installed
     from trainchart.submit.prune import due, prune
 
-    api, now = connect(options), datetime.now(timezone.utc)
+    api = connect(options)
     found = installed(api, all_namespaces=options.all_namespaces, notify=print_message)
+    now = api.now()
     limit = timedelta(seconds=options.older_than)
-    chosen = due(api, found, now=now, older_than=limit, keep_failed=options.keep_failed)
+    chosen = due(api, found, print_message, older_than=limit, now=now, keep_failed=options.keep_failed)
     where = "all namespaces" if options.all_namespaces else f"namespace {api.namespace}"
     report = _Report(options, now, where)
     if options.dry_run:

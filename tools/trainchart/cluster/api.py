@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -55,10 +56,21 @@ class Api:
     connection: Connection = NO_CONNECTION
     """For commands that are printed."""
     calls: int = field(default=0, compare=False)
+    answered: str = field(default="", compare=False)
+    """When the server last answered, by its own clock, as HTTP has it."""
 
     def in_namespace(self, namespace: str) -> Api:
         """The same account in another namespace."""
         return replace(self, namespace=namespace)
+
+    def now(self) -> datetime:
+        """The present time by the clock of the server, as of its last answer: that of this machine may be wrong."""
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return parsedate_to_datetime(self.answered).replace(tzinfo=timezone.utc)
+        except (TypeError, ValueError):
+            return datetime.now(timezone.utc)
 
     # -- objects
 
@@ -291,6 +303,7 @@ class Api:
             retries=False,
             preload_content=False,
         )
+        self.answered = response.headers.get("Date", "")
         return response
 
 

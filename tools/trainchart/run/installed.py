@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import helm, kinds
 from trainchart.cluster.errors import ForbiddenError
-from trainchart.cluster.fields import Object, moment, number, text
+from trainchart.cluster.fields import Object, items, moment, number, text
 from trainchart.run import release
 from trainchart.run.state import PART_OF, State, snapshot_of
 
@@ -42,6 +42,11 @@ class Installed:
         return snapshot_of(self.job, []).state if self.job else State.NO_JOB
 
     @property
+    def is_copy(self) -> bool:
+        """Whether its Job is a copy of another run's, with the labels of that: nothing says what else belongs to it."""
+        return bool(self.job) and text(self.job, "metadata", "labels", INSTANCE) != self.name
+
+    @property
     def ended(self) -> datetime | None:
         """When it finished; None where it has not, or its Job does not exist."""
         return snapshot_of(self.job, []).ended_at if self.job else None
@@ -65,9 +70,7 @@ class Installed:
     @property
     def by_helm(self) -> bool:
         """Whether Helm has installed it, as far as this account may see."""
-        return bool(self.release) or any(
-            text(one, "metadata", "annotations", _RELEASE) for one in (self.job, self.settings, *self.claims)
-        )
+        return bool(self.release) or any(map(_release_of, (self.job, self.settings, *self.claims)))
 
     @property
     def kept_claims(self) -> list[str]:
@@ -78,6 +81,12 @@ class Installed:
     def own_claims(self) -> list[str]:
         """The claims that are removed with it."""
         return [text(one, "metadata", "name") for one in self.claims if not is_kept(one)]
+
+    @property
+    def used_claims(self) -> list[str]:
+        """The claims that its pods mount: its own, and others."""
+        volumes = items(snapshot_of(self.job, []).pod_spec, "volumes") if self.job else []
+        return [text(one, "persistentVolumeClaim", "claimName") for one in volumes if "persistentVolumeClaim" in one]
 
 
 def is_kept(claim: Object) -> bool:
@@ -124,15 +133,27 @@ def installed(
         notify(f"releases are not looked for: {error}")
         secrets = []
     for (namespace, run), newest in _newest(secrets).items():
-        is_whole = not name and text(newest, "metadata", "labels", "status") in _WHOLE
-        if (namespace, run) in found or (not is_whole and _is_run(replace(api, namespace=namespace), run)):
+        one = found.get((namespace, run))
+        # A release of another chart may have the name of a run that Helm has not installed.
+        is_its_own = one is not None and run in map(_release_of, (one.job, one.settings))
+        is_whole = one is None and not name and text(newest, "metadata", "labels", "status") in _WHOLE
+        if is_its_own or (not is_whole and _is_run(replace(api, namespace=namespace), run)):
             found[namespace, run] = replace(known(namespace, run), release=newest)
     for namespace, claim in listed(kinds.CLAIMS, runs):
         run = text(claim, "metadata", "labels", INSTANCE)
         if (namespace, run) in found:
             one = found[namespace, run]
             found[namespace, run] = replace(one, claims=(*one.claims, claim))
-    return [found[key] for key in sorted(found)]
+    return [found[key] for key in sorted(found) if name in ("", found[key].name)]
+
+
+def user_of(run: Installed, others: Iterable[Installed]) -> Installed | None:
+    """A run that has not finished and uses a claim that would be removed with the run, as one that resumes from it does."""
+    for other in others:
+        is_alive = not other.state.is_final and other.namespace == run.namespace and other.name != run.name
+        if is_alive and set(run.own_claims) & set(other.used_claims):
+            return other
+    return None
 
 
 def _newest(secrets: Iterable[tuple[str, Object]]) -> dict[tuple[str, str], Object]:
@@ -141,6 +162,11 @@ def _newest(secrets: Iterable[tuple[str, Object]]) -> dict[tuple[str, str], Obje
     for namespace, secret in secrets:
         revisions.setdefault((namespace, text(secret, "metadata", "labels", "name")), []).append(secret)
     return {key: helm.newest(found) for key, found in revisions.items()}
+
+
+def _release_of(one: Object | None) -> str:
+    """The release that an object belongs to; empty where Helm has not installed it."""
+    return text(one, "metadata", "annotations", _RELEASE)
 
 
 def _is_run(api: Api, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import helm, kinds
 from trainchart.cluster.fields import Object, mapping, text
-from trainchart.run.state import PART_OF
+from trainchart.run.state import FAMILY
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -26,9 +26,8 @@ class Release:
 
     @property
     def is_run(self) -> bool:
-        """Whether the chart made it, or another chart with its library: not any other release."""
-        key, _, value = PART_OF.partition("=")
-        return any(text(one, "metadata", "labels", key) == value for one in self.objects)
+        """Whether the chart made it, or another chart with its library: not any other release, such as one of charts/platform."""
+        return any(text(one, "metadata", "labels", FAMILY) for one in self.objects)
 
     @property
     def job(self) -> Object | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import number, text
 from trainchart.errors import TrainchartError
-from trainchart.run.installed import Installed
+from trainchart.run.installed import Installed, user_of
 from trainchart.run.settings import settings_of
 from trainchart.run.state import State
 from trainchart.submit.remove import remove
@@ -42,15 +42,22 @@ class Outcome:
 
 
 def due(
-    api: Api, runs: Iterable[Installed], *, now: datetime, older_than: timedelta, keep_failed: bool = False
+    api: Api,
+    runs: Sequence[Installed],
+    notify: Callable[[str], None],
+    *,
+    older_than: timedelta,
+    now: datetime,
+    keep_failed: bool = False,
 ) -> list[Due]:
     """The runs that have finished longer ago than `older_than`, the oldest first.
 
     Args:
         api: for the settings of runs whose Job does not exist.
-        runs: to choose from.
-        now: the present time.
+        runs: to choose from: all of a namespace.
+        notify: is told what stays for the sake of another run.
         older_than: how long a run stays after it has finished.
+        now: the present time.
         keep_failed: leave runs that have failed.
 
     Raises:
@@ -58,11 +65,15 @@ def due(
     """
     found: list[Due] = []
     for run in runs:
-        if not run.state.is_final or (keep_failed and run.state is State.FAILED):
+        if not run.state.is_final or run.is_copy or (keep_failed and run.state is State.FAILED):
             continue
         ended = run.ended if run.job else _ended_without_job(api, run, now)
-        if ended and now - ended >= older_than:
-            found.append(Due(run, ended))
+        if not ended or now - ended < older_than:
+            continue
+        if user := user_of(run, runs):
+            notify(f"{run.name} stays: {user.name} is {user.state.value} on its claim")
+            continue
+        found.append(Due(run, ended))
     return sorted(found, key=lambda one: one.ended)
 
 

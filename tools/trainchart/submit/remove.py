@@ -88,5 +88,6 @@ def _delete_objects(api: Api, name: str, of_kinds: tuple[kinds.Kind, ...], notif
             notify(f"{kind.plural} of {name}, if there are any, stay: {error}")
             continue
         for one in found:
-            if not is_kept(one):
+            is_copy = kind is kinds.JOBS and text(one, "metadata", "name") != name  # a run of its own
+            if not is_kept(one) and not is_copy:
                 api.delete(kind, text(one, "metadata", "name"))
