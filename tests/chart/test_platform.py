@@ -531,6 +531,7 @@ def test_a_pipeline_s_run_is_named_after_the_pipeline_run_and_belongs_to_it(valu
             given = {param["name"]: param["value"] for param in task["params"]}
             assert given["name"] == "$(context.pipelineRun.name)"
             assert task["retries"] == 1
+            assert task["timeout"] == "0"  # else an hour, whatever the PipelineRun says
             if "taskRef" in task:
                 run = ["$(context.pipelineRun.name)", "$(context.pipelineRun.uid)"]
                 assert given["owner"] == ["tekton.dev/v1", "PipelineRun", *run]

@@ -19,6 +19,8 @@ Usage: {{ include "platform.tekton.run" (dict "training" . "options" (list "--lo
 */ -}}
 {{- define "platform.tekton.run" -}}
 taskRef: {name: trainchart-run}
+{{- /* Else the default of a TaskRun, which is one hour, whatever the PipelineRun says. */}}
+timeout: "0"
 {{- /* For a step whose pod was evicted. The training has its own retries, and is not trained again by this one. */}}
 retries: 1
 params:
