@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from e2e import branches, leaks, runs, scenario
+from e2e import branches, engines, leaks, runs, scenario
 from e2e.cases import QUICK, Case, allreduce, load, yolov5
 from e2e.chart import with_test_family
 from e2e.killer import Killer
@@ -75,6 +75,14 @@ def cases(request: pytest.FixtureRequest) -> dict[str, Case]:
 def world(cases: dict[str, Case]) -> World:
     """The scenario, in a running cluster (`python3 -m e2e.cluster up`)."""
     return scenario.ensure(cases.values())
+
+
+@pytest.fixture(scope="session")
+def platform(world: World, cases: dict[str, Case]) -> Iterator[World]:
+    """The world with charts/platform in a namespace of its own, for the engines of the selected tests."""
+    placed = engines.ensure_platform(world, cases)
+    yield placed
+    engines.remove_platform(placed.admin)
 
 
 @pytest.fixture(scope="session")

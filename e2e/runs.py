@@ -23,6 +23,18 @@ from trainchart.files import overlay
 
 END_SECONDS = 420
 MARK = "-e2e"
+KINDS = (
+    "vcjob",
+    "podgroup",
+    "pod",
+    "service",
+    "configmap",
+    "serviceaccount",
+    "persistentvolumeclaim",
+    "networkpolicy",
+    "secret",
+)
+"""Of the objects that a run consists of, Helm's record included."""
 WRONG_TOKEN = "0123456789abcdef0123456789abcdef01234567"  # the server knows no such token
 
 
@@ -209,6 +221,12 @@ def uninstall(kube: Kube, names: Iterable[str]) -> None:
     names = list(names)
     if names:
         kube.helm("uninstall", *names, "--ignore-not-found", timeout=300)
+
+
+def objects_of(admin: Kube, name: str) -> set[str]:
+    """All objects that are named after the release, whoever created them."""
+    found = {(kind, item["metadata"]["name"]) for kind in KINDS for item in admin.objects(kind)}
+    return {f"{kind}/{item}" for kind, item in found if item.startswith(name) or f".{name}." in item}
 
 
 def leftovers(kube: Kube) -> list[str]:

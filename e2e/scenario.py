@@ -52,7 +52,7 @@ def ensure(cases: Iterable[Case]) -> World:
     admin = Kube(KUBECONFIG, NAMESPACE)
     server = connect()
     with step("scenario: namespace, shared volume, submitter", ADVICE):
-        admin.apply(*_namespace(), *volume(CLAIM, kind.SHARED), *_account())
+        admin.apply(restricted_namespace(NAMESPACE), *volume(CLAIM, kind.SHARED), *_account())
         admin.kubectl("apply", "-f", str(ROOT / "deploy" / "submitter.yaml"))
         submitter = Kube(kubeconfig_of(admin, ACCOUNT), NAMESPACE)
     for case in cases:
@@ -67,7 +67,7 @@ def ensure(cases: Iterable[Case]) -> World:
         token = _token(current, admin, server, next(iter(repositories)))
         world = World(admin, submitter, server, token)
         _push_sources(current, world, sources)
-        admin.apply(credentials(SECRET, token), _config_map(CA_BUNDLE, {"ca.crt": server.ca_file.read_text()}))
+        admin.apply(credentials(SECRET, token), ca_bundle(server))
     return world
 
 
@@ -129,12 +129,13 @@ def _unless_there(create: Callable[[], object]) -> None:
             raise
 
 
-def _namespace() -> list[Object]:
+def restricted_namespace(name: str) -> Object:
+    """A namespace that enforces Pod Security "restricted"."""
     labels = {
         "pod-security.kubernetes.io/enforce": "restricted",
         "pod-security.kubernetes.io/enforce-version": "latest",
     }
-    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}]
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 def volume(claim: str, folder: str) -> list[Object]:
@@ -195,8 +196,8 @@ def kubeconfig_of(admin: Kube, account: str) -> Path:
     return path
 
 
-def credentials(name: str, token: str) -> Object:
-    metadata = {"name": name, "namespace": NAMESPACE}
+def credentials(name: str, token: str, namespace: str = NAMESPACE) -> Object:
+    metadata = {"name": name, "namespace": namespace}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -205,10 +206,12 @@ def credentials(name: str, token: str) -> Object:
     }
 
 
-def _config_map(name: str, data: Mapping[str, str]) -> Object:
+def ca_bundle(server: GitServer, namespace: str = NAMESPACE) -> Object:
+    """The ConfigMap with the CA that signed the git server's certificate."""
+    metadata = {"name": CA_BUNDLE, "namespace": namespace}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "data": dict(data),
+        "metadata": metadata,
+        "data": {"ca.crt": server.ca_file.read_text()},
     }

@@ -7,19 +7,7 @@ import base64
 import pytest
 
 from e2e.kube import CommandError, phase, poll, why_pending
-from e2e.runs import Session, uninstall
-
-KINDS = (
-    "vcjob",
-    "podgroup",
-    "pod",
-    "service",
-    "configmap",
-    "serviceaccount",
-    "persistentvolumeclaim",
-    "networkpolicy",
-    "secret",
-)
+from e2e.runs import Session, objects_of, uninstall
 
 
 @pytest.mark.runs("happy")
@@ -59,12 +47,12 @@ def test_an_identical_upgrade_changes_nothing_and_an_uninstall_leaves_nothing(se
     after = release.job()["metadata"]
     assert (after["generation"], after["resourceVersion"]) == (before["generation"], before["resourceVersion"])
     assert release.pod()["metadata"]["uid"] == pod
-    assert _objects_of(session, release.name) >= {
+    assert objects_of(session.world.admin, release.name) >= {
         f"vcjob/{release.name}",
         f"persistentvolumeclaim/{release.name}-workspace",
     }
     uninstall(release.kube, [release.name])
-    poll(lambda: not _objects_of(session, release.name), 90, f"everything of {release.name} is gone")
+    poll(lambda: not objects_of(session.world.admin, release.name), 90, f"everything of {release.name} is gone")
 
 
 @pytest.mark.runs("too-large")
@@ -77,10 +65,3 @@ def test_a_run_that_fits_nowhere_waits_as_a_whole_and_volcano_s_reason_is_shown(
     )
     assert phase(release.job()) == "Pending"
     assert lines
-
-
-def _objects_of(session: Session, name: str) -> set[str]:
-    """All objects that are named after the release, whoever created them."""
-    admin = session.world.admin
-    found = {(kind, item["metadata"]["name"]) for kind in KINDS for item in admin.objects(kind)}
-    return {f"{kind}/{item}" for kind, item in found if item.startswith(name) or f".{name}." in item}

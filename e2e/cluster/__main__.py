@@ -13,7 +13,7 @@ from types import ModuleType
 from e2e.gitserver import server as gitserver
 from e2e.servers import server as servers
 
-from . import browser, docker, kind, published, steps, volcano
+from . import browser, docker, engines, kind, published, steps, volcano
 from .docker import ImageSet
 from .from_source import images as source
 from .from_source.programs import build_tools
@@ -69,6 +69,20 @@ def start_servers() -> None:
     started = servers.ensure(minio, mlflow)
     say(f"\nready: object store {started.minio_outside}, in pods {started.minio_inside}")
     say(f"       MLflow {started.mlflow_outside}, in pods {started.mlflow_inside}")
+
+
+def start_engines(names: Sequence[str]) -> None:
+    """Installs engines in the running cluster, and loads the image of the tools that their steps run.
+
+    They are built from source on every host: Tekton's published images have no names that can be known here.
+    """
+    for name in names:
+        if name not in engines.ENGINES:
+            raise StepError(f"engine {name!r} does not exist", f"The engines are {', '.join(engines.ENGINES)}.")
+    wanted, chosen = names or list(engines.ENGINES), _chosen()
+    kind.load_images([*source.engine_images(wanted), source.build_tools_image(chosen.DEBIAN)])
+    for name in wanted:
+        engines.install(name)
 
 
 def _chosen() -> ModuleType:
@@ -134,6 +148,12 @@ def main() -> int:
     commands.add_parser(
         "servers", help="start an object store and MLflow in the running cluster, for the cases that need them"
     )
+    engine_parser = commands.add_parser(
+        "engines", help="install Tekton and Argo Workflows in the running cluster, for the cases that need them"
+    )
+    engine_parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{' or '.join(engines.ENGINES)}; without names, all of them"
+    )
     commands.add_parser("down", help="stop the cluster's node; up starts it again")
     commands.add_parser("clean", help="remove the cluster, its images and the cache")
     commands.add_parser("status", help="print which parts are ready; exit code 1 if one is not")
@@ -147,6 +167,8 @@ def main() -> int:
                 build_tools(arguments.names)
             elif arguments.command == "images":
                 load_training_images(arguments.names)
+            elif arguments.command == "engines":
+                start_engines(arguments.names)
             else:
                 functions = {
                     "browser": browser.ensure,

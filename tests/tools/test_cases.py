@@ -6,6 +6,9 @@ import pytest
 
 from e2e.cases import QUICK, Case, load, named
 from e2e.cluster.docker import QUICK_IMAGES
+from e2e.cluster.from_source.go_modules import GoModule
+from e2e.cluster.from_source.images import ENGINE_IMAGES
+from e2e.cluster.from_source.programs import ENGINES, program_key
 from e2e.cluster.steps import StepError
 from e2e.resume import epochs
 from e2e.runs import catalog, value_files
@@ -60,3 +63,18 @@ def test_a_case_or_an_image_that_is_not_there_is_told_with_those_that_are() -> N
         load(["yolov9"])
     with pytest.raises(StepError, match="no training image 'train-gpu'"):
         _ = Case("train-gpu").image_name
+
+
+def test_a_program_is_built_again_when_a_link_of_its_module_changes() -> None:
+    keys = {
+        GoModule("", "m", "v1", {"p": "."}, links=links).key("p") for links in ({}, {"a": "b"}, {"b": "a"}, {"a": "c"})
+    }
+    assert len(keys) == 4
+
+
+def test_every_program_of_an_engine_has_an_image_of_a_user_that_is_not_root() -> None:
+    for engine, images in ENGINE_IMAGES.items():
+        programs = [program for image in images for program in image.programs]
+        assert programs == list(ENGINES[engine].programs)
+        assert all(program_key(name) for name in programs)
+        assert all(any(line.startswith("USER ") for line in image.lines) for image in images)

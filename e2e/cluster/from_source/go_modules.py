@@ -36,12 +36,15 @@ class GoModule:
     workspace: str = ""
     # With a workspace: module@version -> go/FILE added to a copy.
     patches: Mapping[str, str] = field(default_factory=dict)
+    # Without a workspace: symbolic links of the repository, which module zips drop: link -> the file that it points to.
+    links: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, program: str) -> str:
         files = sorted((HERE / "go" / self.workspace).glob("go.*")) if self.workspace else []
         files += [HERE / "go" / patch.split(":")[0] for patch in self.patches.values()]
         recipe = {**asdict(self), "title": "", "programs": self.programs[program]}
-        return digest(json.dumps(recipe, sort_keys=True), *(file.read_bytes() for file in files))
+        links = [word for link in recipe.pop("links").items() for word in link]
+        return digest(json.dumps(recipe, sort_keys=True), *links, *(file.read_bytes() for file in files))
 
 
 def build(module: GoModule) -> None:
@@ -57,6 +60,8 @@ def build(module: GoModule) -> None:
                 _lay_workspace(current, module, source)
             else:
                 _copy_tree(module_folder(current, module.path, module.version), source)
+                for link, file in module.links.items():
+                    (source / link).symlink_to(source / file)
             for name in missing:
                 # -trimpath keeps the path of this copy out of the program and out of the build cache's keys.
                 command = ["go", "build", "-trimpath", "-ldflags", module.ldflags, "-tags", module.tags]

@@ -12,7 +12,10 @@ from ..docker import Base, ImageSet
 from ..steps import BIN, SHARE, digest, step, temporary_folder
 from .go_modules import HERE, build, drop_build_cache, module_files
 from .programs import (
+    ARGO,
+    ARGO_MODULE,
     CONTROL_PLANE,
+    ENGINES,
     GITEA,
     HELM,
     KIND,
@@ -20,6 +23,8 @@ from .programs import (
     LOCAL_PATH,
     MINIO,
     MINIO_MODULE,
+    TEKTON,
+    TEKTON_MODULE,
     VOLCANO,
     VOLCANO_FILES,
     build_cluster_parts,
@@ -36,6 +41,7 @@ REGISTRY = "registry.k8s.io"
 
 # Files that the images and the installation take out of modules.
 KIND_FILES = {"images/base/files": "files"}
+ENGINE_FILES = {"tekton": {"config": "config"}, "argo": {"manifests": "manifests"}}
 GITEA_FILES = {"templates": "templates", "options": "options", "public": "public"}
 
 
@@ -167,6 +173,44 @@ def minio_image(base: str = DEBIAN) -> str:
     _build(Image(name, "/usr/local/bin/minio", base=base, programs={"minio": "/usr/local/bin/minio"}))
     drop_build_cache()
     return name
+
+
+# A user by number: the kubelet starts no container as somebody "not root" whose image does not say so.
+# Tekton's controller copies the entrypoint out of its image, where ko puts it.
+ENGINE_IMAGES = {
+    "tekton": [
+        Image(
+            f"trainchart/{name}:{TEKTON}",
+            f"/ko-app/{name.removeprefix('tekton-')}",
+            programs={name: f"/ko-app/{name.removeprefix('tekton-')}"},
+            lines=("USER 65532",),
+        )
+        for name in TEKTON_MODULE.programs
+    ],
+    "argo": [
+        # By their names on PATH: that is how Argo's manifests and controller call them.
+        Image(
+            f"trainchart/{name}:{ARGO}",
+            name.removeprefix("argo-"),
+            programs={name: f"/bin/{name.removeprefix('argo-')}"},
+            lines=("USER 8737", "ENV PATH=/bin"),
+        )
+        for name in ARGO_MODULE.programs
+    ],
+}
+
+
+def engine_images(engines: Iterable[str]) -> list[str]:
+    """Builds these engines, and takes their manifests out of their modules; returns the names of the images."""
+    images = [image for engine in engines for image in ENGINE_IMAGES[engine]]
+    for engine in engines:
+        module = ENGINES[engine]
+        build(module)
+        module_files(engine, module.path, module.version, ENGINE_FILES[engine])
+    for image in images:
+        _build(image)
+    drop_build_cache()
+    return [image.name for image in images]
 
 
 # As Debian's own images do: no documentation, and nothing kept of what apt downloads.

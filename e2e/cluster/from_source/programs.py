@@ -1,6 +1,7 @@
 """The programs that are built from Go modules, with their versions: the tools, and the parts of the cluster.
 
-The tools are built on every machine, the parts of the cluster only where no image registry answers.
+The tools are built on every machine, the parts of the cluster only where no image registry answers, and the engines
+only for the tests that need them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ HELM = "v4.3.1"
 KIND = "v0.33.0"
 GITEA = "v1.26.0"
 LOCAL_PATH = "v0.0.30"
+TEKTON = "v1.12.0"
+ARGO = "v4.0.5"
 MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"  # its releases are no versions of its module
 
 
@@ -123,8 +126,31 @@ CLUSTER_PARTS = [
 MINIO_MODULE = GoModule(f"minio {MINIO}", "github.com/minio/minio", MINIO, {"minio": "."}, tags="kqueue")
 
 
+# Engines that submit runs: `python3 -m e2e.cluster engines`. Of Tekton, neither its CloudEvents nor its resolvers of
+# remote tasks are built; of Argo, neither its server nor its command line.
+TEKTON_MODULE = GoModule(
+    f"tekton {TEKTON}",
+    "github.com/tektoncd/pipeline",
+    TEKTON,
+    {f"tekton-{name}": f"./cmd/{name}" for name in ("controller", "webhook", "entrypoint", "nop", "workingdirinit")},
+    tags="disable_spire",  # SPIFFE would treble the packages that the entrypoint is made of
+)
+ARGO_MODULE = GoModule(
+    f"argo workflows {ARGO}",
+    "github.com/argoproj/argo-workflows/v4",
+    ARGO,
+    {"argo-workflow-controller": "./cmd/workflow-controller", "argoexec": "./cmd/argoexec"},
+    ldflags=f"-s -w -X github.com/argoproj/argo-workflows/v4.version={ARGO}",
+    links={
+        "workflow/executor/osspecific/signal_linux.go": "workflow/executor/osspecific/signal_darwin.go",
+    },
+)
+ENGINES = {"tekton": TEKTON_MODULE, "argo": ARGO_MODULE}
+
+
 def program_key(name: str) -> str:
-    return next(module.key(name) for module in [*TOOLS, *CLUSTER_PARTS, MINIO_MODULE] if name in module.programs)
+    modules = [*TOOLS, *CLUSTER_PARTS, MINIO_MODULE, *ENGINES.values()]
+    return next(module.key(name) for module in modules if name in module.programs)
 
 
 def build_tools(names: Sequence[str] = ()) -> None:
