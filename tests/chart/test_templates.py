@@ -493,6 +493,24 @@ def test_what_may_surprise_is_a_warning(change: Tree, key: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("family", "train", "words"),
+    [
+        ("yolov8", {"model": "yolov8n.yaml"}, 'train.model: is "yolov8n.yaml", so the training starts from random weights'),
+        ("yolov8", {"model": None}, 'train.model: is "yolov8n.yaml", so the training starts from random weights'),
+        ("yolov8", {"model": "yolov8n.pt"}, ""),
+        ("ppyoloe", {}, "train.pretrainWeights: is empty, so the training starts from random weights"),
+        ("ppyoloe", {"pretrainWeights": "weights/CSPResNetb_l_pretrained.pdparams"}, ""),
+        ("yolov5", {}, ""),
+        ("llm-sft", {}, ""),
+    ],
+)  # fmt: skip
+def test_a_training_that_starts_from_random_weights_is_told(family: str, train: Tree, words: str) -> None:
+    values = overlay(load_values(ROOT / f"values/{family}.yaml"), {"train": train})
+    found = [line for line in warnings(values) if "random weights" in line]
+    assert [line[: len(words)] for line in found] == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"image": "registry.example.com:5000/yolov5:7.0"},

@@ -67,6 +67,10 @@ def get_cfg(overrides):
         raise TypeError(f"'lr0={overrides['lr0']}' is of invalid type")
 """,
     "ultralytics/cfg/default.yaml": "model:\nepochs: 100\nlr0: 0.01\ncos_lr: False\nname:\nresume: False\n",
+    "ultralytics/cfg/datasets/coco128.yaml": (
+        "path: coco128\ntrain: images/train2017\nval: images/train2017\ntest:\nnames: {0: person}\n"
+        "download: https://example.com/coco128.zip\n"
+    ),
     "ultralytics/utils/__init__.py": """
 from pathlib import Path
 USER_CONFIG_DIR = Path(__file__).parent
@@ -412,6 +416,28 @@ def test_a_wrong_description_of_the_data_is_named(text: str, words: str, pod: Po
 def test_a_description_that_was_written_for_another_place_finds_its_images(path: str, pod: Pod) -> None:
     pod.describe(f"path: {path}\ntrain: images/train\nval: images/val\nnames: [a, b]\ndownload: coco.zip\n")
     assert pod.inputs()["ok"] is True
+
+
+@pytest.mark.parametrize("folder", [".", "coco128"])
+def test_the_trainer_s_own_description_describes_the_run_s_dataset(folder: str, pod: Pod) -> None:
+    root = pod.dataset / folder
+    (root / "images" / "train2017").mkdir(parents=True)
+    (root / "labels" / "train2017").mkdir(parents=True)
+    (root / "images" / "train2017" / "0.jpg").write_text("image")
+    (root / "labels" / "train2017" / "0.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    answer = pod.inputs(data="coco128.yaml")
+    assert (answer["ok"], answer.get("images")) == (True, {"train": 1, "val": 1}), answer
+    (pod.dataset / "coco128.yaml").write_text(
+        f"path: {folder}\ntrain: images/train2017\nval: images/train2017\nnames: [a]\n"
+    )
+    assert pod.inputs(data="coco128.yaml")["data"] == str(pod.dataset / "coco128.yaml"), "the dataset's own comes first"
+
+
+def test_the_trainer_s_own_description_needs_its_images_in_the_dataset(pod: Pod) -> None:
+    answer = pod.inputs(data="coco128.yaml")
+    assert answer["ok"] is False
+    assert "coco128.yaml names train: images/train2017" in answer["reason"]
+    assert pod.inputs(data="../datasets/coco128.yaml")["ok"] is False, "it is found by its name, not by a path"
 
 
 def test_one_broken_record_among_many_is_named(pod: Pod) -> None:

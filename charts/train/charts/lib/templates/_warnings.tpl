@@ -26,6 +26,12 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- if and (eq $values.workspace.type "emptyDir") (eq $values.publish.type "git") -}}
 {{- $warnings = append $warnings (printf "workspace.type: emptyDir loses the result if it cannot be pushed within publish.patience (%s); use a claim to keep it" $values.publish.patience) -}}
 {{- end -}}
+{{- with .Run.family.randomWeights -}}
+{{- $value := get $values.train (trimPrefix "train." .setting) -}}
+{{- if regexMatch .when ($value | default "" | toString) -}}
+{{- $warnings = append $warnings (printf "%s: %s, so the training starts from random weights, and needs many epochs and images; %s" .setting (empty $value | ternary "is empty" (printf "is %q" $value)) .fix) -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $value := $values.env -}}
 {{- if regexMatch "://[^/ ]*@" $value -}}
 {{- $warnings = append $warnings (printf "env.%s: contains a user or password, which everybody who can read the release sees; use a URL without them" $name) -}}

@@ -24,12 +24,15 @@ Format = Literal[
 class Yolov8(Section):
     model: Text = Field(
         None,
-        description="A description that ultralytics knows (random weights), or a file of the model repository or the "
-        "image.",
+        description="Weights to start from, a file of the model repository or the image; or a description that "
+        "ultralytics knows, with random weights.",
         examples=["yolov8n.yaml", "yolov8n.pt"],
     )
     data: Text = Field(
-        None, description="Dataset description, a file of the dataset or the model repository.", examples=["data.yaml"]
+        None,
+        description="Dataset description: a file of the dataset or the model repository, or one of ultralytics' own, such "
+        "as coco128.yaml.",
+        examples=["data.yaml"],
     )
     epochs: Count = Field(None, description="Passes over the dataset.", examples=[100])
     batchSize: Count = Field(None, description="Images per step, of all devices together.", examples=[16])
@@ -166,6 +169,7 @@ FAMILY = Family(
         "sharedMemory": "4Gi",
         "workspace": {"type": "emptyDir", "size": "20Gi"},
     },
+    train={"model": "yolov8n.pt"},  # images/yolov8 has it
     notes={
         "dataset": "A dataset in YOLO format, with its description train.data; its files are used as they lie there.",
     },

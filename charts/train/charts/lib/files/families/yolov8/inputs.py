@@ -77,12 +77,15 @@ def find_model(name: str, repository: Path) -> str:
 
 
 def find_data(name: str, dataset: Path, model: Path) -> Path:
-    """Return the description of the data, from the dataset or the model repository. Raises InputError."""
+    """Return the description of the data, from the dataset, the model repository or the trainer. Raises InputError."""
     for path in (dataset / name, model / name, model / "data" / name):
         if path.is_file():
             return path
+    own = _package() / "cfg" / "datasets" / name
+    if Path(name).name == name and own.is_file():
+        return own
     raise InputError(
-        f"train.data: neither the dataset nor the model repository has a file {name}",
+        f"train.data: neither the dataset nor the model repository has a file {name}, and ultralytics has no such description",
         "correct train.data, or push the file to the dataset repository",
     )
 
@@ -92,7 +95,9 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
     import yaml
 
     sources = inside.Sources(dataset, model)
-    check_inside(sources, file, f"train.data: {file.name}")
+    own = file.parent == _package() / "cfg" / "datasets"
+    if not own:
+        check_inside(sources, file, f"train.data: {file.name}")
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -115,7 +120,9 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
         raise InputError(
             f"train.data: {file.name} has {len(named)} names and nc: {known}", "correct one of them, or leave nc out"
         )
-    roots = list(_roots(str(described.get("path") or ""), file, dataset, model))
+    # The trainer's own descriptions are of datasets that it would download; here they are the run's.
+    folder = dataset if own else file.parent
+    roots = list(_roots(str(described.get("path") or ""), folder, dataset, model))
     for root in roots:
         if all(_at(root, path) for key in ("train", "val") for path in _list(described[key])):
             break
@@ -145,14 +152,14 @@ def check_inside(sources: inside.Sources, path: Path, described_as: str) -> None
         raise InputError(str(error), inside.FIX) from error
 
 
-def _roots(path: str, file: Path, dataset: Path, model: Path) -> Iterator[Path]:
+def _roots(path: str, folder: Path, dataset: Path, model: Path) -> Iterator[Path]:
     """Yield the folders that `path` may mean: descriptions expect a folder datasets/ beside the trainer, or their own
     folder.
     """
     if path:
-        for start in (file.parent, dataset, dataset.parent, model):
+        for start in (folder, dataset, dataset.parent, model):
             yield (start / path).resolve()
-    yield from (file.parent.resolve(), dataset.resolve())
+    yield from (folder.resolve(), dataset.resolve())
 
 
 def _at(root: Path, path: str) -> Optional[Path]:
@@ -314,14 +321,18 @@ def check_options(chosen: Dict[str, Any]) -> None:
         raise InputError(f"train.arguments: {' '.join(str(error).split())}", "correct the value") from error
 
 
-def _known() -> Dict[str, Any]:
-    import yaml
-
+def _package() -> Path:
+    """Return the folder of the trainer. Raises InputError."""
     spec = importlib.util.find_spec("ultralytics")
     if spec is None or spec.origin is None:
         raise InputError("the image has no ultralytics", "use an image with ultralytics 8.4")
-    text = (Path(spec.origin).parent / "cfg" / "default.yaml").read_text(encoding="utf-8")
-    known: Dict[str, Any] = yaml.safe_load(text)
+    return Path(spec.origin).parent
+
+
+def _known() -> Dict[str, Any]:
+    import yaml
+
+    known: Dict[str, Any] = yaml.safe_load((_package() / "cfg" / "default.yaml").read_text(encoding="utf-8"))
     return known
 
 
