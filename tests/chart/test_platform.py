@@ -655,6 +655,15 @@ def documented_runs() -> list[Manifest]:
     return [yaml.safe_load(block) for block in re.findall(r"<<END\n(.*?)^END$", text, re.DOTALL | re.MULTILINE)]
 
 
+def test_every_documented_command_of_the_chart_names_its_namespace() -> None:
+    # The rights are rendered for it, also by `helm template`, which would take "default".
+    pages = [ROOT / "README.md", CHART / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    commands = re.findall(r"helm (?:install|upgrade|template) [^\n`]*(?:charts/platform|platform-VERSION)[^\n`]*", text)
+    assert len(commands) >= 6
+    assert [command for command in commands if " -n training" not in command] == []
+
+
 def test_the_runs_in_the_documentation_start_what_the_chart_installs() -> None:
     pipeline_run, workflow = documented_runs()
     for run, kind, given in [
