@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,33 @@ def test_what_is_installed_is_what_the_command_line_lays_over_the_files(
     error = capsys.readouterr().err
     assert "--param REPLICAS: error: 'x' is not a whole number" in error
     assert "--set: error: '=1': names no key" in error
+
+
+def test_a_file_that_can_be_read_once_is_installed_as_it_was_judged(cluster: Cluster) -> None:
+    """The shell's `<(command)` is a pipe, which a second reading finds empty."""
+    reader, writer = os.pipe()
+    os.write(writer, b"retries: 7\n")
+    os.close(writer)
+    try:
+        assert submit(cluster, helm_that(cluster), "-f", f"/dev/fd/{reader}") == 0
+    finally:
+        os.close(reader)
+    assert yaml.safe_load((cluster.state.parent / "values").read_text())["retries"] == 7
+
+
+def test_a_file_that_is_saved_again_meanwhile_is_installed_as_it_was_judged(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("retries: 7\n", encoding="utf-8")
+
+    def saves_it_again(*_: object, **__: object) -> bool:
+        own.write_text("retries: 8\n", encoding="utf-8")
+        return True
+
+    monkeypatch.setattr(command, "_passes_doctor", saves_it_again)
+    assert submit(cluster, helm_that(cluster), "-f", str(own)) == 0
+    assert yaml.safe_load((cluster.state.parent / "values").read_text())["retries"] == 7
 
 
 def test_a_run_of_parameters_alone_needs_its_family(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,19 +21,24 @@ STDIN_NAME = "<stdin>"
 
 @contextmanager
 def as_paths(files: Sequence[str], called: Mapping[str, str] = {}) -> Iterator[list[tuple[str, str]]]:
-    """Each file with what it is called: its path, if `called` has no other name. The standard input, which can be read once, becomes a file that only this user reads."""
+    """Copies of the files, which only this user reads, each with what the file is called: its path, if `called` has no other name.
+
+    Values are read several times, and what is installed has to be what was judged: the standard input and a FIFO, such as that
+    of the shell's `<(command)`, can be read once, and a file may be saved again meanwhile.
+
+    Raises:
+        FileError: a file cannot be read.
+    """
     with tempfile.TemporaryDirectory(prefix="trainchart-") as folder:
         paths: list[tuple[str, str]] = []
-        for file in files:
-            if file != STDIN:
-                paths.append((file, called.get(file, file)))
-                continue
-            kept = Path(folder, "values.yaml")
+        for number, file in enumerate(files):
+            name = STDIN_NAME if file == STDIN else called.get(file, file)
+            copy = Path(folder, f"{number}.yaml")
             try:
-                kept.write_text(read_text(STDIN), encoding="utf-8")
+                copy.write_text(read_text(file), encoding="utf-8")
             except FileError as error:
-                raise FileError(f"{STDIN_NAME} {error}") from None
-            paths.append((str(kept), STDIN_NAME))
+                raise FileError(f"{name} {error}") from None
+            paths.append((str(copy), name))
         yield paths
 
 
