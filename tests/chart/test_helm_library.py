@@ -115,5 +115,7 @@ def test_a_library_for_another_machine_is_named_with_what_to_do(
     (package / "__init__.py").write_text("raise OSError('wrong ELF class:\\n ELFCLASS32')\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "helm_python", raising=False)
-    with pytest.raises(UsageError, match="cannot be loaded: wrong ELF class: ELFCLASS32; install it again, or use"):
+    with pytest.raises(
+        UsageError, match="cannot be loaded: wrong ELF class: ELFCLASS32; install it again, or `pip uninstall"
+    ):
         HelmLibrary()

@@ -13,7 +13,7 @@ from tests.chart.rules import RULES
 from tests.conftest import rows
 from tests.values.checks import YOLOV5
 from tests.values.test_parity import CHOSEN
-from trainchart.chart.engine import Engine
+from trainchart.chart.engine import Engine, HelmError
 from trainchart.chart.engines import engine, use, use_program
 from trainchart.chart.helm_library import HelmLibrary
 from trainchart.chart.helm_program import HelmProgram
@@ -164,9 +164,33 @@ def test_without_it_helm_on_the_path_is_used(helm: str, monkeypatch: pytest.Monk
         engine()
 
 
-def test_a_program_that_is_not_helm_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "words"),
+    {
+        "another program": ("#!/bin/sh\necho hello\n", "template does not answer as Helm does"),
+        "Helm 2": ("#!/bin/sh\necho 'Error: unknown flag: --values' >&2; exit 1\n", "failed: unknown flag: --values"),
+        "without words": ("#!/bin/sh\nexit 3\n", "failed: it ended with exit code 3, and gave no reason"),
+        "out of memory": ("#!/bin/sh\nkill -9 $$\n", "failed: it was killed by signal 9"),
+        "of another machine": ("\x7fELF\x02", "cannot be run: Exec format error"),
+    }.values(),
+)
+def test_a_program_that_fails_is_named_and_no_file_is_blamed(tmp_path: Path, script: str, words: str) -> None:
     program = tmp_path / "helm"
-    program.write_text("#!/bin/sh\necho hello\n")
+    program.write_text(script)
     program.chmod(0o755)
-    with pytest.raises(UsageError, match="helm template does not answer as Helm does; name Helm 3 or 4 by --helm"):
+    use(HelmProgram(str(program)))
+    with pytest.raises(UsageError, match=rf"^{program} .*{words}; is it Helm 3 or 4"):
+        validate([str(YOLOV5)])
+
+
+def test_a_script_around_helm_is_ended_with_helm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else Helm would create objects behind our back, while what it has created is removed."""
+    monkeypatch.setattr("trainchart.chart.helm_program.TEMPLATE_SECONDS", 0.5)
+    program, created = tmp_path / "helm", tmp_path / "created"
+    program.write_text(
+        f"#!/bin/sh\nsh -c 'trap \"sleep 0.5; echo ended >> {created}; exit 1\" TERM; sleep 60 & wait'\n:\n"
+    )
+    program.chmod(0o755)
+    with pytest.raises(HelmError, match=r"helm template took more than 0\.5 s"):
         HelmProgram(str(program)).read(["a: 1"])
+    assert created.read_text() == "ended\n"

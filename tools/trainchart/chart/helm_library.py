@@ -41,7 +41,7 @@ class HelmLibrary:
         except Exception as error:  # its own error, which cannot be imported without it
             words = " ".join(str(error).split())
             raise UsageError(
-                f"the Helm library of trainchart[engine] cannot be loaded: {words}; install it again, or use the helm program by --helm"
+                f"the Helm library of trainchart[engine] cannot be loaded: {words}; install it again, or `pip uninstall helm-python-sdk` to use the helm program"
             ) from None
 
     def read(self, texts: Sequence[str]) -> list[Tree | RenderError]:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,8 @@ _RENDER = """\
 _ESCAPED = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _LONG_KEY = 100
 
+_FIX = "is it Helm 3 or 4, and does `helm template` work here?"
+
 
 @dataclass(frozen=True)
 class HelmProgram:
@@ -65,7 +68,10 @@ class HelmProgram:
     program: str
 
     def read(self, texts: Sequence[str]) -> list[Tree | RenderError]:
-        answers = self._ask(_READ, {"texts": [_base64(text) for text in texts]})
+        try:
+            answers = self._ask(_READ, {"texts": [_base64(text) for text in texts]})
+        except RenderError as error:  # about no document: what is wrong with one is in the answer
+            raise UsageError(f"{self.program} template failed: {str(error).splitlines()[0]}; {_FIX}") from None
         return [_document(answer) for answer in answers]
 
     def set(self, values: Mapping[str, object], option: str, expression: str) -> Tree:
@@ -133,7 +139,7 @@ class HelmProgram:
         printed = _template(self.program, chart, question + _OUTPUT, _as_yaml(values), tuple(options))
         found = re.search(r"^output: (\S+)$", printed, re.MULTILINE)
         if not found:
-            raise UsageError(f"{self.program} template does not answer as Helm does; name Helm 3 or 4 by --helm")
+            raise UsageError(f"{self.program} template does not answer as Helm does; {_FIX}")
         return json.loads(base64.b64decode(found[1]))
 
 
@@ -170,8 +176,10 @@ def _template(program: str, chart: Path | None, question: str, values: str, opti
             (folder / "Chart.yaml").write_text("apiVersion: v2\nname: empty\nversion: 0.0.0\n", encoding="utf-8")
         command = [program, "template", "trainchart", str(folder), "--values", "-", *options]
         process = _run(command, TEMPLATE_SECONDS, values)
+    if process.returncode < 0:
+        raise UsageError(f"{program} template failed: {_without_words(process.returncode)}; {_FIX}")
     if process.returncode:
-        raise RenderError(_words(process.stderr))
+        raise RenderError(_words(process.stderr) or _without_words(process.returncode))
     return process.stdout
 
 
@@ -219,7 +227,7 @@ def _answer_of(process: subprocess.CompletedProcess[str]) -> str:
         HelmError: it failed.
     """
     if process.returncode:
-        raise HelmError(_words(process.stderr) or process.stdout.strip())
+        raise HelmError(_words(process.stderr) or process.stdout.strip() or _without_words(process.returncode))
     return process.stdout
 
 
@@ -227,6 +235,10 @@ def _words(stderr: str) -> str:
     """Helm's message, without its warnings before and its advice after."""
     words = re.split(r"^Error: ", stderr, maxsplit=1, flags=re.MULTILINE)[-1]
     return words.partition("\n\nUse --debug flag")[0].strip()
+
+
+def _without_words(code: int) -> str:
+    return f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code}, and gave no reason"
 
 
 def _base64(text: str) -> str:
@@ -257,17 +269,21 @@ def _run(command: Sequence[str], seconds: float, given: str = "") -> subprocess.
 
     Raises:
         HelmError: it took too long.
+        UsageError: it cannot be run.
     """
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        env={**os.environ, "HELM_DEBUG": "false"},
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "HELM_DEBUG": "false"},
+            start_new_session=True,
+        )
+    except OSError as error:  # of another machine, or a script without a first line that names its interpreter
+        raise UsageError(f"{command[0]} cannot be run: {error.strerror}; {_FIX}") from None
     with process:
         try:
             out, err = process.communicate(given, timeout=seconds)
@@ -282,9 +298,15 @@ def _run(command: Sequence[str], seconds: float, given: str = "") -> subprocess.
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End it as Helm expects, so that nothing of it is under way any more: what it has created can be removed then."""
-    process.terminate()
+    """End it as Helm expects, so that nothing of it is under way any more: what it has created can be removed then.
+
+    It may be a script that has started Helm, and ends before it: all processes of its session are meant, and their output
+    ends with the last of them.
+    """
     try:
-        process.wait(TERMINATE_SECONDS)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=TERMINATE_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has ended meanwhile
+        pass
