@@ -35,6 +35,16 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         "replicas: 1\n---\nreplicas: 2",
         "2:1 None: a second document begins here, which Helm 3 would ignore; keep one document per file",
     ),
+    "text behind the end": (
+        "replicas: 1\n...\nqueue: a",
+        "3:1 None: text behind the end of the values (`...` or the last brace), which Helm would ignore; "
+        "move it before that, or take it out",
+    ),
+    "text behind the last brace": (
+        '{"replicas": 1}\nqueue: a',
+        "2:1 None: text behind the end of the values (`...` or the last brace), which Helm would ignore; "
+        "move it before that, or take it out",
+    ),
     "a directive": ("%YAML 1.1\n---\nreplicas: 1", "1:1 None: a directive, which Helm 4 cannot read; leave it out"),
     "a map behind the dashes": (
         "--- {replicas: 1}",

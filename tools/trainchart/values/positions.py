@@ -284,6 +284,9 @@ def _syntax_error(error: yaml.YAMLError, text: str, file: str) -> Problem:
     if mark is None:
         return Problem("not YAML: " + " ".join(str(error).split()))
     place = Place(file, mark.line + 1, mark.column + 1)
+    if "<document start>" in str(getattr(error, "problem", "")):
+        message = "text behind the end of the values (`...` or the last brace), which Helm would ignore; move it before that, or take it out"
+        return Problem(message, place, fatal=True)
     lines = text.splitlines()
     line_text = lines[mark.line] if mark.line < len(lines) else ""
     indent = line_text[: len(line_text) - len(line_text.lstrip())]
