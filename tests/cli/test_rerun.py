@@ -181,8 +181,9 @@ def test_a_run_that_continues_in_the_folder_of_the_other_says_so(
     assert "workspace.directory" not in capsys.readouterr().err
 
 
-def test_a_run_that_does_not_exist_is_not_found(api: FakeApi, tmp_path: Path) -> None:
-    assert rerun(tmp_path) == ExitCode.NOT_FOUND
+def test_a_run_that_does_not_exist_is_not_found_and_outputs_are_written(api: FakeApi, tmp_path: Path) -> None:
+    assert rerun(tmp_path, "--output", "exit-code", str(tmp_path / "code")) == ExitCode.NOT_FOUND
+    assert (tmp_path / "code").read_text() == "4"
 
 
 def test_rerun_has_all_options_of_submit() -> None:

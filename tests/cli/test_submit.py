@@ -21,7 +21,7 @@ from trainchart.cli import main as cli
 from trainchart.cli import submit as command
 from trainchart.cli import wait as waiting
 from trainchart.cluster import kinds
-from trainchart.errors import UsageError
+from trainchart.errors import ExitCode, UsageError
 from trainchart.files import overlay
 from trainchart.follow.outcome import Outcome
 from trainchart.submit.helm import check_arguments
@@ -231,6 +231,19 @@ def test_a_post_renderer_is_refused(argument: str, cluster: Cluster, capsys: pyt
     assert submit(cluster, helm_that(cluster), "--", argument) == 2
     assert "cannot be passed on to helm: it would change objects that were checked" in capsys.readouterr().err
     assert calls(cluster) == []
+
+
+@pytest.mark.parametrize("others", ["", "trainchart.dev/submission=another"])
+def test_a_signal_just_after_the_installation_is_one_for_the_run(
+    others: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupts(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_follow", interrupts)
+    assert submit(cluster, helm_that(cluster, of_others=others)) == ExitCode.INTERRUPTED
+    says = "run-42 is not installed: it was interrupted" if others else "stopped following; the run continues"
+    assert says in capsys.readouterr().err
 
 
 def test_a_failed_installation_is_explained_and_removed(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -21,7 +22,9 @@ from tests.checks.cluster import ROOT, stocked
 from tests.fakes.api import FakeApi
 from tests.fakes.runs import templates_of_helm
 from tests.fakes.server import serving
-from trainchart.cli.outputs import KNOWN, format_metrics
+from trainchart.cli import main as cli
+from trainchart.cli import submit as command
+from trainchart.cli.outputs import KNOWN, Outputs, format_metrics
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
 from trainchart.cluster.fields import Object, text
@@ -235,8 +238,8 @@ def test_a_second_signal_does_not_interrupt_the_removal(step: Step) -> None:
     with step.slow():
         process = step.start("--on-signal", "stop")
         wait_for(lambda: step.api.names(kinds.SECRETS))
-        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
-            os.killpg(process.pid, number)
+        for _ in range(3):  # of one kind: Python takes those that come while it is busy in the order of their numbers
+            os.killpg(process.pid, signal.SIGTERM)
             time.sleep(0.02)
         assert ended(process)[0] == 143
     assert step.api.names() == []
@@ -262,6 +265,19 @@ def test_a_signal_while_the_run_is_followed_stops_it(step: Step) -> None:
     assert code == 143
     assert f"{NAME} is stopped; its release stays" in said
     assert step.api.names(kinds.JOBS) == [NAME]
+
+
+def test_a_signal_after_the_end_changes_neither_exit_code_nor_outputs(step: Step) -> None:
+    """The second output is a pipe, which the process opens as soon as the test reads it."""
+    pipe, ranks = step.folder / "pipe", step.folder / "ranks"
+    os.mkfifo(pipe)
+    process = step.start("--no-wait", "--output", "ranks", str(ranks), "--output", "exit-code", str(pipe))
+    assert pipe.read_text() == ""
+    wait_for(lambda: ranks.read_text())
+    os.killpg(process.pid, signal.SIGTERM)
+    time.sleep(0.1)
+    assert pipe.read_text() == "0"
+    assert ended(process)[0] == 0
 
 
 # -- owners
@@ -293,6 +309,10 @@ def test_a_release_that_cannot_be_given_an_owner_is_reported(step: Step) -> None
         (
             ("tekton.dev/v1", "PipelineRun", "nightly", "1"),
             "in namespace training is 5f0c-owner, not 1; name an object",
+        ),
+        (
+            ("tekton.dev/v1", "PipelineRun", "nightly/status", OWNER[3]),
+            "PipelineRun nightly/status does not exist in namespace training",
         ),
     ],
 )
@@ -363,6 +383,28 @@ def test_half_a_release_of_a_killed_attempt_is_removed_and_installed_again(step:
     assert step.calls == [f"install {NAME}", f"uninstall {NAME}", f"install {NAME}"]
 
 
+def test_an_attempt_that_was_killed_while_it_removed_the_run_is_installed_again(step: Step) -> None:
+    with step.slow():
+        first = step.start("--adopt", "--owner", *OWNER)
+        wait_for(lambda: step.api.names(kinds.SECRETS))
+        killed(first)
+        os.kill(int((step.folder / "pid").read_text()), signal.SIGKILL)
+    step.api.one(kinds.SECRETS)["metadata"]["labels"]["status"] = "uninstalling"
+    ending = {"name": NAME, "ownerReferences": [REFERENCE], "deletionTimestamp": "2026-11-24T18:00:00Z"}
+    step.api.put(kinds.JOBS, {"metadata": ending})
+    assert step.run("--adopt", "--no-wait", "--owner", *OWNER)[0] == 0
+    assert step.calls == [f"install {NAME}", f"uninstall {NAME}", f"install {NAME}"]
+
+
+def test_a_release_that_another_one_has_made_is_not_removed(step: Step) -> None:
+    """The run was created by kubectl."""
+    step.api.put(kinds.JOBS, {"metadata": {"name": NAME, "ownerReferences": [REFERENCE]}})
+    labels = {"owner": "helm", "name": NAME, "version": "1", "status": "failed"}
+    step.api.put(kinds.SECRETS, {"metadata": {"name": f"sh.helm.release.v1.{NAME}.v1", "labels": labels}})
+    step.run("--adopt", "--no-wait", "--owner", *OWNER)
+    assert step.calls == []
+
+
 def test_a_finished_run_gives_its_exit_code_and_outputs_at_once(step: Step) -> None:
     assert step.run("--no-wait", "--owner", *OWNER)[0] == 0
     step.api.complete()
@@ -413,6 +455,20 @@ def test_a_signal_at_the_start_of_a_later_attempt_stops_the_run_too(step: Step) 
     assert text(step.api.one(kinds.JOBS), "status", "state", "phase") == "Aborted"
 
 
+def test_a_signal_before_a_generated_name_is_known_stops_the_run_of_an_earlier_attempt(
+    step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--generate-name", f"{NAME}-", "--adopt", "--owner", *OWNER]
+    assert step.run("--no-wait", *words, name="")[0] == 0
+    monkeypatch.setattr(command, "choose_helm", interrupts)
+    assert cli.main(["submit", *FILES, *words, "--on-signal", "stop", "--kubeconfig", str(step.kubeconfig)]) == 130
+    assert text(step.api.one(kinds.JOBS), "status", "state", "phase") == "Aborted"
+
+
+def interrupts(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 # -- outputs
 
 
@@ -449,6 +505,38 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_submitte
     code, said = step.run("--output", "colour", "x")
     assert code == 2
     assert "--output: there is no colour; there are repository, branch," in said
+
+
+def test_an_output_has_a_file_of_its_own(step: Step) -> None:
+    values = step.folder / "run.yaml"
+    values.write_text("replicas: 1\n")
+    link = step.folder / "link"
+    link.symlink_to(values)
+    code, said = step.run("-f", str(values), "--output", "commit", str(link))
+    assert (code, values.read_text()) == (2, "replicas: 1\n")
+    assert f"--output commit: {link} is read by this command too; name another file" in said
+    file = str(step.folder / "file")
+    code, said = step.run("--output", "commit", file, "--output", "branch", file)
+    assert code == 2
+    assert f"--output branch: {file} is written (commit) by this command too" in said
+    assert step.calls == []
+
+
+def test_what_an_output_names_is_written_and_nothing_is_replaced(tmp_path: Path) -> None:
+    """/dev/stdout is a link to a file where the output of the command is one."""
+    (tmp_path / "target").write_text("old")
+    link, long, shared = tmp_path / "link", tmp_path / ("a" * 255), tmp_path / "shared"
+    link.symlink_to("target")
+    shared.touch(0o666)
+    shared.chmod(0o666)
+    outputs = Outputs([("exit-code", str(file)) for file in (link, long, shared)])
+    outputs.write(7, None)
+    assert (link.is_symlink(), (tmp_path / "target").read_text(), long.read_text()) == (True, "7", "7")
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o666
+
+
+def test_metrics_that_are_no_numbers_of_json_are_left_out() -> None:
+    assert format_metrics({"loss": float("nan"), "lr": float("inf"), "epochs": 3}) == '{"epochs":3}'
 
 
 def test_metrics_stay_short() -> None:

@@ -74,10 +74,21 @@ def test_a_signal_stops_the_run(running: Cluster, kubeconfig: Path, number: int,
     assert aborts(running) == [UID]
 
 
+def test_a_job_that_is_no_run_is_not_stopped(running: Cluster, kubeconfig: Path) -> None:
+    """The signal may come before anybody has looked at it."""
+    process = follow(kubeconfig, "--on-signal", "stop")
+    assert running.job
+    running.job["metadata"]["labels"] = {}
+    code, said = after(process, signal.SIGTERM)
+    assert code == 143
+    assert f"Job {NAME} in namespace training is not a run of trainchart" in said
+    assert aborts(running) == []
+
+
 def test_a_second_signal_does_not_keep_the_first_from_its_work(running: Cluster, kubeconfig: Path) -> None:
     process = follow(kubeconfig, "--on-signal", "stop")
     obeys(running)
-    code, said = after(process, signal.SIGTERM, signal.SIGTERM, signal.SIGINT)
+    code, said = after(process, signal.SIGTERM, signal.SIGTERM, signal.SIGTERM)
     assert code == 143
     assert f"{NAME} is stopped" in said
     assert aborts(running) == [UID]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,17 +25,26 @@ _METRICS_BYTES = 1024
 class Outputs:
     """Each is always written, for an engine takes a missing file for an error of its own; empty where the run has none."""
 
-    def __init__(self, pairs: Sequence[Sequence[str]]) -> None:
+    def __init__(self, pairs: Sequence[Sequence[str]], inputs: Sequence[str] = ()) -> None:
         """Write them empty, before anything is submitted.
 
+        Args:
+            pairs: what to write, and the file.
+            inputs: files that the command reads.
+
         Raises:
-            UsageError: there is no such output.
+            UsageError: there is no such output, or its file is an input or that of another one.
             FileError: a file cannot be written.
         """
         self._files = [(what, Path(file)) for what, file in pairs]
-        for what, _ in self._files:
+        taken = {os.path.realpath(file): "read" for file in inputs}
+        for what, file in self._files:
             if what not in KNOWN:
                 raise UsageError(f"--output: there is no {what}; there are {', '.join(KNOWN)}")
+            place = os.path.realpath(file)
+            if place in taken and not _is_special(file):
+                raise UsageError(f"--output {what}: {file} is {taken[place]} by this command too; name another file")
+            taken[place] = f"written ({what})"
         for what, file in self._files:
             if reason := _try_to_write(file, ""):
                 raise FileError(f"--output {what}: {file} cannot be written: {reason}; name another file")
@@ -61,7 +73,8 @@ def format_metrics(metrics: dict[str, object]) -> str:
     """Metrics as a JSON object of a bounded size: the one that matters first, and those that no longer fit left out."""
     from trainchart.run.metrics import headline
 
-    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    # JSON has no NaN, which is the loss of a training that diverged.
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float) and _is_finite(value)}
     main = headline(numbers)
     ordered = {name: numbers[name] for name in sorted(numbers, key=lambda name: name != main)}
     short: dict[str, object] = {}
@@ -70,6 +83,10 @@ def format_metrics(metrics: dict[str, object]) -> str:
         if len(_as_json(longer).encode()) <= _METRICS_BYTES:
             short = longer
     return _as_json(short)
+
+
+def _is_finite(value: float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)
 
 
 def _as_json(metrics: dict[str, object]) -> str:
@@ -87,13 +104,21 @@ def _try_to_write(file: Path, content: str) -> str:
 
 
 def _write(file: Path, content: str) -> None:
-    """Replace a file at once, so that no reader sees half of it; what is no plain file, or is mounted, is written into."""
-    if not file.exists() or file.is_file():
+    """Replace a file at once, so that no reader sees half of it; what is a link, no plain file, or mounted, is written into."""
+    if not file.is_symlink() and not _is_special(file):
         other = file.with_name(f".{file.name}.{os.getpid()}")
         try:
             other.write_text(content, encoding="utf-8")
+            if file.exists():
+                shutil.copymode(file, other)
             other.replace(file)
             return
         except OSError:
-            other.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of a file system that cannot be written
+                other.unlink()
     file.write_text(content, encoding="utf-8")
+
+
+def _is_special(file: Path) -> bool:
+    """Whether it is a device, a pipe or a folder."""
+    return file.exists() and not file.is_file()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainchart.cli.options import add_run_name, add_values_options, choose_helm, connect, overrides_of
 from trainchart.cli.parser import Commands, exit_codes
-from trainchart.cli.submit import add_submit_options, submit
+from trainchart.cli.submit import Submitted, add_submit_options, submit, write_outputs
 from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import print_message
 
@@ -47,6 +47,10 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    return write_outputs(options, lambda: _rerun(options))
+
+
+def _rerun(options: argparse.Namespace) -> Submitted:
     from trainchart.checks.values import as_paths
     from trainchart.run import state
     from trainchart.run.again import made_of

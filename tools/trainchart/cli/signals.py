@@ -56,6 +56,12 @@ def interrupt_once() -> None:
     _once = True
 
 
+def ignore() -> None:
+    """Let no signal interrupt what is left to do, for a command that has called `interrupt_once`."""
+    global _raised
+    _raised = True
+
+
 def exit_code() -> int:
     """The exit code of a command that was told to stop: 128 and the number of the signal, as shells count it."""
     import signal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from trainchart.errors import ExitCode, TrainchartError, UsageError
 from trainchart.terminal import print_message, print_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from trainchart.checks.finding import Finding
     from trainchart.checks.run_spec import RunSpec
@@ -99,25 +100,23 @@ def add_submit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    return submit(options, {})
+    return write_outputs(options, lambda: submit(options, {}))
 
 
-def submit(options: argparse.Namespace, called: Mapping[str, str]) -> int:
-    """Install a run and follow it. A signal removes what is being installed; what it does after that is `wait`'s.
-
-    Args:
-        options: `name`, `generate_name`, `helm_arguments`, the values and those of `add_submit_options`.
-        called: what values files are called in messages, if not by their paths.
-    """
+def write_outputs(options: argparse.Namespace, work: Callable[[], Submitted]) -> int:
+    """Do the work of a command with `add_submit_options`, write its outputs in any case, and return its exit code."""
     signals.interrupt_once()
-    outputs = Outputs(options.outputs)
+    outputs = Outputs(options.outputs, options.files)
     outcome = Submitted(ExitCode.FAILED)
     try:
-        outcome = _submit_or_stop(options, called)
+        outcome = work()
     except TrainchartError as error:
         outcome = Submitted(error.exit_code)
         raise
+    except KeyboardInterrupt:
+        outcome = Submitted(_interrupted_code(options))
     finally:
+        signals.ignore()
         if outputs:
             outputs.write(outcome.code, outcome.run)
     return outcome.code
@@ -131,25 +130,46 @@ class Submitted:
     run: Snapshot | None = None
 
 
-def _submit_or_stop(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted:
-    """A signal that comes before anything is installed may be meant for the run of an earlier attempt."""
+def submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted:
+    """Install a run and follow it. A signal removes what is being installed; what it does after that is `wait`'s.
+
+    Args:
+        options: `name`, `generate_name`, `helm_arguments`, the values and those of `add_submit_options`.
+        called: what values files are called in messages, if not by their paths.
+    """
+    options.submission = ""
     try:
         return _submit(options, called)
     except KeyboardInterrupt:
-        if options.adopt and _may_be_adopted(options):
+        if _is_installed(options):
             outcome = wait.interrupted(options)
             return Submitted(outcome.code, outcome.run)
         print_message(f"{options.name or 'the run'} is not installed: it was interrupted")
         return Submitted(_interrupted_code(options))
 
 
-def _may_be_adopted(options: argparse.Namespace) -> bool:
+def _is_installed(options: argparse.Namespace) -> bool:
+    """Whether a signal is one for a run: the installation is just over, or was an earlier attempt's.
+
+    Raises:
+        ForbiddenError, UnreachableError: nobody knows.
+    """
     from trainchart.cluster import kinds
+    from trainchart.follow.retry import Retry
+    from trainchart.submit.install import was_installed
+    from trainchart.submit.names import generate_name
     from trainchart.submit.owner import Owner
 
-    if not (options.owner and options.name):
+    owner = Owner(*options.owner) if options.adopt and options.owner else None
+    if owner and options.generate_name:
+        options.name = options.name or generate_name(options.generate_name, owner.uid)
+    if not owner and not options.submission:
         return False
-    return Owner(*options.owner).owns(connect(options).get(kinds.JOBS, options.name))
+    api = connect(options)
+    retry = Retry(print_message, limit=options.stop_timeout)
+    if owner:
+        return owner.owns(retry.call(lambda: api.get(kinds.JOBS, options.name)))
+    return retry.call(lambda: was_installed(api, options.name, options.submission))
 
 
 def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted:
@@ -179,6 +199,7 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted
     values = _checked_values(options, called, api, overrides)
     if isinstance(values, ExitCode):
         return Submitted(values)
+    options.submission = secrets.token_hex(8)
     try:
         notes = install(
             api,
@@ -187,6 +208,7 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted
             options.name,
             values,
             options.chart,
+            options.submission,
             labels={LABEL: owner.uid} if owner else {},
             more=options.helm_arguments,
             dry_run=options.dry_run,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
+from trainchart.cluster.fields import text
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.follow import outcome
 from trainchart.follow.logs import Line, Logs
@@ -58,7 +59,10 @@ def stop_at_once(api: Api, name: str, notify: Callable[[str], None], *, seconds:
     """
     retry = Retry(notify, limit=seconds)
     job = retry.call(lambda: api.get(kinds.JOBS, name))
-    before = state.snapshot_of(job, ()) if job else state.load(api, name)
+    # `load` refuses a Job that is no run.
+    before = (
+        state.snapshot_of(job, ()) if job and text(job, "metadata", "labels", state.FAMILY) else state.load(api, name)
+    )
     if not before.has_finished:
         retry.call(lambda: abort(api, before, "the command that followed it was stopped"))
     after = retry.call(lambda: state.load(api, name))

@@ -11,6 +11,7 @@ from trainchart.cluster import helm, kinds
 from trainchart.cluster.errors import ForbiddenError
 from trainchart.cluster.fields import Object, text
 from trainchart.submit.owner import LABEL, Owner
+from trainchart.submit.remove import uninstall
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -23,32 +24,31 @@ def adopt(api: Api, engine: Engine, target: Target, name: str, owner: Owner, not
     """Whether there is a run of this name and owner. What an attempt has left that was killed while it installed is removed.
 
     Raises:
-        HelmError: that could not be removed.
+        RemoveError: that could not be removed.
         ForbiddenError, UnreachableError
     """
     job = api.get(kinds.JOBS, name)
-    release = _release(api, name)
-    is_ours = owner.owns(job) if job else text(release, "metadata", "labels", LABEL) == owner.uid
-    if not is_ours or text(job, "metadata", "deletionTimestamp"):
+    release = _release(api, name, owner)
+    if not (owner.owns(job) if job else release):
         return False
     is_complete = text(release, "metadata", "labels", "status") in ("", "deployed")
     if is_complete or _has_started(job):
-        return True
+        return not text(job, "metadata", "deletionTimestamp")
     notify(f"an earlier attempt was killed while it installed {name}; removing what it has left")
-    engine.uninstall(name, target)
+    uninstall(engine, target, name)
     deadline = time.monotonic() + GONE_SECONDS
     while api.get(kinds.JOBS, name) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     return False
 
 
-def _release(api: Api, name: str) -> Object:
-    """The metadata of the release's record; empty without one, and for an account that may not read it."""
+def _release(api: Api, name: str, owner: Owner) -> Object:
+    """The metadata of the record of the owner's release; empty without one, and for an account that may not read it."""
     try:
         records, _ = api.objects(kinds.SECRETS, selector=helm.release_selector(name), metadata_only=True)
     except ForbiddenError:
         return {}
-    return helm.newest(records)
+    return helm.newest([one for one in records if text(one, "metadata", "labels", LABEL) == owner.uid])
 
 
 def _has_started(job: Object | None) -> bool:

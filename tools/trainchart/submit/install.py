@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,6 +54,7 @@ def install(
     name: str,
     values: Mapping[str, object],
     chart: Path,
+    submission: str,
     *,
     labels: Mapping[str, str] | None = None,
     more: Sequence[str] = (),
@@ -69,6 +69,7 @@ def install(
         name: the release's name.
         values: those that were checked.
         chart: the chart's folder.
+        submission: a random text, by which the release is recognized.
         labels: of the release.
         more: arguments for the `helm` program.
         dry_run: let the server check all objects, and create none.
@@ -77,9 +78,12 @@ def install(
         InstallError
         InterruptedInstallError: KeyboardInterrupt came.
     """
-    if _release_exists(api, name):
+    try:
+        is_taken = _release_exists(api, name)
+    except KeyboardInterrupt:
+        raise InterruptedInstallError(name, "") from None
+    if is_taken:
         raise InstallError(name, explain("cannot reuse a name that is still in use"))
-    submission = secrets.token_hex(8)
     marks = {**(labels or {}), _SUBMISSION: submission}
     try:
         return engine.install(values, chart, name, target, labels=marks, dry_run=dry_run, more=more)
@@ -87,10 +91,15 @@ def install(
         finding = explain(str(error)).on(api.connection)
     except KeyboardInterrupt:
         finding = None
-    leftovers = "" if dry_run else _remove(api, engine, target, name, f"{_SUBMISSION}={submission}")
+    leftovers = "" if dry_run else _remove(api, engine, target, name, submission)
     if finding is None:
         raise InterruptedInstallError(name, leftovers)
     raise InstallError(name, finding, leftovers)
+
+
+def was_installed(api: Api, name: str, submission: str) -> bool:
+    """Whether `install` has made a release of this name."""
+    return _release_exists(api, name, f"{_SUBMISSION}={submission}")
 
 
 def _release_exists(api: Api, name: str, label: str = "") -> bool:
@@ -108,7 +117,7 @@ def _release_exists(api: Api, name: str, label: str = "") -> bool:
 def _remove(api: Api, engine: Engine, target: Target, name: str, submission: str) -> str:
     """Uninstall what a failed installation has created, and only that; returns a note about it for the user."""
     try:
-        if not _release_exists(api, name, submission):
+        if not was_installed(api, name, submission):
             return ""
         engine.uninstall(name, target)
     except TrainchartError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from trainchart.cluster import kinds, own_pod
 from trainchart.cluster.errors import ForbiddenError, NotFoundError
@@ -78,7 +79,7 @@ def _path(api: Api, owner: Owner) -> str:
     for resource in items(api.raw(version), "resources"):
         if text(resource, "kind") == owner.kind and "/" not in text(resource, "name"):
             namespace = f"/namespaces/{api.namespace}" if resource.get("namespaced") else ""
-            return f"{version}{namespace}/{text(resource, 'name')}/{owner.name}"
+            return f"{version}{namespace}/{text(resource, 'name')}/{quote(owner.name, safe='')}"
     raise NotFoundError(f"the API server has no kind {owner.kind} in {owner.api_version}")
 
 

@@ -54,7 +54,7 @@ def remove(api: Api, helm: Callable[[], tuple[Engine, Target]], run: Installed, 
     """
     if run.release:
         engine, target = helm()
-        _uninstall(engine, replace(target, namespace=api.namespace), run.name)
+        uninstall(engine, replace(target, namespace=api.namespace), run.name)
         _delete_objects(api, run.name, (kinds.PODS,), notify)  # of `helm test`, which Helm leaves
         return
     if run.by_helm and not api.may("list", kinds.SECRETS):
@@ -66,7 +66,12 @@ def remove(api: Api, helm: Callable[[], tuple[Engine, Target]], run: Installed, 
     _delete_objects(api, run.name, _OBJECTS, notify)
 
 
-def _uninstall(engine: Engine, target: Target, name: str) -> None:
+def uninstall(engine: Engine, target: Target, name: str) -> None:
+    """Uninstall a release; that it is gone already is no error.
+
+    Raises:
+        RemoveError
+    """
     try:
         engine.uninstall(name, target)
     except HelmError as error:
