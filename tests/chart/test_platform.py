@@ -531,10 +531,20 @@ def test_a_pipeline_s_run_is_named_after_the_pipeline_run_and_belongs_to_it(valu
             given = {param["name"]: param["value"] for param in task["params"]}
             assert given["name"] == "$(context.pipelineRun.name)"
             assert task["retries"] == 1
-            assert task["timeout"] == "0"  # else an hour, whatever the PipelineRun says
+            assert task["timeout"] == "0s"  # else an hour, whatever the PipelineRun says
             if "taskRef" in task:
                 run = ["$(context.pipelineRun.name)", "$(context.pipelineRun.uid)"]
                 assert given["owner"] == ["tekton.dev/v1", "PipelineRun", *run]
+
+
+@pytest.mark.parametrize("values", [EVERYTHING, PER_RANK], ids=["combined", "perRank"])
+def test_a_pipeline_has_what_tekton_would_write_into_its_lists(values: Tree) -> None:
+    # Argo CD, and whoever else compares the cluster with git, takes it for a change.
+    for pipeline in objects(values, "Pipeline"):
+        assert all({"name", "type", "description", "value"} == result.keys() for result in pipeline["spec"]["results"])
+        refs = [task["taskRef"] for task in pipeline["spec"]["tasks"] if "taskRef" in task]
+        assert refs
+        assert all(ref == {"kind": "Task", "name": "trainchart-run"} for ref in refs)
 
 
 def test_with_logs_per_rank_a_task_prints_each_rank_beside_the_one_that_waits() -> None:
@@ -542,6 +552,8 @@ def test_with_logs_per_rank_a_task_prints_each_rank_beside_the_one_that_waits() 
     assert "--no-wait" in next(param["value"] for param in submit["params"] if param["name"] == "options")
     assert log["matrix"]["params"] == [{"name": "rank", "value": "$(tasks.submit.results.ranks[*])"}]
     assert log["taskSpec"]["steps"][0]["args"] == ["logs", "--follow", "$(params.name)", "--rank", "$(params.rank)"]
+    # A log that is gone with its pod fails no training.
+    assert log["taskSpec"]["steps"][0]["onError"] == "continue"
     assert train["runAfter"] == ["submit"]
     # Between the two tasks nobody follows the run.
     assert "--guard" in one("Task", "trainchart-run", PER_RANK)["spec"]["steps"][0]["args"]

@@ -30,6 +30,20 @@ Usage: {{ range include "platform.trainings" . | fromJsonArray }}
 {{- end -}}
 
 {{- /*
+Returns what every training gives its engine, as JSON: a list of {name, description}. `submit --output` writes them.
+Usage: {{ range include "platform.results" . | fromJsonArray }}
+*/ -}}
+{{- define "platform.results" -}}
+{{- toJson (list
+  (dict "name" "repository" "description" "Repository that the result was pushed to.")
+  (dict "name" "branch" "description" "Branch of the result.")
+  (dict "name" "commit" "description" "Commit of the result.")
+  (dict "name" "metrics" "description" "Final metrics, as JSON.")
+  (dict "name" "exit-code" "description" "Exit code of the run.")
+) -}}
+{{- end -}}
+
+{{- /*
 Returns the ServiceAccount that engines run steps as: the first of the submitters that has the right to Secrets; "" where none has.
 Usage: serviceAccountName: {{ include "platform.account" . | quote }}
 */ -}}

@@ -18,9 +18,9 @@ A task of a Pipeline that runs trainchart-run. Of a run that another attempt has
 Usage: {{ include "platform.tekton.run" (dict "training" . "options" (list "--logs")) | nindent 6 }}
 */ -}}
 {{- define "platform.tekton.run" -}}
-taskRef: {name: trainchart-run}
+taskRef: {kind: Task, name: trainchart-run}
 {{- /* Else the default of a TaskRun, which is one hour, whatever the PipelineRun says. */}}
-timeout: "0"
+timeout: 0s
 {{- /* For a step whose pod was evicted. The training has its own retries, and is not trained again by this one. */}}
 retries: 1
 params:
