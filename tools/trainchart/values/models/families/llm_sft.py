@@ -215,6 +215,7 @@ FAMILY = Family(
         "dataset": "identity_alauda",
         "template": "qwen3",
         "cutoffLength": 1024,
+        "maxSamples": 1000,
         "batchSize": 2,
         "gradientAccumulation": 2,
         "learningRate": 0.0002,

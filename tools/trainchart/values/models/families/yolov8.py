@@ -169,7 +169,16 @@ FAMILY = Family(
         "sharedMemory": "4Gi",
         "workspace": {"type": "emptyDir", "size": "20Gi"},
     },
-    train={"model": "yolov8n.pt"},  # images/yolov8 has it
+    train={
+        "model": "yolov8n.pt",  # images/yolov8 has it
+        "data": "data.yaml",
+        "epochs": 100,
+        "batchSize": 16,
+        "imageSize": 640,
+        "workers": 8,
+        "optimizer": "auto",
+        "exportFormats": ["torchscript"],
+    },
     notes={
         "dataset": "A dataset in YOLO format, with its description train.data; its files are used as they lie there.",
     },
