@@ -211,7 +211,6 @@ FAMILY = Family(
     # The reference document's parameters; the others of it are the family's defaults.
     train={
         "finetuningType": "lora",
-        "loraRank": 8,
         "dataset": "identity_alauda",
         "template": "qwen3",
         "cutoffLength": 1024,
