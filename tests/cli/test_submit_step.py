@@ -546,6 +546,18 @@ def test_metrics_stay_short() -> None:
     assert next(iter(json.loads(short))) == "metrics/mAP50-95"
 
 
+@pytest.mark.parametrize("form", ["m{}", '"{}"', "loss \u4e2d{}"])
+def test_all_results_of_a_large_run_fit_into_the_message_of_a_step(form: str) -> None:
+    metrics = format_metrics({form.format(number): number / 7 for number in range(400)})
+    ranks = json.dumps([str(rank) for rank in range(256)])
+    names = ("https://git.example.com/" + "a" * 100, "b" * 50, "c" * 40, "0")
+    # As Tekton writes them, with the time of the start.
+    message = [
+        {"key": "exit-code", "value": one, "type": 1} for one in (metrics, ranks, *names, "2026-11-26T05:00:00.000Z")
+    ]
+    assert len(json.dumps(message, separators=(",", ":"))) <= 4096
+
+
 # -- names
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KNOWN = ("repository", "branch", "commit", "metrics", "ranks", "exit-code")
 _METRICS_BYTES = 1024
-"""All results of a step of Tekton share 4,096 bytes."""
+"""All results of a step of Tekton share 4,096 bytes, in which every quote of them has a backslash."""
 
 
 class Outputs:
@@ -80,7 +80,7 @@ def format_metrics(metrics: dict[str, object]) -> str:
     short: dict[str, object] = {}
     for name, value in ordered.items():
         longer = {**short, name: float(f"{value:.6g}") if isinstance(value, float) else value}
-        if len(_as_json(longer).encode()) <= _METRICS_BYTES:
+        if len(json.dumps(_as_json(longer))) <= _METRICS_BYTES:
             short = longer
     return _as_json(short)
 
