@@ -134,8 +134,8 @@ def test_a_violated_rule_is_reported_with_the_chart_s_message_at_its_key(
     own = tmp_path / "own.yaml"
     own.write_text("git:\n  secretName: ''\nimage: ''\n")
     assert cli.main(["validate", str(YOLOV5), str(own), "--name", "4th"]) == 2
-    lines = [line for line in capsys.readouterr().out.splitlines() if ": error: " in line]
-    assert lines[0].startswith('--name: error: release name: "4th" must begin with a letter')
+    lines = [line for line in capsys.readouterr().out.splitlines() if "error: " in line]
+    assert lines[0].startswith('error: release name: "4th" must begin with a letter')
     assert lines[1].startswith(f"{own}:2:3: error: git.secretName: is empty, but publish.type git needs")
     assert lines[2] == f"{own}:3:1: error: image: is empty; set a training image for family yolov5"
 

@@ -57,10 +57,7 @@ def format_report(report: Report) -> str:
 
 
 def _format_diagnostic(diagnostic: Diagnostic) -> str:
-    from trainchart.values.validate import RELEASE_NAME
-
-    file = "--name" if diagnostic.key == RELEASE_NAME else diagnostic.file
-    parts = (file, diagnostic.line, diagnostic.column)
+    parts = (diagnostic.file, diagnostic.line, diagnostic.column)
     place = ":".join(str(part) for part in parts if part is not None)
     message = f"{diagnostic.key}: {diagnostic.message}" if diagnostic.key else diagnostic.message
     before = f"{printable(place)}: " if place else ""
