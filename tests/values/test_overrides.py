@@ -143,8 +143,11 @@ def _empty(folder: Path) -> Path:
     [
         ("--set", "model.revision=true", "true is not text; use --set-string"),
         ("--set", "model.revision=7", "7 is not text; use --set-string"),
-        ("--set", "git.allowPlainHttp=yes", "'yes' is not true or false; use --set-json"),
+        ("--set", "git.allowPlainHttp=yes", "'yes' is not true or false"),
+        ("--set-string", "git.allowPlainHttp=true", "'true' is not true or false; use --set-json"),
         ("--set-string", "replicas=2", "'2' is not a whole number from 1 to 1000; use --set-json"),
+        ("--set-string", "replicas=+2", "'+2' is not a whole number from 1 to 1000"),
+        ("--set", "replicas=010", "'010' is not a whole number from 1 to 1000"),
         ("--set", "securityContext.runAsUser=1.0", "'1.0' is not a whole number of at least 1"),
     ],
 )
@@ -186,6 +189,21 @@ def test_a_password_in_an_expression_is_not_shown() -> None:
     errors = found(("--set", "model.repository=https://me:s3cret@git.example.com/a,b"))
     assert errors
     assert "s3cret" not in str(errors)
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        (Overrides(text="queue: \udcff"), "--values-text"),
+        (Overrides(family="\udcff"), "--family"),
+        (Overrides(parameters=["TRAINING_IMAGE=\udcff"]), "--param TRAINING_IMAGE"),
+        (Overrides(sets=[("--set", "queue=\udcff")]), "--set"),
+    ],
+)
+def test_bytes_that_are_no_utf8_are_refused(given: Overrides, option: str) -> None:
+    [error] = [one for one in validate([str(YOLOV5)], given).diagnostics if one.severity == "error"]
+    assert error.file == option
+    assert error.message.endswith("is not UTF-8 text")
 
 
 def test_the_text_of_a_values_file_has_lines_and_lies_below_the_other_options(tmp_path: Path) -> None:

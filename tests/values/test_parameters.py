@@ -12,7 +12,7 @@ from trainchart.chart.families import family_names
 from trainchart.chart.render import render
 from trainchart.errors import UsageError
 from trainchart.files import load_values, overlay
-from trainchart.values.parameters import parameters, values_of
+from trainchart.values.parameters import parameters, read, values_of
 
 REFERENCE = {
     parameter["name"]: parameter.get("default")
@@ -115,6 +115,14 @@ def test_whole_cards_and_shares_of_them_choose_their_profile() -> None:
         "--param NVIDIA_GPUALLOC: NVIDIA_GPUALLOC, NVIDIA_GPUCORES, NVIDIA_GPUMEM are for hami-alauda and NVIDIA_GPU is for "
         "nvidia, and a pod has one kind of device; leave one or the other empty"
     )
+
+
+def test_the_resources_of_another_profile_are_not_requested_for_it() -> None:
+    names = {"count": "huawei.com/Ascend910B"}
+    below = {"accelerator": {"profile": "ascend", "variant": "Ascend910", "resourceNames": names}}
+    assert read(["NVIDIA_GPU=1"], "yolov5", below).values["accelerator"]["resourceNames"] is None
+    below = {"accelerator": {"profile": "nvidia", "resourceNames": {"count": "example.com/gpu"}}}
+    assert "resourceNames" not in read(["NVIDIA_GPU=1"], "yolov5", below).values["accelerator"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ WRONG = {
     "replicas: 0": "1:1 replicas: 0 is less than 1",
     "replicas: 1001": "1:1 replicas: 1001 is more than 1000",
     "replicas: 1.5": "1:1 replicas: 1.5 is not a whole number from 1 to 1000",
+    'replicas: "010"': "1:1 replicas: '010' is not a whole number from 1 to 1000",  # which would be 8
     'replicas: "2"': "1:1 replicas: '2' is not a whole number from 1 to 1000; take it out of the quotes",
     "timeLimit: 5 hours": "1:1 timeLimit: '5 hours' does not look like 90m or 72h (pattern ^[1-9][0-9]{0,5}[smhd]$)",
     "publish: {type: svn}": "1:11 publish.type: 'svn' is not one of git, none",

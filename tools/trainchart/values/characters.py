@@ -8,3 +8,8 @@ editors' (ECMAScript) know `\\x1f` alike, and only the characters themselves bey
 LINE = rf"^[^\t\n{CONTROL}]*$"
 LINES = f"^[^{CONTROL}]*$"
 """With tabs and line breaks: arguments of programs, environment, and what is in a map of the user's."""
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text of the command line is UTF-8: bytes of it that are not become lone surrogates."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -11,6 +11,7 @@ from trainchart.chart.engine import setting_error
 from trainchart.chart.render import set_value
 from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
+from trainchart.values.characters import is_utf8
 from trainchart.values.document import read_document
 from trainchart.values.positions import Node, Path, Place, Problem
 from trainchart.values.schema_errors import format_path, format_value
@@ -48,7 +49,13 @@ class Overrides:
         Returns:
             The values (None if they cannot be used), the option or place that each is from, and what is wrong with the options.
         """
-        problems: list[Problem] = []
+        problems = [
+            Problem("is not UTF-8 text", Place(option))
+            for option, text in ((TEXT, self.text), ("--family", self.family))
+            if not is_utf8(text)
+        ]
+        if problems:
+            return None, places, problems
         if self.text:
             tree, node, problems = read_document(self.text, TEXT)
             if tree is None:
@@ -76,7 +83,8 @@ class Overrides:
         """
         laid, _, problems = self.over(values, Node(is_map=True))
         if laid is None:
-            raise RenderError(f"{TEXT}: {problems[0].message}")
+            place = problems[0].place
+            raise RenderError(f"{place.file if place else TEXT}: {problems[0].message}")
         return laid
 
     def _parameters(self, values: Tree, places: Node) -> tuple[Tree, Node, list[Problem]]:
@@ -90,7 +98,7 @@ class Overrides:
             return values, places, [Problem(message, Place(parameters.OPTION))]
         if not isinstance(family, str) or family not in REGISTRY:  # the chart says so, and lists the families
             return values, places, []
-        given = parameters.read(self.parameters, family)
+        given = parameters.read(self.parameters, family, values)
         return overlay(values, given.values), given.places.over(places.over(given.empty)), given.problems
 
 
@@ -120,10 +128,8 @@ def _check(option: str, expression: str) -> None:
         raise setting_error(option, "")
     if "\0" in expression:
         raise RenderError("holds a NUL character; take it out")
-    try:
-        expression.encode("utf-8")
-    except UnicodeEncodeError:
-        raise RenderError("is not UTF-8 text") from None
+    if not is_utf8(expression):
+        raise RenderError("is not UTF-8 text")
 
 
 def _whole_numbers(value: Any) -> Iterator[int]:

@@ -8,7 +8,7 @@ TRAIN_ARG_BATCH_SIZE. Lists and maps are none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import PurePosixPath
@@ -18,6 +18,7 @@ from trainchart.chart.families import family_data, profile_data, profile_names
 from trainchart.errors import UsageError
 from trainchart.files import Tree, overlay
 from trainchart.terminal import printable
+from trainchart.values.characters import is_utf8
 from trainchart.values.memory import parse_bytes
 from trainchart.values.models import Values
 from trainchart.values.models.base import Named, Section, is_map, section_of
@@ -91,8 +92,14 @@ def values_of(pairs: Sequence[str], family: str) -> Tree:
     return given.values
 
 
-def read(pairs: Sequence[str], family: str) -> Given:
-    """What parameters, each NAME=VALUE, stand for, and what is wrong with them."""
+def read(pairs: Sequence[str], family: str, below: Mapping[str, Any] = {}) -> Given:
+    """What parameters, each NAME=VALUE, stand for, and what is wrong with them.
+
+    Args:
+        pairs: the parameters.
+        family: of the run.
+        below: the values that they lie over.
+    """
     known = {parameter.name: parameter for parameter in parameters(family)}
     given = Given()
     texts: dict[str, str] = {}
@@ -120,12 +127,18 @@ def read(pairs: Sequence[str], family: str) -> Given:
         if parameter.profile:
             chosen.setdefault(parameter.profile, []).append(name)
     if chosen:
-        _choose_profile(given, chosen)
+        _choose_profile(given, chosen, below.get("accelerator"))
     return given
 
 
-def _choose_profile(given: Given, chosen: dict[str, list[str]]) -> None:
-    """Set the accelerator profile that parameters are for, and leave nothing of another profile's section."""
+def _choose_profile(given: Given, chosen: dict[str, list[str]], before: Any) -> None:
+    """Set the accelerator profile that parameters are for, and leave nothing of another one's that it does not have.
+
+    Args:
+        given: the values of the parameters.
+        chosen: the parameters of each profile.
+        before: the section that they lie over.
+    """
     (profile, names), *others = chosen.items()
     if others:
         words = [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} for {p}" for p, names in chosen.items()]
@@ -134,6 +147,8 @@ def _choose_profile(given: Given, chosen: dict[str, list[str]]) -> None:
     resources = profile_data(profile)["resources"]
     unused = {key: None for key in ("count", "corePercent", "memory") if key not in resources}
     section = {"profile": profile, "variant": None, **unused}
+    if isinstance(before, dict) and before.get("profile") != profile:
+        section["resourceNames"] = None  # of the other profile's devices
     given.values = overlay({"accelerator": section}, given.values)
     given.places.put(("accelerator", "profile"), _place(names[0]))
     given.places.children["accelerator"].place = _place(names[0])
@@ -145,10 +160,8 @@ def _value(parameter: Parameter, text: str) -> Any:
     Raises:
         ValueError: it has none; with the message for the user.
     """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("is not UTF-8 text") from None
+    if not is_utf8(text):
+        raise ValueError("is not UTF-8 text")
     folder = parameter.below
     if parameter.kind is int:
         if not _WHOLE.fullmatch(text):

@@ -347,10 +347,13 @@ def _hint(value: Any, types: set[Any], option: str) -> str:
             return "; put it in quotes (YAML reads yes, no, on and off without them as true and false)"
         return f"; {as_text}"  # 010 was read as 8, and 1.10 as 1.1
     if isinstance(value, str):
-        number = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?" if "number" in types else r"[-+]?\d+"
+        # As it would be read then: 010 is 8 in YAML, and no JSON, nor are +1 and yes.
+        whole = r"-?(0|[1-9]\d*)" if option else r"[-+]?(0|[1-9]\d*)"
+        number = rf"{whole}(\.\d+)?([eE][-+]?\d+)?" if "number" in types else whole
         if types & {"integer", "number"} and re.fullmatch(number, value):
             return f"; {as_read}"
-        if "boolean" in types and value.lower() in ("true", "false", "yes", "no", "on", "off"):
+        flags = ("true", "false") if option else ("true", "false", "yes", "no", "on", "off")
+        if "boolean" in types and (value if option else value.lower()) in flags:
             return f"; {as_read}"
     return ""
 
