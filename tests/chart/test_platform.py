@@ -653,6 +653,7 @@ def test_the_notes_quote_an_account_that_yaml_would_take_for_a_number() -> None:
 def test_the_notes_have_the_next_command_and_say_timeouts() -> None:
     assert "trainchart submit run-42 -n training -f run.yaml" in notes({})
     text = notes(EVERYTHING)
+    assert "Every step runs the image trainchart/trainchart:" in text
     assert 'timeouts: {pipeline: "0"}' in text
     runs = [yaml.safe_load(block) for block in re.findall(r"<<END\n(.*?)\n  END$", text, re.DOTALL | re.MULTILINE)]
     assert [run["kind"] for run in runs] == ["PipelineRun", "Workflow"]
