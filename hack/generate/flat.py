@@ -29,6 +29,8 @@ def flat(node: Any, drop: Sequence[str] = ()) -> Any:
         for key, value in node.items()
         if key not in ("title", "default", *drop)
     }
+    if not simple.get("propertyNames", True):  # nothing is left of it
+        del simple["propertyNames"]
     if "patternProperties" in simple:
         _close(simple)
     return _merge(simple) if "anyOf" in simple else simple

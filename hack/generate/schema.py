@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from hack.generate.flat import Schema, flat, with_empty
+from trainchart.chart.families import profile_names
+from trainchart.chart.paths import LIB
 from trainchart.values.models import Values
 from trainchart.values.models.base import (
     PLAIN,
@@ -28,9 +30,13 @@ from trainchart.values.models.base import (
     Text,
 )
 from trainchart.values.models.families import FAMILIES
+from trainchart.values.words import ALSO, INSTEAD, PATTERN
 
-DOCUMENTATION = ("description", "examples")
-"""Keywords that the chart's schema goes without: Helm keeps a copy of it in every release."""
+DOCUMENTATION = ("description", "examples", ALSO, INSTEAD)
+"""Keywords of a single key, which the chart's schema goes without: Helm keeps a copy of it in every release."""
+
+HELM = ("global", LIB.name)
+"""What Helm puts into the values of every chart that has a parent or a library."""
 
 _SHARED_TYPES: dict[str, Any] = {
     "line": Line,
@@ -52,12 +58,16 @@ _SHARED_TYPES: dict[str, Any] = {
 
 def schema_text(families: Mapping[str, type[Section]] = FAMILIES) -> str:
     """The chart's `values.schema.json`: shape only."""
-    return json.dumps(schema(families, drop=DOCUMENTATION), indent=2) + "\n"
+    return json.dumps(schema(families, drop=(*DOCUMENTATION, PATTERN)), indent=2) + "\n"
 
 
 def editor_schema_text() -> str:
-    """`values/schema.json`: the same with every key described."""
-    return json.dumps(schema(), indent=2) + "\n"
+    """`values/schema.json`: the same with every key described, and without those that are Helm's own."""
+    document = schema()
+    for key in HELM:
+        del document["properties"][key]
+    document["$defs"]["Accelerator"]["properties"]["profile"]["examples"] = profile_names()
+    return json.dumps(document, indent=2) + "\n"
 
 
 def schema(families: Mapping[str, type[Section]] = FAMILIES, *, drop: Sequence[str] = ()) -> Schema:
@@ -82,17 +92,16 @@ def schema(families: Mapping[str, type[Section]] = FAMILIES, *, drop: Sequence[s
     document["properties"]["family"]["enum"] = ["", *sorted(families)]
     document["allOf"] = [{"$ref": "#/$defs/plain"}, *branches]
     definitions["plain"] = PLAIN
-    document = _with_shared_types(with_empty(flat(document, drop)))
-    # Helm puts these into the values of every chart that has a parent or a library.
+    document = _with_shared_types(with_empty(flat(document, drop)), drop)
     shared = {"description": "Values of a parent chart; not used.", "type": "object"}
     lib = {"type": "object", "properties": {"global": shared}, "additionalProperties": False}
     document["properties"] |= flat({"global": shared, "lib": {"description": "Helm's own; not used.", **lib}}, drop)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
 
 
-def _with_shared_types(document: Schema) -> Schema:
+def _with_shared_types(document: Schema, drop: Sequence[str]) -> Schema:
     """The schema with references to _SHARED_TYPES wherever one of them is written out."""
-    types = {name: flat(TypeAdapter(kind).json_schema()) for name, kind in _SHARED_TYPES.items()}
+    types = {name: flat(TypeAdapter(kind).json_schema(), drop) for name, kind in _SHARED_TYPES.items()}
     names = {json.dumps(kind, sort_keys=True): name for name, kind in types.items()}
 
     def refer(node: Any) -> Any:

@@ -46,7 +46,7 @@ def test_invalid_values_exit_with_2_a_line_per_error_and_the_counts(
     *lines, last = capsys.readouterr().out.splitlines()
     assert [line for line in lines if ": warning: " not in line] == [
         f"{wrong}:1:1: error: replicas: 0 is less than 1",
-        f"{wrong}:2:9: error: model.revision: 5 is not text; put it in quotes, as it is written",
+        f"{wrong}:2:9: error: model.revision: 5 is not text; put it in quotes: '5'",
     ]
     assert re.fullmatch(r"2 errors(, \d+ warnings?)?", last)
 
@@ -170,14 +170,17 @@ def test_the_standard_input_is_read_and_nothing_is_printed_to_stderr() -> None:
     process = trainchart("validate", str(YOLOV5), "-", stdin=b"resources: {limits: 5}\nimage: {a: b}\n")
     assert process.returncode == 2
     assert process.stderr == b""
-    assert process.stdout.decode().splitlines()[0] == "<stdin>:1:13: error: resources.limits: 5 is not a map"
+    assert (
+        process.stdout.decode().splitlines()[0]
+        == "<stdin>:1:13: error: resources.limits: 5 is not a map; its keys are cpu, memory"
+    )
 
 
 def test_control_characters_of_a_file_are_escaped() -> None:
     values = 'queue: "\\e[31m\\nred\\u202e"\nreplicas: 1\n"\\e]0;k": 1\n'
     process = trainchart("validate", str(YOLOV5), "-", stdin=values.encode(), PYTHONIOENCODING="ascii")
     assert process.returncode == 2
-    assert rb"queue: '\x1b[31m\nred\u202e' does not look like" in process.stdout
+    assert rb"queue: '\x1b[31m\nred\u202e' is not the name of an object" in process.stdout
     assert b"\x1b" not in process.stdout
 
 

@@ -13,13 +13,14 @@ import pytest
 import yaml
 
 from hack.generate import outputs, reference
-from hack.generate.schema import schema
+from hack.generate.schema import DOCUMENTATION, HELM, schema
 from tests.chart.matrix import FAMILIES, PROFILES, ROOT
-from trainchart.chart.families import profile_data
+from trainchart.chart.families import profile_data, profile_names
 from trainchart.chart.paths import CHART, LIB
 from trainchart.chart.render import render
 from trainchart.files import Tree, load_values, overlay
 from trainchart.values.schema_errors import violations
+from trainchart.values.words import MUST_BE, PATTERN
 
 SCHEMA = CHART / "values.schema.json"
 EDITOR_SCHEMA = ROOT / "values/schema.json"
@@ -181,5 +182,32 @@ def test_the_reference_says_type_and_default_in_human_words(key: str, row: str) 
 
 
 def test_the_editor_s_schema_is_the_chart_s_with_words() -> None:
-    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == schema(drop=["description", "examples"])
-    assert json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8")) == schema()
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == schema(drop=[*DOCUMENTATION, PATTERN])
+    editors = json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8"))
+    properties = {key: value for key, value in schema()["properties"].items() if key not in HELM}
+    assert editors["properties"] == properties
+    assert editors.keys() == schema().keys()
+
+
+def test_an_editor_offers_every_profile_and_nothing_that_is_helm_s_own() -> None:
+    editors = json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8"))
+    assert editors["$defs"]["Accelerator"]["properties"]["profile"]["examples"] == profile_names()
+    assert not {"global", "lib"} & editors["properties"].keys()
+
+
+def test_an_editor_shows_no_regular_expression() -> None:
+    """Of all that has a pattern, the names of the environment excepted, of which one pattern refuses the reserved ones."""
+    found = list(with_patterns(json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8"))))
+    assert len(found) > 20
+    assert all(node[PATTERN].startswith(MUST_BE) for node in found)
+
+
+def with_patterns(node: Any) -> Iterator[Tree]:
+    if isinstance(node, dict):
+        if isinstance(node.get("pattern"), str):
+            yield node
+        for below in node.values():
+            yield from with_patterns(below)
+    elif isinstance(node, list):
+        for below in node:
+            yield from with_patterns(below)

@@ -146,7 +146,7 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
     [
         (["nothing"], f"family: 'nothing' is not one of {', '.join(FAMILIES)}"),
         (["yolov5", "--accelerator", "nothing"], 'accelerator.profile: "nothing" does not exist; choose one of: amd,'),
-        (["yolov5", "--accelerator", "../cpu"], "accelerator.profile: '../cpu' does not look like"),
+        (["yolov5", "--accelerator", "../cpu"], "accelerator.profile: '../cpu' is not the name of a profile"),
         (["yolov5", "--accelerator", "hami"], f"accelerator.profile: hami cannot run: {profile_data('hami')['refused']}"),
         (
             ["yolov5", "--accelerator", "ascend", "--variant", "Ascend910"],

@@ -64,6 +64,8 @@ class Node:
     children: dict[str | int, Node] = field(default_factory=dict)
     # The number of values in it, itself included, with aliases expanded.
     size: int = 1
+    # A plain scalar as the file has it: 7.0, 010, yes. Helm reads it as another text, or as a number.
+    written: str = ""
 
     def over(self, below: Node) -> Node:
         """These values merged over those of earlier files, as `files.overlay` merges values."""
@@ -81,6 +83,13 @@ class Node:
             node.is_map = True
             node = node.children.setdefault(key, Node())
         node.place = place
+
+    def written_at(self, path: Path) -> str:
+        """The plain scalar at a path as its file has it; "" where there is none."""
+        node: Node | None = self
+        for key in path:
+            node = node.children.get(key) if node else None
+        return node.written if node else ""
 
     def nearest(self, path: Path) -> Place | None:
         """The place of a value, or of the nearest one that contains it; None if that is the whole file."""
@@ -231,6 +240,8 @@ class _Reader:
                 self.problems.append(Problem(message, place, path or (), fatal=True))
             is_map = place is None  # a file with nothing in it is an empty map
         node = Node(place, is_map)
+        if isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
+            node.written = event.value
         if event.anchor:
             self._anchors[event.anchor] = None if isinstance(event, yaml.CollectionStartEvent) else node
         return node
@@ -251,7 +262,7 @@ class _Reader:
         anchored = self._anchors[event.anchor]
         if anchored is None:
             raise _Stop(f"&{event.anchor} contains itself", self._place(event), path or ())
-        node = Node(place or self._place(event), anchored.is_map, anchored.children, anchored.size)
+        node = Node(place or self._place(event), anchored.is_map, anchored.children, anchored.size, anchored.written)
         expanded = node.size + sum(level.node.size for level in self._open)
         if expanded > MAX_EXPANDED:
             message = f"aliases expand to more than {MAX_EXPANDED:,} values; write the values without aliases"

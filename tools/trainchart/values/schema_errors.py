@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -18,11 +18,12 @@ from typing import Any
 
 import jsonschema_rs
 
-from trainchart.chart.paths import CHART, EDITOR_SCHEMA
-from trainchart.files import Tree
+from trainchart.chart.paths import CHART, EDITOR_SCHEMA, LIB
+from trainchart.files import Tree, overlay
 from trainchart.terminal import printable
 from trainchart.values.characters import CONTROL, LINE, LINES
 from trainchart.values.positions import Path
+from trainchart.values.words import ALSO, INSTEAD, MUST_BE, PATTERN
 
 Schema = dict[str, Any]
 _Kind = jsonschema_rs.ValidationErrorKind
@@ -40,9 +41,13 @@ _USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*:?/+|//|(?<!\S)(?=[^\s/]*:))[^\s
 _QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^?#\s]*)[?#]\S*", re.IGNORECASE)
 _CONTROL = re.compile(f"[{CONTROL}]")
 _LONGEST = 60
-_READABLE = 80
 _FIXES = {"--set": ("use --set-string", "use --set-json"), "--set-string": ("write it as text", "use --set-json")}
 """What to do about a value of the wrong type that Helm has read from an option: for text that is wanted, and for other types."""
+_HELM = ("global", LIB.name)
+"""Keys that Helm itself puts into the values; nobody is told to set them."""
+_SHOWN = 4
+"""How many examples or places a message shows."""
+_LIMITS = (_Kind.Minimum, _Kind.Maximum, _Kind.ExclusiveMinimum, _Kind.ExclusiveMaximum)
 NO_LIMIT = 2**31 - 1
 """A maximum that is left out of messages, because it only says that a number has to fit into 32 bits."""
 MOST = 100
@@ -58,19 +63,25 @@ class Violation:
     message: str
 
 
-def violations(values: Tree, schema_file: FilePath, option_of: Callable[[Path], str] = lambda _: "") -> list[Violation]:
+def violations(
+    values: Tree,
+    schema_file: FilePath,
+    option_of: Callable[[Path], str] = lambda _: "",
+    written: Callable[[Path], str] = lambda _: "",
+) -> list[Violation]:
     """The violations of the schema in the effective values, at most MOST of them and each once.
 
     Args:
         values: the effective values.
         schema_file: the schema.
         option_of: returns the option that gave a value, such as --set; "" for those of files.
+        written: returns a number, true or false as its file has it, such as 7.0 and 010; "" for other values.
     """
     schema, validator = _load(schema_file)
     if validator.is_valid(values):  # much faster than iter_errors
         return []
-    explain = _Explainer(schema, values, option_of)
-    found = (violation for error in validator.iter_errors(values) for violation in explain.error(error))
+    explain = _Explainer(schema, values, option_of, written)
+    found = explain.errors(validator.iter_errors(values))
     # A value can violate the general schema and the family's with the same message.
     first = list({(violation.path, violation.message): violation for violation in islice(found, MOST)}.values())
     more = next(found, None)
@@ -116,10 +127,24 @@ def format_path(path: Sequence[str | int]) -> str:
 class _Explainer:
     """Turns the validator's errors into violations."""
 
-    def __init__(self, schema: Schema, values: Tree, option_of: Callable[[Path], str]) -> None:
+    def __init__(
+        self, schema: Schema, values: Tree, option_of: Callable[[Path], str], written: Callable[[Path], str]
+    ) -> None:
         self._schema = schema
         self._values = values
         self._option_of = option_of
+        self._written = written
+
+    def errors(self, errors: Iterable[jsonschema_rs.ValidationError]) -> Iterator[Violation]:
+        """The violations of all errors. Of a value of the wrong type, limits are not told too."""
+        wrong_type: set[tuple[str | int, ...]] = set()
+        for error in errors:
+            path = tuple(error.instance_path)
+            if isinstance(error.kind, _Kind.Type):
+                wrong_type.add(path)
+            elif path in wrong_type and isinstance(error.kind, _LIMITS):
+                continue
+            yield from self.error(error)
 
     def error(self, error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
         path, value, kind = tuple(error.instance_path), error.instance, error.kind
@@ -132,7 +157,11 @@ class _Explainer:
             for key in kind.unexpected:
                 found = value[key] if isinstance(value, dict) else None
                 if _unprintable(key, LINE) is None:  # else the error of its name is enough
-                    message = _no_such_name(patterns[0]) if patterns else self._unknown(key, allowed, path)
+                    message = (
+                        _no_such_name(node.get("propertyNames", {}))
+                        if patterns
+                        else self._unknown(key, node, allowed, path)
+                    )
                     yield Violation((*path, key), found, message)
         elif isinstance(kind, _Kind.PropertyNames):
             names = self._resolved(self._at(error.schema_path[:-1]))
@@ -140,7 +169,7 @@ class _Explainer:
                 if fault := _unprintable(key, LINE):
                     yield Violation((*path, key), found, f"the key {fault}")
                 elif not jsonschema_rs.is_valid(names, key):
-                    yield Violation((*path, key), found, _no_such_name(names["pattern"]))
+                    yield Violation((*path, key), found, _no_such_name(names))
         elif isinstance(kind, _Kind.Required):
             yield Violation(path, value, f"has no key {kind.property}, which is required")
         else:
@@ -172,14 +201,16 @@ class _Explainer:
             return self._is_not(value, [self._at(where[:-1])], tuple(error.instance_path))
         if isinstance(kind, _Kind.Minimum):
             return f"{found} is less than {_number(kind.limit)}"
+        if isinstance(kind, _Kind.ExclusiveMinimum):
+            return f"{found} is not more than {_number(kind.limit)}"
+        if isinstance(kind, _Kind.ExclusiveMaximum):
+            return f"{found} is not less than {_number(kind.limit)}"
         if isinstance(kind, _Kind.Maximum):
             return f"{found} is more than {_number(kind.limit)}"
         if isinstance(kind, _Kind.Pattern) and (fault := _unprintable(str(value), kind.pattern)):
             return f"{found} {fault}"
         if isinstance(kind, _Kind.Pattern):
-            examples = self._examples(tuple(error.instance_path))
-            like = " or ".join(map(str, examples)) if examples else "what is expected"
-            return f"{found} does not look like {like}{_pattern(kind.pattern)}"
+            return self._no_match(str(value), kind.pattern, self._at(where[:-1]), tuple(error.instance_path))
         if isinstance(kind, _Kind.MaxLength):
             return f"{found} has {len(value)} characters; the maximum is {kind.limit}"
         if isinstance(kind, (_Kind.MinItems, _Kind.MinProperties)):
@@ -198,35 +229,88 @@ class _Explainer:
         # Keywords that the schema does not use yet: the validator's own message is right, if not friendly.
         return " ".join(without_password(error.message).split())
 
+    def _no_match(self, value: str, pattern: str, schema: Schema, path: Path) -> str:
+        """The message for a text that does not have the form that is needed."""
+        examples = [str(example) for example in self._examples(path) if not isinstance(example, (dict, list))]
+        like = f"such as {' or '.join(examples[:_SHOWN])}" if examples else ""
+        form = schema.get(PATTERN, "").removeprefix(MUST_BE)
+        wanted = ", ".join(filter(None, (form, like))) if form else like or "what is expected"
+        known = closest(value, examples) if len(examples) > _SHOWN else None  # these are all there are, not samples
+        if known:
+            meant = f"; did you mean '{known}'?"
+        else:
+            meant = f"; write {value}s for seconds" if _is_duration(pattern, value) else ""
+        return f"{format_value(value)} is not {wanted}{meant}"
+
     def _is_not(self, value: Any, schemas: list[Schema], path: Path) -> str:
         """The message for a value of the wrong type: the right type, and the likely mistake."""
         kinds = [_described(kind, schema, self._examples(path)) for schema in schemas for kind in _kinds(schema)]
         expected = " or ".join(dict.fromkeys(kinds)) or "empty"
-        types = {kind for schema in schemas for kind in _kinds(schema)}
         if value is None:
             return f"is empty; write {expected}"
-        return f"{format_value(value)} is not {expected}{_hint(value, types, self._option_of(path))}"
+        hint = _hint(value, schemas, self._option_of(path), self._written(path))
+        found = self._written(path) or format_value(value)
+        return f"{found} is not {expected}{hint or self._right_form(value, schemas, path)}"
 
-    def _unknown(self, key: str, allowed: Mapping[str, Any], path: Path) -> str:
-        suggestion = closest(key, list(allowed))
-        if suggestion:
-            return f"unknown key, did you mean '{suggestion}'?"
-        elsewhere = self._written_elsewhere(key)
+    def _right_form(self, value: Any, schemas: list[Schema], path: Path) -> str:
+        """An example, where a list or a map was written for something else, or the other way around."""
+        types = {kind for schema in schemas for kind in _kinds(schema)}
+        if not (isinstance(value, (list, dict)) or types & {"array", "object"}):
+            return ""
+        for end in range(len(path), 0, -1):
+            for declared in self._declared(path[:end]):
+                for example in declared.get("examples", ())[:1]:
+                    in_map = isinstance(path[end - 1], str)
+                    return f"; write {path[end - 1]}: {_flow(example)}" if in_map else f"; write {_flow(example)}"
+            if isinstance(path[end - 1], str):
+                break
+        keys = sorted(
+            {key for declared in map(self._resolved, self._declared(path)) for key in declared.get("properties", ())}
+        )
+        return f"; its keys are {', '.join(keys)}" if keys else ""
+
+    def _unknown(self, key: str, section: Schema, allowed: Mapping[str, Any], path: Path) -> str:
+        if instead := self._instead(key, section, path):
+            return f"unknown key; {instead}"
+        names = {name: name for name in allowed if path or name not in _HELM}
+        for name, below in allowed.items():
+            names.update(dict.fromkeys(below.get(ALSO, ()), name))
+        suggestion = closest(key, list(names))
+        exact = suggestion and _plain(suggestion) == _plain(key)
+        elsewhere = "" if exact or (path and suggestion) else self._written_elsewhere(key)
         if elsewhere:
-            return f"unknown key here, did you mean '{elsewhere}'?"
+            return f"unknown key here, did you mean {elsewhere}?"
+        if suggestion:
+            return f"unknown key, did you mean '{names[suggestion]}'?"
         place = f"{format_path(path)} has" if path else "there are"
-        return f"unknown key; {place} {', '.join(sorted(allowed))}"
+        more = (
+            f"; other options of the trainer go into {format_path((*path, 'arguments'))}"
+            if "arguments" in allowed
+            else ""
+        )
+        return f"unknown key; {place} {', '.join(sorted(set(names.values())))}{more}"
 
-    def _written_elsewhere(self, key: str) -> str | None:
-        """The only other place for a key of this name: `epochs` at the top level is `train.epochs`."""
-        places = [path for path in self._keys(self._schema, ()) if path[-1] == key]
-        return format_path(places[0]) if len(set(places)) == 1 else None
+    def _instead(self, key: str, section: Schema, path: Path) -> str:
+        """What people who write this key have to do instead; "" if it is simply unknown."""
+        sections = [section, *(declared for declared in self._declared(path) if INSTEAD in declared)]
+        words = {_plain(name): text for one in sections for name, text in one.get(INSTEAD, {}).items()}
+        return str(words.get(_plain(key), ""))
 
-    def _keys(self, schema: Schema, path: Path) -> Iterator[Path]:
-        """The paths of all keys that the schema has for these values, the family's own included."""
+    def _written_elsewhere(self, key: str) -> str:
+        """The other places for a key of this name, or for which people use it: `epochs` at the top level is `train.epochs`."""
+        places = {
+            format_path(place): None
+            for place, below in self._keys(self._schema, ())
+            if place[0] not in _HELM
+            and (place[-1] == key or _plain(key) in [_plain(name) for name in below.get(ALSO, ())])
+        }
+        return " or ".join(f"'{place}'" for place in places) if len(places) <= _SHOWN else ""
+
+    def _keys(self, schema: Schema, path: Path) -> Iterator[tuple[Path, Schema]]:
+        """The paths of all keys that the schema has for these values, the family's own included, and their schemas."""
         schema = self._resolved(schema)
         for name, below in schema.get("properties", {}).items():
-            yield (*path, name)
+            yield (*path, name), below
             yield from self._keys(below, (*path, name))
         for branch in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
             condition = branch.get("if")
@@ -274,8 +358,9 @@ class _Explainer:
         return node
 
 
-def _no_such_name(pattern: str) -> str:
-    return f"is not allowed as a key here{_pattern(pattern)}"
+def _no_such_name(names: Mapping[str, Any]) -> str:
+    form = names.get(PATTERN, "")
+    return f"is not allowed as a key here{f'; it {form}' if form else ''}"
 
 
 def _unprintable(text: str, pattern: str) -> str | None:
@@ -291,10 +376,17 @@ def _unprintable(text: str, pattern: str) -> str | None:
     return None
 
 
-def _pattern(pattern: str) -> str:
-    """A pattern for a message; nothing if it is too long to read."""
-    pattern = pattern.removeprefix("^$|")
-    return f" (pattern {pattern})" if len(pattern) <= _READABLE else ""
+def _is_duration(pattern: str, value: str) -> bool:
+    """Whether a number is no duration only because it has no unit."""
+    return value.isdecimal() and bool(re.search(pattern, f"{value}s")) and not re.search(pattern, value)
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    import yaml
+
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _entries(schema: Schema, key: str | int) -> Iterator[Schema]:
@@ -335,17 +427,24 @@ def _described(kind: str, schema: Schema, examples: list[Any]) -> str:
         return f"{words} of at least {_number(low)}"
     if high is not None:
         return f"{words} of at most {_number(high)}"
-    if kind == "string" and schema.get("pattern", LINE) != LINE and examples:
-        return f"{words} such as {' or '.join(map(str, examples))}"
+    samples = [str(example) for example in examples if not isinstance(example, (dict, list))]
+    if kind == "string" and schema.get("pattern", LINE) != LINE and samples:
+        return f"{words} such as {' or '.join(samples[:_SHOWN])}"
     return words
 
 
-def _hint(value: Any, types: set[Any], option: str) -> str:
-    as_text, as_read = _FIXES.get(option, ("put it in quotes, as it is written", "take it out of the quotes"))
+def _hint(value: Any, schemas: list[Schema], option: str, written: str) -> str:
+    types = {kind for schema in schemas for kind in _kinds(schema)}
+    as_text, as_read = _FIXES.get(option, ("", "take it out of the quotes"))
     if isinstance(value, (int, float)) and "string" in types and "number" not in types:
-        if isinstance(value, bool) and not option:
-            return "; put it in quotes (YAML reads yes, no, on and off without them as true and false)"
-        return f"; {as_text}"  # 010 was read as 8, and 1.10 as 1.1
+        if any(_is_duration(schema.get("pattern", ""), str(value)) for schema in schemas):
+            return f"; write {value}s for seconds"
+        if as_text:
+            return f"; {as_text}"
+        quoted = f"put it in quotes: '{written}'" if written else "put it in quotes, as it is written"
+        if isinstance(value, bool):
+            return f"; {quoted} (YAML reads yes, no, on and off without them as true and false)"
+        return f"; {quoted}"  # 010 was read as 8, and 1.10 as 1.1
     if isinstance(value, str):
         # As it would be read then: 010 is 8 in YAML, and no JSON, nor are +1 and yes.
         whole = r"-?(0|[1-9]\d*)" if option else r"[-+]?(0|[1-9]\d*)"
@@ -358,10 +457,18 @@ def _hint(value: Any, types: set[Any], option: str) -> str:
     return ""
 
 
+def _plain(word: str) -> str:
+    """A word without case, blanks, - and _."""
+    return re.sub(r"[-_ ]", "", word).lower()
+
+
 def closest(word: str, known: list[str]) -> str | None:
-    """The known word that was probably meant, ignoring case, - and _."""
-    plain = {re.sub(r"[-_]", "", name).lower(): name for name in known}
-    matches = difflib.get_close_matches(re.sub(r"[-_ ]", "", word).lower(), plain, n=1, cutoff=0.7)
+    """The known word that was probably meant, ignoring case, - and _: a similar one, or the only one that begins with it."""
+    plain = {_plain(name): name for name in known}
+    matches = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.7)
+    if not matches and len(_plain(word)) >= 3:
+        begun = [name for name in plain if name.startswith(_plain(word))]
+        matches = begun if len(begun) == 1 else []
     return plain[matches[0]] if matches else None
 
 
@@ -374,5 +481,6 @@ def _load(schema_file: FilePath) -> tuple[Schema, jsonschema_rs.Validator]:
     """The schema that messages are made from, and the validator. The chart's own has its examples in the editors' copy."""
     schema = json.loads(schema_file.read_text(encoding="utf-8"))
     is_ours = schema_file == CHART / "values.schema.json" and EDITOR_SCHEMA.is_file()
-    explained = json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8")) if is_ours else schema
+    # Editors' has no keys that are Helm's own.
+    explained = overlay(schema, json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8"))) if is_ours else schema
     return explained, jsonschema_rs.validator_for(schema)

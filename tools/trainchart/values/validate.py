@@ -145,7 +145,7 @@ class _Checker:
             self._effective = with_defaults(self._given, chart=self._chart)
         except RenderError as error:
             return [self._diagnostic("error", "schema", (), str(error))]
-        violated = violations(self._effective, self._chart / "values.schema.json", self._option_of)
+        violated = violations(self._effective, self._chart / "values.schema.json", self._option_of, self._written)
         wrong = [
             self._diagnostic("error", "schema", violation.path, violation.message, violation.value)
             for violation in violated
@@ -222,6 +222,10 @@ class _Checker:
     def _option_of(self, path: Path) -> str:
         place = self._top.nearest(path)
         return place.file.partition(" ")[0] if place and place.line is None else ""
+
+    def _written(self, path: Path) -> str:
+        """A number, true or false as its file has it."""
+        return printable(self._top.written_at(path)) if isinstance(self._value(path), (int, float)) else ""
 
     def _value(self, path: Path) -> Any:
         value: Any = self._effective

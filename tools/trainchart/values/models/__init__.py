@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from trainchart.values.models.accelerator import Accelerator
 from trainchart.values.models.base import (
@@ -36,8 +36,17 @@ from trainchart.values.models.sections import (
     Tune,
     Workspace,
 )
+from trainchart.values.words import also, instead, must_be
 
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+EnvironmentName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+    Field(json_schema_extra=must_be("the name of a variable: a letter, then letters, digits and '_'")),
+]
+
+_RELEASE = "the run has the name and namespace of its release: helm install NAME -n NAMESPACE"
+_PODS = "the pods belong to the chart; it has no such setting"
+_COMMAND = "the family starts its trainer; for a program of your own, use family custom with train.command"
 
 RESERVED = r"^(HOME|TERMINATION_LOG|JOB_ATTEMPT|JOB_GROUP|(POD|VC|VK)_.*)$"
 """Environment variables that identify the run and the pod; the chart, Volcano's plugins and Kubernetes set them."""
@@ -48,6 +57,22 @@ def _exclude_reserved(schema: dict[str, Any]) -> None:
 
 
 class Values(Section):
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            name=_RELEASE,
+            namespace=_RELEASE,
+            command=_COMMAND,
+            args=_COMMAND,
+            script=_COMMAND,
+            minAvailable="the pods of a run are a gang of replicas: all of them run, or none",
+            schedulerName="Volcano schedules the pods of every run",
+            memory="write it into resources.requests, resources.limits or both; that of devices is accelerator.memory",
+            cpu="write it into resources.requests, resources.limits or both",
+            tasks="a run has one kind of pod; set their number with replicas",
+            **dict.fromkeys(("volumes", "volumeMounts", "labels", "annotations", "podLabels", "podAnnotations"), _PODS),
+        )
+    )
+
     family: str = Field("", description="What to train: the name of a family.")
     image: Annotated[Image, Named("TRAINING_IMAGE", required=True)] = Field(
         "",
@@ -60,41 +85,74 @@ class Values(Section):
     imagePullSecrets: list[Name] = Field(
         default_factory=list,
         description="Names of Secrets of type kubernetes.io/dockerconfigjson, to pull the image with.",
+        examples=[["registry-credentials"]],
+        json_schema_extra=also("pullSecrets", "imagePullSecret", "registrySecret"),
     )
     replicas: Annotated[int, Named("REPLICAS")] = Field(
-        1, ge=1, le=1000, description="Number of pods in the gang: all of them run, or none."
+        1,
+        ge=1,
+        le=1000,
+        description="Number of pods in the gang: all of them run, or none.",
+        json_schema_extra=also("nodes", "pods", "numNodes", "nnodes", "worldSize", "numWorkers", "parallelism"),
     )
-    queue: ObjectName = Field("default", description="Volcano queue of the run.")
-    priorityClassName: ObjectName = Field(None, description="PriorityClass of the run.")
+    queue: ObjectName = Field("default", description="Volcano queue of the run.", json_schema_extra=also("queueName"))
+    priorityClassName: ObjectName = Field(
+        None, description="PriorityClass of the run.", json_schema_extra=also("priority", "priorityClass")
+    )
     retries: int = Field(
-        0, ge=0, le=100, description="How often to restart a run that failed through no fault of its user."
+        0,
+        ge=0,
+        le=100,
+        description="How often to restart a run that failed through no fault of its user.",
+        json_schema_extra=also("backoffLimit", "maxRetry", "maxRetries", "restarts"),
     )
     timeLimit: Duration = Field(
-        "720h", description="Maximum duration of one attempt: a number with s, m, h or d.", examples=["90m", "72h"]
+        "720h",
+        description="Maximum duration of one attempt: a number with s, m, h or d.",
+        examples=["90m", "72h"],
+        json_schema_extra=also("timeout", "activeDeadlineSeconds", "deadline", "maxRuntime"),
     )
     ttlAfterFinished: OptionalDuration = Field(
         None,
         description="How long to keep the Job and its pods after they have completed or failed; 0s: not at all; empty: until "
         "the run is removed.",
         examples=["7d"],
+        json_schema_extra=also("ttlSecondsAfterFinished", "ttl"),
     )
-    accelerator: Accelerator | None = Field(None, description="Devices of each pod.")
+    accelerator: Accelerator | None = Field(
+        None, description="Devices of each pod.", examples=[{"profile": "nvidia", "count": 1}]
+    )
     resources: Resources | None = Field(
-        None, description="CPU and memory of each pod; an empty one is not requested, or not limited."
+        None,
+        description="CPU and memory of each pod; an empty one is not requested, or not limited.",
+        examples=[{"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "24Gi"}}],
     )
     sharedMemory: Annotated[Quantity, Named("SHARE_MEMORY_LIMIT_SIZE")] = Field(
-        "2Gi", description="Size of /dev/shm; it counts towards the memory of the pod.", examples=["2Gi"]
+        "2Gi",
+        description="Size of /dev/shm; it counts towards the memory of the pod.",
+        examples=["2Gi"],
+        json_schema_extra=also("shm", "shmSize", "devShm", "dshm"),
     )
-    workspace: Workspace | None = Field(None, description="Volume that the run works in.")
+    workspace: Workspace | None = Field(
+        None, description="Volume that the run works in.", examples=[{"type": "newClaim", "size": "50Gi"}]
+    )
     git: Annotated[Git | None, Named("GIT_CREDENTIAL_{}")] = Field(
         None, description="Credentials and CA certificates for all git repositories."
     )
     model: Annotated[Source | None, Named("MODEL_{}")] = Field(
-        None, description="Model: the sources of the trainer, and the weights to start from."
+        None,
+        examples=[{"repository": "https://git.example.com/team/model.git"}],
+        description="Model: the sources of the trainer, and the weights to start from.",
     )
-    dataset: Annotated[Dataset | None, Named("DATASET_{}")] = Field(None, description="Data to train on.")
+    dataset: Annotated[Dataset | None, Named("DATASET_{}")] = Field(
+        None,
+        description="Data to train on.",
+        examples=[{"repository": "https://git.example.com/team/dataset.git"}],
+    )
     cache: Cache | None = Field(
-        None, description="Volume that keeps sources with `cached: true`, once per commit, for all runs that mount it."
+        None,
+        description="Volume that keeps sources with `cached: true`, once per commit, for all runs that mount it.",
+        examples=[{"claimName": "models-cache"}],
     )
     train: Annotated[Open | None, Named("TRAIN_ARG_{}")] = Field(
         None, description="Settings of the family; an empty one has the family's default."
@@ -116,20 +174,34 @@ class Values(Section):
         None,
         description="Additional environment variables of the trainer, its export and the checks of its data; the "
         "runner and git do not get them. Never for secrets.",
+        examples=[{"HTTPS_PROXY": "http://proxy.example.com:3128"}],
+        json_schema_extra=also("environment", "extraEnv", "envVars"),
     )
     nodeSelector: dict[LabelKey, LabelValue] | None = Field(
-        None, description="Labels of the nodes that the pods may run on."
+        None,
+        description="Labels of the nodes that the pods may run on.",
+        examples=[{"kubernetes.io/hostname": "gpu-1"}],
+        json_schema_extra=also("nodeLabels"),
     )
-    tolerations: list[Toleration] = Field(default_factory=list, description="Taints that the pods tolerate.")
+    tolerations: list[Toleration] = Field(
+        default_factory=list,
+        description="Taints that the pods tolerate.",
+        examples=[[{"key": "nvidia.com/gpu", "operator": "Exists"}]],
+    )
     affinity: Affinity | None = Field(None, description="Affinity of the pods to nodes and to other pods.")
     securityContext: SecurityContext | None = Field(
         None,
         description='User and groups of the training process. Every pod meets the Pod Security Standard "restricted".',
     )
-    serviceAccount: ServiceAccount | None = Field(None, description="Service account of the pods.")
-    networkPolicy: NetworkPolicy | None = Field(None, description="Network isolation of the run.")
+    serviceAccount: ServiceAccount | None = Field(
+        None, description="Service account of the pods.", examples=[{"name": "trainer"}]
+    )
+    networkPolicy: NetworkPolicy | None = Field(
+        None, description="Network isolation of the run.", examples=[{"enabled": False}]
+    )
     owner: Owner | None = Field(
         None,
         description="Object in the release's namespace that the run belongs to, and is removed with: such as the "
         "PipelineRun that submits it. A claim that is kept stays.",
+        examples=[{"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": "nightly", "uid": "5a0c7e36-f3"}],
     )

@@ -18,9 +18,22 @@ from trainchart.values.models.base import (
     Section,
     Text,
 )
+from trainchart.values.words import also, must_be
 
-ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9]*$", max_length=63)]
-VariantName = Annotated[str, StringConstraints(pattern=r"^[-A-Za-z0-9._]*$", max_length=63)]
+ProfileName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][-a-z0-9]*$", max_length=63),
+    Field(json_schema_extra=must_be("the name of a profile: a-z, 0-9 and '-'")),
+]
+VariantName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[-A-Za-z0-9._]*$", max_length=63),
+    Field(
+        json_schema_extra=must_be(
+            "the part of the resource's name that varies: letters, digits, '-', '_' and '.' (slice 1g.10gb+me is 1g.10gb.me)"
+        )
+    ),
+]
 
 
 class Device(Section):
@@ -88,17 +101,34 @@ class Accelerator(Section):
         description="Profile of the devices: one of the chart's (values/accelerators/ has a file for each), or one of "
         "profiles.",
         examples=["cpu"],
+        json_schema_extra=also("type", "kind", "vendor", "gpuType", "name"),
     )
     variant: VariantName | None = Field(
         None,
         description="Variant of the profile, if it has several: a MIG slice, or the model of a card.",
         examples=["1g.10gb"],
+        json_schema_extra=also("model", "slice", "mig", "migProfile"),
     )
     count: Annotated[int, Field(ge=1, le=1000)] | Empty = Field(
-        None, description="Number of devices per pod.", examples=[1]
+        None,
+        description="Number of devices per pod.",
+        examples=[1],
+        json_schema_extra=also(
+            "gpus", "gpu", "gpuCount", "devices", "numGpus", "gpuPerTrial", "nprocPerNode", "cards", "npus"
+        ),
     )
-    corePercent: Percent = Field(None, description="Share of each device's compute, in percent.", examples=[50])
-    memory: Quantity = Field(None, description="Memory of each device.", examples=["4096Mi"])
+    corePercent: Percent = Field(
+        None,
+        description="Share of each device's compute, in percent.",
+        examples=[50],
+        json_schema_extra=also("cores", "gpucores", "gpuCore", "percent", "vcore"),
+    )
+    memory: Quantity = Field(
+        None,
+        description="Memory of each device.",
+        examples=["4096Mi"],
+        json_schema_extra=also("gpumem", "gpuMemory", "vram", "vmemory"),
+    )
     resourceNames: ResourceNames | None = Field(
         None, description="Resource names that replace the profile's, for clusters that renamed them."
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from trainchart.values.characters import LINE, LINES
+from trainchart.values.words import MUST_BE, PATTERN, must_be
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ Empty = Literal[""] | None
 
 PLAIN: dict[str, Any] = {
     "pattern": LINES,
+    PATTERN: f"{MUST_BE}text without control characters",
     "propertyNames": {"$ref": "#/$defs/line"},
     "additionalProperties": {"$ref": "#/$defs/plain"},
     "items": {"$ref": "#/$defs/plain"},
@@ -45,7 +47,7 @@ PLAIN: dict[str, Any] = {
 """Schema of any value, at every depth: no control characters in strings and keys. Each keyword applies to its own
 type of value."""
 
-Line = Annotated[str, StringConstraints(pattern=LINE)]
+Line = Annotated[str, StringConstraints(pattern=LINE), Field(json_schema_extra=must_be("one line of text"))]
 Text = Line | None
 
 MOST = 2**31 - 1
@@ -55,29 +57,57 @@ Count = Annotated[int, Field(ge=1, le=MOST)] | Empty
 Percent = Annotated[int, Field(ge=1, le=100)] | Empty
 
 Quantity = (
-    Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")]
+    Annotated[
+        str,
+        StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"),
+        Field(
+            json_schema_extra=must_be(
+                "a quantity: a number and, without a blank, none or one of m, k, M, G, T, Ki, Mi, Gi, Ti"
+            )
+        ),
+    ]
     # A number in the range that is written without an exponent, which the chart does not accept.
     | Annotated[float, Field(ge=0.001, le=1e15)]
     | Empty
 )
 """A Kubernetes quantity, such as 500m, 2, 512Mi or 20Gi."""
 
-Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$")]
+_DURATION = Field(json_schema_extra=must_be("a duration: one whole number and s, m, h or d"))
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$"), _DURATION]
 
-OptionalDuration = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})[smhd]$")] | Empty
+OptionalDuration = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})[smhd]$"), _DURATION] | Empty
 """A duration, which may be 0."""
 
 _NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*$", max_length=253)]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*$", max_length=253),
+    Field(json_schema_extra=must_be("the name of an object: a-z, 0-9, '-' and '.'")),
+]
 """The name of an object in the cluster."""
 
 ObjectName = Name | Empty
 
 _LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-LabelKey = Annotated[str, StringConstraints(pattern=rf"^({_NAME}(\.{_NAME})*/)?{_LABEL}$", max_length=317)]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
+LabelKey = Annotated[
+    str,
+    StringConstraints(pattern=rf"^({_NAME}(\.{_NAME})*/)?{_LABEL}$", max_length=317),
+    Field(json_schema_extra=must_be("the key of a label, such as example.com/gpu: letters, digits, '-', '_' and '.'")),
+]
+LabelValue = Annotated[
+    str,
+    StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63),
+    Field(json_schema_extra=must_be("the value of a label: letters, digits, '-', '_' and '.'")),
+]
 
-ResourceName = Annotated[str, StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*/{_LABEL}$", max_length=253)] | Empty
+ResourceName = (
+    Annotated[
+        str,
+        StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*/{_LABEL}$", max_length=253),
+        Field(json_schema_extra=must_be("the resource of a device plugin, such as vendor.example.com/gpu")),
+    ]
+    | Empty
+)
 
 _HOST = r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(:[0-9]+)?/"
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
@@ -87,10 +117,15 @@ Image = Annotated[
         pattern=rf"^({_HOST})?{_PART}(/{_PART})*(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?(@[a-z0-9]+:[0-9a-f]+)?$",
         max_length=1000,
     ),
+    Field(json_schema_extra=must_be("the name of an image: HOST/PATH:TAG in lower case, without https:// and blanks")),
 ]
 """A reference to an image: host, path in lower case, tag, digest."""
 
-KeyName = Annotated[str, StringConstraints(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$", max_length=253)]
+KeyName = Annotated[
+    str,
+    StringConstraints(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$", max_length=253),
+    Field(json_schema_extra=must_be("the key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'")),
+]
 """A key of a Secret or ConfigMap, which is the name of a file in the pod: it begins with at most one dot."""
 
 Open = dict[str, Any]

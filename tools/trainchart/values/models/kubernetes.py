@@ -11,12 +11,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from trainchart.values.models.base import MOST, LabelKey, LabelValue, Name, Section
+from trainchart.values.words import instead, must_be
 
 KUBERNETES = "x-kubernetes"
 """Marks definitions whose fields are Kubernetes' own: an empty value in them does not mean "not configured"."""
 
-NamespaceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-PortName = Annotated[str, StringConstraints(pattern=r"^([0-9]+-)*[0-9]*[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
+NamespaceName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63),
+    Field(json_schema_extra=must_be("the name of a namespace: a-z, 0-9 and '-'")),
+]
+PortName = Annotated[
+    str,
+    StringConstraints(pattern=r"^([0-9]+-)*[0-9]*[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15),
+    Field(json_schema_extra=must_be("the name of a port: a-z, 0-9 and '-', with a letter")),
+]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Weight = Annotated[int, Field(ge=1, le=100)]
 
@@ -33,6 +42,7 @@ Cidr = Annotated[
     StringConstraints(
         pattern=f"^({_BYTE}([.]{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])|({_GROUPS})/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$"
     ),
+    Field(json_schema_extra=must_be("a range of addresses with the length of its prefix")),
 ]
 
 _EXAMPLE_CIDR = "10.0.0.0/8"
@@ -160,7 +170,7 @@ class IpBlock(Part):
 
 
 def _not_empty(schema: dict[str, Any]) -> None:
-    schema.update({"minProperties": 1, KUBERNETES: True})
+    schema.update({"minProperties": 1, KUBERNETES: True, **instead(cidr="write ipBlock: {cidr: 10.0.0.0/8}")})
 
 
 class Peer(Part):

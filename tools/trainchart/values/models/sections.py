@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from trainchart.values.models.base import (
     MOST,
@@ -19,18 +19,52 @@ from trainchart.values.models.base import (
     Text,
 )
 from trainchart.values.models.kubernetes import Egress
+from trainchart.values.words import also, instead, must_be
 
 ApiVersion = Annotated[
-    str, StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?$", max_length=253)
+    str,
+    StringConstraints(pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?$", max_length=253),
+    Field(json_schema_extra=must_be("the group and version of an API")),
 ]
-KindName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)]
+KindName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63),
+    Field(json_schema_extra=must_be("a kind of object: a capital, then letters and digits")),
+]
 # It is also the value of a label.
-Uid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=63)]
-Branch = Annotated[str, StringConstraints(pattern=r"^$|^[A-Za-z0-9][-A-Za-z0-9._/]*$", max_length=200)]
-ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+Uid = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=63),
+    Field(json_schema_extra=must_be("a UID: letters, digits, '-', '_' and '.'")),
+]
+Branch = Annotated[
+    str,
+    StringConstraints(pattern=r"^$|^[A-Za-z0-9][-A-Za-z0-9._/]*$", max_length=200),
+    Field(json_schema_extra=must_be("the name of a branch: A-Z, a-z, 0-9, '-', '_', '.' and '/'")),
+]
+ParameterName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$"),
+    Field(json_schema_extra=must_be("the name of a parameter: a letter, then letters, digits, '-', '_' and '.'")),
+]
+ModelName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[-._A-Za-z0-9]*$"),
+    Field(json_schema_extra=must_be("the name of a model: letters, digits, '-', '_' and '.'")),
+]
+
+
+_DEVICES = "devices are requested with accelerator.profile and accelerator.count, such as accelerator: {profile: nvidia, count: 1}"
+_IN_A_SECRET = "put it into a Secret with the keys GIT_USER and GIT_TOKEN, and name the Secret in git.secretName"  # noqa: S105 - a message
+_ALWAYS = 'every pod meets the Pod Security Standard "restricted" anyway; leave it out'
+_BOTH = "write it into resources.requests, resources.limits or both"
 
 
 class ResourceList(Section):
+    model_config = ConfigDict(
+        json_schema_extra=instead(gpu=_DEVICES, gpus=_DEVICES, **{"nvidia.com/gpu": _DEVICES, "amd.com/gpu": _DEVICES})
+    )
+
     cpu: Annotated[Quantity, Named("CPU")] = Field(None, description="CPU cores.", examples=["8", "500m"])
     memory: Annotated[Quantity, Named("MEMORY")] = Field(
         None, description="Memory, shared memory included.", examples=["20Gi"]
@@ -38,6 +72,8 @@ class ResourceList(Section):
 
 
 class Resources(Section):
+    model_config = ConfigDict(json_schema_extra=instead(cpu=_BOTH, memory=_BOTH, gpu=_DEVICES, gpus=_DEVICES))
+
     requests: Annotated[ResourceList | None, Named("{}_REQUEST")] = Field(
         None, description="What the scheduler reserves for a pod."
     )
@@ -53,13 +89,25 @@ class Workspace(Section):
     size: Annotated[Quantity, Named("TEMPORARY_STORAGE_SIZE")] = Field(
         "5Gi", description="Size of the emptyDir or the new claim.", examples=["5Gi"]
     )
-    claimName: ObjectName = Field(None, description="Name of an existing PersistentVolumeClaim.")
-    storageClassName: ObjectName = Field(None, description="StorageClass of a new claim; empty: the cluster's default.")
+    claimName: ObjectName = Field(
+        None,
+        description="Name of an existing PersistentVolumeClaim.",
+        json_schema_extra=also("claim", "pvc", "pvcName", "persistentVolumeClaim", "existingClaim", "volume"),
+    )
+    storageClassName: ObjectName = Field(
+        None,
+        description="StorageClass of a new claim; empty: the cluster's default.",
+        json_schema_extra=also("storageClass"),
+    )
     accessMode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = Field(
-        "ReadWriteOnce", description="Access mode of the claim."
+        "ReadWriteOnce", description="Access mode of the claim.", json_schema_extra=also("accessModes")
     )
     keep: bool = Field(False, description="Whether a new claim is kept when the release is uninstalled.")
-    directory: Text = Field(None, description="Folder of the run in the workspace; empty: the name of the release.")
+    directory: Text = Field(
+        None,
+        description="Folder of the run in the workspace; empty: the name of the release.",
+        json_schema_extra=also("subPath", "folder", "dir"),
+    )
 
 
 class CaBundle(Section):
@@ -68,6 +116,18 @@ class CaBundle(Section):
 
 
 class Git(Section):
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            user=_IN_A_SECRET,
+            username=_IN_A_SECRET,
+            password=_IN_A_SECRET,
+            token=_IN_A_SECRET,
+            sslVerify="name a ConfigMap with the CA certificates in git.caBundle.configMapName instead; certificates are always verified",
+            insecure="name a ConfigMap with the CA certificates in git.caBundle.configMapName instead; certificates are always verified",
+            sshKey="git over SSH is not supported; write repositories as https:// URLs",
+        )
+    )
+
     secretName: Annotated[ObjectName, Named("SECRET_NAME", required=True)] = Field(
         None,
         description="Secret with the user and the token (or password) for the server of publish.repository (if "
@@ -81,7 +141,9 @@ class Git(Section):
     )
     tokenKey: KeyName = Field("GIT_TOKEN", description="Key of the token or password in every git Secret.")
     caBundle: CaBundle | None = Field(
-        None, description="CA certificates of a git server whose certificate is not publicly trusted."
+        None,
+        description="CA certificates of a git server whose certificate is not publicly trusted.",
+        examples=[{"configMapName": "git-ca"}],
     )
     allowPlainHttp: bool = Field(
         False, description="Whether repositories may be at http://, where the token is sent unencrypted."
@@ -94,16 +156,28 @@ class Source(Section):
         description="git: a repository. claim: a PersistentVolumeClaim. s3: a bucket of an S3-compatible object store.",
     )
     repository: Annotated[Text, Named("REPO_URL", required=True)] = Field(
-        None, description="git: URL of the repository.", examples=["https://git.example.com/team/model.git"]
+        None,
+        description="git: URL of the repository.",
+        examples=["https://git.example.com/team/model.git"],
+        json_schema_extra=also("url", "repo", "repoUrl", "git", "source"),
     )
     revision: Annotated[Text, Named("REPO_BRANCH")] = Field(
-        None, description="git: branch, tag or full commit; empty: the default branch.", examples=["main", "v7.0"]
+        None,
+        description="git: branch, tag or full commit; empty: the default branch.",
+        examples=["main", "v7.0"],
+        json_schema_extra=also("branch", "tag", "commit", "ref", "version", "sha"),
     )
     claimName: ObjectName = Field(
-        None, description="claim: name of the PersistentVolumeClaim; it is mounted read-only.", examples=["coco"]
+        None,
+        description="claim: name of the PersistentVolumeClaim; it is mounted read-only.",
+        examples=["coco"],
+        json_schema_extra=also("claim", "pvc", "pvcName", "persistentVolumeClaim", "existingClaim", "volume"),
     )
     subPath: Text = Field(
-        None, description="claim: folder of the claim; empty: all of it.", examples=["datasets/coco8"]
+        None,
+        description="claim: folder of the claim; empty: all of it.",
+        examples=["datasets/coco8"],
+        json_schema_extra=also("folder", "directory"),
     )
     endpoint: Text = Field(
         None, description="s3: URL of the object store.", examples=["https://s3.eu-central-1.amazonaws.com"]
@@ -141,15 +215,27 @@ class Dataset(Source):
 
 
 class Cache(Section):
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            enabled="name the PersistentVolumeClaim in cache.claimName; without it there is no cache"
+        )
+    )
+
     claimName: ObjectName = Field(
-        None, description="Name of the PersistentVolumeClaim; empty: no cache.", examples=["models-cache"]
+        None,
+        description="Name of the PersistentVolumeClaim; empty: no cache.",
+        examples=["models-cache"],
+        json_schema_extra=also("claim", "pvc", "pvcName", "persistentVolumeClaim", "existingClaim", "volume"),
     )
     readOnly: bool = Field(False, description="Whether the cache is only read, because it was filled beforehand.")
 
 
 class Mlflow(Section):
     trackingUri: Text = Field(
-        None, description="URL of the MLflow server; empty: no tracking.", examples=["https://mlflow.example.com"]
+        None,
+        description="URL of the MLflow server; empty: no tracking.",
+        examples=["https://mlflow.example.com"],
+        json_schema_extra=also("uri", "url", "server", "trackingUrl"),
     )
     allowPlainHttp: bool = Field(
         False, description="Whether trackingUri may be at http:// with a Secret, whose token is then sent unencrypted."
@@ -166,11 +252,23 @@ class Mlflow(Section):
 class Parameter(Section):
     """The values of a parameter that a search may try: choices, or a range."""
 
-    choices: list[str | float | bool] | None = Field(
-        None, min_length=1, description="Values to choose from.", examples=[["SGD", "AdamW"]]
+    model_config = ConfigDict(
+        json_schema_extra=instead(type="a range is {low, high}, with log: true or integer: true; a list is {choices}")
     )
-    low: float | None = Field(None, description="Lowest value of a range.", examples=[0.00001])
-    high: float | None = Field(None, description="Highest value of a range.", examples=[0.1])
+
+    choices: list[str | float | bool] | None = Field(
+        None,
+        min_length=1,
+        description="Values to choose from.",
+        examples=[["SGD", "AdamW"]],
+        json_schema_extra=also("values", "choice", "list"),
+    )
+    low: float | None = Field(
+        None, description="Lowest value of a range.", examples=[0.00001], json_schema_extra=also("min", "lower", "from")
+    )
+    high: float | None = Field(
+        None, description="Highest value of a range.", examples=[0.1], json_schema_extra=also("max", "upper", "to")
+    )
     log: bool = Field(False, description="Whether the range is searched on a logarithmic scale.")
     integer: bool = Field(False, description="Whether only whole numbers of the range are tried.")
 
@@ -180,11 +278,13 @@ class Tune(Section):
         0,
         description="Number of trainings to try; 0 or empty: one training, no search.",
         examples=[20],
+        json_schema_extra=also("iterations", "numSamples", "maxTrials", "count"),
     )
     metric: Text = Field(
         None,
         description="Metric that trials are compared by, under its name in the log.",
         examples=["metrics/mAP50-95"],
+        json_schema_extra=also("objective", "objectiveMetric"),
     )
     goal: Literal["maximize", "minimize"] = Field(
         "maximize", description="Whether the metric is better higher or lower."
@@ -202,6 +302,8 @@ class Tune(Section):
         None,
         description="What to try, by parameter: settings of the family (such as batchSize), or hyperparameters of "
         "its trainer (such as lr0). Each is {low, high}, with log or integer, or {choices}.",
+        examples=[{"lr0": {"low": 0.001, "high": 0.1}}],
+        json_schema_extra=also("parameters", "searchSpace", "hyperparameters"),
     )
 
 
@@ -210,15 +312,20 @@ class Publish(Section):
         "git", description="git: push the result to a branch. none: leave it in the workspace."
     )
     repository: Annotated[Text, Named("REPO_URL", required=True)] = Field(
-        None, description="URL of the git repository to push to."
+        None,
+        description="URL of the git repository to push to.",
+        json_schema_extra=also("url", "repo", "repoUrl", "git", "output"),
     )
     secretName: ObjectName = Field(
         None, description="Secret with the user and the token for the repository's server; empty: git.secretName."
     )
     branch: Annotated[Branch | None, Named("REPO_BRANCH")] = Field(
-        None, description="Branch to push to; empty: sft-YYYYmmdd-HHMMSS.", examples=["candidates/first"]
+        None,
+        description="Branch to push to; empty: sft-YYYYmmdd-HHMMSS.",
+        examples=["candidates/first"],
+        json_schema_extra=also("revision", "ref"),
     )
-    modelName: Annotated[str, StringConstraints(pattern=r"^[-._A-Za-z0-9]*$")] | None = Field(
+    modelName: ModelName | None = Field(
         None, description="Name of the model in its configuration; empty: the last part of the repository."
     )
     maxBatchSize: int = Field(8, ge=1, le=MOST, description="Largest batch that the exported model is served with.")
@@ -231,6 +338,22 @@ class Publish(Section):
 
 
 class SecurityContext(Section):
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            **dict.fromkeys(
+                (
+                    "runAsNonRoot",
+                    "privileged",
+                    "allowPrivilegeEscalation",
+                    "capabilities",
+                    "seccompProfile",
+                    "readOnlyRootFilesystem",
+                ),
+                _ALWAYS,
+            )
+        )
+    )
+
     runAsUser: int = Field(1000, ge=1, le=MOST, description="User ID of the training process; not root.")
     runAsGroup: int = Field(1000, ge=0, le=MOST, description="Group ID of the training process.")
     fsGroup: int = Field(1000, ge=0, le=MOST, description="ID of the group that owns the volumes.")
@@ -253,6 +376,12 @@ class Owner(Section):
 
 
 class NetworkPolicy(Section):
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            ingress="only pods of this run may connect to its pods; where others have to, set networkPolicy.enabled: false"
+        )
+    )
+
     enabled: bool = Field(
         True,
         description="Whether only pods of this run may connect to its pods, where the network plugin enforces it; "
@@ -261,4 +390,5 @@ class NetworkPolicy(Section):
     egress: list[Egress] = Field(
         default_factory=list,
         description="Allowed targets besides the run's own pods, as NetworkPolicy egress rules (DNS too); empty: all.",
+        examples=[[{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 443}]}]],
     )

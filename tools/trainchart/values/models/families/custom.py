@@ -8,10 +8,25 @@ from pydantic import Field, StringConstraints
 
 from trainchart.values.models.base import Section
 from trainchart.values.models.family import Family
+from trainchart.values.words import must_be
 
 _PART = r"[.]?[^./\t\n][^/\t\n]*"
 _INSIDE = rf"({_PART}(/{_PART})*)?$"
-Pattern = Annotated[str, StringConstraints(pattern=f"^{_INSIDE}")]
+Pattern = Annotated[
+    str,
+    StringConstraints(pattern=f"^{_INSIDE}"),
+    Field(json_schema_extra=must_be("a path in the run's output folder, without a leading / and without ..")),
+]
+MetricsFile = Annotated[
+    str,
+    StringConstraints(pattern=rf"^({_INSIDE[:-1]}[.](csv|jsonl))?$"),
+    Field(json_schema_extra=must_be("a path in the run's output folder that ends in .csv or .jsonl")),
+]
+LfsPattern = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\s]+$"),
+    Field(json_schema_extra=must_be("a pattern of file names without blanks")),
+]
 """A path or glob that stays below its folder: relative, and no part of it begins with `..`."""
 
 
@@ -35,7 +50,7 @@ class Custom(Section):
         "checkpoints.",
         examples=[["model/*", "config.json"]],
     )
-    metricsFile: Annotated[str, StringConstraints(pattern=rf"^({_INSIDE[:-1]}[.](csv|jsonl))?$")] | None = Field(
+    metricsFile: MetricsFile | None = Field(
         None,
         description="File below OUTPUT_DIR with a row of numbers per epoch.",
         examples=["metrics.csv", "metrics.jsonl"],
@@ -45,7 +60,7 @@ class Custom(Section):
         description="Glob below OUTPUT_DIR; the newest that is whole becomes RESUME_FROM.",
         examples=["checkpoints/*"],
     )
-    lfsPatterns: list[Annotated[str, StringConstraints(pattern=r"^[^\s]+$")]] | None = Field(
+    lfsPatterns: list[LfsPattern] | None = Field(
         None, description="Names that go to LFS, beside the usual ones.", examples=[["*.ckpt"]]
     )
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from trainchart.values.memory import Estimate, EstimateError, Layout
 from trainchart.values.models.base import Count, Open, Section, Text
 from trainchart.values.models.family import Family
+from trainchart.values.words import also
 
 Positive = Annotated[float, Field(gt=0)] | Literal[""] | None
 Number = Annotated[int, Field(ge=0)] | Literal[""] | None
@@ -23,12 +24,23 @@ class LlmSft(Section):
         None, description="pt: plain text. sft: instructions. rm, dpo: pairs of answers. kto: rated answers."
     )
     finetuningType: Literal["lora", "full", "freeze"] | None = Field(
-        None, description="lora: an adapter. full: all parameters. freeze: the last layers."
+        None,
+        description="lora: an adapter. full: all parameters. freeze: the last layers.",
+        json_schema_extra=also("finetuning_type"),
     )
-    loraTarget: Text = Field(None, description="Modules with an adapter, with commas.", examples=["q_proj,v_proj"])
-    loraRank: Count = Field(None, description="Rank of the adapter.", examples=[8])
-    loraAlpha: Count = Field(None, description="Scale of the adapter.", examples=[16])
-    loraDropout: float | None = Field(None, ge=0, lt=1, description="Dropout of the adapter.", examples=[0.1])
+    loraTarget: Text = Field(
+        None,
+        description="Modules with an adapter, with commas.",
+        examples=["q_proj,v_proj"],
+        json_schema_extra=also("lora_target"),
+    )
+    loraRank: Count = Field(None, description="Rank of the adapter.", examples=[8], json_schema_extra=also("lora_rank"))
+    loraAlpha: Count = Field(
+        None, description="Scale of the adapter.", examples=[16], json_schema_extra=also("lora_alpha")
+    )
+    loraDropout: float | None = Field(
+        None, ge=0, lt=1, description="Dropout of the adapter.", examples=[0.1], json_schema_extra=also("lora_dropout")
+    )
     dataset: Text = Field(
         None,
         description="Datasets of the repository, with commas; empty: the only one.",
@@ -40,37 +52,106 @@ class LlmSft(Section):
     template: Text = Field(
         None, description="Prompt template of LLaMA-Factory for this model.", examples=["qwen3", "qwen3_nothink"]
     )
-    cutoffLength: Count = Field(None, description="Longest record, in tokens.", examples=[1024])
-    maxSamples: Number = Field(None, description="Records used of each dataset; 0: all.", examples=[1000])
-    preprocessingWorkers: Number = Field(None, description="Processes that tokenize; 0: none.", examples=[8])
-    batchSize: Count = Field(None, description="Records per step and device.", examples=[2])
-    gradientAccumulation: Count = Field(None, description="Steps per update of the parameters.", examples=[2])
-    learningRate: Positive = Field(None, description="Highest learning rate.", examples=[0.0002])
-    epochs: Count = Field(None, description="Passes over the dataset.", examples=[4])
+    cutoffLength: Count = Field(
+        None,
+        description="Longest record, in tokens.",
+        examples=[1024],
+        json_schema_extra=also("cutoff_len", "maxLength", "maxSeqLen", "modelMaxLength"),
+    )
+    maxSamples: Number = Field(
+        None,
+        description="Records used of each dataset; 0: all.",
+        examples=[1000],
+        json_schema_extra=also("max_samples"),
+    )
+    preprocessingWorkers: Number = Field(
+        None,
+        description="Processes that tokenize; 0: none.",
+        examples=[8],
+        json_schema_extra=also("preprocessing_num_workers"),
+    )
+    batchSize: Count = Field(
+        None,
+        description="Records per step and device.",
+        examples=[2],
+        json_schema_extra=also("per_device_train_batch_size", "batch", "microBatchSize"),
+    )
+    gradientAccumulation: Count = Field(
+        None,
+        description="Steps per update of the parameters.",
+        examples=[2],
+        json_schema_extra=also("gradient_accumulation_steps", "gradAccum"),
+    )
+    learningRate: Positive = Field(
+        None, description="Highest learning rate.", examples=[0.0002], json_schema_extra=also("learning_rate", "lr")
+    )
+    epochs: Count = Field(
+        None, description="Passes over the dataset.", examples=[4], json_schema_extra=also("num_train_epochs", "epoch")
+    )
     fp16: bool | None = Field(None, description="Half precision, on accelerators that have no bfloat16.")
     bf16: bool | None = Field(None, description="bfloat16, on accelerators.")
     validationSize: float | None = Field(
-        None, ge=0, description="Records held back: a share below 1, or their number; 0: none.", examples=[0.1]
+        None,
+        ge=0,
+        description="Records held back: a share below 1, or their number; 0: none.",
+        examples=[0.1],
+        json_schema_extra=also("val_size"),
     )
-    evalBatchSize: Count = Field(None, description="Records per step and device in the validation.", examples=[1])
-    evalStrategy: Literal["no", "epoch", "steps"] | None = Field(None, description="When to validate.")
-    evalSteps: Count = Field(None, description="Updates between validations, with steps.", examples=[500])
-    loggingSteps: Count = Field(None, description="Updates between two lines of metrics.", examples=[10])
-    plotLoss: bool | None = Field(None, description="Draw the loss, as training_loss.png.")
-    saveStrategy: Literal["epoch", "steps"] | None = Field(None, description="When to write a checkpoint.")
-    saveSteps: Count = Field(None, description="Updates between checkpoints, with steps.", examples=[500])
+    evalBatchSize: Count = Field(
+        None,
+        description="Records per step and device in the validation.",
+        examples=[1],
+        json_schema_extra=also("per_device_eval_batch_size"),
+    )
+    evalStrategy: Literal["no", "epoch", "steps"] | None = Field(
+        None, description="When to validate.", json_schema_extra=also("eval_strategy")
+    )
+    evalSteps: Count = Field(
+        None,
+        description="Updates between validations, with steps.",
+        examples=[500],
+        json_schema_extra=also("eval_steps"),
+    )
+    loggingSteps: Count = Field(
+        None,
+        description="Updates between two lines of metrics.",
+        examples=[10],
+        json_schema_extra=also("logging_steps"),
+    )
+    plotLoss: bool | None = Field(
+        None, description="Draw the loss, as training_loss.png.", json_schema_extra=also("plot_loss")
+    )
+    saveStrategy: Literal["epoch", "steps"] | None = Field(
+        None, description="When to write a checkpoint.", json_schema_extra=also("save_strategy")
+    )
+    saveSteps: Count = Field(
+        None,
+        description="Updates between checkpoints, with steps.",
+        examples=[500],
+        json_schema_extra=also("save_steps"),
+    )
     seed: int | None = Field(None, ge=0, description="Seed of all random numbers.", examples=[42])
     ddpTimeoutSeconds: Count = Field(
-        None, description="How long ranks wait for each other, tokenizing included.", examples=[7200]
+        None,
+        description="How long ranks wait for each other, tokenizing included.",
+        examples=[7200],
+        json_schema_extra=also("ddp_timeout"),
     )
     merge: bool | None = Field(None, description="Merge the adapter into the model; false: publish it alone.")
-    exportSize: Count = Field(None, description="Largest file of weights, in GB.", examples=[4])
-    exportDevice: Literal["cpu", "auto"] | None = Field(None, description="Where the adapter is merged.")
+    exportSize: Count = Field(
+        None, description="Largest file of weights, in GB.", examples=[4], json_schema_extra=also("export_size")
+    )
+    exportDevice: Literal["cpu", "auto"] | None = Field(
+        None, description="Where the adapter is merged.", json_schema_extra=also("export_device")
+    )
     modelSize: Text = Field(
         None, description="Parameters of the base model, for the memory estimate alone.", examples=["0.6B", "7B"]
     )
     arguments: Open | None = Field(
-        None, description="More of LLaMA-Factory's arguments.", examples=[{"lr_scheduler_type": "cosine"}]
+        None,
+        description="More of LLaMA-Factory's arguments.",
+        examples=[{"lr_scheduler_type": "cosine"}],
+        json_schema_extra=also("args", "extraArgs", "options"),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from trainchart.values.memory import Estimate, EstimateError, Layout
 from trainchart.values.models.base import Count, Section, Text
 from trainchart.values.models.family import Family
+from trainchart.values.words import also
 
 
 class Ppyoloe(Section):
@@ -21,21 +22,44 @@ class Ppyoloe(Section):
         description="Configuration file in the model repository.",
         examples=["configs/ppyoloe/ppyoloe_crn_l_300e_coco.yml"],
     )
-    epochs: Count = Field(None, description="Passes over the dataset.", examples=[10])
-    batchSize: Count = Field(None, description="Images per step of each process.", examples=[2])
+    epochs: Count = Field(
+        None, description="Passes over the dataset.", examples=[10], json_schema_extra=also("epoch", "numEpochs")
+    )
+    batchSize: Count = Field(
+        None, description="Images per step of each process.", examples=[2], json_schema_extra=also("batch")
+    )
     workers: int | None = Field(
-        None, ge=0, description="Processes that load images, per training process.", examples=[2]
+        None,
+        ge=0,
+        description="Processes that load images, per training process.",
+        examples=[2],
+        json_schema_extra=also("workerNum", "numWorkers"),
     )
     learningRate: float | None = Field(
-        None, gt=0, description="Base learning rate; empty: the configuration's.", examples=[0.001]
+        None,
+        gt=0,
+        description="Base learning rate; empty: the configuration's.",
+        examples=[0.001],
+        json_schema_extra=also("lr", "baseLr"),
     )
-    logInterval: Count = Field(None, description="Steps from one line of the trainer's log to the next.", examples=[1])
-    snapshotInterval: Count = Field(None, description="Epochs from one snapshot to the next.", examples=[1])
+    logInterval: Count = Field(
+        None,
+        description="Steps from one line of the trainer's log to the next.",
+        examples=[1],
+        json_schema_extra=also("logIter"),
+    )
+    snapshotInterval: Count = Field(
+        None,
+        description="Epochs from one snapshot to the next.",
+        examples=[1],
+        json_schema_extra=also("snapshotEpoch", "saveInterval"),
+    )
     pretrainWeights: Text = Field(
         None,
         description="Starting weights, a .pdparams file in the model repository; empty: random ones. Nothing is "
         "downloaded.",
         examples=["weights/CSPResNetb_l_pretrained.pdparams"],
+        json_schema_extra=also("weights", "pretrained"),
     )
     trainImages: Text = Field(None, description="Folder of the dataset with the training images.")
     trainAnnotations: Text = Field(None, description="Their annotations in COCO format, a file of the dataset.")
@@ -44,13 +68,18 @@ class Ppyoloe(Section):
         None, description="Their annotations; the number of classes is that of their categories."
     )
     evaluate: bool | None = Field(
-        None, description="Evaluate after every snapshot; then the best model is published, not the last."
+        None,
+        description="Evaluate after every snapshot; then the best model is published, not the last.",
+        json_schema_extra=also("eval"),
     )
-    amp: bool | None = Field(None, description="Automatic mixed precision; needs an accelerator.")
+    amp: bool | None = Field(
+        None, description="Automatic mixed precision; needs an accelerator.", json_schema_extra=also("fp16", "bf16")
+    )
     options: dict[str, Any] | None = Field(
         None,
         description="More settings of the configuration, as of -o; keys with dots reach into it, however deep.",
         examples=[{"OptimizerBuilder.optimizer.momentum": 0.8}],
+        json_schema_extra=also("args", "arguments", "opt"),
     )
 
 

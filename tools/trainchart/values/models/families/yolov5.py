@@ -13,28 +13,50 @@ from pydantic import Field
 from trainchart.values.memory import Estimate, EstimateError, Layout
 from trainchart.values.models.base import Count, Named, Section, Text
 from trainchart.values.models.family import Family
+from trainchart.values.words import also
 
 
 class Yolov5(Section):
-    imageSize: Count = Field(None, description="Edge of the square training images, in pixels.", examples=[640])
-    batchSize: Count = Field(None, description="Images per step, of all processes together.", examples=[16])
+    imageSize: Count = Field(
+        None,
+        description="Edge of the square training images, in pixels.",
+        examples=[640],
+        json_schema_extra=also("imgsz", "img", "imgSize", "size"),
+    )
+    batchSize: Count = Field(
+        None, description="Images per step, of all processes together.", examples=[16], json_schema_extra=also("batch")
+    )
     epochs: Count = Field(None, description="Passes over the dataset.", examples=[3])
     data: Text = Field(
         None,
         description="Dataset description; looked for in the model repository's data/, its root, and the dataset.",
         examples=["coco128.yaml"],
+        json_schema_extra=also("dataset", "dataYaml"),
     )
     weights: Text = Field(
-        None, description="Starting weights, a path in the model repository.", examples=["models/yolov5n.pt"]
+        None,
+        description="Starting weights, a path in the model repository.",
+        examples=["models/yolov5n.pt"],
+        json_schema_extra=also("model", "pretrained", "initialWeights"),
     )
     workers: int | None = Field(
-        None, ge=0, description="Processes that load images, per training process.", examples=[0]
+        None,
+        ge=0,
+        description="Processes that load images, per training process.",
+        examples=[0],
+        json_schema_extra=also("numWorkers", "dataloaderWorkers"),
     )
     device: Annotated[Text, Named("DEVICE", default="0")] = Field(
-        None, description="Devices, such as 0,1 or cpu; empty: those of the accelerator.", examples=["0,1"]
+        None,
+        description="Devices, such as 0,1 or cpu; empty: those of the accelerator.",
+        examples=["0,1"],
+        json_schema_extra=also("devices"),
     )
     arguments: list[str] | None = Field(
-        None, description="More arguments of train.py.", examples=[["--optimizer", "AdamW"]]
+        None,
+        description="More arguments of train.py.",
+        examples=[["--optimizer", "AdamW"]],
+        json_schema_extra=also("args", "extraArgs", "options"),
     )
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from trainchart.values.memory import Estimate, EstimateError, Layout
 from trainchart.values.models.base import Count, Section, Text
 from trainchart.values.models.family import Family
+from trainchart.values.words import also
 
 Optimizer = Literal["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSProp"]
 Format = Literal[
@@ -27,32 +28,50 @@ class Yolov8(Section):
         description="Weights to start from, a file of the model repository or the image; or a description that "
         "ultralytics knows, with random weights.",
         examples=["yolov8n.yaml", "yolov8n.pt"],
+        json_schema_extra=also("weights", "pretrained", "cfg"),
     )
     data: Text = Field(
         None,
         description="Dataset description: a file of the dataset or the model repository, or one of ultralytics' own, such "
         "as coco128.yaml.",
         examples=["data.yaml"],
+        json_schema_extra=also("dataset", "dataYaml"),
     )
     epochs: Count = Field(None, description="Passes over the dataset.", examples=[100])
-    batchSize: Count = Field(None, description="Images per step, of all devices together.", examples=[16])
-    imageSize: Count = Field(None, description="Edge of the square training images, in pixels.", examples=[640])
+    batchSize: Count = Field(
+        None, description="Images per step, of all devices together.", examples=[16], json_schema_extra=also("batch")
+    )
+    imageSize: Count = Field(
+        None,
+        description="Edge of the square training images, in pixels.",
+        examples=[640],
+        json_schema_extra=also("imgsz", "img", "imgSize", "size"),
+    )
     workers: int | None = Field(
-        None, ge=0, description="Processes that load images, per device; none on CPU.", examples=[8]
+        None,
+        ge=0,
+        description="Processes that load images, per device; none on CPU.",
+        examples=[8],
+        json_schema_extra=also("numWorkers", "dataloaderWorkers"),
     )
     device: Text = Field(
-        None, description="Devices, such as 0,1 or cpu; empty: those of the accelerator.", examples=["0,1"]
+        None,
+        description="Devices, such as 0,1 or cpu; empty: those of the accelerator.",
+        examples=["0,1"],
+        json_schema_extra=also("devices"),
     )
     optimizer: Optimizer | None = Field(None, description="auto: AdamW for short trainings, MuSGD for long ones.")
     exportFormats: list[Format] | None = Field(
         None,
         description="What the best weights are exported to. Triton's configuration is for the first that it serves.",
         examples=[["torchscript", "onnx"]],
+        json_schema_extra=also("format", "export", "exportFormat"),
     )
     arguments: list[str] | None = Field(
         None,
         description="More options of ultralytics' training, as option=value.",
         examples=[["cos_lr=True", "lr0=0.005"]],
+        json_schema_extra=also("args", "extraArgs", "options"),
     )
 
 
