@@ -18,6 +18,7 @@ from tests.fakes.runs import CLAIM, KEPT, NOW, fake_helm, helm_calls, left, put_
 from trainchart.cli import main as cli
 from trainchart.cli import prune as command
 from trainchart.cluster import kinds
+from trainchart.cluster.errors import ForbiddenError
 from trainchart.cluster.kinds import Kind
 from trainchart.errors import ExitCode
 from trainchart.files import Tree
@@ -230,6 +231,39 @@ def test_without_helm_nothing_is_removed(api: FakeApi, capsys: pytest.CaptureFix
     assert left(api) == before
 
 
+def test_nothing_is_removed_while_the_server_has_no_jobs(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in the moment of its start in which it does not have the kinds of others yet."""
+    list_objects = api.objects
+
+    def objects(kind: Kind, **selection: Any) -> Any:
+        return ([], "") if kind is kinds.JOBS else list_objects(kind, **selection)
+
+    put_run(api, "run-42", phase="Running")
+    monkeypatch.setattr(api, "objects", objects)
+    assert prune(fake_helm(tmp_path)) == ExitCode.NOT_FOUND
+    assert helm_calls(tmp_path) == []
+    assert "nobody knows which runs have finished; is Volcano installed?" in capsys.readouterr().err
+
+
+def test_a_release_is_uninstalled_by_an_account_that_may_see_releases_in_its_namespace_only(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_objects = FakeApi.objects
+
+    def objects(self: FakeApi, kind: Kind, *, all_namespaces: bool = False, **selection: Any) -> Any:
+        if kind is kinds.SECRETS and all_namespaces:
+            raise ForbiddenError("no permission to list secrets")
+        return list_objects(self, kind, all_namespaces=all_namespaces, **selection)
+
+    put_run(api, "run-42")
+    monkeypatch.setattr(FakeApi, "objects", objects)
+    assert prune(fake_helm(tmp_path), "-A") == ExitCode.OK
+    assert removed(tmp_path) == {"run-42"}
+    assert "jobs run-42" in left(api), "which Helm removes"
+
+
 class Resumed(FakeApi):
     """Its Jobs have changed since they were listed."""
 
@@ -255,6 +289,20 @@ def test_a_run_that_was_started_again_meanwhile_stays(
     assert prune(fake_helm(tmp_path)) == ExitCode.OK
     assert helm_calls(tmp_path) == []
     assert "run-42 stays: it was started again meanwhile" in capsys.readouterr().err
+
+
+def test_a_run_that_is_installed_again_under_its_name_stays(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its release is there, and its Job not yet."""
+    put_run(api, "run-42")
+    put_run(api, "run-43", job=False)
+    put_run(api, "run-44")
+    monkeypatch.setattr(FakeApi, "get", lambda *_: None)
+    again = {"metadata": {"uid": "another"}}
+    monkeypatch.setattr(FakeApi, "metadata", lambda *what: None if "run-44" in what[-1] else again)
+    assert prune(fake_helm(tmp_path)) == ExitCode.OK
+    assert removed(tmp_path) == {"run-44"}
 
 
 def test_all_namespaces_are_pruned_each_by_helm_in_its_own(

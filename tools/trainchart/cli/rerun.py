@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainchart.cli.options import add_run_name, add_values_options, choose_helm, connect, overrides_of
+from trainchart.cli.options import add_run_name, add_values_options, choose_helm, connect, overrides_of, parse_name
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.cli.submit import Submitted, add_submit_options, submit, write_outputs
 from trainchart.errors import ExitCode, UsageError
@@ -35,7 +35,9 @@ def add_parser(commands: Commands) -> None:
         ),
     )  # fmt: skip
     add_run_name(parser)
-    parser.add_argument("--as", dest="new_name", required=True, metavar="NEW", help="name of the new run")
+    parser.add_argument(
+        "--as", dest="new_name", type=parse_name, required=True, metavar="NEW", help="name of the new run"
+    )
     parser.add_argument(
         "--newer",
         action="store_true",

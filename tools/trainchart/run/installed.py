@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import helm, kinds
-from trainchart.cluster.errors import ForbiddenError
+from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.cluster.fields import Object, items, moment, number, text
 from trainchart.run import release
 from trainchart.run.state import PART_OF, State, snapshot_of
@@ -109,6 +109,7 @@ def installed(
 
     Raises:
         ForbiddenError: this account may not list Jobs, ConfigMaps or claims.
+        NotFoundError: without `name`, where the API server does not have Volcano's Jobs, be it for a moment of its start.
         UnreachableError
     """
     found: dict[tuple[str, str], Installed] = {}
@@ -117,7 +118,11 @@ def installed(
         return found.get((namespace, run)) or Installed(run, namespace)
 
     def listed(kind: Kind, selector: str, *, whole: bool = False) -> list[tuple[str, Object]]:
-        objects, _ = api.objects(kind, selector=selector, all_namespaces=all_namespaces, metadata_only=not whole)
+        objects, version = api.objects(kind, selector=selector, all_namespaces=all_namespaces, metadata_only=not whole)
+        if kind is kinds.JOBS and not version and not name:
+            raise NotFoundError(
+                f"the API server knows no {kind} now, so nobody knows which runs have finished; is Volcano installed?"
+            )
         return [(text(one, "metadata", "namespace") or api.namespace, one) for one in objects]
 
     runs = f"{PART_OF},{INSTANCE}={name}" if name else f"{PART_OF},{INSTANCE}"

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
-from trainchart.cluster.fields import number, text
+from trainchart.cluster.fields import Object, number, text
 from trainchart.errors import TrainchartError
 from trainchart.run.installed import Installed, user_of
 from trainchart.run.settings import settings_of
@@ -126,9 +126,16 @@ def prune(
 
 
 def _is_unchanged(api: Api, run: Installed) -> bool:
-    """Whether the Job is still the one that was listed: meanwhile it may have been resumed, or removed with its release."""
+    """Whether the Job, or without one the release, is still the one that was listed, or is gone.
+
+    Meanwhile the run may have been resumed, or removed and installed again: then its release comes before its Job.
+    """
     job = api.get(kinds.JOBS, run.name)
-    if run.job is None:
-        return job is None
-    same = text(job, "metadata", "uid") == text(run.job, "metadata", "uid")
-    return job is None or (same and replace(run, job=job).state.is_final)
+    if job:
+        return _is_same(job, run.job) and replace(run, job=job).state.is_final
+    release = run.release and api.metadata(kinds.SECRETS, text(run.release, "metadata", "name"))
+    return not release or _is_same(release, run.release)
+
+
+def _is_same(one: Object, before: Object | None) -> bool:
+    return before is not None and text(one, "metadata", "uid") == text(before, "metadata", "uid")

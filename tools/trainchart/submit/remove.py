@@ -11,6 +11,7 @@ from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
 from trainchart.cluster.errors import ForbiddenError
 from trainchart.cluster.fields import text
+from trainchart.cluster.helm import release_selector
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.run.installed import INSTANCE, Installed, is_kept
 from trainchart.run.state import PART_OF
@@ -52,18 +53,28 @@ def remove(api: Api, helm: Callable[[], tuple[Engine, Target]], run: Installed, 
         RemoveError: Helm could not uninstall the release, or this account may not read releases.
         ForbiddenError, UnreachableError
     """
-    if run.release:
+    if run.release or (run.by_helm and _may_have_release(api, run.name)):
         engine, target = helm()
         uninstall(engine, replace(target, namespace=api.namespace), run.name)
         _delete_objects(api, run.name, (kinds.PODS,), notify)  # of `helm test`, which Helm leaves
         return
-    if run.by_helm and not api.may("list", kinds.SECRETS):
+    _delete_objects(api, run.name, _OBJECTS, notify)
+
+
+def _may_have_release(api: Api, name: str) -> bool:
+    """Whether Helm has a release that was not listed, as by an account that may list the Secrets of some namespaces only.
+
+    Raises:
+        RemoveError: this account may not know.
+        UnreachableError
+    """
+    if not api.may("list", kinds.SECRETS):
         reason = (
             f"it is a release of Helm, and this account may not list secrets in namespace {api.namespace}, where Helm "
             "keeps it; let an administrator remove it, or bind deploy/submitter.yaml to this account (docs/rights.md)"
         )
-        raise RemoveError(run.name, reason, ExitCode.FORBIDDEN)
-    _delete_objects(api, run.name, _OBJECTS, notify)
+        raise RemoveError(name, reason, ExitCode.FORBIDDEN)
+    return bool(api.objects(kinds.SECRETS, selector=release_selector(name), metadata_only=True)[0])
 
 
 def uninstall(engine: Engine, target: Target, name: str) -> None:
