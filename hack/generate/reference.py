@@ -99,7 +99,7 @@ def _accelerators() -> Iterator[str]:
         yield "\n".join([*refused, ""])
     for name in profile_names():
         if variants := profile_data(name).get("variants"):
-            yield f"- `accelerator.variant` of `{name}`: {', '.join(f'`{variant}`' for variant in variants)}"
+            yield f"- `accelerator.variant` of `{name}`: {'such as ' if profile_data(name).get('variantPattern') else ''}{', '.join(f'`{variant}`' for variant in variants)}"
     yield ""
 
 

@@ -260,9 +260,9 @@ RULES: dict[str, Rule] = {
     ),
     "memory that is not a multiple of the unit": Rule(
         HAMI,
-        broken={"accelerator": {"memory": "1000k"}},
-        kept={"accelerator": {"memory": "1024Ki"}},
-        message="accelerator.memory: 1000k is not a whole multiple of 1Mi, the unit of profile hami-alauda; round it",
+        broken={"accelerator": {"memory": "1500Ki"}},
+        kept={"accelerator": {"memory": "2048Ki"}},
+        message="accelerator.memory: 1500Ki is not a whole multiple of 1Mi, the unit of profile hami-alauda; round it",
     ),
     "more cores than a card has": Rule(
         HAMI,
@@ -284,9 +284,27 @@ RULES: dict[str, Rule] = {
     ),
     "a variant that the profile lacks": Rule(
         NVIDIA,
-        broken={"accelerator": {"profile": "nvidia-mig", "variant": "4g.40gb"}},
-        kept={"accelerator": {"profile": "nvidia-mig", "variant": "3g.40gb"}},
-        message='accelerator.variant: is "4g.40gb", but profile nvidia-mig needs one of 1g.5gb, 2g.10gb, 3g.20gb, 7g.40gb, 1g.10gb, 2g.20gb, 3g.40gb, 7g.80gb',
+        broken={"accelerator": {"profile": "iluvatar", "variant": "BI-V200"}},
+        kept={"accelerator": {"profile": "iluvatar", "variant": "BI-V150"}},
+        message='accelerator.variant: is "BI-V200", but profile iluvatar needs one of BI-V100, BI-V150, MR-V100, MR-V50',
+    ),
+    "a variant that no card has": Rule(
+        NVIDIA,
+        broken={"accelerator": {"profile": "nvidia-mig", "variant": "mig-1g.18gb"}},
+        kept={"accelerator": {"profile": "nvidia-mig", "variant": "1g.18gb"}},
+        message='accelerator.variant: is "mig-1g.18gb", but profile nvidia-mig needs one as the device plugin names it, such as 1g.5gb, 2g.10gb, 3g.20gb, 7g.40gb, 1g.10gb, 2g.20gb, 3g.40gb, 7g.80gb',
+    ),
+    "a limit that nothing runs in": Rule(
+        CPU,
+        broken={"resources": {"limits": {"memory": 24}}},
+        kept={"resources": {"limits": {"memory": "24Gi"}}},
+        message="resources.limits.memory: is 24, which is 24 bytes, and no program runs in that; write 24Gi",
+    ),
+    "device memory without its unit": Rule(
+        HAMI,
+        broken={"accelerator": {"memory": 4096}},
+        kept={"accelerator": {"memory": "4096Mi"}},
+        message="accelerator.memory: is 4096, which is 4096 bytes, less than 1Mi, the unit of profile hami-alauda; write 4096Mi",
     ),
     "a variant of a profile without": Rule(
         NVIDIA,

@@ -156,7 +156,7 @@ def test_a_profile_of_whole_devices_refuses_a_fraction_and_names_those_that_shar
             ["yolov5", "--accelerator", "nvidia-mig", "--variant", "1g.5gb", "--count", "2"],
             "accelerator.count: is 2, but profile nvidia-mig allows at most 1; lower it",
         ),
-        (["yolov5", "--accelerator", "nvidia-mig"], 'accelerator.variant: is "", but profile nvidia-mig needs one of'),
+        (["yolov5", "--accelerator", "nvidia-mig"], 'accelerator.variant: is "", but profile nvidia-mig needs one as'),
         (["yolov5", "--accelerator", "cpu", "--count", "1"], "accelerator.count: is 1, but profile cpu supports none"),
         (
             ["yolov5", "--accelerator", "hygon", "--count", "2", "--fraction", "50%"],

@@ -414,7 +414,8 @@ def _accelerator_notes(section: Tree) -> dict[str, str]:
     notes["accelerator"] = f"{title}: {data.get('verified')}." + (f"\nIt needs {needs}." if needs != "nothing" else "")
     del notes["accelerator.profile"]
     if data.get("variants"):
-        notes["accelerator.variant"] = f"One of {', '.join(data['variants'])}."
+        which = "Such as" if data.get("variantPattern") else "One of"
+        notes["accelerator.variant"] = f"{which} {', '.join(data['variants'])}."
     if unit := data["resources"].get("memory", {}).get("unit"):
         notes["accelerator.memory"] = f"Memory of each device, a whole multiple of {unit}."
     return notes

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from itertools import islice
 from pathlib import Path as FilePath
@@ -293,8 +294,8 @@ class _Explainer:
     def _instead(self, key: str, section: Schema, path: Path) -> str:
         """What people who write this key have to do instead; "" if it is simply unknown."""
         sections = [section, *(declared for declared in self._declared(path) if INSTEAD in declared)]
-        words = {_plain(name): text for one in sections for name, text in one.get(INSTEAD, {}).items()}
-        return str(words.get(_plain(key), ""))
+        words = {_plain(name): str(text) for one in sections for name, text in one.get(INSTEAD, {}).items()}
+        return next((text for name, text in words.items() if fnmatchcase(_plain(key), name)), "")
 
     def _written_elsewhere(self, key: str) -> str:
         """The other places for a key of this name, or for which people use it: `epochs` at the top level is `train.epochs`."""

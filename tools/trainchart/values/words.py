@@ -13,7 +13,7 @@ MUST_BE = "must be "
 ALSO = "x-also"
 """Other names that people give a key."""
 INSTEAD = "x-instead"
-"""Keys that people expect in a section and that are none, with what to do instead."""
+"""Keys that people expect in a section and that are none, with what to do instead; * stands for any letters."""
 
 
 def must_be(form: str) -> dict[str, Any]:

@@ -76,7 +76,12 @@ class Profile(Section):
     resources: ProfileResources = Field(
         ..., description="Resources by what they request; those that are left out cannot be set."
     )
-    variants: list[VariantName] | None = Field(None, description="Choices of accelerator.variant.")
+    variants: list[VariantName] | None = Field(
+        None, description="Choices of accelerator.variant; with variantPattern, examples of them."
+    )
+    variantPattern: Line | None = Field(
+        None, description="Regular expression of the choices, where the vendor goes on naming new ones."
+    )
     processes: Literal["one", "perDevice"] = Field(..., description="How many training processes a pod has.")
     deviceClass: ObjectName = Field(
         None, description="DeviceClass of dynamic resource allocation, instead of resources."

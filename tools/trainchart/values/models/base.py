@@ -128,6 +128,9 @@ KeyName = Annotated[
 ]
 """A key of a Secret or ConfigMap, which is the name of a file in the pod: it begins with at most one dot."""
 
+Device = Line | Annotated[int, Field(ge=0)] | None
+"""Devices of a pod, as trainers take them: 0 or 0,1 or cpu."""
+
 Open = dict[str, Any]
 """A map that is passed on as it is."""
 

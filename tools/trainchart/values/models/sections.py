@@ -54,16 +54,14 @@ ModelName = Annotated[
 ]
 
 
-_DEVICES = "devices are requested with accelerator.profile and accelerator.count, such as accelerator: {profile: nvidia, count: 1}"
+_DEVICES = "devices are requested with accelerator.profile and accelerator.count, which are limits and requests at once"
 _IN_A_SECRET = "put it into a Secret with the keys GIT_USER and GIT_TOKEN, and name the Secret in git.secretName"  # noqa: S105 - a message
 _ALWAYS = 'every pod meets the Pod Security Standard "restricted" anyway; leave it out'
 _BOTH = "write it into resources.requests, resources.limits or both"
 
 
 class ResourceList(Section):
-    model_config = ConfigDict(
-        json_schema_extra=instead(gpu=_DEVICES, gpus=_DEVICES, **{"nvidia.com/gpu": _DEVICES, "amd.com/gpu": _DEVICES})
-    )
+    model_config = ConfigDict(json_schema_extra=instead(gpu=_DEVICES, gpus=_DEVICES, **{"*/*": _DEVICES}))
 
     cpu: Annotated[Quantity, Named("CPU")] = Field(None, description="CPU cores.", examples=["8", "500m"])
     memory: Annotated[Quantity, Named("MEMORY")] = Field(

@@ -37,5 +37,5 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- $warnings = append $warnings (printf "env.%s: contains a user or password, which everybody who can read the release sees; use a URL without them" $name) -}}
 {{- end -}}
 {{- end -}}
-{{- $warnings | toJson -}}
+{{- concat $warnings (include "train.unlikely" . | fromJsonArray) (include "train.unused" . | fromJsonArray) | toJson -}}
 {{- end -}}

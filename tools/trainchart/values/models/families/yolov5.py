@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from trainchart.values.memory import Estimate, EstimateError, Layout
-from trainchart.values.models.base import Count, Named, Section, Text
+from trainchart.values.models.base import Count, Device, Named, Section, Text
 from trainchart.values.models.family import Family
 from trainchart.values.words import also
 
@@ -46,7 +46,7 @@ class Yolov5(Section):
         examples=[0],
         json_schema_extra=also("numWorkers", "dataloaderWorkers"),
     )
-    device: Annotated[Text, Named("DEVICE", default="0")] = Field(
+    device: Annotated[Device, Named("DEVICE", default="0")] = Field(
         None,
         description="Devices, such as 0,1 or cpu; empty: those of the accelerator.",
         examples=["0,1"],

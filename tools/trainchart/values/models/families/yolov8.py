@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from trainchart.values.memory import Estimate, EstimateError, Layout
-from trainchart.values.models.base import Count, Section, Text
+from trainchart.values.models.base import Count, Device, Section, Text
 from trainchart.values.models.family import Family
 from trainchart.values.words import also
 
@@ -54,7 +54,7 @@ class Yolov8(Section):
         examples=[8],
         json_schema_extra=also("numWorkers", "dataloaderWorkers"),
     )
-    device: Text = Field(
+    device: Device = Field(
         None,
         description="Devices, such as 0,1 or cpu; empty: those of the accelerator.",
         examples=["0,1"],

@@ -10,8 +10,13 @@
 {{- if not (has $profile.backend .Run.family.backends) -}}
 {{- $violations = append $violations (printf "accelerator.profile: %s is a %s device, but %s trains on %s; choose a profile for one of them" $profile.name $profile.backend .Run.family.title (join ", " .Run.family.backends)) -}}
 {{- end -}}
-{{- if and $profile.variants (not (has $accelerator.variant $profile.variants)) -}}
-{{- $violations = append $violations (printf "accelerator.variant: is %q, but profile %s needs one of %s" ($accelerator.variant | default "") $profile.name (join ", " $profile.variants)) -}}
+{{- $variant := $accelerator.variant | default "" -}}
+{{- if and $profile.variants $profile.variantPattern -}}
+{{- if not (regexMatch $profile.variantPattern $variant) -}}
+{{- $violations = append $violations (printf "accelerator.variant: is %q, but profile %s needs one as the device plugin names it, such as %s" $variant $profile.name (join ", " $profile.variants)) -}}
+{{- end -}}
+{{- else if and $profile.variants (not (has $variant $profile.variants)) -}}
+{{- $violations = append $violations (printf "accelerator.variant: is %q, but profile %s needs one of %s" $variant $profile.name (join ", " $profile.variants)) -}}
 {{- else if and $accelerator.variant (not $profile.variants) -}}
 {{- $violations = append $violations (printf "accelerator.variant: is %q, but profile %s has no variants; leave it empty" $accelerator.variant $profile.name) -}}
 {{- end -}}
@@ -58,6 +63,8 @@
 {{- $bytes := include "train.quantity" $requested | int64 -}}
 {{- $unit := include "train.quantity" $resource.unit | int64 -}}
 {{- if lt $unit 1 -}}
+{{- else if and (lt $bytes $unit) (include "train.bytes.meant" $requested) -}}
+{{- $violations = append $violations (printf "accelerator.%s: is %v, which is %s, less than %s, the unit of profile %s; write %s" $key $requested (include "train.bytes.are" $requested) $resource.unit $profile.name (include "train.bytes.meant" $requested)) -}}
 {{- else if or (lt $bytes $unit) (mod $bytes $unit) -}}
 {{- $violations = append $violations (printf "accelerator.%s: %v is not a whole multiple of %s, the unit of profile %s; round it" $key $requested $resource.unit $profile.name) -}}
 {{- end -}}

@@ -177,7 +177,7 @@ def weights(context: Context) -> str:
 
 
 def device(context: Context) -> str:
-    if context.train["device"]:
+    if context.train["device"] not in ("", None):  # 0 is one
         return str(context.train["device"])
     if context.settings.run.backend == "cpu":
         return "cpu"

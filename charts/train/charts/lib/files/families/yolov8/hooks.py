@@ -179,7 +179,7 @@ def trained(context: Context) -> Path:
 
 
 def device(context: Context) -> str:
-    if context.train["device"]:
+    if context.train["device"] not in ("", None):  # 0 is one
         return str(context.train["device"])
     if context.settings.run.backend == "cpu":
         return "cpu"
