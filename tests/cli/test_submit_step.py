@@ -305,6 +305,10 @@ def test_a_release_that_cannot_be_given_an_owner_is_reported(step: Step) -> None
             ("tekton.dev/v1", "PipelineRun", "other", "1"),
             "PipelineRun other does not exist in namespace training; name an",
         ),
+        (
+            ("tekton.dev/v2", "PipelineRun", "nightly", "1"),
+            "tekton.dev/v2 PipelineRun nightly does not exist in namespace",
+        ),
         (("tekton.dev/v1", "Pipeline", "nightly", "1"), "Pipeline nightly does not exist in namespace training"),
         (
             ("tekton.dev/v1", "PipelineRun", "nightly", "1"),

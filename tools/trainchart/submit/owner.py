@@ -53,7 +53,7 @@ def check_owner(api: Api, owner: Owner) -> None:
     try:
         found = api.raw(_path(api, owner))
     except NotFoundError:
-        raise UsageError(f"--owner: {owner} does not exist {where}{others}") from None
+        raise UsageError(f"--owner: {owner.api_version} {owner} does not exist {where}{others}") from None
     except ForbiddenError as error:
         if own_pod.namespace() == api.namespace:
             return
