@@ -437,6 +437,7 @@ def test_the_trainer_s_own_description_needs_its_images_in_the_dataset(pod: Pod)
     answer = pod.inputs(data="coco128.yaml")
     assert answer["ok"] is False
     assert "coco128.yaml names train: images/train2017" in answer["reason"]
+    assert answer["fix"].endswith("or a description of your own, and name it in train.data")
     assert pod.inputs(data="../datasets/coco128.yaml")["ok"] is False, "it is found by its name, not by a path"
 
 

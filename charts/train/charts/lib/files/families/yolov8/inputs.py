@@ -133,7 +133,9 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
         )
         raise InputError(
             f"train.data: {file.name} names {key}: {path}, and {root / path} does not exist; the dataset is at {dataset}",
-            "correct path, train and val in that file, or push the missing folder to the dataset repository",
+            "push the missing folder to the dataset repository, or a description of your own, and name it in train.data"
+            if own
+            else "correct path, train and val in that file, or push the missing folder to the dataset repository",
         )
     for key in ("train", "val", "test"):
         if described.get(key):
