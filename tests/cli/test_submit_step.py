@@ -419,6 +419,14 @@ def test_a_finished_run_gives_its_exit_code_and_outputs_at_once(step: Step) -> N
     assert (outputs()["branch"], outputs()["exit-code"]) == ("sft-1", "0")
 
 
+def test_of_a_run_whose_job_was_removed_the_ranks_are_not_known(step: Step) -> None:
+    assert step.run("--no-wait", "--owner", *OWNER)[0] == 0
+    step.api.there[kinds.JOBS].clear()
+    words, outputs = step.outputs()
+    assert step.run("--adopt", "--owner", *OWNER, *words)[0] == 4
+    assert (outputs()["ranks"], outputs()["exit-code"]) == ("[]", "4")
+
+
 def test_a_run_of_another_owner_is_not_adopted(step: Step) -> None:
     assert step.run("--no-wait")[0] == 0
     code, said = step.run("--adopt", "--owner", *OWNER)

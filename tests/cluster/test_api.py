@@ -224,6 +224,22 @@ def test_a_long_list_is_read_page_by_page(server: Server, api: Api) -> None:
     assert server.requests[1][2]["limit"] == ["500"]
 
 
+def test_a_list_whose_next_page_has_expired_is_read_at_once(server: Server, api: Api) -> None:
+    def pages(handler: BaseHTTPRequestHandler, query: dict[str, list[str]]) -> None:
+        if "continue" in query:
+            status(410, "The provided continue parameter is too old")(handler, query)
+        elif "limit" in query:
+            sends({"items": [{"n": 1}], "metadata": {"continue": "x"}})(handler, query)
+        else:
+            sends({"items": [{"n": 1}, {"n": 2}], "metadata": {"resourceVersion": "7"}})(handler, query)
+
+    server.on(PODS, pages)
+    assert api.objects(kinds.PODS) == ([{"n": 1}, {"n": 2}], "7")
+    server.on(PODS, status(410, "gone"))
+    with pytest.raises(ExpiredError):
+        api.objects(kinds.PODS)
+
+
 def test_a_kind_that_does_not_exist_has_no_objects(api: Api) -> None:
     assert api.objects(kinds.QUEUES) == ([], "")
 

@@ -286,6 +286,25 @@ def test_time_limits_apply_whether_the_server_answers_or_not(hangs: bool) -> Non
     assert "it continues: trainchart wait run-42" in ended.lines[0]
 
 
+def test_a_time_limit_of_nothing_takes_one_look() -> None:
+    cluster = Cluster()
+    cluster.pod()
+    cluster.phase("Running")
+    for limits in (Limits(end=0.0), Limits(start=0.0, end=0.0)):
+        assert Waiting(cluster, limits=limits).end().code == 3
+    cluster.end(0, 0, {**COMPLETED, "stages": {"train": "nonsense", "export": 2}})
+    cluster.phase("Completed")
+    ended = Waiting(cluster, limits=Limits(end=0.0)).end()
+    assert ended.code == 0
+    assert "  stages       export 2.0 s" in ended.lines
+    cluster.lock.acquire()
+    try:
+        ended = Waiting(cluster, limits=Limits(start=0.0)).end()
+    finally:
+        cluster.lock.release()
+    assert (ended.code, ended.lines[0].partition(";")[0]) == (3, "run-42 did not answer after 0.0 s")
+
+
 def test_a_start_that_takes_too_long_is_reported_with_its_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     cause = Finding("no-room", "problem", "nodes", "no node has 64 CPUs", "ask for less")
     monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [cause, Finding("x", "info", "run", "not looked at")])

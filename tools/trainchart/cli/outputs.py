@@ -61,7 +61,7 @@ class Outputs:
         known = {
             **{key: text(result, key) for key in ("repository", "branch", "commit")},
             "metrics": format_metrics(mapping(result, "metrics")),
-            "ranks": json.dumps([str(rank) for rank in range(run.replicas if run else 0)]),
+            "ranks": json.dumps([str(rank) for rank in range(run.replicas if run and run.job else 0)]),
             "exit-code": str(int(code)),
         }
         for what, file in self._files:

@@ -109,6 +109,11 @@ class Api:
                 page = self._json("GET", path, query, headers=headers, action=f"list {kind}")
             except NotFoundError:
                 return [], ""
+            except ExpiredError:  # the next page came too late: then all at once, as kubectl does
+                if not query["limit"]:
+                    raise
+                query, found = {**query, "limit": "", "continue": ""}, []
+                continue
             found += items(page, "items")
             query["continue"] = text(page, "metadata", "continue")
             if not query["continue"]:

@@ -132,7 +132,7 @@ def _rows(result: Mapping[str, Any], place: str, *, whole: bool) -> Iterator[tup
             yield "", f"and {omitted} more: --whole reads them from the workspace"
     if place and not text(result, "branch"):
         yield "artifacts", place
-    if stages := mapping(result, "stages"):
+    if stages := {key: value for key, value in mapping(result, "stages").items() if isinstance(value, int | float)}:
         yield "stages", ", ".join(f"{name} {duration(float(seconds))}" for name, seconds in stages.items())
 
 

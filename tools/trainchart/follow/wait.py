@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from trainchart.cluster.api import Api
 
 TICK_SECONDS = 0.25
+FIRST_LOOK_SECONDS = 1.0
 # How long the last lines of the logs may take when the run has finished.
 DRAIN_SECONDS = 15.0
 
@@ -41,6 +42,11 @@ class Limits:
 
     end: float | None = None
     start: float | None = None
+
+    @property
+    def first(self) -> float | None:
+        """The one that expires first."""
+        return min((limit for limit in (self.end, self.start) if limit is not None), default=None)
 
 
 def wait(
@@ -65,7 +71,7 @@ def wait(
     try:
         first = _load_in_time(api, name, limits, retry)
         if first is None:
-            return _timed_out(api, name, "did not answer", min(filter(None, (limits.end, limits.start))))
+            return _timed_out(api, name, "did not answer", limits.first or 0.0)
         if first.has_finished:
             return _outcome(api, first, Pods(api, name, first.uid, retry), retry)
         return _Wait(api, first, console, limits, show_logs, retry).outcome()
@@ -175,7 +181,8 @@ def _load_in_time(api: Api, name: str, limits: Limits, retry: Retry) -> Snapshot
             loaded.put(error)
 
     threading.Thread(target=load, daemon=True).start()
-    seconds = min((limit for limit in (limits.end, limits.start) if limit is not None), default=None)
+    # One look is always taken, as by `kubectl wait --timeout=0`.
+    seconds = None if limits.first is None else max(limits.first, FIRST_LOOK_SECONDS)
     try:
         first = loaded.get(timeout=seconds)
     except queue.Empty:
