@@ -26,7 +26,7 @@ from trainchart.cli import main as cli
 from trainchart.cli import submit as command
 from trainchart.cli.outputs import KNOWN, Outputs, format_metrics
 from trainchart.cluster import kinds
-from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
 from trainchart.cluster.fields import Object, text
 from trainchart.cluster.kinds import Kind
 from trainchart.errors import UsageError
@@ -85,15 +85,29 @@ class Volcano(FakeApi):
         self.answers = threading.Event()
         self.answers.set()
         self.patchable = [kinds.JOBS, kinds.SECRETS]
+        self.outages: set[str] = set()
+        """Calls that the server cannot serve the first time."""
+
+    def fails_once(self, call: str) -> None:
+        if call in self.outages:
+            self.outages.remove(call)
+            raise UnreachableError("etcdserver: request timed out")
+
+    def get(self, kind: Kind, name: str) -> Object | None:
+        self.fails_once(f"get {kind}")
+        return super().get(kind, name)
 
     def patch(self, kind: Kind, name: str, change: Object) -> Object:
         is_ours = "ownerReferences" in change["metadata"]  # those of the fake helm pass
+        if is_ours:
+            self.fails_once(f"patch {kind}")
         if is_ours and kind not in self.patchable:
             raise ForbiddenError(f"no permission to patch {kind}")
         return super().patch(kind, name, change)
 
     def raw(self, path: str) -> Object:
         self.calls += 1
+        self.fails_once(path)
         if "tekton.dev" not in path:
             return super().raw(path)
         if "get pipelineruns" in self.forbidden and path.endswith("/nightly"):
@@ -372,6 +386,22 @@ def test_the_run_of_a_killed_attempt_is_followed(step: Step) -> None:
         "metrics": '{"loss":0.123457,"epochs":3}', "ranks": '["0"]',
     }  # fmt: skip
     assert step.calls == [f"install {NAME}"]
+
+
+def test_an_outage_ends_no_further_attempt_and_costs_no_owner(step: Step) -> None:
+    step.api.outages = {"patch secrets"}
+    assert step.run("--no-wait", "--owner", *OWNER)[0] == 0
+    assert step.api.one(kinds.SECRETS)["metadata"]["ownerReferences"] == [REFERENCE]
+    step.api.complete()
+    outages = {"/apis/tekton.dev/v1", "get jobs.batch.volcano.sh"}
+    step.api.outages = set(outages)
+    code, said = step.run("--owner", *OWNER)
+    assert (code, "the API server cannot serve requests now" in said) == (5, True), "a first one ends at once"
+    step.api.outages = outages
+    code, said = step.run("--adopt", "--owner", *OWNER)
+    assert (code, step.api.outages) == (0, set())
+    assert "trying again for up to 10 minutes" in said
+    assert f"{NAME} was submitted by an earlier attempt, and is followed" in said
 
 
 def test_half_a_release_of_a_killed_attempt_is_removed_and_installed_again(step: Step) -> None:

@@ -14,12 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.fakes.api import FakeApi
 from trainchart.cluster import kinds
-from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
 from trainchart.cluster.fields import Object
 from trainchart.cluster.kinds import Kind
 
 _KINDS = {(kind.group, kind.plural): kind for kind in vars(kinds).values() if isinstance(kind, Kind)}
-_STATUSES = {ForbiddenError: 403, NotFoundError: 404, RefusedError: 422}
+_STATUSES = {ForbiddenError: 403, NotFoundError: 404, RefusedError: 422, UnreachableError: 503}
 
 
 @contextmanager
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             with self.lock:
                 status, answer = 200, self._answer(url.path, query, body)
-        except (ForbiddenError, NotFoundError, RefusedError) as error:
+        except tuple(_STATUSES) as error:
             status, answer = _STATUSES[type(error)], _as_json({"message": str(error)})
             if status == 403:  # as RBAC writes it, and admission does not
                 answer = _as_json({"message": f'User "tester" cannot do it: {error}'})

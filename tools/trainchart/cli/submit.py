@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from trainchart.run.state import Snapshot
     from trainchart.submit.owner import Owner
     from trainchart.values.overrides import Overrides
+
+
+# How long the API server may be away when a run has just been installed, for what belongs to it.
+_OUTAGE_SECONDS = 60.0
 
 
 def add_parser(commands: Commands) -> None:
@@ -174,6 +179,7 @@ def _is_installed(options: argparse.Namespace) -> bool:
 
 def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted:
     from trainchart.chart.engines import engine
+    from trainchart.follow.retry import Retry
     from trainchart.submit.adopt import adopt
     from trainchart.submit.guard import check_guard
     from trainchart.submit.helm import check_arguments, target_of
@@ -189,11 +195,15 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted
     check_values("submit", options.files, overrides)
     api = connect(options)
     target = target_of(api, options.kubeconfig, os.environ)
+    # Nobody else would follow the run of an earlier attempt: an outage is waited for, as by `wait`.
+    retry = Retry(print_message)
+    if not options.adopt:
+        retry.cancel()
     if owner:
-        check_owner(api, owner)
-    own_pod = check_guard(api) if options.guard else None
-    is_adopting = options.adopt and not options.dry_run
-    if owner and is_adopting and adopt(api, helm, target, options.name, owner, print_message):
+        retry.call(partial(check_owner, api, owner))
+    own_pod = retry.call(partial(check_guard, api)) if options.guard else None
+    is_adopting = owner and options.adopt and not options.dry_run
+    if owner and is_adopting and retry.call(partial(adopt, api, helm, target, options.name, owner, print_message)):
         print_message(f"{options.name} was submitted by an earlier attempt, and is followed")
         return _follow(options, api, owner, own_pod)
     values = _checked_values(options, called, api, overrides)
@@ -266,9 +276,11 @@ def _follow(
     options: argparse.Namespace, api: Api, owner: Owner | None, own_pod: Object | None, notes: str = ""
 ) -> Submitted:
     """What comes after the installation, where a signal is the run's; `notes` are those of Helm."""
+    from trainchart.follow.retry import Retry
     from trainchart.submit.guard import start_guard
     from trainchart.submit.owner import own_release
 
+    retry = Retry(print_message, limit=_OUTAGE_SECONDS)
     try:
         if notes:
             if options.no_wait:
@@ -276,9 +288,9 @@ def _follow(
             else:
                 print_message(f"{options.name} is installed in {api.namespace}")
         if owner:
-            own_release(api, options.name, owner, print_message)
+            own_release(api, options.name, owner, print_message, retry.call)
         if own_pod:
-            start_guard(api, options.name, own_pod, print_message, seconds=options.guard_timeout)
+            start_guard(api, options.name, own_pod, print_message, retry.call, seconds=options.guard_timeout)
         if options.no_wait:
             return Submitted(ExitCode.OK, _last_state(api, options))
         outcome = wait.follow(options)

@@ -10,6 +10,7 @@ from trainchart.cluster import kinds, own_pod
 from trainchart.cluster.fields import Object, items, mapping, text
 from trainchart.errors import TrainchartError, UsageError
 from trainchart.run import state
+from trainchart.submit.owner import Retried
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -38,14 +39,20 @@ def check_guard(api: Api) -> Object:
     return pod
 
 
-def start_guard(api: Api, name: str, pod: Object, notify: Callable[[str], None], *, seconds: float) -> None:
+def start_guard(
+    api: Api, name: str, pod: Object, notify: Callable[[str], None], retried: Retried, *, seconds: float
+) -> None:
     """Start the guard of a run, unless it has one. What keeps it from being started is reported, and the run is followed."""
-    try:
+
+    def start() -> None:
         follower = {"metadata": {"annotations": {state.FOLLOWER: own_pod.name()}}}
         run = state.snapshot_of(api.patch(kinds.JOBS, name, follower), ())
         guard = guard_pod(name, run.reference, pod, seconds)
         if not run.has_finished and api.get(kinds.PODS, guard["metadata"]["name"]) is None:
             api.create(kinds.PODS, guard)
+
+    try:
+        retried(start)
     except TrainchartError as error:
         notify(f"{name} has no guard: {error}")
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LABEL = "trainchart.dev/owner"
 """Of a release: its owner's UID."""
 
+Retried = Callable[[Callable[[], None]], None]
+"""Calls a function, again and again while the API server cannot be reached."""
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -83,13 +86,17 @@ def _path(api: Api, owner: Owner) -> str:
     raise NotFoundError(f"the API server has no kind {owner.kind} in {owner.api_version}")
 
 
-def own_release(api: Api, name: str, owner: Owner, notify: Callable[[str], None]) -> None:
+def own_release(api: Api, name: str, owner: Owner, notify: Callable[[str], None], retried: Retried) -> None:
     """Let what Helm keeps of a release go with its owner too. What keeps it from that is reported."""
-    try:
+
+    def own() -> None:
         records, _ = api.objects(kinds.SECRETS, selector=release_selector(name), metadata_only=True)
         for record in records:
             if not owner.owns(record):
                 change = {"metadata": {"ownerReferences": [owner.reference]}}
                 api.patch(kinds.SECRETS, text(record, "metadata", "name"), change)
+
+    try:
+        retried(own)
     except TrainchartError as error:
         notify(f"Helm's release {name} will stay when {owner} is deleted: {error}")
