@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.fakes.api import FakeApi
 from tests.fakes.runs import templates_of_helm
 from trainchart.chart.engine import Target
 from trainchart.chart.helm_program import HelmProgram
+from trainchart.chart.paths import CHART
 from trainchart.cli import main as cli
 from trainchart.cli import submit as command
 from trainchart.cli import wait as waiting
@@ -214,6 +216,7 @@ def test_without_a_program_arguments_after_two_dashes_are_refused(
         ("-nprod", "-n"),
         ("--name-template=x", "NAME"),
         ("--dry-run=server", "--dry-run"),
+        ("-h", "--help"),
         ("--kube-context=x", "--context"),
         ("--kube-token=x", "--context and --kubeconfig"),
         ("--kube-apiserver", "--context and --kubeconfig"),
@@ -295,6 +298,31 @@ def test_invalid_values_cause_no_request(
     assert submit(cluster, helm_that(cluster), "-f", "-") == 2
     assert "<stdin>:1:1: error: replica: unknown key" in capsys.readouterr().err
     assert cluster.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("templates/job.yaml", "kind: Job", "makes no Volcano Job, so there is no run to follow"),
+        ("values.schema.json", "{", "values.schema.json is not a JSON Schema: Expecting property name"),
+    ],
+)
+def test_a_chart_of_something_else_or_with_a_broken_schema_is_named(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str, text: str, words: str
+) -> None:
+    chart = tmp_path / "other"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: other\nversion: 1.0.0\n", encoding="utf-8")
+    (chart / file).write_text(text, encoding="utf-8")
+    assert submit(cluster, helm_that(cluster), "--chart", str(chart)) == 2
+    assert words in capsys.readouterr().err
+    assert not calls(cluster)
+
+
+def test_a_chart_needs_no_schema(cluster: Cluster, tmp_path: Path) -> None:
+    chart = shutil.copytree(CHART, tmp_path / "train")
+    (chart / "values.schema.json").unlink()
+    assert submit(cluster, helm_that(cluster), "--chart", str(chart)) == 0
 
 
 def test_values_on_the_standard_input_are_installed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

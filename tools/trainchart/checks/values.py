@@ -11,7 +11,8 @@ from pathlib import Path
 from trainchart.chart.paths import CHART
 from trainchart.chart.render import render
 from trainchart.checks.run_spec import RunSpec, run_spec
-from trainchart.errors import FileError
+from trainchart.cluster.fields import text
+from trainchart.errors import FileError, RenderError
 from trainchart.files import STDIN, read_text
 from trainchart.values.overrides import NO_OVERRIDES, Overrides
 from trainchart.values.validate import Report, validate, values_of
@@ -60,5 +61,14 @@ def validated(
 def run_spec_from(
     paths: Sequence[str], overrides: Overrides = NO_OVERRIDES, *, name: str, namespace: str, chart: Path = CHART
 ) -> RunSpec:
-    """Of valid values."""
-    return run_spec(render(values_of(paths, overrides), name=name, namespace=namespace, chart=chart), name)
+    """Of valid values.
+
+    Raises:
+        RenderError: the chart is not one of training runs.
+    """
+    manifests = render(values_of(paths, overrides), name=name, namespace=namespace, chart=chart)
+    if not any(text(manifest, "apiVersion").startswith("batch.volcano.sh/") for manifest in manifests):
+        raise RenderError(
+            f"{chart} makes no Volcano Job, so there is no run to follow; name the chart of a run by --chart"
+        )
+    return run_spec(manifests, name)

@@ -17,6 +17,8 @@ _REFUSED = {
     "--kube-context": "--context",
     "--kubeconfig": "--kubeconfig",
     "--dry-run": "--dry-run",
+    # helm would print it, and install nothing.
+    **dict.fromkeys(("--help", "-h"), "--help"),
 }
 # Any other option of this prefix names a server or an account.
 _CONNECTION_PREFIX = "--kube"

@@ -20,6 +20,7 @@ from typing import Any
 import jsonschema_rs
 
 from trainchart.chart.paths import CHART, EDITOR_SCHEMA, LIB
+from trainchart.errors import RenderError
 from trainchart.files import Tree, overlay
 from trainchart.terminal import printable
 from trainchart.values.characters import CONTROL, LINE, LINES
@@ -74,10 +75,15 @@ def violations(
 
     Args:
         values: the effective values.
-        schema_file: the schema.
+        schema_file: the schema; a chart need not have one.
         option_of: returns the option that gave a value, such as --set; "" for those of files.
         written: returns a number, true or false as its file has it, such as 7.0 and 010; "" for other values.
+
+    Raises:
+        RenderError: the schema is none.
     """
+    if not schema_file.exists():
+        return []
     schema, validator = _load(schema_file)
     if validator.is_valid(values):  # much faster than iter_errors
         return []
@@ -479,9 +485,17 @@ def _number(limit: object) -> str:
 
 @cache
 def _load(schema_file: FilePath) -> tuple[Schema, jsonschema_rs.Validator]:
-    """The schema that messages are made from, and the validator. The chart's own has its examples in the editors' copy."""
-    schema = json.loads(schema_file.read_text(encoding="utf-8"))
+    """The schema that messages are made from, and the validator. The chart's own has its examples in the editors' copy.
+
+    Raises:
+        RenderError: it is no schema.
+    """
+    try:
+        schema = json.loads(schema_file.read_text(encoding="utf-8"))
+        validator = jsonschema_rs.validator_for(schema)
+    except (OSError, ValueError) as error:
+        raise RenderError(f"{schema_file} is not a JSON Schema: {error}") from None
     is_ours = schema_file == CHART / "values.schema.json" and EDITOR_SCHEMA.is_file()
     # Editors' has no keys that are Helm's own.
     explained = overlay(schema, json.loads(EDITOR_SCHEMA.read_text(encoding="utf-8"))) if is_ours else schema
-    return explained, jsonschema_rs.validator_for(schema)
+    return explained, validator
