@@ -84,7 +84,7 @@ WRONG = {
         "1:16 nodeSelector[\"a b\"]: is not allowed as a key here; it must be the key of a label, such as "
         "example.com/gpu: letters, digits, '-', '_' and '.'"
     ),
-    "accelerator: {count: 1e20}": "1:15 accelerator.count: 100000000000000000000 is more than 1000",
+    "accelerator: {count: 1e20}": "1:15 accelerator.count: 1e20 is more than 1000",
     "image: https://registry/x": (
         "1:1 image: 'https://registry/x' is not the name of an image: HOST/PATH:TAG in lower case, without "
         "https:// and blanks, such as registry.example.com/training/yolo:7.0"
@@ -132,7 +132,7 @@ def test_a_quantity_says_how_one_looks(tmp_path: Path) -> None:
     (message,) = found(tmp_path, "resources: {limits: {memory: 20 GB}}")
     assert message == (
         "1:22 resources.limits.memory: '20 GB' is not a quantity: a number and, without a blank, none or one of m, k, M, G, "
-        "T, Ki, Mi, Gi, Ti, such as 20Gi"
+        "T, Ki, Mi, Gi, Ti, such as 20Gi; did you mean 20Gi?"
     )
     assert found(tmp_path, "resources: {limits: {memory: yes}}") == [
         "1:22 resources.limits.memory: yes is not text such as 20Gi or a number from 0.001 to 1000000000000000"

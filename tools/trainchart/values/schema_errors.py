@@ -203,7 +203,7 @@ class _Explainer:
     def _message(self, error: jsonschema_rs.ValidationError, value: Any) -> str:
         kind = error.kind
         where = error.schema_path
-        found = format_value(value)
+        found = self._written(tuple(error.instance_path)) or format_value(value)
         if isinstance(kind, _Kind.Type) or _requires_empty(kind):
             return self._is_not(value, [self._at(where[:-1])], tuple(error.instance_path))
         if isinstance(kind, _Kind.Minimum):
@@ -228,6 +228,8 @@ class _Explainer:
             return f"{found} is not {kind.expected_value}, the only value that is allowed here"
         if isinstance(kind, _Kind.Enum):
             choices = [choice for choice in self._at(where) if choice not in ("", None)]
+            if instead := self._at(where[:-1]).get(INSTEAD, {}).get(_plain(str(value))):
+                return f"{found} is not one of {', '.join(map(str, choices))}; {instead}"
             suggestion = closest(str(value), [str(choice) for choice in choices])
             meant = f"; did you mean '{suggestion}'?" if suggestion else ""
             return f"{found} is not one of {', '.join(map(str, choices))}{meant}"
@@ -246,7 +248,7 @@ class _Explainer:
         if known:
             meant = f"; did you mean '{known}'?"
         else:
-            meant = f"; write {value}s for seconds" if _is_duration(pattern, value) else ""
+            meant = f"; write {value}s for seconds" if _is_duration(pattern, value) else _meant_quantity(pattern, value)
         return f"{format_value(value)} is not {wanted}{meant}"
 
     def _is_not(self, value: Any, schemas: list[Schema], path: Path) -> str:
@@ -290,12 +292,12 @@ class _Explainer:
         if suggestion:
             return f"unknown key, did you mean '{names[suggestion]}'?"
         place = f"{format_path(path)} has" if path else "there are"
-        more = (
-            f"; other options of the trainer go into {format_path((*path, 'arguments'))}"
-            if "arguments" in allowed
-            else ""
-        )
-        return f"unknown key; {place} {', '.join(sorted(set(names.values())))}{more}"
+        more = f"{self._more_options((*path, 'arguments'))}; " if "arguments" in allowed else ""
+        return f"unknown key; {more}{place} {', '.join(sorted(set(names.values())))}"
+
+    def _more_options(self, path: Path) -> str:
+        examples = [f", such as {_flow(example)}" for example in self._examples(path)]
+        return f"other options of the trainer go into {format_path(path)}{(examples or [''])[0]}"
 
     def _instead(self, key: str, section: Schema, path: Path) -> str:
         """What people who write this key have to do instead; "" if it is simply unknown."""
@@ -386,6 +388,13 @@ def _unprintable(text: str, pattern: str) -> str | None:
 def _is_duration(pattern: str, value: str) -> bool:
     """Whether a number is no duration only because it has no unit."""
     return value.isdecimal() and bool(re.search(pattern, f"{value}s")) and not re.search(pattern, value)
+
+
+def _meant_quantity(pattern: str, value: str) -> str:
+    """The quantity that was meant by a size in the units of other programs: 20 GB, 1g, 512mib."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp])i?b?", value, re.IGNORECASE)
+    meant = f"{match[1]}{match[2].upper()}i" if match else ""
+    return f"; did you mean {meant}?" if meant and re.search(pattern, meant) else ""
 
 
 def _flow(value: Any) -> str:

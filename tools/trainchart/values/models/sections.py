@@ -83,6 +83,11 @@ class Workspace(Section):
         "emptyDir",
         description="emptyDir: a new one for every pod. newClaim: a claim of this release. existingClaim: the claim "
         "claimName.",
+        json_schema_extra=instead(
+            **dict.fromkeys(
+                ("pvc", "claim", "volume", "persistentvolumeclaim"), "write newClaim, or existingClaim with claimName"
+            )
+        ),
     )
     size: Annotated[Quantity, Named("TEMPORARY_STORAGE_SIZE")] = Field(
         "5Gi", description="Size of the emptyDir or the new claim.", examples=["5Gi"]
@@ -152,6 +157,11 @@ class Source(Section):
     type: Literal["git", "claim", "s3"] = Field(
         "git",
         description="git: a repository. claim: a PersistentVolumeClaim. s3: a bucket of an S3-compatible object store.",
+        json_schema_extra=instead(
+            **dict.fromkeys(("pvc", "volume", "persistentvolumeclaim"), "write claim, with claimName"),
+            **dict.fromkeys(("minio", "bucket", "oss"), "write s3, with endpoint and bucket"),
+            **dict.fromkeys(("hf", "huggingface", "modelscope"), "clone it with git, or copy it to a claim"),
+        ),
     )
     repository: Annotated[Text, Named("REPO_URL", required=True)] = Field(
         None,

@@ -58,7 +58,15 @@
 {{- range $section := list "model" "dataset" "publish" -}}
 {{- $url := (get $values $section).repository | default "" -}}
 {{- $complete := include "train.url.complete" $url -}}
-{{- $https := "is not an https:// URL; git over SSH is not supported, because credentials are a user and a token" -}}
+{{- $https := "is not an https:// URL; write it as https://git.example.com/team/model.git" -}}
+{{- if regexMatch "^(ssh|git[+]ssh):|^[^/:@]*@[^/:]*:" $url -}}
+{{- $https = "is not an https:// URL; git over SSH is not supported, because credentials are a user and a token" -}}
+{{- else if regexMatch "^(file:|[.~/])" $url -}}
+{{- $https = printf "is not an https:// URL, but a path; for files of a volume set %s.type: claim" $section -}}
+{{- if eq $section "publish" -}}
+{{- $https = "is not an https:// URL, but a path; to leave the result in a volume set publish.type: none" -}}
+{{- end -}}
+{{- end -}}
 {{- /* Checked first, in every spelling: no other message may show a URL with a password. A path may have an @. */ -}}
 {{- if and (contains "@" $url) (not (or (and $complete (not (regexMatch "//[^/]*/.*:.*@" $url))) (regexMatch "^git@[^:@/]+:[^:@]*$" $url))) -}}
 {{- $violations = append $violations (printf "%s.repository: contains a user or password; remove it from the URL and set git.secretName" $section) -}}
