@@ -297,10 +297,11 @@ class Argo(Engine):
         status = self.object(name).get("status", {})
         if status.get("phase") not in ("Succeeded", "Failed", "Error"):
             return None
+        # An attempt before it has outputs too, which are empty.
         parameters = [
             parameter
-            for node in status["nodes"].values()
-            for parameter in node.get("outputs", {}).get("parameters", [])
+            for attempt in self.attempts(name)[-1:]
+            for parameter in attempt.get("outputs", {}).get("parameters", [])
         ]
         results = {parameter["name"]: parameter.get("value", "") for parameter in parameters}
         return Ended(status["phase"] == "Succeeded", status.get("message", ""), results)

@@ -131,9 +131,9 @@ def test_the_steps_have_the_rights_of_a_submitter_and_no_more(tekton: Tekton) ->
 
 @pytest.mark.parametrize("run", ["completes", "fails", "cancelled", "evicted"])
 def test_a_deleted_pipeline_run_leaves_nothing(tekton: Tekton, run: str) -> None:
-    tekton.end(run)
     name = tekton.named(run)
-    assert {f"vcjob/{name}", f"secret/sh.helm.release.v1.{name}.v1"} <= objects_of(tekton.kube, name)
+    made = {f"vcjob/{name}", f"secret/sh.helm.release.v1.{name}.v1"}
+    poll(lambda: made <= objects_of(tekton.kube, name), 90, f"{name} is installed")
     tekton.delete(run)
     poll(lambda: not objects_of(tekton.kube, name), 90, f"everything of {name} is gone")
 
