@@ -11,6 +11,7 @@ from tests.fakes.runs import CLAIM, KEPT, fake_helm, helm_calls, left, manifests
 from trainchart.cli import delete as command
 from trainchart.cli import main as cli
 from trainchart.cluster import kinds
+from trainchart.cluster.errors import NotFoundError
 from trainchart.errors import ExitCode
 
 
@@ -100,6 +101,18 @@ def test_with_stop_a_run_is_stopped_first(
     monkeypatch.setattr(api, "create", volcano)
     assert delete(fake_helm(tmp_path), "run-42", "--stop") == ExitCode.OK
     assert "create commands.bus.volcano.sh" in api.asked
+    assert [call[:2] for call in helm_calls(tmp_path)] == [["uninstall", "run-42"]]
+
+
+def test_a_run_whose_job_is_deleted_while_it_is_stopped_is_removed(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise NotFoundError("run-42 was uninstalled while it was being stopped")
+
+    put_run(api, "run-42", phase="Running")
+    monkeypatch.setattr("trainchart.follow.stop.stop", stop)
+    assert delete(fake_helm(tmp_path), "run-42", "--stop") == ExitCode.OK
     assert [call[:2] for call in helm_calls(tmp_path)] == [["uninstall", "run-42"]]
 
 

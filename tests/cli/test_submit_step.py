@@ -661,6 +661,16 @@ def test_a_guard_belongs_to_the_run_and_runs_the_step_s_image(step: Step) -> Non
     assert step.api.one(kinds.JOBS)["metadata"]["annotations"]["trainchart.dev/follower"] == "step-1"
 
 
+def test_a_guard_that_has_ended_is_started_again_by_a_further_attempt(step: Step) -> None:
+    step.api.put(kinds.PODS, POD)
+    words = ["--no-wait", "--guard", "--owner", *OWNER]
+    assert step.run(*words, POD_NAME="step-1", POD_NAMESPACE="training")[0] == 0
+    for status in ({"phase": "Running"}, {"phase": "Failed", "reason": "Evicted"}):
+        step.api.one(kinds.PODS)["status"] = status
+        assert step.run("--adopt", *words, POD_NAME="step-1", POD_NAMESPACE="training")[0] == 0
+        assert step.api.one(kinds.PODS).get("status") == (status if status["phase"] == "Running" else None)
+
+
 def test_a_run_whose_guard_is_refused_is_followed_all_the_same(step: Step) -> None:
     step.api.put(kinds.PODS, POD)
     step.api.refused[kinds.PODS] = RefusedError("exceeded quota: pods")

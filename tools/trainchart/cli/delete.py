@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trainchart.cli.options import (
@@ -101,12 +102,15 @@ def _stop(api: Api, run: Installed, options: argparse.Namespace) -> None:
         UsageError: --stop is not given.
         StillStoppingError, ForbiddenError, NotFoundError, UnreachableError
     """
+    from trainchart.cluster.errors import NotFoundError
     from trainchart.follow.stop import stop
     from trainchart.run import state
 
     if not options.stop:
         raise UsageError(f"{run.name} is not removed: it is {run.state.value}; add --stop to stop it first")
-    stop(api, state.load(api, run.name), print_message, show=None, seconds=options.timeout)
+    before = state.load(api, run.name)
+    with suppress(NotFoundError):  # somebody has deleted its Job: what else there is of it is left to remove
+        stop(api, before, print_message, show=None, seconds=options.timeout)
 
 
 def kept(run: Installed) -> str:

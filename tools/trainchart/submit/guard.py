@@ -48,7 +48,14 @@ def start_guard(
         follower = {"metadata": {"annotations": {state.FOLLOWER: own_pod.name()}}}
         run = state.snapshot_of(api.patch(kinds.JOBS, name, follower), ())
         guard = guard_pod(name, run.reference, pod, seconds)
-        if not run.has_finished and api.get(kinds.PODS, guard["metadata"]["name"]) is None:
+        before = api.get(kinds.PODS, guard["metadata"]["name"])
+        if text(before, "status", "phase") in (
+            "Succeeded",
+            "Failed",
+        ):  # evicted, say: it guards no more, and keeps the name
+            api.delete(kinds.PODS, guard["metadata"]["name"])
+            before = None
+        if not run.has_finished and before is None:
             api.create(kinds.PODS, guard)
 
     try:
