@@ -358,7 +358,7 @@ def test_a_whole_dataset_is_counted(pod: Pod) -> None:
         ({"model": "yolov8n.pt"}, "train.model: no file {model}/yolov8n.pt or /opt/weights/yolov8n.pt, and runs download"),
         ({"model": "yolov8n"}, "train.model: 'yolov8n' names neither weights (.pt) nor a description"),
         ({"model": "yalov8n.yaml"}, "train.model: yalov8n.yaml cannot be loaded: 'yalov8n.yaml' does not exist"),
-        ({"data": "coco.yaml"}, "train.data: neither the dataset nor the model repository has a file coco.yaml"),
+        ({"data": "coco.yaml"}, "train.data: neither the dataset nor the model repository nor ultralytics has a file coco.yaml"),
         ({"arguments": ["lr=0.1"]}, "train.arguments: the trainer has no option 'lr'"),
         ({"arguments": ["lr0"]}, "train.arguments: 'lr0' is not of the form option=value"),
         ({"arguments": ["lr0=fast"]}, "train.arguments: 'lr0=fast' is of invalid type"),
@@ -437,7 +437,7 @@ def test_the_trainer_s_own_description_needs_its_images_in_the_dataset(pod: Pod)
     answer = pod.inputs(data="coco128.yaml")
     assert answer["ok"] is False
     assert "coco128.yaml names train: images/train2017" in answer["reason"]
-    assert answer["fix"].endswith("or a description of your own, and name it in train.data")
+    assert answer["fix"].endswith("in a description of your own")
     assert pod.inputs(data="../datasets/coco128.yaml")["ok"] is False, "it is found by its name, not by a path"
 
 
@@ -552,7 +552,7 @@ def test_what_is_wrong_at_the_start_is_said_without_a_traceback(pod: Pod) -> Non
     done = pod.start("run.py", "train", json.dumps(pod.job(data="none.yaml")))
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert done.stderr.startswith(
-        "ValueError: train.data: neither the dataset nor the model repository has a file none.yaml"
+        "ValueError: train.data: neither the dataset nor the model repository nor ultralytics has a file none.yaml"
     )
 
 

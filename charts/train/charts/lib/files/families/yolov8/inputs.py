@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for runner
 from runner import inside
@@ -78,14 +78,11 @@ def find_model(name: str, repository: Path) -> str:
 
 def find_data(name: str, dataset: Path, model: Path) -> Path:
     """Return the description of the data, from the dataset, the model repository or the trainer. Raises InputError."""
-    for path in (dataset / name, model / name, model / "data" / name):
+    for path in (dataset / name, model / name, model / "data" / name, _cfg() / "datasets" / name):
         if path.is_file():
             return path
-    own = _package() / "cfg" / "datasets" / name
-    if Path(name).name == name and own.is_file():
-        return own
     raise InputError(
-        f"train.data: neither the dataset nor the model repository has a file {name}, and ultralytics has no such description",
+        f"train.data: neither the dataset nor the model repository nor ultralytics has a file {name}",
         "correct train.data, or push the file to the dataset repository",
     )
 
@@ -95,7 +92,7 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
     import yaml
 
     sources = inside.Sources(dataset, model)
-    own = file.parent == _package() / "cfg" / "datasets"
+    own = file.parent == _cfg() / "datasets"
     if not own:
         check_inside(sources, file, f"train.data: {file.name}")
     try:
@@ -120,9 +117,10 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
         raise InputError(
             f"train.data: {file.name} has {len(named)} names and nc: {known}", "correct one of them, or leave nc out"
         )
-    # The trainer's own descriptions are of datasets that it would download; here they are the run's.
-    folder = dataset if own else file.parent
-    roots = list(_roots(str(described.get("path") or ""), folder, dataset, model))
+    # `path` may mean a folder datasets/ beside the trainer, or one beside the description.
+    path, folder = str(described.get("path") or ""), dataset if own else file.parent
+    roots = [(start / path).resolve() for start in (folder, dataset, dataset.parent, model) if path]
+    roots += [folder.resolve(), dataset.resolve()]
     for root in roots:
         if all(_at(root, path) for key in ("train", "val") for path in _list(described[key])):
             break
@@ -133,9 +131,7 @@ def describe(file: Path, dataset: Path, model: Path) -> Dict[str, Any]:
         )
         raise InputError(
             f"train.data: {file.name} names {key}: {path}, and {root / path} does not exist; the dataset is at {dataset}",
-            "push the missing folder to the dataset repository, or a description of your own, and name it in train.data"
-            if own
-            else "correct path, train and val in that file, or push the missing folder to the dataset repository",
+            "push the missing folder to the dataset repository, or correct path, train and val in a description of your own",
         )
     for key in ("train", "val", "test"):
         if described.get(key):
@@ -152,16 +148,6 @@ def check_inside(sources: inside.Sources, path: Path, described_as: str) -> None
         sources.check(path, described_as)
     except inside.OutsideError as error:
         raise InputError(str(error), inside.FIX) from error
-
-
-def _roots(path: str, folder: Path, dataset: Path, model: Path) -> Iterator[Path]:
-    """Yield the folders that `path` may mean: descriptions expect a folder datasets/ beside the trainer, or their own
-    folder.
-    """
-    if path:
-        for start in (folder, dataset, dataset.parent, model):
-            yield (start / path).resolve()
-    yield from (folder.resolve(), dataset.resolve())
 
 
 def _at(root: Path, path: str) -> Optional[Path]:
@@ -323,18 +309,18 @@ def check_options(chosen: Dict[str, Any]) -> None:
         raise InputError(f"train.arguments: {' '.join(str(error).split())}", "correct the value") from error
 
 
-def _package() -> Path:
-    """Return the folder of the trainer. Raises InputError."""
+def _cfg() -> Path:
+    """Return the folder of the trainer's settings and descriptions. Raises InputError."""
     spec = importlib.util.find_spec("ultralytics")
     if spec is None or spec.origin is None:
         raise InputError("the image has no ultralytics", "use an image with ultralytics 8.4")
-    return Path(spec.origin).parent
+    return Path(spec.origin).parent / "cfg"
 
 
 def _known() -> Dict[str, Any]:
     import yaml
 
-    known: Dict[str, Any] = yaml.safe_load((_package() / "cfg" / "default.yaml").read_text(encoding="utf-8"))
+    known: Dict[str, Any] = yaml.safe_load((_cfg() / "default.yaml").read_text(encoding="utf-8"))
     return known
 
 

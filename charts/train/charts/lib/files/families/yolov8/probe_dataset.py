@@ -14,13 +14,8 @@ import inputs
 
 # By a part of the model's class name, tasks other than detection.
 TASKS = {
-    "Semantic": "semantic",
-    "Seg": "segment",
-    "Pose": "pose",
-    "OBB": "obb",
-    "Classif": "classify",
-    "Depth": "depth",
-}
+    "Semantic": "semantic", "Seg": "segment", "Pose": "pose", "OBB": "obb", "Classif": "classify", "Depth": "depth",
+}  # fmt: skip
 
 
 def probe(

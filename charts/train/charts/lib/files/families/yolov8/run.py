@@ -51,17 +51,8 @@ def prepare() -> Any:
     from ultralytics.utils import SETTINGS, USER_CONFIG_DIR
 
     loggers = (
-        "sync",
-        "clearml",
-        "comet",
-        "dvc",
-        "mlflow",
-        "raytune",
-        "tensorboard",
-        "wandb",
-        "vscode_msg",
-        "openvino_msg",
-    )
+        "sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb", "vscode_msg", "openvino_msg",
+    )  # fmt: skip
     weights = inputs.IMAGE_WEIGHTS if inputs.IMAGE_WEIGHTS.is_dir() else USER_CONFIG_DIR
     SETTINGS.update({**{name: False for name in loggers if name in SETTINGS}, "weights_dir": str(weights)})
     refuse_downloads(None)
@@ -145,14 +136,9 @@ def export(job: Dict[str, Any]) -> None:
     if validation.is_file():
         shutil.copyfile(str(validation), str(folder / "metrics.json"))
     else:
-        where = {
-            "data": str(output / "dataset.yaml"),
-            "project": str(folder),
-            "name": "val",
-            "plots": False,
-            "device": device,
-        }
-        found = yolo(str(weights)).val(batch=job["batch"], imgsz=job["imgsz"], **where).results_dict
+        where = {"data": str(output / "dataset.yaml"), "project": str(folder), "name": "val"}
+        options = {"batch": job["batch"], "imgsz": job["imgsz"], "device": device, "plots": False}
+        found = yolo(str(weights)).val(**where, **options).results_dict
         write(folder / "metrics.json", json.dumps(plain(found), indent=1) + "\n")
     files = {}
     for name in dict.fromkeys(job["formats"]):
