@@ -36,6 +36,7 @@ QUICK = (
     ("--set-string", "a=null,b=true,c=1"),
     ("--set-json", "train.learningRate=0.001"),
     ("--set-json", "replicas=one"),
+    ("--set-json", 'env={"X":"1"}'),
 )
 
 
@@ -86,6 +87,12 @@ def test_every_expression_is_laid_over_all_values_or_refused(case: tuple[str, st
 )
 def test_the_rest_of_the_values_stays(expression: str, changed: Tree) -> None:
     assert laid(LIBRARY, ("--set", expression)) == ({**BASE, **changed}, [])
+
+
+def test_a_map_in_json_replaces_the_one_that_is_there() -> None:
+    values, _ = laid(LIBRARY, ("--set-json", 'train={"options":{"a":1}},tolerations[2]={"key":"a"}'))
+    first, second, _, *rest = BASE["tolerations"]
+    assert values == {**BASE, "train": {"options": {"a": 1}}, "tolerations": [first, second, {"key": "a"}, *rest]}
 
 
 def test_the_options_lie_over_each_other_as_helm_s_do() -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from trainchart.files import Tree, overlay
+from trainchart.files import Tree
 
 MOST_DOTS = 28
 """Helm reads keys of at most 30 names."""
@@ -38,7 +38,8 @@ def set_by(parse: Callable[[str], Tree], values: Mapping[str, Any], expression: 
     # Only what the expression may be about: other keys do not matter to it.
     about = {key: value for key, value in values.items() if key and key.replace("\\", "") in plain}
     before = ",".join(known.assignments(about))
-    return overlay(values, known.values_of(parse(f"{before},{expression}" if before else expression)))
+    read: Tree = known.values_of(parse(f"{before},{expression}" if before else expression))
+    return {**values, **read}
 
 
 class _Tokens:
@@ -57,7 +58,8 @@ class _Tokens:
         """What was read, with the values that the tokens in it stand for."""
         if isinstance(read, dict):
             below = {key: self.values_of(value) for key, value in read.items() if key != _MAP}
-            return overlay(self.values_of(read[_MAP]), below) if _MAP in read else below
+            # A map without its key of ours is another one, which replaces what was there.
+            return {**self.values_of(read[_MAP]), **below} if _MAP in read else below
         if isinstance(read, list):
             return [] if read == [_EMPTY_LIST] else [self.values_of(item) for item in read]
         if read in (_EMPTY_LIST, _NULL):
