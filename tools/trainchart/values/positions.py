@@ -82,7 +82,7 @@ class Node:
         for key in path:
             node.is_map = True
             node = node.children.setdefault(key, Node())
-        node.place = place
+        node.place, node.written = place, ""
 
     def written_at(self, path: Path) -> str:
         """The plain scalar at a path as its file has it; "" where there is none."""
