@@ -127,6 +127,13 @@ def test_what_is_wrong_names_the_option() -> None:
     )
 
 
+def test_what_an_alias_repeats_stays_the_file_s(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"{YOLOV5.read_text()}\nenv: &a {{A: 'b c'}}\nnodeSelector: *a\n", encoding="utf-8")
+    [error] = found(("--set", "env.A=d"), file=file)
+    assert error.startswith(f"{file}: nodeSelector.A: 'b c' is not")
+
+
 def test_a_rule_that_a_parameter_breaks_names_it() -> None:
     [error] = found(parameters=("REPLICAS=2", "TRAIN_ARG_BATCH_SIZE=15"))
     assert error.startswith("--param TRAIN_ARG_BATCH_SIZE: train.batchSize: 15 is the total batch of all 2 processes")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import yaml
 
@@ -81,7 +81,9 @@ class Node:
         node = self
         for key in path:
             node.is_map = True
-            node = node.children.setdefault(key, Node())
+            # An alias shares its children with the map that it stands for, which keeps its own places.
+            node.children = {**node.children, key: replace(node.children.get(key, Node()))}
+            node = node.children[key]
         node.place, node.written = place, ""
 
     def written_at(self, path: Path) -> str:
