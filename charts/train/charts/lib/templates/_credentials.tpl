@@ -17,7 +17,7 @@ Returns "true" if a URL begins with a scheme, a valid host and a valid port or n
 Usage: {{ if include "train.url.host" URL }}
 */ -}}
 {{- define "train.url.host" -}}
-{{- if regexMatch "^https?://([\\pL\\pN._-]+|\\[[0-9A-Fa-f:.]+\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/|$)" . -}}
+{{- if regexMatch "^https?://([\\pL\\pN._-]+|\\[([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){7}|([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})?::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})?)\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/|$)" . -}}
 true
 {{- end -}}
 {{- end -}}

@@ -17,7 +17,13 @@ from urllib.parse import urlsplit
 from .errors import RunnerError
 
 VERSION = 2
-_BRANCH_ILLEGAL = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$|^HEAD$")
+# The chart has the same rules (templates/rules/_sources.tpl, _credentials.tpl), in its own dialect of regular expressions.
+_REF_ILLEGAL = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$")
+_BRANCH = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/]{0,199}")
+_PORT = r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+_GROUPS = r"([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})"
+_ADDRESS = rf"\[([0-9A-Fa-f]{{1,4}}(:[0-9A-Fa-f]{{1,4}}){{7}}|{_GROUPS}?::{_GROUPS}?)\]"
+_URL = re.compile(rf"https?://([\w.-]+|{_ADDRESS})(:({_PORT}))?(/|$)")
 _CONFIGURED_BY = {"git": "repository", "claim": "claim_name", "s3": "bucket"}
 
 
@@ -322,8 +328,8 @@ def _validate(settings: Settings) -> None:
     _expect(_is_inside(settings.directory), "workspace.directory", "must be a relative path without '..'")
     for name, source in (("model", settings.model), ("dataset", settings.dataset)):
         _expect(source.type in _CONFIGURED_BY, f"{name}.type", "must be git, claim or s3")
-        plain = not re.search(r"^-|[\x00-\x20]", source.revision)
-        _expect(plain, f"{name}.revision", "must be a branch, a tag or a full commit")
+        valid = not _REF_ILLEGAL.search(source.revision)
+        _expect(valid, f"{name}.revision", "must be a branch, a tag or a full commit")
     _check_folders(settings)
     for section, url in settings.repositories().items():
         _check_url(f"{section}.repository", url, settings.git.allow_plain_http, "git.allowPlainHttp")
@@ -334,33 +340,33 @@ def _validate(settings: Settings) -> None:
     for name, source in settings.sources.items():
         if source.type == "s3":  # signed requests do not carry the key
             _check_url(f"{name}.endpoint", source.endpoint, True, "")
+            _expect(urlsplit(source.endpoint).path in ("", "/"), f"{name}.endpoint", "must not hold a path")
     mlflow = settings.mlflow
     if mlflow.tracking_uri:
         allowed = mlflow.allow_plain_http or not mlflow.secret_name
         _check_url("mlflow.trackingUri", mlflow.tracking_uri, allowed, "mlflow.allowPlainHttp")
     branch = settings.publish.branch
-    _expect(not branch or not _BRANCH_ILLEGAL.search(branch), "publish.branch", "is not a branch name that git accepts")
-    # The server keeps each part as a file name, and beside it a lock with `.lock` behind.
-    longest = max(len(part.encode("utf-8", "replace")) for part in branch.split("/"))
-    _expect(longest <= 250, "publish.branch", "has a part of more than 250 bytes, which no git server can keep")
+    valid = bool(_BRANCH.fullmatch(branch)) and not _REF_ILLEGAL.search(branch) and branch != "HEAD"
+    _expect(
+        not branch or valid,
+        "publish.branch",
+        "is not a branch name that git accepts, of A-Z, a-z, 0-9, '-', '_', '.' and '/'",
+    )
 
 
 def _check_url(key: str, url: str, allow_plain_http: bool, allowed_by: str) -> None:
     """The URL itself never appears in a message: it may hold a password."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 (raises ValueError when it is not a number)
-    except ValueError:
-        _invalid(key, "is not a URL")
-    _expect("@" not in parts.netloc, key, "must not hold a user or password; they come from a Secret")
+    authority = re.sub("^[^/]*//([^/]*).*", r"\1", url, flags=re.DOTALL)
+    hidden = "@" in authority or re.search(r"//[^/]*/.*:.*@", url)
+    _expect(not hidden, key, "must not hold a user or password; they come from a Secret")
     _expect(not re.search(r"[?#]", url), key, "must not hold a query or fragment; a token comes from a Secret")
-    _expect(not re.search(r"[\x00-\x20]", url), key, "must not hold blanks")
+    _expect(not re.search(r"[\s\x00-\x20]", url), key, "must not hold blanks")
     _expect(
-        parts.scheme == "https" or (parts.scheme == "http" and allow_plain_http),
+        url.startswith("https://") or (url.startswith("http://") and allow_plain_http),
         key,
         "must start with https://" + (f" (http:// only with {allowed_by})" if allowed_by else " or http://"),
     )
-    _expect(bool(parts.hostname), key, "must name a host")
+    _expect(bool(_URL.match(url)), key, "is not a URL: it must name a host, and its port be from 1 to 65535")
 
 
 def _check_folders(settings: Settings) -> None:

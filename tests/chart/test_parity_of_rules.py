@@ -1,0 +1,107 @@
+"""One rule, one verdict: of the same addresses, revisions and branches, the chart and the runner accept the same ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chart.parity import PLACES, chart_accepts, runner_accepts
+
+URLS = {
+    **dict.fromkeys(
+        (
+            *(
+                "https://h/x",
+                "https://h.example:8443/a/b.git",
+                "https://[::1]/x",
+                "https://[fd00::1]:443/x",
+                "https://m\u00fcnchen.example/x",
+            ),
+            *("https://h/a@b/c", "https://H:65535/x", "https://1.2.3.4/x", "https://h/%20"),
+        ),
+        True,
+    ),
+    **dict.fromkeys(
+        (
+            *(
+                "h/x",
+                "HTTPS://h/x",
+                "ssh://h/x",
+                "git@h:x",
+                "https:/h/x",
+                "https//h/x",
+                "https:///x",
+                "file:///x",
+                "//h/x",
+            ),
+            *("https://h:0/x", "https://h:65536/x", "https://h:99999/x", "https://h:abc/x", "https://h:08/x"),
+            *(
+                "https://h h/x",
+                " https://h/x",
+                "https://h/x ",
+                "https://h/\u3000x",
+                "https://h/\u00a0x",
+                "https://a\u2100b/x",
+            ),
+            *("https://u@h/x", "https://u:p@h/x", "https://h/x?y", "https://h/x#y", "https://h/https://u:p@h/x"),
+            *(
+                "https://[1]/x",
+                "https://[::1/x",
+                "https://[z]/x",
+                "https://[]/x",
+                "https://h\\x/y",
+                "https://h,g/x",
+                'https://h"/x',
+            ),
+        ),
+        False,
+    ),
+}
+NAMES = {
+    **dict.fromkeys(("main", "a/b.c-d_e", "v7.0", "a.locked", "1", "refs/tags/v1", "a" * 200, "0" * 40), True),
+    **dict.fromkeys(
+        (
+            *(
+                "my branch",
+                "-x",
+                "a..b",
+                "x/",
+                "/x",
+                "a.lock",
+                "a.lock/b",
+                "a//b",
+                "a/.b",
+                ".a",
+                "a.",
+                "a~1",
+                "a^",
+                "a:b",
+                "a?b",
+            ),
+            *("a*b", "a[b", "a\\b", "@", "a@{1}", " ", "a\x7fb"),
+        ),
+        False,
+    ),
+}
+ONLY_REVISIONS = ("HEAD", "a@b", "feature/\u4f60\u597d", "+", "a" * 201, "a>b", "a|b")
+"""What git knows as a revision, and a branch of ours must not be named."""
+
+CORPUS = [
+    *[(place, url, allowed) for place in ("model.repository", "publish.repository") for url, allowed in URLS.items()],
+    *[(place, url, None) for place in ("dataset.endpoint", "mlflow.trackingUri") for url in URLS],
+    *[(place, name, allowed) for place in ("model.revision", "publish.branch") for name, allowed in NAMES.items()],
+    *[
+        (place, name, place == "model.revision")
+        for place in ("model.revision", "publish.branch")
+        for name in ONLY_REVISIONS
+    ],
+]
+
+
+@pytest.mark.parametrize(("place", "text", "allowed"), CORPUS, ids=lambda value: f"{value!a}"[:40])
+def test_the_chart_and_the_runner_give_one_verdict(tmp_path: Path, place: str, text: str, allowed: bool | None) -> None:
+    change = PLACES[place](text)
+    verdicts = (chart_accepts(change), runner_accepts(change, tmp_path))
+    assert verdicts[0] == verdicts[1]
+    assert allowed in (None, verdicts[0])
