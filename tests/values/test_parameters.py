@@ -144,6 +144,7 @@ def test_the_dataset_s_folder_is_one_of_the_run_s(text: str, path: str) -> None:
         (["=2"], "--param: '=2' is not NAME=VALUE"),
         (["REPLICA=2"], "--param REPLICA: unknown parameter, did you mean REPLICAS?"),
         (["COLOUR=red"], "--param COLOUR: unknown parameter; family yolov5 has TRAINING_IMAGE, REPLICAS,"),
+        (["https://me:secret@git.example.com=1"], "--param https://***@git.example.com: unknown parameter"),
         (["TRAIN_ARG_ARGUMENTS=--evolve"], "--param TRAIN_ARG_ARGUMENTS: unknown parameter"),
         (["REPLICAS=1", "REPLICAS=2"], "--param REPLICAS: is given twice; keep one of them"),
         (["REPLICAS=two"], "--param REPLICAS: 'two' is not a whole number"),

@@ -24,7 +24,7 @@ from trainchart.values.models import Values
 from trainchart.values.models.base import Named, Section, is_map, section_of
 from trainchart.values.models.families import REGISTRY
 from trainchart.values.positions import Node, Place, Problem
-from trainchart.values.schema_errors import closest, format_value
+from trainchart.values.schema_errors import closest, format_value, without_password
 
 OPTION = "--param"
 
@@ -108,7 +108,9 @@ def read(pairs: Sequence[str], family: str, below: Mapping[str, Any] = {}) -> Gi
         if not sign or not name:
             given.problems.append(Problem(f"{format_value(pair)} is not NAME=VALUE, such as REPLICAS=2", Place(OPTION)))
         elif name not in known:
-            given.problems.append(Problem(_unknown(name, family, list(known)), _place(printable(name))))
+            given.problems.append(
+                Problem(_unknown(name, family, list(known)), _place(printable(without_password(name))))
+            )
         elif name in texts:
             given.problems.append(Problem("is given twice; keep one of them", _place(name)))
         else:
