@@ -294,6 +294,18 @@ RULES: dict[str, Rule] = {
         kept={"accelerator": {"profile": "nvidia-mig", "variant": "1g.18gb"}},
         message='accelerator.variant: is "mig-1g.18gb", but profile nvidia-mig needs one as the device plugin names it, such as 1g.5gb, 2g.10gb, 3g.20gb, 7g.40gb, 1g.10gb, 2g.20gb, 3g.40gb, 7g.80gb',
     ),
+    "an option that is a setting": Rule(
+        NVIDIA,
+        broken={"train": {"arguments": ["--epochs=3", "--cos-lr"]}},
+        kept={"train": {"arguments": ["--cos-lr", "--hyp", "epochs", "--epochs-like"]}},
+        message="train.arguments: has epochs, which the run sets itself; set train.epochs instead",
+    ),
+    "an option that a restart needs": Rule(
+        LLM,
+        broken={"train": {"arguments": {"overwrite_output_dir": True}}},
+        kept={"train": {"arguments": {"overwrite_cache": True}}},
+        message="train.arguments: has overwrite_output_dir, which the run sets itself; remove it",
+    ),
     "a limit that nothing runs in": Rule(
         CPU,
         broken={"resources": {"limits": {"memory": 24}}},

@@ -15,10 +15,39 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $own := .Run.family.ownOptions | default dict -}}
+{{- range $option := include "train.options" (dict "arguments" .Run.values.train.arguments) | fromJsonArray -}}
+{{- if hasKey $own $option -}}
+{{- $setting := get $own $option -}}
+{{- $fix := "remove it" -}}
+{{- if $setting -}}
+{{- $fix = printf "set %s instead" $setting -}}
+{{- end -}}
+{{- $violations = append $violations (printf "train.arguments: has %s, which the run sets itself; %s" $option $fix) -}}
+{{- end -}}
+{{- end -}}
 {{- range $setting := .Run.family.requiredSettings -}}
 {{- if empty (get $.Run.values.train (trimPrefix "train." $setting)) -}}
 {{- $violations = append $violations (printf "%s: is empty, but family %s needs it; see docs/values.md for its values" $setting $family) -}}
 {{- end -}}
 {{- end -}}
 {{- $violations | toJson -}}
+{{- end -}}
+
+{{- /*
+Returns the names of the options in a family's arguments, as JSON: of a map its keys, of a list those of --name, --name=value and name=value.
+Usage: {{ include "train.options" (dict "arguments" .Run.values.train.arguments) | fromJsonArray }}
+*/ -}}
+{{- define "train.options" -}}
+{{- $names := list -}}
+{{- if kindIs "map" .arguments -}}
+{{- $names = keys .arguments | sortAlpha -}}
+{{- else -}}
+{{- range $argument := .arguments -}}
+{{- if regexMatch "^--[A-Za-z]|^[A-Za-z0-9_]+=" $argument -}}
+{{- $names = append $names (regexFind "[A-Za-z0-9_-]+" (trimPrefix "--" $argument)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $names | toJson -}}
 {{- end -}}

@@ -1,0 +1,60 @@
+"""Options of a trainer that the run sets itself: the chart refuses those that the pod would refuse, and those that it passes."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from tests.chart.matrix import ROOT
+from tests.chart.rules import LLM
+from tests.chart.test_rules import broken_rules
+from trainchart.chart.families import family_data
+from trainchart.chart.paths import LIB
+from trainchart.files import load_values, overlay
+
+FAMILIES = LIB / "files/families"
+
+
+def constant(path: str, name: str) -> object:
+    """A constant of a family's program, which needs the trainer's image to be imported."""
+    for node in ast.parse((FAMILIES / path).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+            return eval(compile(ast.Expression(node.value), path, "eval"))
+    raise LookupError(name)
+
+
+def test_those_of_yolov8_are_what_the_pod_refuses() -> None:
+    assert family_data("yolov8")["ownOptions"] == {
+        name: owner or ""
+        for name, owner in constant("yolov8/inputs.py", "OWNED").items()  # type: ignore[attr-defined]
+    }
+
+
+def test_those_of_llm_sft_are_what_the_pod_refuses() -> None:
+    text = (FAMILIES / "llm-sft/options.py").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    exec(compile(text, "options.py", "exec"), names)
+    settings = {option: f"train.{key}" for key, option in names["VALUES"].items()}  # type: ignore[attr-defined]
+    assert family_data("llm-sft")["ownOptions"] == {**settings, **dict.fromkeys(names["RESERVED"], "")}  # type: ignore[call-overload]
+
+
+def test_those_of_yolov5_are_all_that_the_pod_passes() -> None:
+    text = (FAMILIES / "yolov5/hooks.py").read_text(encoding="utf-8")
+    passed = set(re.findall(r'"--([a-z-]+)"', text.partition("def train_arguments")[2].partition("def arguments")[0]))
+    # A search has its own --hyp, which includes the user's.
+    assert passed - {"hyp"} <= family_data("yolov5")["ownOptions"].keys()
+
+
+@pytest.mark.parametrize("option", family_data("yolov8")["ownOptions"])
+def test_each_is_refused_with_the_setting(option: str) -> None:
+    values = load_values(ROOT / "values/yolov8.yaml")
+    (only,) = broken_rules(overlay(values, {"train": {"arguments": [f"{option}=1"]}}))
+    assert only.startswith(f"train.arguments: has {option}, which the run sets itself; ")
+    assert broken_rules(overlay(values, {"train": {"arguments": [f"{option}x=1"]}})) == []
+
+
+@pytest.mark.parametrize("option", family_data("llm-sft")["ownOptions"])
+def test_each_key_is_refused(option: str) -> None:
+    assert len(broken_rules(overlay(LLM, {"train": {"arguments": {option: 1}}}))) == 1
