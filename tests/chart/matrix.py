@@ -64,7 +64,9 @@ class Cell:
     def _refusals(self) -> Iterator[str]:
         several = self.replicas > 1
         backend = self.data["backend"]
-        if self.data.get("refused") or backend not in self._family["backends"]:
+        if self.data.get("refused"):
+            yield "accelerator.profile"
+        if backend not in self._family["backends"]:
             yield "accelerator.profile"
         most = self._family.get("maxReplicas") or self.replicas
         if self.replicas > most or (several and backend not in self._family["multiProcessBackends"]):

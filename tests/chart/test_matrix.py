@@ -140,11 +140,12 @@ def test_every_pod_keeps_to_pod_security_restricted_and_has_no_token(admitted: A
 @of_every_admitted_cell
 def test_accelerators_are_asked_for_in_limits_alone_and_in_integers(admitted: Admitted) -> None:
     (container,) = admitted.of_kind("Job")["spec"]["tasks"][0]["template"]["spec"]["containers"]
-    extended = {name: amount for name, amount in container["resources"]["limits"].items() if "/" in name}
+    resources = container.get("resources", {})
+    extended = {name: amount for name, amount in resources.get("limits", {}).items() if "/" in name}
     by_name = admitted.cell.data["resources"] and not admitted.cell.data.get("deviceClass")
     assert bool(extended) == bool(by_name)
     assert all(re.fullmatch(r"[1-9][0-9]*", amount) for amount in extended.values())
-    assert not [name for name in container["resources"]["requests"] if "/" in name]
+    assert not [name for name in resources.get("requests", {}) if "/" in name]
 
 
 @of_every_admitted_cell

@@ -609,7 +609,8 @@ def test_a_family_s_end_to_end_case_makes_what_its_values_name(family: str) -> N
     named = {
         Path(section["repository"]).stem for section in sections if section.get("type", "git") == "git" and section
     }
-    assert named <= {*case.sources, *case.results}
+    unmade = named - {*case.sources, *case.results}
+    assert not unmade, f"add to sources or results of the CASE of {family} in e2e/cases/: {sorted(unmade)}"
     assert any(re.match(rf"test_{family.replace('-', '_')}\b", path.name) for path in (ROOT / "e2e").glob("test_*.py"))
 
 
