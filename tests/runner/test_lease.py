@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -136,7 +137,8 @@ class Process:
     def signal(self, number: int) -> None:
         """To the runner and its trainer, as when a pod is frozen or its node is lost."""
         for pid in [self.popen.pid, *children(self.popen.pid)]:
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # a child that has ended since
+                os.kill(pid, number)
 
 
 def children(pid: int) -> list[int]:

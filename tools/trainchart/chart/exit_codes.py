@@ -15,7 +15,6 @@ class RunnerCode:
     name: str
     stage: str
     retried: bool
-    meaning: str
 
 
 @cache

@@ -12,7 +12,6 @@ class ExitCode(NamedTuple):
     name: str
     stage: str  # "" if any stage can fail this way
     retried: bool
-    meaning: str
 
 
 def _table() -> Dict[str, ExitCode]:
