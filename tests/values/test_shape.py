@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.values.checks import NVIDIA, YOLOV5, check, found, told
+from trainchart.chart.families import family_data
 from trainchart.values.schema_errors import without_password
 from trainchart.values.validate import validate
 
@@ -41,8 +42,7 @@ WRONG = {
         "1:7 git.allowPlainHttp: 'yes' is not true or false; take it out of the quotes"
     ),
     "train: [1]": (
-        "1:1 train: a list is not a map; its keys are arguments, batchSize, data, device, "
-        "epochs, imageSize, weights, workers"
+        f"1:1 train: a list is not a map; its keys are {', '.join(sorted(family_data('yolov5')['defaults']['train']))}"
     ),
     "model: https://x": "1:1 model: 'https://x' is not a map; write model: {repository: 'https://git.example.com/team/model.git'}",
     "imagePullSecrets: name": "1:1 imagePullSecrets: 'name' is not a list; write imagePullSecrets: [registry-credentials]",
