@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from trainchart.chart import helm_library
-from trainchart.chart.engine import Engine, HelmError, Target
+from trainchart.chart.engine import Engine, HelmError, NewRelease, Target
 from trainchart.chart.helm_library import HelmLibrary
 from trainchart.chart.helm_program import HelmProgram
 from trainchart.chart.paths import CHART
@@ -44,7 +44,7 @@ def test_a_server_that_cannot_be_reached_is_explained_alike(
     engine: Engine = HelmLibrary() if name == "library" else HelmProgram(request.getfixturevalue(name))
 
     def install() -> None:
-        engine.install({}, CHART, "run-42", no_server, labels={"a": "b"}, dry_run=False, more=())
+        engine.install(NewRelease("run-42", CHART, {}, {"a": "b"}), no_server)
 
     for work in (install, lambda: engine.uninstall("run-42", no_server)):
         with pytest.raises(HelmError) as caught:

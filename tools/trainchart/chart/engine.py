@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,22 @@ class HelmError(TrainchartError):
     """Helm could not install or uninstall a release; the message is Helm's."""
 
     exit_code = ExitCode.REFUSED
+
+
+@dataclass(frozen=True)
+class NewRelease:
+    """A release to install."""
+
+    name: str
+    chart: Path
+    """The chart's folder."""
+    values: Mapping[str, object]
+    """The user's."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    dry_run: bool = False
+    """Let the server check all objects, and create none."""
+    arguments: Sequence[str] = ()
+    """For the `helm` program; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -64,27 +80,8 @@ class Engine(Protocol):
             RenderError: the chart refused the values; the text is Helm's.
         """
 
-    def install(
-        self,
-        values: Mapping[str, object],
-        chart: Path,
-        name: str,
-        target: Target,
-        *,
-        labels: Mapping[str, str],
-        dry_run: bool,
-        more: Sequence[str],
-    ) -> str:
+    def install(self, release: NewRelease, target: Target) -> str:
         """Install a release and return its notes. An exception of the caller (Ctrl-C) ends the installation.
-
-        Args:
-            values: the user's.
-            chart: the chart's folder.
-            name: the release's name.
-            target: the cluster.
-            labels: of the release.
-            dry_run: let the server check all objects, and create none.
-            more: arguments for the `helm` program; none without a program.
 
         Raises:
             HelmError: it failed, or took more than INSTALL_SECONDS; what it has created is left.
@@ -114,9 +111,8 @@ def setting_error(option: str, words: str) -> RenderError:
     plain = re.sub(r"^(?:failed parsing --set(?:-string)? data: |unable to parse key: )+", "", words)
     plain = re.sub(r"^interface conversion: .*, not map.*", "it sets a key of a value that is not a map", plain)
     plain = re.sub(r"^interface conversion: .*, not \[\].*", "it sets an item of a value that is not a list", plain)
-    plain = re.sub(
-        r"^error parsing index: EOF$", "names no key; write KEY=VALUE", plain
-    )  # of Helm 3; Helm 4 takes it for nothing
+    # Of Helm 3; Helm 4 takes it for nothing.
+    plain = re.sub(r"^error parsing index: EOF$", "names no key; write KEY=VALUE", plain)
     plain = re.sub(r'^error parsing index: .*parsing ("[^"]*").*', r"\1 is not an index; write a number", plain)
     fix = "; write KEY=VALUE, and a comma of a value as \\," if plain.endswith("has no value") else ""
     return RenderError(plain + fix)

@@ -12,7 +12,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trainchart.chart.engine import INSTALL_SECONDS, UNINSTALL_SECONDS, HelmError, Target, reading_error, setting_error
+from trainchart.chart.engine import (
+    INSTALL_SECONDS,
+    UNINSTALL_SECONDS,
+    HelmError,
+    NewRelease,
+    Target,
+    reading_error,
+    setting_error,
+)
 from trainchart.chart.set_by_library import set_by
 from trainchart.errors import RenderError, UsageError
 from trainchart.files import Tree
@@ -41,7 +49,8 @@ class HelmLibrary:
         except Exception as error:  # its own error, which cannot be imported without it
             words = " ".join(str(error).split())
             raise UsageError(
-                f"the Helm library of trainchart[engine] cannot be loaded: {words}; install it again, or `pip uninstall helm-python-sdk` to use the helm program"
+                f"the Helm library of trainchart[engine] cannot be loaded: {words}; install it again, or "
+                "`pip uninstall helm-python-sdk` to use the helm program"
             ) from None
 
     def read(self, texts: Sequence[str]) -> list[Tree | RenderError]:
@@ -69,50 +78,36 @@ class HelmLibrary:
         files = _judged(lambda: _load(chart).render(dict(values), name=name, namespace=namespace))
         return {path.partition("/templates/")[2]: text for path, text in files.items()}
 
-    def install(
-        self,
-        values: Mapping[str, object],
-        chart: Path,
-        name: str,
-        target: Target,
-        *,
-        labels: Mapping[str, str],
-        dry_run: bool,
-        more: Sequence[str],
-    ) -> str:
-        assert not more  # noqa: S101 - `submit` has refused them
+    def install(self, release: NewRelease, target: Target) -> str:
+        assert not release.arguments  # noqa: S101 - `submit` has refused them
         from helm_python import HelmContext
 
         options = {
             "namespace": target.namespace,
             "timeout_seconds": INSTALL_SECONDS,
-            "dry_run": "server" if dry_run else "none",
-            "labels": dict(labels),
+            "dry_run": "server" if release.dry_run else "none",
+            "labels": dict(release.labels),
             # Objects that are applied by the server belong to a manager named after the running program, here "python":
             # the programs, which are "helm", could then change none of their fields.
             "server_side_apply": False,
         }
         with HelmContext() as context, _config(target) as config:
-            release = _in_thread(
-                lambda: _install(config, context, chart, name, values, options), INSTALL_SECONDS, context.cancel
-            )
-            return str(release.get("notes") or "")
+            made = _in_thread(lambda: _install(config, context, release, options), INSTALL_SECONDS, context.cancel)
+            return str(made.get("notes") or "")
 
     def uninstall(self, name: str, target: Target) -> None:
         with _config(target) as config:
             _in_thread(lambda: config.uninstall(name, timeout=UNINSTALL_SECONDS), UNINSTALL_SECONDS)
 
 
-def _install(
-    config: Any, context: Any, chart: Path, name: str, values: Mapping[str, object], options: Mapping[str, object]
-) -> dict[str, Any]:
+def _install(config: Any, context: Any, release: NewRelease, options: Mapping[str, object]) -> dict[str, Any]:
     """`Config.install` with all options of the library, of which it does not pass on `server_side_apply`."""
     from helm_python import _native
 
-    given = (os.fspath(chart), name, json.dumps(dict(values)), json.dumps(dict(options)))
+    given = (os.fspath(release.chart), release.name, json.dumps(dict(release.values)), json.dumps(dict(options)))
     answer = _native.call_string("helm_install", config._raw(), context._raw(), _native.HANDLE(0), *given)
-    release: dict[str, Any] = json.loads(answer)
-    return release
+    made: dict[str, Any] = json.loads(answer)
+    return made
 
 
 def _read(text: str) -> Tree | RenderError:

@@ -15,12 +15,21 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from trainchart.chart.engine import INSTALL_SECONDS, UNINSTALL_SECONDS, HelmError, Target, reading_error, setting_error
+from trainchart.chart.engine import (
+    INSTALL_SECONDS,
+    UNINSTALL_SECONDS,
+    HelmError,
+    NewRelease,
+    Target,
+    reading_error,
+    setting_error,
+)
 from trainchart.errors import RenderError, UsageError
 from trainchart.files import Tree
 
@@ -99,21 +108,12 @@ class HelmProgram:
             raise
         return texts
 
-    def install(
-        self,
-        values: Mapping[str, object],
-        chart: Path,
-        name: str,
-        target: Target,
-        *,
-        labels: Mapping[str, str],
-        dry_run: bool,
-        more: Sequence[str],
-    ) -> str:
-        dry = ["--dry-run=server"] if dry_run else []
-        marks = [word for key, value in labels.items() for word in ("--labels", f"{key}={value}")]
-        command = self.command(target, "install", name, str(chart), "--values", "-", *dry, *more, *marks)
-        return _answer_of(_run(command, INSTALL_SECONDS, _as_yaml(values)))
+    def install(self, release: NewRelease, target: Target) -> str:
+        words = ["install", release.name, str(release.chart), "--values", "-"]
+        words += ["--dry-run=server"] if release.dry_run else []
+        words += release.arguments
+        words += [word for key, value in release.labels.items() for word in ("--labels", f"{key}={value}")]
+        return _answer_of(_run(self.command(target, *words), INSTALL_SECONDS, _as_yaml(release.values)))
 
     def uninstall(self, name: str, target: Target) -> None:
         _answer_of(_run(self.command(target, "uninstall", name), UNINSTALL_SECONDS))
@@ -212,10 +212,8 @@ def _document(answer: Mapping[str, str]) -> Tree | RenderError:
         return reading_error(answer["error"])
     try:
         tree: Tree = json.loads(answer["json"])
-    except (
-        RecursionError,
-        ValueError,
-    ) as error:  # nested deeper, or with a longer number, than Python's parser accepts
+    # Nested deeper, or with a longer number, than Python's parser accepts.
+    except (RecursionError, ValueError) as error:
         return reading_error(str(error))
     return tree
 
@@ -303,10 +301,9 @@ def _end(process: subprocess.Popen[str]) -> None:
     It may be a script that has started Helm, and ends before it: all processes of its session are meant, and their output
     ends with the last of them.
     """
-    try:
+    with suppress(ProcessLookupError):  # it has ended meanwhile
         os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=TERMINATE_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:  # it has ended meanwhile
-        pass
+        try:
+            process.communicate(timeout=TERMINATE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)

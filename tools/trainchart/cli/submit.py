@@ -157,7 +157,7 @@ def _is_installed(options: argparse.Namespace) -> bool:
     """Whether a signal is one for a run: the installation is just over, or was an earlier attempt's.
 
     Raises:
-        ForbiddenError, UnreachableError: nobody knows.
+        ForbiddenError, UnreachableError: it is not known.
     """
     from trainchart.cluster import kinds
     from trainchart.follow.retry import Retry
@@ -178,6 +178,7 @@ def _is_installed(options: argparse.Namespace) -> bool:
 
 
 def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted:
+    from trainchart.chart.engine import NewRelease
     from trainchart.chart.engines import engine
     from trainchart.follow.retry import Retry
     from trainchart.submit.adopt import adopt
@@ -195,7 +196,7 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted
     check_values("submit", options.files, overrides)
     api = connect(options)
     target = target_of(api, options.kubeconfig, os.environ)
-    # Nobody else would follow the run of an earlier attempt: an outage is waited for, as by `wait`.
+    # No one else would follow the run of an earlier attempt: an outage is waited for, as by `wait`.
     retry = Retry(print_message)
     if not options.adopt:
         retry.cancel()
@@ -211,18 +212,15 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted
         return Submitted(values)
     options.submission = secrets.token_hex(8)
     try:
-        notes = install(
-            api,
-            helm,
-            target,
+        release = NewRelease(
             options.name,
-            values,
             options.chart,
-            options.submission,
+            values,
             labels={LABEL: owner.uid} if owner else {},
-            more=options.helm_arguments,
             dry_run=options.dry_run,
+            arguments=options.helm_arguments,
         )
+        notes = install(api, helm, target, release, options.submission)
     except InterruptedInstallError as error:
         print_message(str(error))
         return Submitted(_interrupted_code(options))

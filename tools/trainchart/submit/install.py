@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 
-from trainchart.chart.engine import Engine, HelmError, Target
+from trainchart.chart.engine import Engine, HelmError, NewRelease, Target
 from trainchart.checks.finding import Finding, problem
 from trainchart.checks.refusals import explain
 from trainchart.cluster import kinds
@@ -47,51 +46,35 @@ class InterruptedInstallError(InstallError):
         self.exit_code = ExitCode.INTERRUPTED
 
 
-def install(
-    api: Api,
-    engine: Engine,
-    target: Target,
-    name: str,
-    values: Mapping[str, object],
-    chart: Path,
-    submission: str,
-    *,
-    labels: Mapping[str, str] | None = None,
-    more: Sequence[str] = (),
-    dry_run: bool = False,
-) -> str:
+def install(api: Api, engine: Engine, target: Target, release: NewRelease, submission: str) -> str:
     """Install a release and return its notes.
 
     Args:
         api: a client of the cluster.
         engine: Helm.
         target: the same cluster, for Helm.
-        name: the release's name.
-        values: those that were checked.
-        chart: the chart's folder.
+        release: with the values that were checked.
         submission: a random text, by which the release is recognized.
-        labels: of the release.
-        more: arguments for the `helm` program.
-        dry_run: let the server check all objects, and create none.
 
     Raises:
         InstallError
         InterruptedInstallError: KeyboardInterrupt came.
     """
+    name = release.name
     try:
         is_taken = _release_exists(api, name)
     except KeyboardInterrupt:
         raise InterruptedInstallError(name, "") from None
     if is_taken:
         raise InstallError(name, explain("cannot reuse a name that is still in use"))
-    marks = {**(labels or {}), _SUBMISSION: submission}
+    marked = replace(release, labels={**release.labels, _SUBMISSION: submission})
     try:
-        return engine.install(values, chart, name, target, labels=marks, dry_run=dry_run, more=more)
+        return engine.install(marked, target)
     except HelmError as error:
         finding = explain(str(error)).on(api.connection)
     except KeyboardInterrupt:
         finding = None
-    leftovers = "" if dry_run else _remove(api, engine, target, name, submission)
+    leftovers = "" if release.dry_run else _remove(api, engine, target, name, submission)
     if finding is None:
         raise InterruptedInstallError(name, leftovers)
     raise InstallError(name, finding, leftovers)
