@@ -13,6 +13,7 @@ from trainchart.cli import main as cli
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import NotFoundError
 from trainchart.errors import ExitCode
+from trainchart.run.state import Snapshot
 
 
 @pytest.fixture
@@ -175,6 +176,25 @@ def test_a_run_that_does_not_exist_is_an_error_unless_it_may_be_missing(api: Fak
     assert delete(helm, "run-43", "run-42") == ExitCode.NOT_FOUND
     assert [call[:2] for call in helm_calls(tmp_path)] == [["uninstall", "run-42"]], "the others are removed"
     assert delete(helm, "run-43", "--ignore-not-found") == ExitCode.OK
+
+
+def test_a_run_is_removed_whose_claim_is_used_by_one_that_is_stopped_and_removed_too(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_run(api, "run-42", values=CLAIM)
+    workspace = {"type": "existingClaim", "claimName": "run-42-workspace"}
+    put_run(api, "run-43", phase="Running", values={"workspace": workspace})
+    stopped: list[str] = []
+
+    def stop(_: FakeApi, run: Snapshot, *__: object, **___: object) -> None:
+        stopped.append(run.name)
+        (job,) = (job for job in api.there[kinds.JOBS] if job["metadata"]["name"] == run.name)
+        job["status"]["state"]["phase"] = "Aborted"
+
+    monkeypatch.setattr("trainchart.follow.stop.stop", stop)
+    assert delete(fake_helm(tmp_path), "run-42", "run-43", "--stop") == ExitCode.OK
+    assert stopped == ["run-43"]
+    assert [call[:2] for call in helm_calls(tmp_path)] == [["uninstall", "run-42"], ["uninstall", "run-43"]]
 
 
 def test_a_kept_claim_is_no_run(api: FakeApi, tmp_path: Path) -> None:

@@ -86,6 +86,19 @@ def test_values_of_the_command_line_lie_over_those_of_the_run(api: FakeApi, tmp_
     assert (values["timeLimit"], values["retries"], values["model"]["revision"]) == ("8h", 1, MODEL)
 
 
+@pytest.mark.parametrize("option", ["-f", "--param"])
+def test_a_branch_that_the_command_line_names_again_is_taken_and_said(
+    option: str, api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(api, RESULT)
+    (tmp_path / "original.yaml").write_text("model: {revision: main}\n")
+    given = str(tmp_path / "original.yaml") if option == "-f" else "MODEL_REPO_BRANCH=main"
+    assert rerun(tmp_path, option, given) == ExitCode.OK
+    assert installed(tmp_path)["model"]["revision"] == "main"
+    said = f"model.revision: run-43 takes main, as your values say, not commit {MODEL} of run-42"
+    assert said in capsys.readouterr().err
+
+
 def test_newer_takes_what_the_branches_have_now(api: FakeApi, tmp_path: Path) -> None:
     put(api, RESULT)
     assert rerun(tmp_path, "--newer") == ExitCode.OK

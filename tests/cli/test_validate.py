@@ -59,7 +59,12 @@ def test_files_and_the_namespace_are_named_as_everywhere(wrong: str, capsys: pyt
     assert cli.main(["validate", str(YOLOV5), "-f", wrong, "--namespace=other"]) == 2
     assert capsys.readouterr().out == said
     assert cli.main(["validate"]) == 2
-    assert "there are no values; name a values file by -f, or what to train by --family" in capsys.readouterr().err
+    assert "no values are given; name a values file by -f, or what to train by --family" in capsys.readouterr().err
+
+
+def test_an_empty_release_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", str(YOLOV5), "--name", ""]) == 2
+    assert "validate: --name is empty; name the release, such as run-42" in capsys.readouterr().err
 
 
 def test_values_of_the_command_line_are_named_by_their_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,10 @@ def _delete(api: Api, name: str, options: argparse.Namespace) -> None:
             f"{name} is not removed: Helm is installing it, or was interrupted a moment ago; wait, or add --stop to remove "
             "it in any case"
         )
-    if run.own_claims and (user := user_of(run, installed(api))):
+    while run.own_claims and (user := user_of(run, installed(api))):
+        if options.stop and user.name in options.names:
+            _stop(api, user, options)
+            continue
         raise UsageError(
             f"{name} is not removed: {user.name} is {user.state.value} on its claim; stop {user.name} first, or wait for it"
         )

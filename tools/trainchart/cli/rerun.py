@@ -6,6 +6,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,8 @@ def _values(options: argparse.Namespace, before: Snapshot, made: Made) -> Tree:
     _say_if_it_continues(options, made.settings, effective)
     if options.newer:
         return made.values
+    given = replace(overrides_of(options), family=str(effective.get("family")))  # without the values of the run
+    _say_what_is_not_pinned(options, before, values_of(options.files[1:], given), result)
     values, unknown = pinned(made.values, changed, made.settings, result)
     if unknown and not (before.has_finished and result and not result.get("sources")):
         raise UsageError(_unknown_commits(before, unknown))
@@ -146,6 +149,22 @@ def _say_if_it_continues(options: argparse.Namespace, settings: Mapping[str, Any
             f"workspace.directory: {options.new_name} uses the folder {directory}, in which it continues from what is there; "
             "add --set workspace.directory= for a folder of its own"
         )
+
+
+def _say_what_is_not_pinned(
+    options: argparse.Namespace, before: Snapshot, given: Mapping[str, Any], result: Mapping[str, Any]
+) -> None:
+    """Report the revisions of the command line and its files, which come before the commits of the run."""
+    from trainchart.cluster.fields import text
+    from trainchart.run.settings import SOURCES
+
+    for name in SOURCES:
+        revision, commit = text(given, name, "revision"), text(result, "sources", name, "commit")
+        if revision and commit and revision != commit:
+            print_message(
+                f"{name}.revision: {options.new_name} takes {revision}, as your values say, not commit {commit} of "
+                f"{before.name}; leave it out for the same commit"
+            )
 
 
 def _unknown_commits(before: Snapshot, sources: Sequence[str]) -> str:

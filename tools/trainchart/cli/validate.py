@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trainchart.cli.options import add_format_option, add_values_options, check_values, overrides_of
 from trainchart.cli.output import coloured
 from trainchart.cli.parser import Commands, exit_codes
-from trainchart.errors import ExitCode
+from trainchart.errors import ExitCode, UsageError
 from trainchart.terminal import print_text, printable
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.values.validate import validate
 
+    if not options.name:  # the library would put a name of its own in place
+        raise UsageError("validate: --name is empty; name the release, such as run-42, or leave it out")
     files, overrides = [*options.first, *options.files], overrides_of(options)
     check_values("validate", files, overrides)
     report = validate(files, overrides, name=options.name, namespace=options.namespace)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from trainchart.cluster.api import Api
     from trainchart.run.state import Snapshot
 
-# Values that the settings do not have: what is not the run, but where and for whom it was installed.
 _COMMIT = re.compile("[0-9a-f]{40}")
 UNKNOWN = ("networkPolicy", "workspace.keep")
+"""Values that the settings do not have: they are about the installation, not about the run."""
 
 
 @dataclass(frozen=True)
