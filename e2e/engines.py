@@ -15,7 +15,7 @@ from datetime import datetime
 import pytest
 import yaml
 
-from e2e.cases import Values, yolov5
+from e2e.cases import Values, custom, yolov5
 from e2e.cases.tekton import CASE
 from e2e.cluster import engines, tools_image
 from e2e.cluster.steps import StepError, step
@@ -157,6 +157,27 @@ def assert_published(engine: Engine, repository: str, results: Mapping[str, str]
     _, front, _ = server.read_file(TEAM, repository, "README.md", results["commit"]).decode().split("---\n", 2)
     # A pod's termination message, where the results are from, has six digits of each number.
     assert json.loads(results["metrics"]) == pytest.approx(yaml.safe_load(front)["metrics"], rel=1e-5, abs=0)
+
+
+def assert_completed(engine: Engine, name: str, branch: str) -> None:
+    """A run of family custom has completed, and its results are those on the git server."""
+    ended = engine.end(name)
+    assert ended.succeeded, engine.logs(name)
+    assert ended.results["branch"] == branch
+    assert ended.results["exit-code"] == "0"
+    assert_published(engine, custom.RESULTS, ended.results)
+    metrics = json.loads(ended.results["metrics"])
+    assert metrics["epochs"] == custom.EPOCHS
+    assert metrics["loss"] < 1e-6
+
+
+def assert_prints_every_rank(engine: Engine, name: str, ranks: int) -> None:
+    """The log of a step has the lines of every rank."""
+    engine.end(name)
+    lines = engine.logs(name).splitlines()
+    for rank in range(ranks):
+        ours = [line[4:] for line in lines if line.startswith(f"[{rank}] ")]
+        assert ours == engine.release(name).log(rank).splitlines()
 
 
 def assert_stopped(engine: Engine, name: str) -> None:

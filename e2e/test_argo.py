@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from e2e.cases import Values, custom
 from e2e.cases.follow import KEEPS_RUNNING
-from e2e.engines import Argo, assert_published, assert_stopped, assert_trained_as_asked, evict, reference_parameters
+from e2e.engines import (
+    Argo,
+    assert_completed,
+    assert_prints_every_rank,
+    assert_published,
+    assert_stopped,
+    assert_trained_as_asked,
+    evict,
+    reference_parameters,
+)
 from e2e.kube import poll
 from e2e.runs import Session, objects_of
 from e2e.scenario import World
@@ -65,22 +72,11 @@ def test_a_deadline_stops_the_run(argo: Argo) -> None:
 
 
 def test_the_results_are_those_on_the_git_server(argo: Argo) -> None:
-    ended = argo.end("completes")
-    assert ended.succeeded, argo.logs("completes")
-    assert ended.results["branch"] == argo.named("argo")
-    assert ended.results["exit-code"] == "0"
-    assert_published(argo, custom.RESULTS, ended.results)
-    metrics = json.loads(ended.results["metrics"])
-    assert metrics["epochs"] == custom.EPOCHS
-    assert metrics["loss"] < 1e-6
+    assert_completed(argo, "completes", branch=argo.named("argo"))
 
 
 def test_the_log_of_the_step_has_the_lines_of_every_rank(argo: Argo) -> None:
-    argo.end("completes")
-    lines = argo.logs("completes").splitlines()
-    for rank in (0, 1):
-        ours = [line[4:] for line in lines if line.startswith(f"[{rank}] ")]
-        assert ours == argo.release("completes").log(rank).splitlines()
+    assert_prints_every_rank(argo, "completes", ranks=2)
 
 
 def test_a_step_ends_with_the_exit_code_of_the_run_and_is_not_repeated(argo: Argo) -> None:

@@ -5,14 +5,14 @@ The default timeout of a PipelineRun is one minute here (e2e/cluster/engines.py)
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from e2e.cases import Values, custom
 from e2e.cases.follow import KEEPS_RUNNING
 from e2e.engines import (
     Tekton,
+    assert_completed,
+    assert_prints_every_rank,
     assert_published,
     assert_stopped,
     assert_trained_as_asked,
@@ -86,22 +86,11 @@ def test_a_training_that_is_longer_than_the_default_completes_where_the_pipeline
 
 
 def test_the_results_are_those_on_the_git_server(tekton: Tekton) -> None:
-    ended = tekton.end("completes")
-    assert ended.succeeded, tekton.logs("completes")
-    assert ended.results["branch"] == tekton.named("tekton")
-    assert ended.results["exit-code"] == "0"
-    assert_published(tekton, custom.RESULTS, ended.results)
-    metrics = json.loads(ended.results["metrics"])
-    assert metrics["epochs"] == custom.EPOCHS
-    assert metrics["loss"] < 1e-6
+    assert_completed(tekton, "completes", branch=tekton.named("tekton"))
 
 
 def test_the_log_of_the_step_has_the_lines_of_every_rank(tekton: Tekton) -> None:
-    tekton.end("completes")
-    lines = tekton.logs("completes").splitlines()
-    for rank in (0, 1):
-        ours = [line[4:] for line in lines if line.startswith(f"[{rank}] ")]
-        assert ours == tekton.release("completes").log(rank).splitlines()
+    assert_prints_every_rank(tekton, "completes", ranks=2)
 
 
 def test_a_step_ends_with_the_exit_code_of_the_run(tekton: Tekton) -> None:

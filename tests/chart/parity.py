@@ -9,13 +9,11 @@ from pathlib import Path
 
 from runner import settings
 from runner.errors import RunnerError
+from tests.chart.accepted import is_accepted
 from tests.chart.rules import HAMI
 from tests.runner.conftest import sample_settings
-from trainchart.chart.paths import CHART, LIB
-from trainchart.chart.render import render, with_defaults
-from trainchart.errors import RenderError
+from trainchart.chart.paths import LIB
 from trainchart.files import Tree, overlay
-from trainchart.values.schema_errors import violations
 
 PLACES: dict[str, Callable[[str], Tree]] = {
     "model.repository": lambda url: {"model": {"repository": url}},
@@ -29,14 +27,7 @@ PLACES: dict[str, Callable[[str], Tree]] = {
 
 def chart_accepts(change: Tree) -> bool:
     """Whether the schema and the rules accept the values, as validate and both programs do."""
-    values = overlay(HAMI, change)
-    if violations(with_defaults(values), CHART / "values.schema.json"):
-        return False
-    try:
-        render(values)
-    except RenderError:
-        return False
-    return True
+    return is_accepted(overlay(HAMI, change))
 
 
 def runner_accepts(change: Tree, folder: Path) -> bool:

@@ -29,19 +29,27 @@ def serving(api: FakeApi, folder: Path) -> Iterator[Path]:
     class Handler(_Handler):
         fake, lock = api, threading.RLock()
 
+    with http_server(Handler, folder, api.namespace) as kubeconfig:
+        yield kubeconfig
+
+
+@contextmanager
+def http_server(handler: type[BaseHTTPRequestHandler], folder: Path, namespace: str) -> Iterator[Path]:
+    """Yield the kubeconfig of a server in this process."""
+
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
             """A client that has gone away."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     file = folder / "kubeconfig"
     file.write_text(
         f"clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{server.server_port}'}}}}]\n"
         "users: [{name: u, user: {token: t}}]\ncurrent-context: lab\n"
-        f"contexts: [{{name: lab, context: {{cluster: c, user: u, namespace: {api.namespace}}}}}]\n"
+        f"contexts: [{{name: lab, context: {{cluster: c, user: u, namespace: {namespace}}}}}]\n"
     )
     try:
         yield file

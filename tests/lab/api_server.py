@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.server import http_server
 
 Object = dict[str, Any]
 
@@ -112,23 +113,6 @@ def serving(folder: Path) -> Iterator[ApiServer]:
 
         do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815
 
-    class Http(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: Any) -> None:
-            """A client that has seen enough."""
-
-    http = Http(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    file = folder / "kubeconfig"
-    file.write_text(
-        f"clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{http.server_port}'}}}}]\n"
-        "users: [{name: u, user: {token: t}}]\ncurrent-context: c\n"
-        "contexts: [{name: c, context: {cluster: c, user: u, namespace: training}}]\n"
-    )
-    server.kubeconfig = str(file)
-    try:
+    with http_server(Handler, folder, "training") as kubeconfig:
+        server.kubeconfig = str(kubeconfig)
         yield server
-    finally:
-        http.shutdown()
-        http.server_close()
