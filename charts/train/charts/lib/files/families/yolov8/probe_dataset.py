@@ -14,8 +14,13 @@ import inputs
 
 # By a part of the model's class name, tasks other than detection.
 TASKS = {
-    "Semantic": "semantic", "Seg": "segment", "Pose": "pose", "OBB": "obb", "Classif": "classify", "Depth": "depth",
-}  # fmt: skip
+    "Semantic": "semantic",
+    "Seg": "segment",
+    "Pose": "pose",
+    "OBB": "obb",
+    "Classif": "classify",
+    "Depth": "depth",
+}
 
 
 def probe(

@@ -51,8 +51,17 @@ def prepare() -> Any:
     from ultralytics.utils import SETTINGS, USER_CONFIG_DIR
 
     loggers = (
-        "sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb", "vscode_msg", "openvino_msg",
-    )  # fmt: skip
+        "sync",
+        "clearml",
+        "comet",
+        "dvc",
+        "mlflow",
+        "raytune",
+        "tensorboard",
+        "wandb",
+        "vscode_msg",
+        "openvino_msg",
+    )
     weights = inputs.IMAGE_WEIGHTS if inputs.IMAGE_WEIGHTS.is_dir() else USER_CONFIG_DIR
     SETTINGS.update({**{name: False for name in loggers if name in SETTINGS}, "weights_dir": str(weights)})
     refuse_downloads(None)
