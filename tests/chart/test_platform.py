@@ -216,7 +216,7 @@ def test_values_of_another_shape_are_refused_by_both_helm_programs(values: Tree,
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"families": ["yolov9"]}, 'families: there is no family "yolov9"; use some of custom, '),
+        ({"families": ["yolov9"]}, 'families: "yolov9" is not a family; use some of custom, '),
         ({"submitters": [{"kind": "User", "name": "ana", "create": True}]}, "submitters: a User cannot be created"),
         ({"submitters": [{"name": "Ana", "create": True}]}, 'submitters: "Ana" cannot be the name of a ServiceAccount'),
         ({"submitters": [{"name": "ana@example.com"}]}, 'submitters: "ana@example.com" cannot be the name'),

@@ -244,7 +244,7 @@ def test_nothing_is_removed_while_the_server_has_no_jobs(
     monkeypatch.setattr(api, "objects", objects)
     assert prune(fake_helm(tmp_path)) == ExitCode.NOT_FOUND
     assert helm_calls(tmp_path) == []
-    assert "nobody knows which runs have finished; is Volcano installed?" in capsys.readouterr().err
+    assert "which runs have finished is unknown; is Volcano installed?" in capsys.readouterr().err
 
 
 def test_a_release_is_uninstalled_by_an_account_that_may_see_releases_in_its_namespace_only(

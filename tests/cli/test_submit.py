@@ -172,7 +172,7 @@ def test_a_file_that_is_saved_again_meanwhile_is_installed_as_it_was_judged(
 def test_a_run_of_parameters_alone_needs_its_family(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     helm = ["--helm", helm_that(cluster)]
     assert cli.main(["submit", "run-42", *helm]) == 2
-    assert "there are no values; name a values file by -f, or what to train by --family" in capsys.readouterr().err
+    assert "no values are given; name a values file by -f, or what to train by --family" in capsys.readouterr().err
     given = ["TRAINING_IMAGE=registry.example.com/a:1", "OUTPUT_MODEL_REPO_URL=https://git.example.com/a.git"]
     given += ["GIT_CREDENTIAL_SECRET_NAME=git-credentials"]
     arguments = [*helm, "--family", "custom", "--set", "train.command={./train}", *(f"--param={one}" for one in given)]

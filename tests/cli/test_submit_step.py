@@ -388,6 +388,7 @@ def test_the_run_of_a_killed_attempt_is_followed(step: Step) -> None:
     assert step.calls == [f"install {NAME}"]
 
 
+@pytest.mark.lab
 def test_an_outage_ends_no_further_attempt_and_costs_no_owner(step: Step) -> None:
     step.api.outages = {"patch secrets"}
     assert step.run("--no-wait", "--owner", *OWNER)[0] == 0
@@ -464,6 +465,7 @@ def test_a_run_of_another_owner_is_not_adopted(step: Step) -> None:
     assert "a release of this name exists already" in said
 
 
+@pytest.mark.lab
 def test_a_dry_run_adopts_and_removes_nothing(step: Step) -> None:
     with step.slow():
         first = step.start("--owner", *OWNER)
@@ -546,7 +548,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_submitte
     assert step.calls == []
     code, said = step.run("--output", "colour", "x")
     assert code == 2
-    assert "--output: there is no colour; there are repository, branch," in said
+    assert "--output: 'colour' is not an output; use one of repository, branch," in said
 
 
 def test_an_output_has_a_file_of_its_own(step: Step) -> None:
@@ -661,6 +663,7 @@ def test_a_guard_belongs_to_the_run_and_runs_the_step_s_image(step: Step) -> Non
     assert step.api.one(kinds.JOBS)["metadata"]["annotations"]["trainchart.dev/follower"] == "step-1"
 
 
+@pytest.mark.lab
 def test_a_guard_that_has_ended_is_started_again_by_a_further_attempt(step: Step) -> None:
     step.api.put(kinds.PODS, POD)
     words = ["--no-wait", "--guard", "--owner", *OWNER]
@@ -684,7 +687,7 @@ def test_a_run_whose_guard_is_refused_is_followed_all_the_same(step: Step) -> No
     [
         ({}, "--guard: this is no pod, whose end could be seen; leave --guard out"),
         ({"POD_NAMESPACE": "other"}, "--guard: this pod is in namespace other, and the run in training"),
-        ({"POD_NAMESPACE": "training", "POD_NAME": "x"}, "--guard: there is no pod x in namespace training"),
+        ({"POD_NAMESPACE": "training", "POD_NAME": "x"}, "--guard: pod x does not exist in namespace training"),
     ],
 )
 def test_a_guard_outside_a_pod_is_refused(environment: dict[str, str], says: str, step: Step) -> None:
@@ -694,6 +697,7 @@ def test_a_guard_outside_a_pod_is_refused(environment: dict[str, str], says: str
     assert step.calls == []
 
 
+@pytest.mark.lab
 def test_wait_takes_up_a_run_that_is_guarded(step: Step) -> None:
     step.api.put(kinds.PODS, POD)
     assert step.run("--no-wait", "--guard", POD_NAME="step-1", POD_NAMESPACE="training")[0] == 0

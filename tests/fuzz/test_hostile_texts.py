@@ -247,6 +247,7 @@ def batched(places: list[Place]) -> Iterator[list[Place]]:
     return (places[start : start + 20] for start in range(0, len(places), 20))
 
 
+@pytest.mark.lab
 def test_the_schema_refuses_every_control_character(tmp_path: Path) -> None:
     for character in CHARACTERS:
         told = shape_diagnostics(tmp_path, overlay(EVERYTHING, {"model": {"revision": f"x{character}y"}}))
@@ -290,6 +291,7 @@ def test_a_line_break_and_a_tab_are_allowed_in_a_program_s_arguments_and_environ
     ]
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("base", rows(BASES, "everything"))
 def test_without_the_schema_no_text_leaves_its_place(base: str) -> None:
     """All texts at once, but for those that a rule refuses."""
@@ -362,6 +364,7 @@ PROVEN = {
 }
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("what", PROVEN)
 @pytest.mark.parametrize("program", ["helm", "helm3"])
 def test_what_made_other_objects_is_refused_by_both_helms_and_makes_none_without_the_schema(

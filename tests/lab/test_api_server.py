@@ -94,11 +94,13 @@ def test_no_odd_value_in_a_job_or_a_pod_fails_a_command(
     try_all(server, what, path, capsys)
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(("what", "path"), list(odd_runs("spec/tasks", "status", f"{_STATE}/terminated/message")))
 def test_the_oddest_of_them(what: str, path: str, server: ApiServer, capsys: pytest.CaptureFixture[str]) -> None:
     try_all(server, what, path, capsys)
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     "answer", [b"", b"null", b"5", b"[]", b'"x"', b"{", b"<html>log in</html>", b"\xff\xfe", b"[" * 100_000, b"{}", b'{"items": 5}', b'{"items": [5]}', b'{"items": [], "metadata": 5}'],
     ids=lambda answer: answer[:30].decode("ascii", "replace") or "nothing",
@@ -172,6 +174,7 @@ def unescaped(text: str) -> str:
     return "".join(sorted({c for c in ALLOWED.sub("", text) if not (c.isprintable() or c.isspace())}))
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "logs"])
 def test_nothing_that_a_run_says_commands_the_terminal(

@@ -118,6 +118,7 @@ WAYS = [
 ]  # fmt: skip
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 def test_nobody_whom_the_server_or_the_repository_points_at_gets_the_token(
     way: Way,

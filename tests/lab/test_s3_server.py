@@ -75,6 +75,7 @@ CASES = [
 
 
 @table(CASES)
+@pytest.mark.lab
 def test_a_store_that_misbehaves(
     case: Case, bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

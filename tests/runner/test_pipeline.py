@@ -338,6 +338,7 @@ def test_settings_that_are_not_understood_are_refused(
     assert run(home).code == 10
 
 
+@pytest.mark.lab
 def test_check_names_every_problem_and_ends_with_the_first_code(
     server: Server, tiny: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
@@ -370,6 +371,7 @@ def test_check_looks_at_sources_of_every_type_where_they_lie(
         assert any(f"item={name} ok=true" in line for line in filled.events("check")), filled.log
 
 
+@pytest.mark.lab
 def test_the_environment_of_the_values_is_the_trainer_s_and_neither_git_s_nor_the_runner_s(
     tiny: Callable[..., Path], run: Callable[..., Ended], secret: Path
 ) -> None:

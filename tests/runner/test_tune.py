@@ -138,6 +138,7 @@ def test_the_best_trial_is_exported_with_a_table_of_all_and_keeps_its_folder_alo
     assert (again.code, trials(again, "begins"), again.message["search"]) == (0, [], best)
 
 
+@pytest.mark.lab
 def test_two_pods_share_a_search_and_a_failed_trial_is_tolerated(
     home: Callable[..., Path], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_too_many_failed_trials_end_the_run(home: Callable[..., Path], quick: Ca
     assert "13 is no batch" in ended.last
 
 
+@pytest.mark.lab
 def test_a_trial_whose_pod_died_is_run_again_and_the_search_continues(
     home: Callable[..., Path], quick: Callable[..., Ended]
 ) -> None:
@@ -202,6 +204,7 @@ def table(folder: Path) -> list[list[str]]:
     return [line.split(",") for line in (folder / "workspace/run-42/artifacts/trials.csv").read_text().splitlines()[1:]]
 
 
+@pytest.mark.lab
 def test_a_trial_that_is_worse_is_given_up_after_its_grace_period(
     home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -227,6 +230,7 @@ def test_a_trial_that_diverges_fails_alone(
     assert {row[3] for row in table(tmp_path) if row[1] == "complete"} == {"4"}
 
 
+@pytest.mark.lab
 def test_a_search_continues_for_more_trials_and_starts_from_scratch_for_other_ones(
     home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:

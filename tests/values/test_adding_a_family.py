@@ -13,6 +13,8 @@ import yaml
 
 from tests.chart.matrix import ROOT
 
+pytestmark = pytest.mark.lab
+
 PARTS = ("charts", "deploy", "docs", "e2e", "hack", "tests", "tools", "values", "pyproject.toml", "README.md")
 FOLDER = "charts/train/charts/lib/files/families/toy-net"
 

@@ -62,6 +62,7 @@ def without_nulls(tree: Tree) -> Tree:
     }
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("case", rows(CASES, *QUICK))
 def test_both_find_the_same(tmp_path: Path, other: HelmProgram, case: str) -> None:
     own = tmp_path / "own.yaml"
