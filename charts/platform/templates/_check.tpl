@@ -1,6 +1,6 @@
 {{- /*
 Fails with everything that is wrong with the values, or that the cluster does not have. Whether there is a cluster shows in the kinds: the
-APIs that `helm template` assumes have none. Tools that pass a cluster's own by --api-versions are told the same as `helm install`.
+APIs that `helm template` assumes have none. Tools that pass a cluster's own by --api-versions get the same messages as `helm install`.
 Usage: {{ include "platform.check" . }}
 */ -}}
 {{- define "platform.check" -}}
@@ -8,7 +8,7 @@ Usage: {{ include "platform.check" . }}
 {{- $known := .Files.Get "files/parameters.json" | fromJson -}}
 {{- range .Values.families -}}
 {{- if not (hasKey $known .) -}}
-{{- $problems = append $problems (printf "families: there is no family %q; use some of %s" . (keys $known | sortAlpha | join ", ")) -}}
+{{- $problems = append $problems (printf "families: %q is not a family; use some of %s" . (keys $known | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- end -}}
 {{- $named := dict -}}

@@ -177,7 +177,7 @@ def check_values(command: str, files: Sequence[str], overrides: Overrides) -> No
     if files.count(STDIN) > 1:
         raise UsageError(f"{command}: the standard input (-) can be read only once")
     if not files and not overrides:
-        raise UsageError(f"{command}: there are no values; name a values file by -f, or what to train by --family")
+        raise UsageError(f"{command}: no values are given; name a values file by -f, or what to train by --family")
 
 
 def parse_name(value: str) -> str:

@@ -40,7 +40,7 @@ class Outputs:
         taken = {os.path.realpath(file): "read" for file in inputs}
         for what, file in self._files:
             if what not in KNOWN:
-                raise UsageError(f"--output: there is no {what}; there are {', '.join(KNOWN)}")
+                raise UsageError(f"--output: {what!r} is not an output; use one of {', '.join(KNOWN)}")
             place = os.path.realpath(file)
             if place in taken and not _is_special(file):
                 raise UsageError(f"--output {what}: {file} is {taken[place]} by this command too; name another file")

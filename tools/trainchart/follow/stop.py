@@ -68,7 +68,7 @@ def stop_at_once(api: Api, name: str, notify: Callable[[str], None], *, seconds:
     after = retry.call(lambda: state.load(api, name))
     if before.has_finished or after.has_finished:
         return Stopped(after, before.has_finished)
-    return stop(api, after, notify, show=None, seconds=seconds, is_told=True)
+    return stop(api, after, notify, show=None, seconds=seconds, is_aborted=True)
 
 
 def stop(
@@ -78,17 +78,17 @@ def stop(
     *,
     show: Callable[[Line], None] | None,
     seconds: float,
-    is_told: bool = False,
+    is_aborted: bool = False,
 ) -> Stopped:
     """Stop the run, and return when its pods are gone.
 
     Args:
         api: its cluster.
         snapshot: the run.
-        notify: is told what happens.
+        notify: called with a line for each step.
         show: takes what its pods print, from their start to their end.
         seconds: how long its pods may take.
-        is_told: Volcano has been told already.
+        is_aborted: Volcano has been told already.
 
     Raises:
         ForbiddenError: this account may not stop it; the text names the right.
@@ -106,7 +106,7 @@ def stop(
         watcher.pods.listed.wait(min(LISTED_SECONDS, seconds))
         if show:
             logs.start_new()
-        if not is_told:
+        if not is_aborted:
             abort(api, snapshot)
         last = _Stopping(api, watcher, logs, notify, seconds).wait(lambda: retry.pause(POLL_SECONDS))
         if show:

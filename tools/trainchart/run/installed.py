@@ -105,7 +105,7 @@ def installed(
         api: the cluster and namespace.
         name: of the only run to look for.
         all_namespaces: look in all namespaces.
-        notify: is told once if this account may not list Secrets, so that releases without an object are not found.
+        notify: called once if this account may not list Secrets, so that releases without an object are not found.
 
     Raises:
         ForbiddenError: this account may not list Jobs, ConfigMaps or claims.
@@ -121,7 +121,7 @@ def installed(
         objects, version = api.objects(kind, selector=selector, all_namespaces=all_namespaces, metadata_only=not whole)
         if kind is kinds.JOBS and not version and not name:
             raise NotFoundError(
-                f"the API server knows no {kind} now, so nobody knows which runs have finished; is Volcano installed?"
+                f"the API server does not serve {kind} at the moment, so which runs have finished is unknown; is Volcano installed?"
             )
         return [(text(one, "metadata", "namespace") or api.namespace, one) for one in objects]
 

@@ -34,7 +34,7 @@ def check_guard(api: Api) -> Object:
     pod = own_pod.find(api)
     if pod is None:
         raise UsageError(
-            f"--guard: there is no pod {own_pod.name()} in namespace {own}; set POD_NAME to this pod's name"
+            f"--guard: pod {own_pod.name()} does not exist in namespace {own}; set POD_NAME to this pod's name"
         )
     return pod
 
@@ -49,10 +49,8 @@ def start_guard(
         run = state.snapshot_of(api.patch(kinds.JOBS, name, follower), ())
         guard = guard_pod(name, run.reference, pod, seconds)
         before = api.get(kinds.PODS, guard["metadata"]["name"])
-        if text(before, "status", "phase") in (
-            "Succeeded",
-            "Failed",
-        ):  # evicted, say: it guards no more, and keeps the name
+        # Evicted, say: it guards no more, and keeps the name.
+        if text(before, "status", "phase") in ("Succeeded", "Failed"):
             api.delete(kinds.PODS, guard["metadata"]["name"])
             before = None
         if not run.has_finished and before is None:

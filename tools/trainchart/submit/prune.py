@@ -55,7 +55,7 @@ def due(
     Args:
         api: for the settings of runs whose Job does not exist.
         runs: to choose from: all of a namespace.
-        notify: is told what stays for the sake of another run.
+        notify: called with what stays for the sake of another run.
         older_than: how long a run stays after it has finished.
         now: the present time.
         keep_failed: leave runs that have failed.
@@ -101,7 +101,7 @@ def prune(
         api: the cluster.
         helm: gives Helm and the cluster.
         chosen: the runs.
-        notify: is told what could not be looked for.
+        notify: called with what could not be looked for.
     """
 
     def removed(one: Due) -> Outcome | None:

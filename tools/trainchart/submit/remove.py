@@ -47,7 +47,7 @@ def remove(api: Api, helm: Callable[[], tuple[Engine, Target]], run: Installed, 
         api: the cluster, and the namespace of the run.
         helm: gives Helm, which is needed for a release only, and the cluster.
         run: what to remove; whether it has finished is the caller's to judge.
-        notify: is told what could not be looked for.
+        notify: called with what could not be looked for.
 
     Raises:
         RemoveError: Helm could not uninstall the release, or this account may not read releases.

@@ -2,7 +2,7 @@
 
 Their names are those of the reference pipeline, and stand in the typed models (`Named`), where each key has its type, its default and
 its description; those of devices in the accelerator profiles. Every setting of a family is a parameter too: `train.batchSize` is
-TRAIN_ARG_BATCH_SIZE. Lists and maps are none.
+TRAIN_ARG_BATCH_SIZE. Lists and maps have none.
 """
 
 from __future__ import annotations

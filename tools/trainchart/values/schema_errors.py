@@ -46,7 +46,7 @@ _LONGEST = 60
 _FIXES = {"--set": ("use --set-string", "use --set-json"), "--set-string": ("write it as text", "use --set-json")}
 """What to do about a value of the wrong type that Helm has read from an option: for text that is wanted, and for other types."""
 _HELM = ("global", LIB.name)
-"""Keys that Helm itself puts into the values; nobody is told to set them."""
+"""Keys that Helm itself puts into the values; no message suggests them."""
 _SHOWN = 4
 """How many examples or places a message shows."""
 _LIMITS = (_Kind.Minimum, _Kind.Maximum, _Kind.ExclusiveMinimum, _Kind.ExclusiveMaximum)
@@ -80,7 +80,7 @@ def violations(
         written: returns a number, true or false as its file has it, such as 7.0 and 010; "" for other values.
 
     Raises:
-        RenderError: the schema is none.
+        RenderError: it is not a JSON Schema.
     """
     if not schema_file.exists():
         return []
@@ -143,7 +143,7 @@ class _Explainer:
         self._written = written
 
     def errors(self, errors: Iterable[jsonschema_rs.ValidationError]) -> Iterator[Violation]:
-        """The violations of all errors. Of a value of the wrong type, limits are not told too."""
+        """The violations of all errors. Of a value of the wrong type, limits are not reported too."""
         wrong_type: set[tuple[str | int, ...]] = set()
         for error in errors:
             path = tuple(error.instance_path)
@@ -497,7 +497,7 @@ def _load(schema_file: FilePath) -> tuple[Schema, jsonschema_rs.Validator]:
     """The schema that messages are made from, and the validator. The chart's own has its examples in the editors' copy.
 
     Raises:
-        RenderError: it is no schema.
+        RenderError: it is not one.
     """
     try:
         schema = json.loads(schema_file.read_text(encoding="utf-8"))

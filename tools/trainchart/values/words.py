@@ -17,7 +17,7 @@ INSTEAD = "x-instead"
 
 
 def must_be(form: str) -> dict[str, Any]:
-    """What the pattern of a type means, for `json_schema_extra`: must_be("a name") is told as: 'A B' is not a name."""
+    """What the pattern of a type means, for `json_schema_extra`: with must_be("a name") the message reads: 'A B' is not a name."""
     return {PATTERN: MUST_BE + form}
 
 

@@ -94,12 +94,11 @@ Usage: {{ range include "train.unlikely" . | fromJsonArray }}
 {{- $warnings = append $warnings (printf "train.device: is cpu, but profile %s requests devices, which nothing would use; leave it empty, or set accelerator.profile: cpu" .Run.profile.name) -}}
 {{- else if ne .Run.profile.backend "cpu" -}}
 {{- $numbers := regexFindAll "[0-9]+" $device -1 -}}
+{{- $isMissing := false -}}
 {{- range $numbers -}}
-{{- if ge (int .) $count -}}
-{{- $_ := set $sizes "missing" . -}}
+{{- $isMissing = or $isMissing (ge (int .) $count) -}}
 {{- end -}}
-{{- end -}}
-{{- with $sizes.missing -}}
+{{- if $isMissing -}}
 {{- $warnings = append $warnings (printf "train.device: is %q, but the %d device(s) of a pod are numbered from 0; leave it empty for all of them, and set their number with accelerator.count" $device $count) -}}
 {{- end -}}
 {{- end -}}
