@@ -214,12 +214,3 @@ def test_what_comes_out_of_the_build_context_needs_no_hash(tmp_path: Path) -> No
 def test_a_list_with_something_else_than_versions_and_hashes_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="no version with hashes"):
         pins(line)
-
-
-def test_what_yolov5_needs_of_an_older_pillow_is_added_to_a_newer_one() -> None:
-    class FreeTypeFont:
-        def getbbox(self, text: str) -> tuple[int, int, int, int]:
-            return 0, 1, 2 * len(text), 10
-
-    exec((ROOT / "images/yolov5/getsize.py").read_text(), {"FreeTypeFont": FreeTypeFont})
-    assert FreeTypeFont().getsize("abc") == (6, 10)  # type: ignore[attr-defined]
