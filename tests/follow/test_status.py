@@ -24,6 +24,8 @@ from trainchart.run.state import Pod, Snapshot, State, load, snapshot_of
 
 NOW = datetime(2026, 11, 24, 18, 14, tzinfo=timezone.utc)
 LOG = b"""trainchart time=2026-11-24T18:13:00Z event=run run=hog1 uid=u attempt=0 rank=0 replicas=1
+trainchart time=2026-11-24T18:13:01Z event=dataset part=train used=125 total=128 unit=images left_out="3.jpg: truncated"
+trainchart time=2026-11-24T18:13:01Z event=dataset part=val used=32 total=32 unit=images
 trainchart time=2026-11-24T18:13:01Z event=start stage=train
 what the trainer prints
 trainchart time=2026-11-24T18:13:30Z event=metrics epoch=3 epochs=10 metrics/mAP_0.5=0.61
@@ -37,11 +39,13 @@ def served(monkeypatch: pytest.MonkeyPatch, api: FakeApi) -> None:
 def test_a_running_run_is_one_screen_with_stage_and_pods() -> None:
     api = cluster("hog1")
     api.logs["hog1-train-0"] = LOG
-    shown = lines(status.load_status(api, "hog1"), NOW)  # type: ignore[arg-type]
-    assert shown == [
+    found = status.load_status(api, "hog1")  # type: ignore[arg-type]
+    assert [part["used"] for part in status.as_object(found)["dataset"]] == [125, 32]
+    assert lines(found, NOW) == [
         "run       hog1 in namespace follow, family custom",
         "state     running since 2 min 14 s",
         "stage     train, epoch 3 of 10, metrics/mAP_0.5 0.61",
+        "dataset   uses 125 of 128 images of train, all 32 images of val",
         "requests  1 pod of cpu 700m, memory 16Mi, queue default",
         "pods      rank 0  running  trainchart-control-plane  2 min 15 s",
     ]
@@ -283,7 +287,7 @@ def test_watching_in_a_terminal_redraws_in_place_and_restores_the_cursor(monkeyp
     assert first.startswith("\033[?25l")
     assert "completed" in last
     assert last.endswith("\033[?25h")
-    assert "\033[5F\r\033[J" in terminal.getvalue()  # up over the five lines of the first picture
+    assert "\033[6F\r\033[J" in terminal.getvalue()  # up over the six lines of the first picture
     assert terminal.getvalue().count("F\r\033[J") == terminal.getvalue().count("\033[J") - 1
 
 

@@ -29,6 +29,7 @@ COMPLETED = {
     "status": "completed",
     "branch": "sft-1",
     "repository": "https://git/x",
+    "dataset": {"parts": [{"part": "train", "used": 125, "total": 128, "unit": "images"}]},
     "metrics": {"epochs": 2, "loss": 0.5},
 }
 
@@ -103,6 +104,7 @@ def test_a_run_is_reported_stage_by_stage() -> None:
     uid = cluster.pod(0, 0, line(1, "event=start stage=prepare"))
     waiting.has_printed("prepare  begins")
     cluster.lines[uid] += [
+        line(2, 'event=dataset part=train used=125 total=128 unit=images left_out="3.jpg: truncated"'),
         line(2, "event=end stage=prepare seconds=3.2 bytes=4212345"),
         line(3, "event=start stage=train"),
         stamped(3, 1, "what the trainer prints"),
@@ -122,6 +124,7 @@ def test_a_run_is_reported_stage_by_stage() -> None:
         "run-42 is pending",
         "run-42 is running",
         "  prepare  begins",
+        "  uses 125 of 128 images of train; left out: 3.jpg: truncated",
         "  prepare  3.2 s, 4.2 MB",
         "  train    begins",
         "  train    epoch 1 of 50, loss 0.1",  # fifty in a moment are two lines
@@ -132,6 +135,7 @@ def test_a_run_is_reported_stage_by_stage() -> None:
     ]
     assert ended.lines[0] == "run-42 completed after 5 min"
     assert "  branch       sft-1" in ended.lines
+    assert "  dataset      uses 125 of 128 images of train" in ended.lines
     assert "  metrics      loss 0.5" in ended.lines
 
 

@@ -64,6 +64,17 @@ from pathlib import Path
 (Path(sys.argv[1]) / "model.pt").write_text("exported " * 100)
 """
 
+DATASET = """
+import json, os, sys
+from pathlib import Path
+argument = json.loads(sys.argv[1])
+Path(argument["scratch"], "a.txt").symlink_to(Path(argument["dataset"], "a.txt"))
+total = len(os.listdir(argument["scratch"])) + argument["maxBroken"]
+part = {"part": "train", "unit": "images", "used": 1, "total": total}
+left_out = {"leftOut": ["b.jpg: truncated"], "leftOutTotal": total - 1} if total > 1 else {}
+print(json.dumps({"ok": True, "parts": [{**part, **left_out}], "notes": ["c.jpg is a GIF"] if total > 1 else []}))
+"""
+
 
 READS = """
 import hashlib, os
@@ -81,6 +92,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "probe_export.py").write_text(
         'import json\nprint("loading")\nprint(json.dumps({"ok": True, "dims": [3, 8]}))\n'
     )
+    (folder / "probe_dataset.py").write_text(DATASET)
     return folder
 
 
@@ -157,10 +169,10 @@ def test_a_run_trains_exports_and_publishes_one_commit_which_is_the_result_of_a_
     assert len(git("-C", repository, "branch", "--list").splitlines()) == 1
 
 
-def test_a_second_attempt_on_the_workspace_skips_what_is_done(
-    server: Server, tiny: Callable[..., Path], run: Callable[..., Ended]
+def test_a_second_attempt_on_the_workspace_skips_what_is_done_and_reports_the_dataset_again(
+    server: Server, tmp_path: Path, tiny: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
-    home = tiny({})
+    home = tiny({"dataset.maxBroken": 2})
     server.answers["publish.git/git-receive-pack"] = 403
     first = run(home)
     assert (first.code, first.message["failure"]["stage"]) == (60, "publish"), first.log
@@ -169,6 +181,16 @@ def test_a_second_attempt_on_the_workspace_skips_what_is_done(
     assert second.code == 0, second.log
     assert [line.split("stage=")[1].split()[0] for line in second.events("skip")] == ["prepare", "train", "export"]
     assert second.message["metrics"]["epochs"] == 3
+    part = {"part": "train", "used": 1, "total": 3, "unit": "images"}
+    for ended in (first, second):
+        kept = {**part, "leftOut": ["b.jpg: truncated"], "leftOutTotal": 2}
+        assert ended.message["dataset"] == {"parts": [kept]}
+        assert (
+            'part=train used=1 total=3 unit=images left_out="b.jpg: truncated; and 1 more"'
+            in ended.events("dataset")[0]
+        )
+        assert 'reason="c.jpg is a GIF"' in ended.events("warning")[0]
+    assert not (tmp_path / "workspace" / "run-42" / "state" / "scratch").exists()
 
 
 def test_a_user_who_may_not_push_learns_it_before_the_training(

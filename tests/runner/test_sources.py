@@ -361,7 +361,12 @@ def test_a_shared_workspace_is_prepared_once_for_all_ranks(
     }
     zero, one = (make_context(changes, VC_TASK_INDEX=rank) for rank in "01")
     asked: list[str] = []
-    family: Any = SimpleNamespace(probe=lambda name, argument, failure: asked.append(name))
+
+    def probe(name: str, *_: Any) -> dict[str, Any]:
+        asked.append(name)
+        return {}
+
+    family: Any = SimpleNamespace(probe=probe)
     assert prepare.prepare(one, family, lambda: None) == 2000 + len("*.pt filter=lfs diff=lfs merge=lfs -text\n")
     push(server, name, {"a.pt": "b" * 2000}, lfs="*.pt")
     requests = len(server.requests)

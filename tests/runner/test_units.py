@@ -321,13 +321,16 @@ def test_a_result_always_fits_and_is_json(metrics: Any, reason: str, files: int)
     assert (read["status"], read["failure"]["code"]) == ("failed", 40)
 
 
-def test_a_small_result_is_whole_and_a_large_one_loses_files_first() -> None:
+def test_a_small_result_is_complete_and_a_large_one_loses_the_names_of_records_and_then_files() -> None:
     small = {"version": 1, "status": "completed", "branch": "b", "files": [{"path": "a", "bytes": 1}]}
     assert json.loads(result.fit(small)) == small
     large = json.loads(result.fit({**small, "files": [{"path": f"file-{index}", "bytes": 1} for index in range(1000)]}))
     assert large["branch"] == "b"
     assert 50 < len(large["files"]) < 1000
     assert large["filesOmitted"] == 1000 - len(large["files"])
+    part = {"part": "train", "used": 1, "total": 6}
+    named = {**small, "dataset": {"parts": [{**part, "leftOut": ["x" * 1000] * 5}]}}
+    assert json.loads(result.fit(named)) == {**small, "dataset": {"parts": [part]}}
 
 
 # process

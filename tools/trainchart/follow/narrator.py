@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from trainchart.follow.logs import Line
 from trainchart.follow.pods import Pods
 from trainchart.run import state
-from trainchart.run.events import Event, Progress, format_waiting
+from trainchart.run.events import Event, Progress, format_used, format_waiting
 from trainchart.run.metrics import format_number, headline
 from trainchart.run.state import Pod, Snapshot, State
 from trainchart.units import duration, size
@@ -133,6 +133,10 @@ class Narrator:
             self._console.line(f"  resumes from a checkpoint, after epoch {fields.get('epoch', '?')}")
         elif event.name == "waiting" and fields.get("stage") == "publish":
             self._console.line(f"{stage} {format_waiting(fields)}: {fields.get('reason', '')}")
+        elif event.name == "dataset":
+            self._console.line(
+                f"  {format_used([fields])}" + (f"; left out: {left}" if (left := fields.get("left_out")) else "")
+            )
         elif event.name == "warning":
             self._console.line(f"  warning: {fields.get('reason', '')}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trainchart.chart.exit_codes import runner_codes
 from trainchart.cluster.fields import items, mapping, parsed, text
 from trainchart.errors import ExitCode
-from trainchart.run.events import failure_of
+from trainchart.run.events import failure_of, format_used
 from trainchart.run.metrics import format_number, headline
 from trainchart.run.state import STOPPED, Pod, Snapshot, State
 from trainchart.units import duration, size
@@ -113,6 +113,8 @@ def _rows(result: Mapping[str, Any], place: str, *, whole: bool) -> Iterator[tup
         source = mapping(result, "sources", name)
         where = " ".join(filter(None, (text(source, "repository"), text(source, "revision"))))
         yield "trained on", " ".join(filter(None, (f"{name}:", where, text(source, "commit"))))
+    if used := format_used(items(result, "dataset", "parts")):
+        yield "dataset", used
     metrics = {key: value for key, value in mapping(result, "metrics").items() if isinstance(value, int | float)}
     if "epochs" in metrics:
         yield "epochs", format_number(metrics.pop("epochs"))

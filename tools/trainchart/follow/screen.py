@@ -10,8 +10,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from trainchart.checks.finding import Finding
-from trainchart.follow.status import format_pod, format_published, format_requests, metrics, place
+from trainchart.follow.status import dataset_parts, format_pod, format_published, format_requests, metrics, place
 from trainchart.follow.watcher import Status
+from trainchart.run.events import format_used
 from trainchart.run.metrics import format_number, headline
 from trainchart.run.state import Pod, Snapshot, State
 from trainchart.terminal import printable
@@ -53,6 +54,8 @@ def lines(status: Status, now: datetime, *, width: int = 0, colour: bool = False
     rows.append(Row("state", _state(run, now), run.state.value, len(run.state.value)))
     if where := place(status):
         rows.append(Row("stage", where))
+    if used := format_used(dataset_parts(status)):
+        rows.append(Row("dataset", used))
     if run.state is State.COMPLETED or format_published(run):
         rows += _outcome(run)
     if run.max_retry > 1 or run.attempt:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.checks.finding import Finding, not_checked
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
-from trainchart.cluster.fields import Object, mapping, moment, text
+from trainchart.cluster.fields import Object, items, mapping, moment, text
 from trainchart.cluster.quantities import format_quantities, format_quantity, pod_requests
 from trainchart.follow.outcome import result_of
 from trainchart.follow.retry import Retry
@@ -142,6 +142,12 @@ def place(status: Status) -> str:
     return progress.summary()
 
 
+def dataset_parts(status: Status) -> list[Object]:
+    """Return which records of the dataset the trainer uses; empty where that is not known, or above the tail."""
+    known = list(status.progress.used.values()) if status.progress else []
+    return known or items(result_of(status.run), "dataset", "parts")
+
+
 def format_requests(run: Snapshot) -> str:
     """Return what the run requests: `2 pods of cpu 200m, memory 1Gi`."""
     each = format_quantities(pod_requests(run.pod_spec))
@@ -189,6 +195,7 @@ def as_object(status: Status) -> Object:
         "stage": status.progress.stage if status.progress else "",
         "epoch": status.progress.epoch if status.progress else None,
         "epochs": status.progress.epochs if status.progress else None,
+        "dataset": dataset_parts(status),
         "metrics": dict(status.progress.metrics[-1]) if status.progress and status.progress.metrics else {},
         "pods": [_pod_object(pod) for pod in run.pods],
         "findings": [asdict(finding) for finding in status.findings],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +107,7 @@ class Progress:
     stages: dict[str, float] = field(default_factory=dict)  # finished ones, with seconds
     skipped: list[str] = field(default_factory=list)
     fetched: tuple[int, int] | None = None  # bytes that are here, and of how many, where an object store reports them
+    used: dict[str, dict[str, Any]] = field(default_factory=dict)  # parts of the dataset, as in a result
     resumed: dict[str, str] = field(default_factory=dict)
     failed: Failure | None = None
     completed: bool = False
@@ -177,7 +178,7 @@ class Progress:
         self.run = fields.get("run", "")
         self.attempt = _int(fields.get("attempt")) or 0
         self.replicas = _int(fields.get("replicas")) or 1
-        self.stage, self.stages, self.skipped, self.fetched = "", {}, [], None
+        self.stage, self.stages, self.skipped, self.fetched, self.used = "", {}, [], None, {}
         self.resumed, self.failed, self.completed, self.published = {}, None, False, {}
         self.waiting = {}
 
@@ -199,6 +200,11 @@ class Progress:
         cached, total = _int(fields.get("cached")), _int(fields.get("total"))
         if cached is not None and total is not None:
             self.fetched = (cached, total)
+
+    def _dataset_event(self, fields: Mapping[str, str]) -> None:
+        part, used, total = fields.get("part"), _int(fields.get("used")), _int(fields.get("total"))
+        if part and used is not None and total is not None:
+            self.used[part] = {"part": part, "used": used, "total": total, "unit": fields.get("unit", "")}
 
     def _metrics_event(self, fields: Mapping[str, str]) -> None:
         epoch = _int(fields.get("epoch"))
@@ -269,6 +275,19 @@ class Progress:
         # The result may be on another branch than requested.
         places = ("repository", "branch", "commit")
         self.published = {**self.published, **{name: fields[name] for name in places if name in fields}}
+
+
+def format_used(parts: Iterable[Mapping[str, Any]]) -> str:
+    """Return which records of the dataset the trainer uses: `uses 125 of 128 images of train, all 32 of val`; empty
+    where that is not known.
+    """
+    texts = []
+    for part in parts:
+        used, total = whole(part.get("used")), whole(part.get("total"))
+        if used is not None and total is not None:
+            count = f"all {total}" if used == total else f"{used} of {total}"
+            texts.append(f"{count} {text(part, 'unit') or 'records'} of {text(part, 'part')}")
+    return f"uses {', '.join(texts)}" if texts else ""
 
 
 def format_waiting(waiting: Mapping[str, str]) -> str:

@@ -220,6 +220,14 @@ class Dataset(Source):
         description="Folder of the dataset in the run's folder, next to the model; empty: the family's.",
         examples=["datasets/coco128"],
     )
+    maxBroken: int = Field(
+        0,
+        ge=0,
+        le=MOST,
+        description="Number of damaged or invalid records that the trainer may leave out; with more, the run ends before "
+        "the training. What it leaves out by design, such as boxes without area, does not count, and is always reported.",
+        json_schema_extra=also("maxInvalid", "maxCorrupt", "maxErrors", "ignoreErrors", "skipBroken", "skipInvalid"),
+    )
 
 
 class Cache(Section):

@@ -49,6 +49,7 @@ class Context:
     reports: List[Path] = field(default_factory=list)  # more files for the artifacts, whatever the family's layout
     # The chosen checkpoint, for the result; empty for a new training.
     resumed: Dict[str, Any] = field(default_factory=dict)
+    dataset_parts: List[Dict[str, Any]] = field(default_factory=list)  # which records the trainer uses, for the result
     lease: Lease = field(default_factory=Lease)  # of the run's folder
 
     @classmethod

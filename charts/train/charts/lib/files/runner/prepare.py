@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from . import checkout, inside, lfs, log, manifest, trees, view
+from . import checkout, dataset, inside, lfs, log, manifest, trees, view
 from .context import Context, Pinned
 from .errors import RunnerError
 from .family import Family
@@ -53,10 +53,11 @@ def prepare(context: Context, family: Family, check_push_access: Callable[[], No
             context.lease.check()
             context.workspace.write(CHECKED_BY, _attempt(context))
         if marked and context.workspace.is_marked("prepare", depends_on(context)):
+            dataset.report(context)
             return None  # nothing was fetched again, which would have removed the mark
         refuse_links_outside(context)
-        folders = {"model": str(context.model), "dataset": str(context.dataset)}
-        family.probe("dataset", {**folders, **checked(context)}, "prepare-failed")
+        dataset.check(context, family, checked(context))
+        dataset.report(context)
         context.lease.check()
         context.workspace.mark("prepare", depends_on(context))
         return total
@@ -92,18 +93,21 @@ def checked(context: Context) -> Dict[str, Any]:
     """Return the settings that the family's probe checks against the sources."""
     return {
         "train": context.train,
+        "maxBroken": context.settings.dataset.max_broken,
         # In a search, parameters that are not settings of the family must be ones of its trainer.
         "hyperparameters": sorted(set(context.settings.tune.space) - set(context.train)),
     }
 
 
 def _requested(context: Context) -> Dict[str, Any]:
-    """What the settings name as sources, whichever Secret they are fetched with."""
+    """What the settings name as sources, whichever Secret they are fetched with, and however they are checked."""
     settings = context.settings
-    return {
+    requested = {
         name: {**asdict(replace(source, secret_name="")), "path": settings.source_path(name)}
         for name, source in settings.sources.items()
     }
+    requested.get("dataset", {}).pop("max_broken", None)
+    return requested
 
 
 def depends_on(context: Context) -> Any:

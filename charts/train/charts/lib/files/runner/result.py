@@ -26,7 +26,7 @@ def completed(
     return {
         **_head("completed", context),
         **location(context, published),
-        "sources": _sources(context),
+        **_data(context),
         **({"resumed": context.resumed} if context.resumed else {}),
         **({"search": context.search} if context.search else {}),
         "metrics": metrics,
@@ -54,7 +54,7 @@ def failed(context: Optional[Context], stage: str, error: RunnerError) -> Dict[s
         **_head("failed", context),
         "failure": failure,
         **error.result,
-        "sources": _sources(context),
+        **_data(context),
         "stages": context.stages,
     }
 
@@ -75,10 +75,12 @@ def write(context: Optional[Context], result: Dict[str, Any]) -> None:
 
 
 def fit(result: Dict[str, Any]) -> bytes:
-    """Return the result in at most MAX_BYTES: files are dropped, then long texts shortened, then other entries dropped
-    from the end.
+    """Return the result in at most MAX_BYTES: the names of left-out records are dropped, then files, then long texts
+    shortened, then other entries dropped from the end.
     """
     result = copy.deepcopy(result)
+    for part in result.get("dataset", {}).get("parts", []) if len(_encode(result)) > MAX_BYTES else []:
+        part.pop("leftOut", None)
     files = result.get("files") or []
     while len(_encode(result)) > MAX_BYTES and files:
         files.pop()
@@ -116,5 +118,7 @@ def _head(status: str, context: Context) -> Dict[str, Any]:
     }
 
 
-def _sources(context: Context) -> Dict[str, Any]:
-    return {name: asdict(pinned) for name, pinned in context.sources.items()}
+def _data(context: Context) -> Dict[str, Any]:
+    sources = {name: asdict(pinned) for name, pinned in context.sources.items()}
+    parts = context.dataset_parts
+    return {"sources": sources, **({"dataset": {"parts": parts}} if parts else {})}

@@ -127,6 +127,7 @@ class Source:
 @dataclass(frozen=True)
 class Dataset(Source):
     path: str = "dataset"  # where it lies in the run's folder
+    max_broken: int = 0  # records that the trainer may leave out because they are damaged or invalid
 
 
 @dataclass(frozen=True)
