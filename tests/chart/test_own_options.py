@@ -48,6 +48,34 @@ def test_those_of_yolov5_are_all_that_the_pod_passes() -> None:
     assert not unnamed, f"add to ownOptions of yolov5/family.yaml, each with its setting: {sorted(unnamed)}"
 
 
+def test_those_of_ppyoloe_are_all_that_the_pod_passes() -> None:
+    """`weights` is passed to the exporter, and the sections of the datasets are objects with their own arguments."""
+    text = (FAMILIES / "ppyoloe/hooks.py").read_text(encoding="utf-8")
+    lines = text.partition("    lines = {")[2].partition("}\n    path")[0]
+    pairs = text.partition("    pairs: Dict[str, Any] = {")[2].partition("}\n    return")[0]
+    passed = set(re.findall(r'"([A-Za-z_.]+)": ', lines + pairs)) | {"use_gpu", "use_npu", "use_mlu", "weights"}
+    unnamed = passed - family_data("ppyoloe")["ownOptions"].keys()
+    assert not unnamed, f"add to ownOptions of ppyoloe/family.yaml, each with its setting: {sorted(unnamed)}"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"epoch": 3}, "train.options: has epoch, which the run sets itself; set train.epochs instead"),
+        ({"TrainReader": {"batch_size": 3}}, "train.options: has TrainReader.batch_size, "),
+        ({"TrainReader.batch_size": 3}, "train.options: has TrainReader.batch_size, "),
+        ({"TrainDataset.image_dir": "a"}, "train.options: has TrainDataset.image_dir, "),
+        ({"num_classes": 3}, "train.options: has num_classes, which the run sets itself; remove it"),
+        ({"epochs": 3}, ""),
+        ({"TrainDataset": {"allow_empty": True}}, ""),
+        ({"TrainReader.shuffle": False, "OptimizerBuilder": {"optimizer": {"momentum": 0.8}}}, ""),
+    ],
+)
+def test_options_of_paddledetection_are_refused_at_any_depth(options: dict[str, object], words: str) -> None:
+    broken = broken_rules(overlay(load_values(ROOT / "values/ppyoloe.yaml"), {"train": {"options": options}}))
+    assert [message[: len(words)] for message in broken] == ([words] if words else [])
+
+
 @pytest.mark.parametrize("option", family_data("yolov8")["ownOptions"])
 def test_each_is_refused_with_the_setting(option: str) -> None:
     values = load_values(ROOT / "values/yolov8.yaml")

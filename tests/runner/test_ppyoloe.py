@@ -36,7 +36,6 @@ TRAIN: dict[str, Any] = {
     "amp": False,
     "options": {},
 }
-ONE = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "area": 12, "iscrowd": 0}
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +67,13 @@ def pairs(argv: list[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in after if "=" in word)
 
 
-def test_one_o_has_all_pairs_and_the_user_s_come_last(hooks: ModuleType, make: Callable[..., Context]) -> None:
-    context = make(learningRate=0.01, options={"epoch": 7, "TrainReader.shuffle": False})
+def test_one_o_has_all_pairs(hooks: ModuleType, make: Callable[..., Context]) -> None:
+    context = make(learningRate=0.01, options={"TrainReader.shuffle": False})
     argv = hooks.train_arguments(context)
     found = pairs(argv)
     assert found["output_eval"] == str(context.output), "the repository's folder may be read-only"
     assert (found["use_gpu"], found["worker_num"], found["TrainReader.batch_size"]) == ("false", "2", "2")
-    assert (found["epoch"], found["TrainReader.shuffle"], found["LearningRate.base_lr"]) == ("7", "false", "0.01")
+    assert (found["epoch"], found["TrainReader.shuffle"], found["LearningRate.base_lr"]) == ("4", "false", "0.01")
     assert found["pretrain_weights"] == ""  # or the configuration's own would be downloaded
     assert "--eval" not in argv
     assert "--eval" in hooks.train_arguments(make(evaluate=True))
@@ -109,6 +108,22 @@ def test_settings_of_three_levels_are_in_the_generated_configuration(
     (context.dataset / "val.json").write_text("{}")
     with pytest.raises(FamilyError, match=r"val\.json cannot be read"):
         hooks.configure(context)
+
+
+@pytest.mark.parametrize("options", [{"TrainDataset.allow_empty": True}, {"TrainDataset": {"allow_empty": True}}])
+def test_options_of_the_datasets_reach_paddledetections_reader(
+    hooks: ModuleType, make: Callable[..., Context], options: dict[str, Any]
+) -> None:
+    context = make(options=options)
+    found = hooks.datasets(context.dataset, context.train)
+    assert found["TrainDataset"]["allow_empty"] is True
+    assert (found["TrainDataset"]["image_dir"], found["TrainDataset"]["anno_path"]) == ("train", "train.json")
+    assert found["EvalDataset"]["anno_path"] == found["TestDataset"]["anno_path"] == "val.json"
+    assert not {key for key in pairs(hooks.train_arguments(context)) if key.startswith("TrainDataset")}
+    hooks.configure(context)
+    assert '"allow_empty": true' in (context.output / "train.yml").read_text().split("EvalDataset")[0]
+    without = make(evalAnnotations="", options=options)
+    assert hooks.datasets(without.dataset, without.train)["EvalDataset"]["image_dir"] == "train"
 
 
 def test_several_nodes_meet_at_the_address_of_rank_0(hooks: ModuleType, make: Callable[..., Context]) -> None:
@@ -167,7 +182,8 @@ def test_the_best_weights_are_exported_else_the_last(hooks: ModuleType, make: Ca
 
 
 def probe(model: Path, dataset: Path, **train: Any) -> dict[str, Any]:
-    argument = {"model": str(model), "dataset": str(dataset), "train": {**TRAIN, **train}}
+    folders = {"model": str(model), "dataset": str(dataset), "scratch": str(dataset)}
+    argument = {**folders, "train": {**TRAIN, **train}, "maxBroken": 0}
     done = subprocess.run(
         [sys.executable, str(FOLDER / "probe_dataset.py"), json.dumps(argument)],
         capture_output=True,
@@ -189,49 +205,13 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-def write_dataset(folder: Path, annotations: list[dict[str, Any]]) -> None:
-    images = [{"id": number, "file_name": f"{number}.jpg"} for number in (1, 2)]
-    described = {"images": images, "annotations": annotations, "categories": [{"id": 1}]}
-    for part in ("train", "val"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        for image in images:
-            (folder / part / str(image["file_name"])).touch()
-        (folder / f"{part}.json").write_text(json.dumps(described))
-
-
 def test_a_configuration_that_is_not_there_is_named(model: Path, tmp_path: Path) -> None:
-    write_dataset(tmp_path / "data", [ONE])
-    assert probe(model, tmp_path / "data") == {"ok": True}
-    assert "has no file configs/no.yml" in probe(model, tmp_path / "data", config="configs/no.yml")["reason"]
+    assert "has no file configs/no.yml" in probe(model, tmp_path, config="configs/no.yml")["reason"]
     (model / "configs" / "base.yml").unlink()
-    assert "configs/base.yml, which configs/ppyoloe_crn_s.yml names" in probe(model, tmp_path / "data")["reason"]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"image_id": 9}, "annotation 5: image_id 9"),
-        ({"category_id": 3}, "annotation 5: category_id 3"),
-        ({"bbox": [1, 2, 0, 4]}, "annotation 5: bbox [1, 2, 0, 4] has no area"),
-        ({"bbox": [1, 2]}, "annotation 5: bbox [1, 2] is not four numbers"),
-        ({"area": None}, "annotation 5: has no area"),
-    ],
-)
-def test_one_broken_annotation_among_many_is_named(
-    change: dict[str, Any], words: str, model: Path, tmp_path: Path
-) -> None:
-    write_dataset(tmp_path / "data", [{**ONE, "id": number, **(change if number == 5 else {})} for number in range(9)])
-    reason = probe(model, tmp_path / "data")["reason"]
-    assert reason.startswith("train.trainAnnotations: train.json: ")
-    assert words in reason
+    assert "configs/base.yml, which configs/ppyoloe_crn_s.yml names" in probe(model, tmp_path)["reason"]
 
 
 def test_what_would_be_downloaded_is_refused(model: Path, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    write_dataset(data, [ONE])
-    assert "is a URL" in probe(model, data, pretrainWeights="https://example.com/a.pdparams")["reason"]
-    assert "no file weights/a.pdparams" in probe(model, data, pretrainWeights="weights/a")["reason"]
-    (data / "train" / "2.jpg").unlink()
-    assert "image 2: train/2.jpg does not exist" in probe(model, data)["reason"]
-    (data / "train.json").unlink()
-    assert "train.trainAnnotations: the dataset has no file 'train.json'" in probe(model, data)["reason"]
+    assert "is a URL" in probe(model, tmp_path, pretrainWeights="https://example.com/a.pdparams")["reason"]
+    assert "no file weights/a.pdparams" in probe(model, tmp_path, pretrainWeights="weights/a")["reason"]
+    assert "train.trainAnnotations: the dataset has no file 'train.json'" in probe(model, tmp_path)["reason"]

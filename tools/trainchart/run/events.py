@@ -204,7 +204,8 @@ class Progress:
     def _dataset_event(self, fields: Mapping[str, str]) -> None:
         part, used, total = fields.get("part"), _int(fields.get("used")), _int(fields.get("total"))
         if part and used is not None and total is not None:
-            self.used[part] = {"part": part, "used": used, "total": total, "unit": fields.get("unit", "")}
+            unit = fields.get("unit", "")
+            self.used[f"{part} {unit}"] = {"part": part, "used": used, "total": total, "unit": unit}
 
     def _metrics_event(self, fields: Mapping[str, str]) -> None:
         epoch = _int(fields.get("epoch"))

@@ -77,8 +77,9 @@ class Ppyoloe(Section):
     )
     options: dict[str, Any] | None = Field(
         None,
-        description="More settings of the configuration, as of -o; keys with dots reach into it, however deep.",
-        examples=[{"OptimizerBuilder.optimizer.momentum": 0.8}],
+        description="More settings of the configuration, as of -o; keys with dots reach into it, however deep. "
+        "TrainDataset.allow_empty trains on images without boxes, too.",
+        examples=[{"OptimizerBuilder.optimizer.momentum": 0.8, "TrainDataset.allow_empty": True}],
         json_schema_extra=also("args", "arguments", "opt"),
     )
 

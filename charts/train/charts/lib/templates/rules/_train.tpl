@@ -16,14 +16,16 @@
 {{- end -}}
 {{- end -}}
 {{- $own := .Run.family.ownOptions | default dict -}}
-{{- range $option := include "train.options" (dict "arguments" .Run.values.train.arguments) | fromJsonArray -}}
+{{- range $key := list "arguments" "options" -}}
+{{- range $option := include "train.options" (dict "arguments" (get $.Run.values.train $key)) | fromJsonArray -}}
 {{- if hasKey $own $option -}}
 {{- $setting := get $own $option -}}
 {{- $fix := "remove it" -}}
 {{- if $setting -}}
 {{- $fix = printf "set %s instead" $setting -}}
 {{- end -}}
-{{- $violations = append $violations (printf "train.arguments: has %s, which the run sets itself; %s" $option $fix) -}}
+{{- $violations = append $violations (printf "train.%s: has %s, which the run sets itself; %s" $key $option $fix) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $setting := .Run.family.requiredSettings -}}
@@ -35,14 +37,22 @@
 {{- end -}}
 
 {{- /*
-Returns the names of the options in a family's arguments, as JSON: of a map its keys, of a list those of --name, --name=value and name=value.
+Returns the names of the options in a family's arguments, as JSON: of a map its keys, those of maps inside it after a dot; of a list
+those of --name, --name=value and name=value.
 Usage: {{ include "train.options" (dict "arguments" .Run.values.train.arguments) | fromJsonArray }}
 */ -}}
 {{- define "train.options" -}}
 {{- $names := list -}}
 {{- if kindIs "map" .arguments -}}
-{{- $names = keys .arguments | sortAlpha -}}
-{{- else -}}
+{{- range $key := keys .arguments | sortAlpha -}}
+{{- $names = append $names $key -}}
+{{- if kindIs "map" (get $.arguments $key) -}}
+{{- range $inner := include "train.options" (dict "arguments" (get $.arguments $key)) | fromJsonArray -}}
+{{- $names = append $names (printf "%s.%s" $key $inner) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- else if kindIs "slice" .arguments -}}
 {{- range $argument := .arguments -}}
 {{- if regexMatch "^--[A-Za-z]|^[A-Za-z0-9_]+=" $argument -}}
 {{- $names = append $names (regexFind "[A-Za-z0-9_-]+" (trimPrefix "--" $argument)) -}}

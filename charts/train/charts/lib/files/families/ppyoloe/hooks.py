@@ -16,6 +16,7 @@ EFFECTIVE = "config.yml"
 METRICS = "metrics.jsonl"
 FLAGS = {"cuda": "use_gpu", "npu": "use_npu", "mlu": "use_mlu"}  # by backend, the switch in the configuration
 PARTS = (".pdparams", ".pdopt")
+READERS = {"TrainDataset": "COCODataSet", "EvalDataset": "COCODataSet", "TestDataset": "ImageFolder"}
 INFERENCE = ("infer_cfg.yml", "model.pdiparams", "model.pdmodel", "model.json")  # the last one with PaddlePaddle 3
 
 
@@ -26,30 +27,36 @@ def configure(context: Context) -> None:
     datasets, as objects: they replace the configuration's own in any form, and leave nothing for PaddleDetection to
     download.
     """
-    train, data = context.train, str(context.dataset)
-    evaluated = train["evalAnnotations"] or train["trainAnnotations"]
-    images = train["evalImages"] if train["evalAnnotations"] else train["trainImages"]
-    fields = ["image", "gt_bbox", "gt_class", "is_crowd"]
-    trained = {
-        "dataset_dir": data,
-        "image_dir": train["trainImages"],
-        "anno_path": train["trainAnnotations"],
-        "data_fields": fields,
-    }
-    validated = {"dataset_dir": data, "image_dir": images, "anno_path": evaluated, "allow_empty": True}
+    train = context.train
+    data = datasets(context.dataset, train)
     lines = {
         "_BASE_": json.dumps([str(context.model / train["config"])]),
         "metric": "COCO",
-        "num_classes": str(classes(context.dataset / evaluated)),
-        "TrainDataset": f"!COCODataSet {json.dumps(trained)}",
-        "EvalDataset": f"!COCODataSet {json.dumps(validated)}",
-        "TestDataset": f"!ImageFolder {json.dumps({'dataset_dir': data, 'anno_path': evaluated})}",
+        "num_classes": str(classes(context.dataset / data["EvalDataset"]["anno_path"])),
+        **{name: f"!{READERS[name]} {json.dumps(arguments)}" for name, arguments in data.items()},
         **{key: json.dumps(value) for key, value in deep(train["options"]).items()},
     }
     path = config(context)
     scratch = path.with_name(f".{path.name}.{context.rank}.{os.getpid()}")
     scratch.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()), encoding="utf-8")
     scratch.replace(path)
+
+
+def datasets(folder: Path, train: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+    """Return the arguments of PaddleDetection's readers, by section of the configuration, with the user's options."""
+    own = "eval" if train["evalAnnotations"] else "train"
+    files = {"dataset_dir": str(folder), "anno_path": train[f"{own}Annotations"]}
+    trained = {"image_dir": train["trainImages"], "anno_path": train["trainAnnotations"]}
+    found: Dict[str, Dict[str, Any]] = {
+        "TrainDataset": {**files, **trained, "data_fields": ["image", "gt_bbox", "gt_class", "is_crowd"]},
+        "EvalDataset": {**files, "image_dir": train[f"{own}Images"], "allow_empty": True},
+        "TestDataset": files,
+    }
+    for key, value in train["options"].items():
+        section, _, name = key.partition(".")
+        if section in found:
+            found[section].update({name: value} if name else value)
+    return found
 
 
 def classes(annotations: Path) -> int:
@@ -67,7 +74,7 @@ def deep(options: Dict[str, Any]) -> Dict[str, Any]:
     nested: Dict[str, Any] = {}
     for key, value in options.items():
         *path, last = key.split(".")
-        if len(path) < 2:
+        if len(path) < 2 or path[0] in READERS:
             continue
         at = nested
         for part in path:
@@ -91,7 +98,11 @@ def options(context: Context) -> List[str]:
         "output_eval": str(context.output),  # not the repository's folder, which may be read-only
         "pretrain_weights": pretrained(context),
         **({"LearningRate.base_lr": train["learningRate"]} if train["learningRate"] else {}),
-        **{key: value for key, value in train["options"].items() if key.count(".") < 2},
+        **{
+            key: value
+            for key, value in train["options"].items()
+            if key.count(".") < 2 and key.partition(".")[0] not in READERS
+        },
     }
     return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in pairs.items()]
 

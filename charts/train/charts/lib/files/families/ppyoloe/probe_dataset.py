@@ -1,34 +1,32 @@
-"""Checks PaddleDetection's configuration, data and options. Argument: {"model", "dataset", "train"}. Downloads
-nothing.
+"""Checks PaddleDetection's configuration, data and options; downloads nothing.
+
+Argument: {"model", "dataset", "train", "maxBroken", "scratch"}.
 """
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
-import math
 import os
 import re
 import sys
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for runner
+import coco
+import hooks
+
 from runner import inside
 
 Answer = Optional[Dict[str, Any]]  # None if there is no problem
 
 
-def probe(model: Path, dataset: Path, train: Dict[str, Any]) -> Dict[str, Any]:
+def probe(model: Path, dataset: Path, train: Dict[str, Any], most: int, scratch: Path) -> Dict[str, Any]:
     problem = tools(model) or configuration(model, train["config"]) or pretrained(model, train["pretrainWeights"])
-    for part in ("train", "eval"):
-        annotations = train[f"{part}Annotations"]
-        if not annotations and part == "eval" and not train["evaluate"]:
-            continue  # the training's categories are used
-        needed = part == "train" or train["evaluate"]
-        problem = problem or coco(dataset, part, str(annotations or ""), train[f"{part}Images"], needed)
-    problem = problem or same_categories(dataset, train) or options(model, train)
-    return problem or {"ok": True}
+    return problem or options(model, train) or data(dataset, train, most, scratch)
 
 
 def tools(model: Path) -> Answer:
@@ -98,86 +96,109 @@ def pretrained(model: Path, name: str) -> Answer:
     return None
 
 
-def coco(dataset: Path, part: str, name: str, images: str, needed: bool) -> Answer:
-    path, key = dataset / name, f"train.{part}Annotations"
-    if not name or not path.is_file():
+def data(dataset: Path, train: Dict[str, Any], most: int, scratch: Path) -> Dict[str, Any]:
+    """Return the answer for the dataset, of whose images at most `most` may be broken."""
+    sections = hooks.datasets(dataset, train)
+    parts: List[Dict[str, Any]] = []
+    notes: List[str] = []
+    categories: Dict[str, List[Any]] = {}
+    for name in ("train", "eval"):
+        part = name if train[f"{name}Annotations"] else "train"
+        key, file = f"train.{part}Annotations", train[f"{part}Annotations"]
+        arguments = sections[f"{name.capitalize()}Dataset"]
+        if problem := not_there(dataset, key, file):
+            return problem
+        try:
+            if name == "eval" and not train["evaluate"]:
+                categories[file] = categories.get(file) or coco.categories(arguments)
+                continue
+            if not (dataset / arguments["image_dir"]).is_dir():
+                reason = f"train.{part}Images: the dataset has no folder {arguments['image_dir']}"
+                return failure(reason, f"correct train.{part}Images, or push the folder")
+            found = coco.read(arguments)
+            categories[file] = found.categories
+            refuse_unusable(found, name, most, dataset)
+            if name == "eval":
+                coco.evaluate(arguments, found, scratch)
+        except coco.UnusableError as error:
+            return failure(f"{key}: {file}: {error.reason}", error.fix)
+        parts += used(found, name)
+        lost = {why: ids for why, ids in found.left.items() if why != coco.CROWDS}
+        if lost:
+            notes.append(f"{file}: annotations that the trainer leaves out: {summary(lost)}")
+    return different(categories) or {"ok": True, "parts": parts, "notes": notes}
+
+
+def not_there(dataset: Path, key: str, file: str) -> Answer:
+    path = dataset / file
+    if not file or not path.is_file():
         return failure(
-            f"{key}: the dataset has no file '{name}'", f"correct {key}, or push the file to the dataset repository"
+            f"{key}: the dataset has no file '{file}'", f"correct {key}, or push the file to the dataset repository"
         )
-    sources = inside.Sources(dataset)
-    if not sources.contains(path):
-        return failure(f"{key}: {inside.OutsideError(name, path.resolve())}", inside.FIX)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        described = {image["id"]: image for image in data["images"]}
-        categories = {category["id"] for category in data["categories"]}
-        annotations = data["annotations"]
-    except (ValueError, KeyError, TypeError) as error:
-        return failure(f"{key}: {name} is not in COCO format: {error!r}", "it needs images, annotations and categories")
-    if not categories or not described:
-        return failure(
-            f"{key}: {name} has {len(described)} images and {len(categories)} categories", "add at least one of each"
-        )
-    if not needed:
-        return None
-    folder = dataset / images
-    if not folder.is_dir():
-        return failure(
-            f"train.{part}Images: the dataset has no folder {images}", f"correct train.{part}Images, or push the folder"
-        )
-    here = {entry.name for entry in os.scandir(str(folder))}
-    problems: List[str] = []
-    for number, image in described.items():
-        file = str(image.get("file_name", ""))
-        if not file or not (file in here or (folder / file).is_file()):
-            problems.append(f"image {number}: {images}/{file} does not exist")
-        elif file not in here and not sources.contains(folder / file):
-            problems.append(f"image {number}: {inside.OutsideError(file, (folder / file).resolve())}")
-    problems += [
-        f"annotation {problem}"
-        for problem in (check_annotation(one, described, categories) for one in annotations)
-        if problem
-    ]
-    if problems:
-        more = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
-        return failure(f"{key}: {name}: {problems[0]}{more}", "correct the record in that file, or remove it")
-    if part == "train" and not annotations:
-        return failure(f"{key}: {name} has no annotations", "add annotations: training needs at least one")
+    if not inside.Sources(dataset).contains(path):
+        return failure(f"{key}: {inside.OutsideError(file, path.resolve())}", inside.FIX)
     return None
 
 
-def check_annotation(one: Any, images: Dict[Any, Any], categories: Set[Any]) -> str:
-    """Return what is wrong with an annotation, with its ID, or ""."""
-    if not isinstance(one, dict):
-        return f"{one!r} is not an object"
-    number, box = one.get("id"), one.get("bbox")
-    if one.get("image_id") not in images:
-        return f"{number}: image_id {one.get('image_id')!r} is not an image of the file"
-    if one.get("category_id") not in categories:
-        return f"{number}: category_id {one.get('category_id')!r} is not a category of the file"
-    if (
-        not isinstance(box, list)
-        or len(box) != 4
-        or not all(isinstance(x, (int, float)) and math.isfinite(x) for x in box)
-    ):
-        return f"{number}: bbox {box!r} is not four numbers"
-    if box[2] <= 0 or box[3] <= 0:
-        return f"{number}: bbox {box!r} has no area"
-    if not isinstance(one.get("area"), (int, float)) or "iscrowd" not in one:
-        return f"{number}: has no area or no iscrowd, which the trainer requires"
-    return ""
+def used(found: coco.Part, name: str) -> List[Dict[str, Any]]:
+    """Return what the reader uses of a file, for the log."""
+    images = [*found.broken, *found.unneeded]
+    boxes = [f"annotation {one}: {why}" for why, ids in found.left.items() for one in ids]
+    totals = (("images", found.total, images), ("boxes", found.annotations, boxes))
+    return [
+        {
+            "part": name,
+            "unit": unit,
+            "used": total - len(left),
+            "total": total,
+            "leftOut": left[:5],
+            "leftOutTotal": len(left),
+        }
+        for unit, total, left in totals
+    ]
 
 
-def same_categories(dataset: Path, train: Dict[str, Any]) -> Answer:
-    if not train["evalAnnotations"]:
-        return None
-    files = [dataset / train[f"{part}Annotations"] for part in ("train", "eval")]
-    ids = [sorted(one["id"] for one in json.loads(file.read_text(encoding="utf-8"))["categories"]) for file in files]
-    if ids[0] != ids[1]:
-        return failure(
-            f"train.evalAnnotations: {train['evalAnnotations']} has the categories {ids[1][:20]}, {train['trainAnnotations']} has {ids[0][:20]}",
-            "both must have the same",
-        )
+def count(left: Dict[str, List[Any]]) -> int:
+    return sum(map(len, left.values()))
+
+
+def summary(left: Dict[str, List[Any]]) -> str:
+    """Return for which reasons annotations are left out: how many, and the first ones."""
+    shown = {why: ", ".join(map(str, ids[:3])) + ", ..." * (len(ids) > 3) for why, ids in left.items()}
+    return "; ".join(f"{why}: {len(ids)} ({shown[why]})" for why, ids in left.items())
+
+
+def refuse_unusable(found: coco.Part, name: str, most: int, dataset: Path) -> None:
+    """Raise coco.UnusableError for images that cannot be used, or none that can."""
+    if len(found.broken) > most:
+        more = f" and {len(found.broken) - 5} more" if len(found.broken) > 5 else ""
+        reason = f"{len(found.broken)} of {found.total} images are broken: {', '.join(found.broken[:5])}{more}"
+        fix = "correct the file, or push the images, or raise dataset.maxBroken to train without them"
+        raise coco.UnusableError(reason, fix)
+    if not found.images or (name == "train" and count(found.left) == found.annotations):
+        lost = ", ".join(found.broken[:5]) or summary(found.left) or "no annotations"
+        raise coco.UnusableError(f"none of its {found.total} images has a box to train on: {lost}")
+    sources = inside.Sources(dataset)
+    for path in map(Path, found.images):
+        if (".." in path.parts or dataset not in path.parents) and not sources.contains(path):
+            raise coco.UnusableError(str(inside.OutsideError(str(path), path.resolve())), inside.FIX)
+    unreadable = coco.undecodable(found.images)
+    if unreadable:
+        reason = f"the trainer cannot decode {os.path.relpath(unreadable, dataset)}, and would end at it"
+        raise coco.UnusableError(reason, "replace the image, or remove it from that file")
+
+
+def different(categories: Dict[str, List[Any]]) -> Answer:
+    """Return a failure if the files' categories differ: the model's classes are counted in the order of each file."""
+    (first, trained), *others = categories.items()
+    for second, evaluated in others:
+        for one, other in zip_longest(trained, evaluated):
+            if one != other:
+                told = [f"{of[1]!r} with the id {of[0]!r}" if of else "missing" for of in (one, other)]
+                place = (trained if one else evaluated).index(one or other) + 1
+                reason = f"category {place} of {second} is {told[1]}, and that of {first} is {told[0]}"
+                fix = "give both files the same categories, in the same order"
+                return failure(f"train.evalAnnotations: {reason}", fix)
     return None
 
 
@@ -187,11 +208,20 @@ def options(model: Path, train: Dict[str, Any]) -> Answer:
     if not wanted:
         return None
     from ppdet.core.workspace import get_registered_modules, load_config
+    from ppdet.data import source
 
     configured = load_config(str(model / train["config"]))
     modules = get_registered_modules()
     for key in wanted:
         first, *rest = str(key).split(".")
+        if first in hooks.READERS:
+            own = list(wanted[key]) if isinstance(wanted[key], dict) else [str(wanted[key])]
+            given = [".".join(rest)] if rest else own
+            known = list(inspect.signature(getattr(source, hooks.READERS[first])).parameters)
+            wrong = next((name for name in given if name not in known), None)
+            if wrong is not None:
+                return unknown(key, wrong, known)
+            continue
         if first not in configured and first not in modules and not is_read(model, first):
             return unknown(key, first, [*configured, *modules])
         module = modules.get(first)
@@ -228,4 +258,5 @@ def failure(reason: str, fix: str) -> Dict[str, Any]:
 
 if __name__ == "__main__":
     argument = json.loads(sys.argv[1])
-    print(json.dumps(probe(Path(argument["model"]), Path(argument["dataset"]), argument["train"])))
+    model, dataset, scratch = (Path(argument[name]) for name in ("model", "dataset", "scratch"))
+    print(json.dumps(probe(model, dataset, argument["train"], argument["maxBroken"], scratch)))
