@@ -46,6 +46,10 @@ test: tools ## Fast tests: no cluster, no network
 lab: tools ## Exhaustive tests against misbehaving servers, hostile repositories and kills at any moment: no cluster, no network
 	$(PYTHON) -m pytest -m lab -n 2 --durations=5
 
+.PHONY: differential
+differential: $(VENV)/ready ## Compare the checks of data with the trainers' own readers, in the images of the end-to-end tests that Docker has
+	$(PYTHON) -m pytest -m differential tests/differential -rs --durations=3
+
 .PHONY: browser
 browser: $(VENV)/ready ## Test the HTML pages in a real browser; installs Chromium if it is missing
 	python3 -m e2e.cluster browser
