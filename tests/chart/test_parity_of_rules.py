@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chart.parity import PLACES, chart_accepts, runner_accepts
+from tests.conftest import rows
 
 URLS = {
     **dict.fromkeys(
@@ -99,8 +100,9 @@ CORPUS = [
 ]
 
 
-@pytest.mark.parametrize(("place", "text", "allowed"), CORPUS, ids=lambda value: f"{value!a}"[:40])
-def test_the_chart_and_the_runner_give_one_verdict(tmp_path: Path, place: str, text: str, allowed: bool | None) -> None:
+@pytest.mark.parametrize("case", rows(CORPUS, *CORPUS[::4]), ids=lambda case: f"{case[0]} {case[1]!a}"[:50])
+def test_the_chart_and_the_runner_give_one_verdict(tmp_path: Path, case: tuple[str, str, bool | None]) -> None:
+    place, text, allowed = case
     change = PLACES[place](text)
     verdicts = (chart_accepts(change), runner_accepts(change, tmp_path))
     assert verdicts[0] == verdicts[1]

@@ -189,6 +189,7 @@ def test_the_defaults_have_the_schema_s_shape_and_every_key_a_description() -> N
         assert [key for key, value in section["properties"].items() if not value.get("description")] == []
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     "values",
     [

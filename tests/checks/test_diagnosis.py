@@ -374,6 +374,7 @@ def thinned(value: Any, chance: random.Random) -> Any:
     return [thinned(one, chance) for one in value] if isinstance(value, list) else value
 
 
+@pytest.mark.lab
 @settings(max_examples=300, deadline=None)
 @given(name=st.sampled_from(CASES), seed=st.integers(0, 2**32))
 def test_objects_that_lack_anything_give_less_words_and_no_error(name: str, seed: int) -> None:

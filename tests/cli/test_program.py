@@ -130,6 +130,7 @@ def test_ignored_signals_stay_ignored() -> None:
     assert b"True" in process.stdout + process.stderr
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("arguments", ["--help", "validate VALUES", "preset yolov5", "completion bash", "nonsense"])
 @pytest.mark.parametrize("streams", rows(["| true", "2>&1 | true", "2>&1 >/dev/null | true"], "2>&1 | true"))
 def test_a_pipe_that_is_closed_at_once_causes_no_message(arguments: str, streams: str) -> None:

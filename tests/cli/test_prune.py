@@ -319,6 +319,7 @@ def test_all_namespaces_are_pruned_each_by_helm_in_its_own(
     assert "vision/run-43 is removed (completed, 30 d ago)" in capsys.readouterr().out
 
 
+@pytest.mark.lab
 def test_any_number_of_runs_is_listed_by_four_calls_and_each_costs_two_more(api: FakeApi, tmp_path: Path) -> None:
     """End-to-end tests prune two hundred."""
     for number in range(20):

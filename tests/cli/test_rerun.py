@@ -78,6 +78,7 @@ def test_a_run_is_installed_again_with_its_values_and_its_commits(api: FakeApi, 
     assert installed(tmp_path) == overlay(overlay(VALUES, {"timeLimit": "7h"}), pins), "and not with the owner"
 
 
+@pytest.mark.lab
 def test_values_of_the_command_line_lie_over_those_of_the_run(api: FakeApi, tmp_path: Path) -> None:
     put(api, RESULT)
     (tmp_path / "more.yaml").write_text("timeLimit: 8h\nretries: 3\n")
@@ -86,6 +87,7 @@ def test_values_of_the_command_line_lie_over_those_of_the_run(api: FakeApi, tmp_
     assert (values["timeLimit"], values["retries"], values["model"]["revision"]) == ("8h", 1, MODEL)
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("option", ["-f", "--param"])
 def test_a_branch_that_the_command_line_names_again_is_taken_and_said(
     option: str, api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -99,12 +101,14 @@ def test_a_branch_that_the_command_line_names_again_is_taken_and_said(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.lab
 def test_newer_takes_what_the_branches_have_now(api: FakeApi, tmp_path: Path) -> None:
     put(api, RESULT)
     assert rerun(tmp_path, "--newer") == ExitCode.OK
     assert installed(tmp_path) == VALUES
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     "change", ["model.revision=other", "model.repository=https://gitea.git.svc:3000/team/other.git"]
 )
@@ -116,6 +120,7 @@ def test_a_source_that_the_user_changes_is_not_pinned(change: str, api: FakeApi,
     assert values["model"].get("revision") == ("other" if "revision" in change else VALUES["model"].get("revision"))
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(("phase", "why"), [("Completed", "its pods are gone"), ("Running", "it is running")])
 def test_commits_that_are_not_known_are_not_guessed(
     phase: str, why: str, api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -128,6 +133,7 @@ def test_commits_that_are_not_known_are_not_guessed(
     assert rerun(tmp_path, *pins) == ExitCode.OK
 
 
+@pytest.mark.lab
 def test_a_revision_that_is_a_commit_needs_no_record(api: FakeApi, tmp_path: Path) -> None:
     pins = {"model": {"revision": MODEL}, "dataset": {"revision": DATASET}}
     put_run(api, "run-42", values=overlay(VALUES, pins))
@@ -135,6 +141,7 @@ def test_a_revision_that_is_a_commit_needs_no_record(api: FakeApi, tmp_path: Pat
     assert installed(tmp_path)["model"]["revision"] == MODEL
 
 
+@pytest.mark.lab
 def test_a_run_that_fetched_nothing_has_no_commits(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +151,7 @@ def test_a_run_that_fetched_nothing_has_no_commits(
     assert installed(tmp_path) == VALUES
 
 
+@pytest.mark.lab
 def test_a_branch_that_has_the_result_of_the_run_is_refused(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,12 +163,14 @@ def test_a_branch_that_has_the_result_of_the_run_is_refused(
     assert rerun(tmp_path, "--set", "publish.branch=") == ExitCode.OK
 
 
+@pytest.mark.lab
 def test_a_branch_that_was_never_published_to_is_free(api: FakeApi, tmp_path: Path) -> None:
     put(api, {**FETCHED_NOTHING}, phase="Terminated", over={"publish": {"branch": "candidates/1"}})
     assert rerun(tmp_path) == ExitCode.OK
     assert installed(tmp_path)["publish"]["branch"] == "candidates/1"
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("forbidden", [set(), {"list secrets"}])
 def test_without_a_release_the_values_are_those_of_the_settings(
     forbidden: set[str], api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -174,6 +184,7 @@ def test_without_a_release_the_values_are_those_of_the_settings(
     assert "not among them are networkPolicy, workspace.keep: set them again" in capsys.readouterr().err
 
 
+@pytest.mark.lab
 def test_invalid_values_are_told_as_submit_tells_them(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +193,7 @@ def test_invalid_values_are_told_as_submit_tells_them(
     assert "replica: unknown key" in said
 
 
+@pytest.mark.lab
 def test_a_run_that_continues_in_the_folder_of_the_other_says_so(
     api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_run_is_validated_checked_installed_and_followed(
     assert submit(cluster, helm, name="fails") == 40, "it ends as the run does"
 
 
+@pytest.mark.lab
 def test_what_is_installed_is_what_the_command_line_lays_over_the_files(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,6 +143,7 @@ def test_what_is_installed_is_what_the_command_line_lays_over_the_files(
     assert "--set: error: '=1': names no key" in error
 
 
+@pytest.mark.lab
 def test_a_file_that_can_be_read_once_is_installed_as_it_was_judged(cluster: Cluster) -> None:
     """The shell's `<(command)` is a pipe, which a second reading finds empty."""
     reader, writer = os.pipe()
@@ -154,6 +156,7 @@ def test_a_file_that_can_be_read_once_is_installed_as_it_was_judged(cluster: Clu
     assert yaml.safe_load((cluster.state.parent / "values").read_text())["retries"] == 7
 
 
+@pytest.mark.lab
 def test_a_file_that_is_saved_again_meanwhile_is_installed_as_it_was_judged(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +172,7 @@ def test_a_file_that_is_saved_again_meanwhile_is_installed_as_it_was_judged(
     assert yaml.safe_load((cluster.state.parent / "values").read_text())["retries"] == 7
 
 
+@pytest.mark.lab
 def test_a_run_of_parameters_alone_needs_its_family(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     helm = ["--helm", helm_that(cluster)]
     assert cli.main(["submit", "run-42", *helm]) == 2
@@ -186,6 +190,7 @@ def test_a_run_of_parameters_alone_needs_its_family(cluster: Cluster, capsys: py
     }
 
 
+@pytest.mark.lab
 def test_no_wait_prints_the_notes(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert submit(cluster, helm_that(cluster), "--no-wait") == 0
     assert capsys.readouterr().out == "NOTES: made\n"
@@ -236,6 +241,7 @@ def test_a_post_renderer_is_refused(argument: str, cluster: Cluster, capsys: pyt
     assert calls(cluster) == []
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("others", ["", "trainchart.dev/submission=another"])
 def test_a_signal_just_after_the_installation_is_one_for_the_run(
     others: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -257,6 +263,7 @@ def test_a_failed_installation_is_explained_and_removed(cluster: Cluster, capsys
     assert [call[:2] for call in calls(cluster)] == [["install", "run-42"], ["uninstall", "run-42"]]
 
 
+@pytest.mark.lab
 def test_leftovers_that_cannot_be_removed_are_reported_with_the_command(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,6 +271,7 @@ def test_leftovers_that_cannot_be_removed_are_reported_with_the_command(
     assert "is left: `helm uninstall run-42 -n training` removes it" in capsys.readouterr().err
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("says", [TAKEN, "Error: INSTALLATION FAILED: release: already exists", CLOSED])
 def test_a_release_of_another_submission_is_never_removed(
     says: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
@@ -319,18 +327,21 @@ def test_a_chart_of_something_else_or_with_a_broken_schema_is_named(
     assert not calls(cluster)
 
 
+@pytest.mark.lab
 def test_a_chart_needs_no_schema(cluster: Cluster, tmp_path: Path) -> None:
     chart = shutil.copytree(CHART, tmp_path / "train")
     (chart / "values.schema.json").unlink()
     assert submit(cluster, helm_that(cluster), "--chart", str(chart)) == 0
 
 
+@pytest.mark.lab
 def test_values_on_the_standard_input_are_installed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"timeLimit: 7h\n")))
     assert submit(cluster, helm_that(cluster), "-f", "-") == 0
     assert yaml.safe_load((cluster.state.parent / "values").read_text())["timeLimit"] == "7h"
 
 
+@pytest.mark.lab
 def test_a_dry_run_is_admitted_by_the_server_and_creates_nothing(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -390,6 +401,7 @@ def test_an_environment_that_changes_helm_s_cluster_or_storage_is_refused(
     assert calls(cluster) == []
 
 
+@pytest.mark.lab
 def test_an_environment_that_agrees_with_the_checks_is_accepted(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

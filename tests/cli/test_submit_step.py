@@ -232,6 +232,7 @@ def step(tmp_path: Path) -> Iterator[Step]:
 # -- signals
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     ("number", "option", "code"),
     [(signal.SIGTERM, "stop", 143), (signal.SIGINT, "stop", 130), (signal.SIGTERM, "leave", 130)],
@@ -248,6 +249,7 @@ def test_a_signal_while_helm_runs_removes_what_it_has_made(number: int, option: 
     assert step.calls == [f"install {NAME}", f"uninstall {NAME}"]
 
 
+@pytest.mark.lab
 def test_a_second_signal_does_not_interrupt_the_removal(step: Step) -> None:
     with step.slow():
         process = step.start("--on-signal", "stop")
@@ -259,6 +261,7 @@ def test_a_second_signal_does_not_interrupt_the_removal(step: Step) -> None:
     assert step.api.names() == []
 
 
+@pytest.mark.lab
 def test_a_signal_before_anything_is_installed_just_ends(step: Step) -> None:
     step.api.answers.clear()
     process = step.start("--on-signal", "stop")
@@ -281,6 +284,7 @@ def test_a_signal_while_the_run_is_followed_stops_it(step: Step) -> None:
     assert step.api.names(kinds.JOBS) == [NAME]
 
 
+@pytest.mark.lab
 def test_a_signal_after_the_end_changes_neither_exit_code_nor_outputs(step: Step) -> None:
     """The second output is a pipe, which the process opens as soon as the test reads it."""
     pipe, ranks = step.folder / "pipe", step.folder / "ranks"
@@ -305,6 +309,7 @@ def test_a_run_and_its_release_belong_to_the_owner(step: Step) -> None:
     assert step.api.one(kinds.SECRETS)["metadata"]["labels"]["trainchart.dev/owner"] == OWNER[3]
 
 
+@pytest.mark.lab
 def test_a_release_that_cannot_be_given_an_owner_is_reported(step: Step) -> None:
     step.api.patchable.remove(kinds.SECRETS)
     code, said = step.run("--no-wait", "--owner", *OWNER)
@@ -312,6 +317,7 @@ def test_a_release_that_cannot_be_given_an_owner_is_reported(step: Step) -> None
     assert f"Helm's release {NAME} will stay when PipelineRun nightly is deleted: " in said
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     ("owner", "says"),
     [
@@ -341,6 +347,7 @@ def test_an_owner_that_is_not_in_the_namespace_is_refused(owner: tuple[str, ...]
     assert step.calls == []
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(("namespace", "code"), [("", 2), ("elsewhere", 2), ("training", 0)])
 def test_an_owner_that_may_not_be_read_has_to_be_in_the_step_s_own_namespace(
     namespace: str, code: int, step: Step
@@ -353,6 +360,7 @@ def test_an_owner_that_may_not_be_read_has_to_be_in_the_step_s_own_namespace(
         assert step.calls == []
 
 
+@pytest.mark.lab
 def test_an_owner_that_is_no_reference_is_refused_with_its_option(step: Step) -> None:
     step.api.forbidden = {"get pipelineruns"}
     code, said = step.run("--owner", "tekton.dev/v1", "PipelineRun", "nightly", "no uid", POD_NAMESPACE="training")
@@ -405,6 +413,7 @@ def test_an_outage_ends_no_further_attempt_and_costs_no_owner(step: Step) -> Non
     assert f"{NAME} was submitted by an earlier attempt, and is followed" in said
 
 
+@pytest.mark.lab
 def test_half_a_release_of_a_killed_attempt_is_removed_and_installed_again(step: Step) -> None:
     with step.slow():
         first = step.start("--adopt", "--owner", *OWNER)
@@ -418,6 +427,7 @@ def test_half_a_release_of_a_killed_attempt_is_removed_and_installed_again(step:
     assert step.calls == [f"install {NAME}", f"uninstall {NAME}", f"install {NAME}"]
 
 
+@pytest.mark.lab
 def test_an_attempt_that_was_killed_while_it_removed_the_run_is_installed_again(step: Step) -> None:
     with step.slow():
         first = step.start("--adopt", "--owner", *OWNER)
@@ -431,6 +441,7 @@ def test_an_attempt_that_was_killed_while_it_removed_the_run_is_installed_again(
     assert step.calls == [f"install {NAME}", f"uninstall {NAME}", f"install {NAME}"]
 
 
+@pytest.mark.lab
 def test_a_release_that_another_one_has_made_is_not_removed(step: Step) -> None:
     """The run was created by kubectl."""
     step.api.put(kinds.JOBS, {"metadata": {"name": NAME, "ownerReferences": [REFERENCE]}})
@@ -440,6 +451,7 @@ def test_a_release_that_another_one_has_made_is_not_removed(step: Step) -> None:
     assert step.calls == []
 
 
+@pytest.mark.lab
 def test_a_finished_run_gives_its_exit_code_and_outputs_at_once(step: Step) -> None:
     assert step.run("--no-wait", "--owner", *OWNER)[0] == 0
     step.api.complete()
@@ -450,6 +462,7 @@ def test_a_finished_run_gives_its_exit_code_and_outputs_at_once(step: Step) -> N
     assert (outputs()["branch"], outputs()["exit-code"]) == ("sft-1", "0")
 
 
+@pytest.mark.lab
 def test_of_a_run_whose_job_was_removed_the_ranks_are_not_known(step: Step) -> None:
     assert step.run("--no-wait", "--owner", *OWNER)[0] == 0
     step.api.there[kinds.JOBS].clear()
@@ -458,6 +471,7 @@ def test_of_a_run_whose_job_was_removed_the_ranks_are_not_known(step: Step) -> N
     assert (outputs()["ranks"], outputs()["exit-code"]) == ("[]", "4")
 
 
+@pytest.mark.lab
 def test_a_run_of_another_owner_is_not_adopted(step: Step) -> None:
     assert step.run("--no-wait")[0] == 0
     code, said = step.run("--adopt", "--owner", *OWNER)
@@ -485,6 +499,7 @@ def test_adoption_needs_an_owner(step: Step) -> None:
     assert "--adopt needs --owner" in said
 
 
+@pytest.mark.lab
 def test_a_signal_at_the_start_of_a_later_attempt_stops_the_run_too(step: Step) -> None:
     assert step.run("--no-wait", "--owner", *OWNER)[0] == 0
     step.api.answers.clear()
@@ -499,6 +514,7 @@ def test_a_signal_at_the_start_of_a_later_attempt_stops_the_run_too(step: Step) 
     assert text(step.api.one(kinds.JOBS), "status", "state", "phase") == "Aborted"
 
 
+@pytest.mark.lab
 def test_a_signal_before_a_generated_name_is_known_stops_the_run_of_an_earlier_attempt(
     step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -516,6 +532,7 @@ def interrupts(*_: object) -> None:
 # -- outputs
 
 
+@pytest.mark.lab
 def test_outputs_are_written_when_the_values_are_refused(step: Step) -> None:
     words, outputs = step.outputs()
     assert step.run("--set", "replicas=no", *words)[0] == 2
@@ -524,6 +541,7 @@ def test_outputs_are_written_when_the_values_are_refused(step: Step) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.lab
 def test_outputs_are_written_when_the_run_is_stopped(step: Step) -> None:
     words, outputs = step.outputs()
     process = step.start("--on-signal", "stop", *words)
@@ -533,6 +551,7 @@ def test_outputs_are_written_when_the_run_is_stopped(step: Step) -> None:
     assert (outputs()["exit-code"], outputs()["ranks"]) == ("143", '["0"]')
 
 
+@pytest.mark.lab
 def test_without_waiting_the_ranks_are_known(step: Step) -> None:
     words, outputs = step.outputs()
     assert step.run("--no-wait", *words)[0] == 0
@@ -605,6 +624,7 @@ def test_all_results_of_a_large_run_fit_into_the_message_of_a_step(form: str) ->
 # -- names
 
 
+@pytest.mark.lab
 def test_a_generated_name_is_printed_first_and_belongs_to_its_owner(step: Step) -> None:
     code, said = step.run("--no-wait", "--generate-name", f"{NAME}-", "--owner", *OWNER, name="")
     assert code == 0
@@ -649,6 +669,7 @@ POD: Object = {
 }
 
 
+@pytest.mark.lab
 def test_a_guard_belongs_to_the_run_and_runs_the_step_s_image(step: Step) -> None:
     step.api.put(kinds.PODS, POD)
     code, _ = step.run("--no-wait", "--guard", POD_NAME="step-1", POD_NAMESPACE="training")
@@ -674,6 +695,7 @@ def test_a_guard_that_has_ended_is_started_again_by_a_further_attempt(step: Step
         assert step.api.one(kinds.PODS).get("status") == (status if status["phase"] == "Running" else None)
 
 
+@pytest.mark.lab
 def test_a_run_whose_guard_is_refused_is_followed_all_the_same(step: Step) -> None:
     step.api.put(kinds.PODS, POD)
     step.api.refused[kinds.PODS] = RefusedError("exceeded quota: pods")
@@ -682,6 +704,7 @@ def test_a_run_whose_guard_is_refused_is_followed_all_the_same(step: Step) -> No
     assert f"{NAME} has no guard: exceeded quota: pods" in said
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     ("environment", "says"),
     [

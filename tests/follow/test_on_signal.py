@@ -74,6 +74,7 @@ def test_a_signal_stops_the_run(running: Cluster, kubeconfig: Path, number: int,
     assert aborts(running) == [UID]
 
 
+@pytest.mark.lab
 def test_a_job_that_is_no_run_is_not_stopped(running: Cluster, kubeconfig: Path) -> None:
     """The signal may come before anybody has looked at it."""
     process = follow(kubeconfig, "--on-signal", "stop")
@@ -85,6 +86,7 @@ def test_a_job_that_is_no_run_is_not_stopped(running: Cluster, kubeconfig: Path)
     assert aborts(running) == []
 
 
+@pytest.mark.lab
 def test_a_second_signal_does_not_keep_the_first_from_its_work(running: Cluster, kubeconfig: Path) -> None:
     process = follow(kubeconfig, "--on-signal", "stop")
     obeys(running)
@@ -94,6 +96,7 @@ def test_a_second_signal_does_not_keep_the_first_from_its_work(running: Cluster,
     assert aborts(running) == [UID]
 
 
+@pytest.mark.lab
 def test_a_run_whose_pods_take_longer_than_the_grace_is_told_and_left(running: Cluster, kubeconfig: Path) -> None:
     process = follow(kubeconfig, "--on-signal", "stop", "--stop-timeout", "1s")
     code, said = after(process, signal.SIGTERM)
@@ -118,6 +121,7 @@ def pod(cluster: Cluster, status: str, kind: str = "DisruptionTarget") -> None:
     cluster.pods[POD] = {"metadata": {"name": POD, "namespace": "training"}, "status": {"conditions": conditions}}
 
 
+@pytest.mark.lab
 def test_a_run_whose_step_is_evicted_continues(running: Cluster, kubeconfig: Path) -> None:
     process = follow(kubeconfig, "--on-signal", "stop", POD_NAME=POD, POD_NAMESPACE="training")
     pod(running, "True")
@@ -127,6 +131,7 @@ def test_a_run_whose_step_is_evicted_continues(running: Cluster, kubeconfig: Pat
     assert aborts(running) == []
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("why", ["another condition", "no permission", "no pod"])
 def test_a_step_of_which_nobody_says_that_it_is_evicted_stops_the_run(
     why: str, running: Cluster, kubeconfig: Path
@@ -144,6 +149,7 @@ def test_a_step_of_which_nobody_says_that_it_is_evicted_stops_the_run(
     assert aborts(running) == [UID]
 
 
+@pytest.mark.lab
 def test_a_run_that_may_not_be_stopped_says_so(running: Cluster, kubeconfig: Path) -> None:
     process = follow(kubeconfig, "--on-signal", "stop")
     running.forbidden = {f"create {kinds.COMMANDS}"}
@@ -152,6 +158,7 @@ def test_a_run_that_may_not_be_stopped_says_so(running: Cluster, kubeconfig: Pat
     assert "stopping needs `create commands` in bus.volcano.sh" in said
 
 
+@pytest.mark.lab
 def test_volcano_is_told_before_the_pods_are_looked_at(running: Cluster, kubeconfig: Path) -> None:
     """The process may have no more than a moment."""
     process = follow(kubeconfig, "--on-signal", "stop")

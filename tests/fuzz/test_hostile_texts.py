@@ -303,6 +303,7 @@ def test_without_the_schema_no_text_leaves_its_place(base: str) -> None:
     stay_in_place(with_texts, places)
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     "base",
     rows(["everything", "open maps of detection", "open maps of language models"], "open maps of language models"),

@@ -77,6 +77,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("data", HOSTILE, ids=lambda data: f"{data.family}: {data.name}")
 def test_a_path_that_leads_out_of_the_sources_is_refused_without_a_word_of_what_is_there(
     data: Data, tmp_path: Path

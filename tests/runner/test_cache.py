@@ -74,6 +74,7 @@ def test_the_second_run_fetches_no_lfs_data(
     assert (two.model / "a.pt").read_text() == "a" * 2000
 
 
+@pytest.mark.lab
 def test_what_a_killed_run_left_half_done_is_done_again(
     server: Server, repository: str, context_of: Callable[..., Context]
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_folder_of_an_earlier_run_is_not_replaced_by_a_link(
     assert "is a folder in the workspace" in failure(context).reason
 
 
+@pytest.mark.lab
 def test_an_entry_is_read_only_and_compared_before_it_is_used(
     server: Server, repository: str, context_of: Callable[..., Context], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +193,7 @@ def test_an_entry_is_read_only_and_compared_before_it_is_used(
     assert not manifest.compare(entry.parent / "manifest", entry)
 
 
+@pytest.mark.lab
 def test_an_entry_from_before_there_were_manifests_is_used(
     server: Server, repository: str, context_of: Callable[..., Context], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_program_that_fails_fails_the_run_with_its_last_words(
     assert "exited with code 1: the learning rate is a joke" in ended.message["failure"]["reason"]
 
 
+@pytest.mark.lab
 def test_a_killed_program_is_started_again_with_its_last_checkpoint(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_half_written_checkpoint_is_passed_over(
     assert "resumed from epoch 1 in True" in second.log
 
 
+@pytest.mark.lab
 def test_an_export_command_runs_after_the_training_and_its_failure_is_one_of_export(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:

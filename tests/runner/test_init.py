@@ -125,6 +125,7 @@ def ended(process: subprocess.Popen[str], tmp_path: Path) -> Ended:
     return Ended(process.returncode, output, json.loads(message.read_text()) if message.exists() else {})
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("place", PLACES)
 def test_orphans_are_reaped_and_daemons_end_with_their_stage(
     place: tuple[str, ...], home: Callable[..., Path], started: Callable[..., Any], tmp_path: Path
@@ -136,6 +137,7 @@ def test_orphans_are_reaped_and_daemons_end_with_their_stage(
     assert zombies[0] < 10
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("place", PLACES)
 def test_orphans_take_no_exit_code_from_a_trainer_that_fails(
     place: tuple[str, ...], home: Callable[..., Path], started: Callable[..., Any], tmp_path: Path

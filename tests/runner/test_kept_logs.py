@@ -54,6 +54,7 @@ def home(tmp_path: Path, workspace: Path, make_home: Callable[..., Path]) -> Cal
     return make
 
 
+@pytest.mark.lab
 def test_every_attempt_keeps_its_whole_log_and_its_result(
     home: Callable[..., Path], run: Callable[..., Ended], workspace: Path
 ) -> None:

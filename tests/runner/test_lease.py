@@ -257,6 +257,7 @@ def test_a_run_that_ended_gives_its_folder_back(
     assert not second.events("waiting")
 
 
+@pytest.mark.lab
 def test_a_frozen_run_that_wakes_when_its_folder_is_another_s_ends_without_touching_it(
     home: Callable[..., Path], start: Callable[..., Process], folder: Path
 ) -> None:
@@ -491,6 +492,7 @@ def test_a_file_system_without_locks_is_told_in_words(
     assert "Traceback" not in ended.log
 
 
+@pytest.mark.lab
 def test_what_a_run_with_other_settings_trained_is_moved_aside_with_what_was_exported_of_it(
     home: Callable[..., Path], start: Callable[..., Process], folder: Path
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_run_trains_exports_and_publishes_one_commit_which_is_the_result_of_a_
     assert len(git("-C", repository, "branch", "--list").splitlines()) == 1
 
 
+@pytest.mark.lab
 def test_a_second_attempt_on_the_workspace_skips_what_is_done_and_reports_the_dataset_again(
     server: Server, tmp_path: Path, tiny: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
@@ -374,6 +375,7 @@ def test_check_names_every_problem_and_ends_with_the_first_code(
     assert problems == ["mounts", "model"], bad.log
 
 
+@pytest.mark.lab
 def test_check_looks_at_sources_of_every_type_where_they_lie(
     tmp_path: Path, tiny: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
@@ -408,6 +410,7 @@ def test_the_environment_of_the_values_is_the_trainer_s_and_neither_git_s_nor_th
     assert "**can read every Secret that is mounted**" in page
 
 
+@pytest.mark.lab
 def test_the_token_is_nowhere(
     tmp_path: Path, tiny: Callable[..., Path], run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:

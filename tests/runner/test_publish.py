@@ -142,6 +142,7 @@ def test_a_fresh_clone_is_the_artifacts_byte_by_byte(
     assert expected.keys() >= {name.encode() for name in HOSTILE[label]} - {b".gitattributes", b".lfsconfig"}
 
 
+@pytest.mark.lab
 def test_names_that_are_no_text_links_and_programs_arrive_as_they_are(
     made: Callable[..., Publisher], server: Server, tmp_path: Path
 ) -> None:
@@ -163,6 +164,7 @@ def test_names_that_are_no_text_links_and_programs_arrive_as_they_are(
     assert found[b"run.sh"][0] == "program"
 
 
+@pytest.mark.lab
 def test_what_the_image_and_its_user_configure_changes_nothing(
     made: Callable[..., Publisher], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +207,7 @@ def test_large_and_known_files_go_to_lfs_and_take_no_room_twice(
     assert int(used) < 1.2 * 64 * BIG / 1024
 
 
+@pytest.mark.lab
 def test_without_hard_links_the_store_has_one_copy(
     made: Callable[..., Publisher], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +219,7 @@ def test_without_hard_links_the_store_has_one_copy(
     assert contents(clone(server, tmp_path, "r")) == contents(tmp_path / "workspace" / "run-42" / "artifacts")
 
 
+@pytest.mark.lab
 def test_what_git_cannot_keep_is_told(made: Callable[..., Publisher], capsys: pytest.CaptureFixture[str]) -> None:
     publisher = made({"m/.git/config": b"x", "m/a": b"a", ".lfsconfig": b"x"}, branch="r")
     folder = publisher._context.artifacts
@@ -344,6 +348,7 @@ def test_a_server_that_comes_back_gets_the_result(
     assert f"publish.repository {server.url}" in lines[0]
 
 
+@pytest.mark.lab
 def test_a_push_whose_answer_was_lost_is_not_repeated(
     impatient: None, made: Callable[..., Publisher], server: Server, tmp_path: Path
 ) -> None:
@@ -384,6 +389,7 @@ def test_when_patience_is_over_it_says_where_the_artifacts_are(
     assert "503" in caught.value.reason
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("status", rows([401, 403, 413], 403))
 def test_what_would_lose_the_model_with_its_pod_is_waited_for_until_somebody_mends_it(
     impatient: None, made: Callable[..., Publisher], server: Server, status: int, capsys: pytest.CaptureFixture[str]
@@ -439,6 +445,7 @@ def custom(make_home: Callable[..., Path], url: str, command: str, **changes: An
 MODEL = "echo trained; echo weights > $ARTIFACTS_DIR/model.pt"
 
 
+@pytest.mark.lab
 def test_sigterm_ends_the_waiting(
     server: Server, tmp_path: Path, make_home: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -471,6 +478,7 @@ def hook(server: Server, tmp_path: Path, words: str, refuses: str) -> None:
 WORDS = "GitLab: You are not allowed to push code to protected branches"
 
 
+@pytest.mark.lab
 def test_the_result_of_a_refused_branch_is_on_another_and_the_run_ends_with_63(
     server: Server, tmp_path: Path, make_home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
@@ -499,6 +507,7 @@ def test_the_result_of_a_refused_branch_is_on_another_and_the_run_ends_with_63(
         assert len(git("-C", repository, "branch", "--list").splitlines()) == 2
 
 
+@pytest.mark.lab
 def test_a_hook_that_refuses_every_branch_is_quoted(
     made: Callable[..., Publisher], server: Server, tmp_path: Path
 ) -> None:
@@ -524,6 +533,7 @@ def test_a_branch_of_another_run_is_not_gone_round(
     assert git("-C", str(server.folder / f"{tmp_path.name}.git"), "rev-parse", "main") == other
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("when", ["before the look", "between the look and the push"])
 def test_two_runs_that_generate_the_same_name_publish_to_two_branches(
     made: Callable[..., Publisher], server: Server, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
@@ -557,6 +567,7 @@ def test_two_runs_that_generate_the_same_name_publish_to_two_branches(
     assert git("-C", str(folder), "rev-parse", name) == other
 
 
+@pytest.mark.lab
 def test_a_server_that_fails_while_it_takes_the_push_is_waited_for(
     impatient: None, made: Callable[..., Publisher], server: Server, tmp_path: Path
 ) -> None:
@@ -680,6 +691,7 @@ def test_an_lfs_server_that_is_away_or_full_before_the_training_may_be_back_at_t
     assert words in error.reason
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("branch", ["", "candidates/first"])
 def test_the_questions_leave_no_trace_and_say_nothing_of_a_failure(
     branch: str, made: Callable[..., Publisher], server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -115,6 +115,7 @@ def forget_last(tmp_path: Path) -> None:
     reported.write_text("".join(reported.read_text().splitlines(keepends=True)[:-1]))
 
 
+@pytest.mark.lab
 def test_an_epoch_that_a_killed_attempt_had_not_told_yet_is_told_by_the_next(
     home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_an_epoch_that_a_killed_attempt_had_not_told_yet_is_told_by_the_next(
     assert (trained(second.log), logged(second)) == ([3, 4], [2, 3, 4])
 
 
+@pytest.mark.lab
 def test_the_last_epoch_is_told_though_nothing_is_left_to_train(
     home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_loss_that_is_no_number_is_told_once(
     assert capsys.readouterr().out.count("event=metrics") == 1
 
 
+@pytest.mark.lab
 def test_a_training_that_had_ended_is_not_trained_again(
     home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -199,6 +202,7 @@ def test_a_training_that_had_ended_is_not_trained_again(
     assert second.message["resumed"] == {"checkpoint": "4.ckpt", "epoch": 4}
 
 
+@pytest.mark.lab
 def test_other_settings_begin_a_new_training(home: Callable[..., Path], run: Callable[..., Ended]) -> None:
     assert run(home()).code == 41
     second = run(home(train={"epochs": 1}), JOB_ATTEMPT="1")
@@ -207,6 +211,7 @@ def test_other_settings_begin_a_new_training(home: Callable[..., Path], run: Cal
     assert "resumed" not in second.message
 
 
+@pytest.mark.lab
 def test_a_workspace_that_goes_with_its_pod_is_not_resumed_from(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
@@ -237,6 +242,7 @@ def test_a_whole_checkpoint_is_told_once_and_lets_the_stale_ones_go(
     assert capsys.readouterr().out.count("event=checkpoint path=3.ckpt") == 1
 
 
+@pytest.mark.lab
 def test_a_program_that_cannot_be_started_is_a_user_s_error(
     home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:

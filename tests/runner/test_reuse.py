@@ -59,6 +59,7 @@ def go(make_home: Callable[..., Path], run: Callable[..., Ended], server: Server
     return started
 
 
+@pytest.mark.lab
 def test_a_run_after_one_that_failed_in_prepare_does_not_train_on_its_files(
     names: tuple[str, str], go: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -198,6 +199,7 @@ def test_one_lost_lfs_file_is_fetched_alone(context: Context, server: Server, na
     assert not [path for path in (context.dataset / ".git" / "lfs" / "objects").rglob("*") if path.is_file()]
 
 
+@pytest.mark.lab
 def test_another_kind_of_source_finds_nothing_of_the_one_before_and_writes_through_no_link(
     make_context: Callable[..., Context], server: Server, names: tuple[str, str], bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -292,6 +294,7 @@ def test_many_small_files_are_looked_at_together(tmp_path: Path) -> None:
     assert [pointer.path.name for pointer in lfs.pointers(tmp_path)] == ["pointer"]
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     "form", rows(["with a carriage return at every line's end", "of git-media", "of hawser"], "of git-media")
 )
@@ -315,6 +318,7 @@ def push_pointer(server: Server, name: str, form: str) -> str:
     return data
 
 
+@pytest.mark.lab
 def test_a_file_that_went_through_an_lfs_extension_is_refused(
     make_context: Callable[..., Context], server: Server, names: tuple[str, str]
 ) -> None:
@@ -356,6 +360,7 @@ def immutable(tmp_path: Path) -> Iterator[Callable[[Path], None]]:
         subprocess.run(["find", str(tmp_path), "-name", path.name, "-exec", "chattr", "-i", "{}", "+"], check=True)
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("place", ["output/checkpoints/old.pt", "artifacts/old.pt"])
 def test_what_cannot_be_removed_is_moved_and_never_counts_as_this_training_s(
     place: str, names: tuple[str, str], go: Callable[..., Ended], immutable: Callable[[Path], None], tmp_path: Path
@@ -392,6 +397,7 @@ def test_the_mark_of_an_export_is_gone_before_its_artifacts_are(
 OTHER_RUN = "run-43-0a1b2c3d-9999-2222-3333-444455556666"
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     "change",
     rows(
@@ -454,6 +460,7 @@ def test_a_run_resumes_its_own_training_where_its_claim_grows_meanwhile(
     assert prepare.pin(context, Git(context)) != pinned
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("context", ["git", "s3"], indirect=True)
 def test_what_differs_and_cannot_be_removed_still_differs_for_the_next_attempt(
     context: Context, monkeypatch: pytest.MonkeyPatch

@@ -125,6 +125,7 @@ def test_lfs_data_is_on_disk_once_and_keeps_its_mode(server: Server, name: str, 
     assert len(server.requests) == requests  # a second prepare asks the server for nothing
 
 
+@pytest.mark.lab
 def test_a_prepare_killed_half_way_is_finished_by_the_next(server: Server, name: str, context: Context) -> None:
     commit = push(server, name, {"a.pt": "a" * 2000, "b.pt": "b" * 2000}, lfs="*.pt")
     fetch(context, commit)
@@ -348,6 +349,7 @@ def test_a_new_training_forgets_what_was_exported_of_another(make_context: Calla
     assert not context.workspace.is_marked("export", "these settings")
 
 
+@pytest.mark.lab
 def test_a_shared_workspace_is_prepared_once_for_all_ranks(
     server: Server, name: str, make_context: Callable[..., Context]
 ) -> None:

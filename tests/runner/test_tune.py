@@ -121,6 +121,7 @@ def trials(ended: Ended, state: str) -> list[int]:
     return [int(re.findall(r"number=(\d+)", line)[0]) for line in ended.events("trial") if f"state={state}" in line]
 
 
+@pytest.mark.lab
 def test_the_best_trial_is_exported_with_a_table_of_all_and_keeps_its_folder_alone(
     home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -244,6 +245,7 @@ def test_a_search_continues_for_more_trials_and_starts_from_scratch_for_other_on
     assert float((tmp_path / "workspace/run-42/artifacts/model.pt").read_text()) == 1, "it was exported again"
 
 
+@pytest.mark.lab
 def test_what_a_killed_pod_was_writing_does_not_end_the_search(
     home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -257,6 +259,7 @@ def test_what_a_killed_pod_was_writing_does_not_end_the_search(
     assert "lock" not in ended.log
 
 
+@pytest.mark.lab
 def test_other_hyper_parameters_are_held_against_the_sources_again(
     home: Callable[..., Path], quick: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -271,6 +274,7 @@ def test_other_hyper_parameters_are_held_against_the_sources_again(
     assert "tune.space: what is that?" in ended.last
 
 
+@pytest.mark.lab
 def test_every_trial_is_tracked_once_whichever_pod_it_ran_in(make_context: Callable[..., Context]) -> None:
     search = {"trials": 2, "metric": "score", "goal": "maximize", "space": {"lr": {"choices": [0.1]}}}
     context = make_context({"tune": search})

@@ -113,6 +113,7 @@ def test_the_wheel_holds_the_chart_and_the_schema(built: Path) -> None:
     assert not [name for name in names if name.startswith("package.py")]
 
 
+@pytest.mark.lab
 def test_the_sdist_builds_the_same_wheel(built: Path, tmp_path: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
@@ -130,6 +131,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+@pytest.mark.lab
 def test_the_installed_tools_work_in_an_empty_folder(built: Path, tmp_path: Path, helm: str) -> None:
     (wheel,) = built.glob("*.whl")
     site, work = tmp_path / "site", tmp_path / "work"

@@ -56,6 +56,7 @@ def test_a_release_is_one_tagged_commit_with_one_version_everywhere(repository: 
     )
 
 
+@pytest.mark.lab
 def test_a_second_release_needs_an_entry_of_its_own(repository: Path) -> None:
     release(repository, "7.8.9", TODAY)
     with pytest.raises(ReleaseError, match='nothing under "Unreleased"'):

@@ -65,6 +65,7 @@ MUTATIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(("file", "old", "new", "expected"), MUTATIONS.values(), ids=MUTATIONS)
 def test_a_changed_model_makes_the_generated_files_stale(
     copy: Path, file: str, old: str, new: str, expected: set[str]
@@ -73,6 +74,7 @@ def test_a_changed_model_makes_the_generated_files_stale(
     assert stale(copy) == expected
 
 
+@pytest.mark.lab
 def test_an_option_of_one_family_is_its_data_and_its_model_beside_hook_and_test(copy: Path) -> None:
     replace(copy / FAMILY, "  train:\n", "  train:\n    patience: 100\n")
     replace(
@@ -83,6 +85,7 @@ def test_an_option_of_one_family_is_its_data_and_its_model_beside_hook_and_test(
     check_option(copy, {"train": {"patience": 5}})
 
 
+@pytest.mark.lab
 def test_an_option_of_all_families_is_its_model_beside_what_uses_it_and_test(copy: Path) -> None:
     replace(
         copy / MODELS / "sections.py",

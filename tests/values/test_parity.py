@@ -68,6 +68,7 @@ CHOSEN: dict[str, str] = {
 }
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("text", CHOSEN.values(), ids=CHOSEN)
 def test_the_program_helm_gives_the_same_verdict(tmp_path: Path, helm: str, text: str) -> None:
     own = tmp_path / "own.yaml"

@@ -209,6 +209,7 @@ def test_aliases_and_merged_maps_are_found_where_they_are_written(tmp_path: Path
     ]
 
 
+@pytest.mark.lab
 def test_a_file_full_of_wrong_keys_is_answered_soon_and_not_in_full(tmp_path: Path) -> None:
     def took(keys: int) -> float:
         start = time.process_time()
