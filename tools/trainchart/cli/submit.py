@@ -192,7 +192,7 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted
     check_arguments(options.helm_arguments, helm.program)
     owner = Owner(*options.owner) if options.owner else None
     _check_options(options, owner)
-    overrides = replace(overrides_of(options), owner=owner.reference if owner else {})
+    overrides = replace(overrides_of(options), sections={"owner": ("--owner", owner.reference)} if owner else {})
     check_values("submit", options.files, overrides)
     api = connect(options)
     target = target_of(api, options.kubeconfig, os.environ)

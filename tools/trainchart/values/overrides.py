@@ -1,5 +1,5 @@
 """Values of the command line, which lie over those of the files: --values-text, --family, --param, Helm's --set-json, --set and
---set-string, and --owner."""
+--set-string; and sections that a command sets itself."""
 
 from __future__ import annotations
 
@@ -37,11 +37,13 @@ class Overrides:
     """Each NAME=VALUE, with a name of `values/parameters.py`."""
     sets: Sequence[tuple[str, str]] = ()
     """Each an option of SETS and its expression."""
-    owner: Mapping[str, str] = field(default_factory=dict)
-    """Of `submit --owner`: the section `owner`."""
+    sections: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    """What replaces whole keys at the top: the option that says so, and the value."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the command itself, which lie over the files, but below its options."""
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.family or self.parameters or self.sets or self.owner)
+        return bool(self.text or self.family or self.parameters or self.sets or self.sections)
 
     def over(self, values: Tree, places: Node) -> tuple[Tree | None, Node, list[Problem]]:
         """Lay them over values with their places.
@@ -56,6 +58,7 @@ class Overrides:
         ]
         if problems:
             return None, places, problems
+        values = overlay(values, self.defaults)
         if self.text:
             tree, node, problems = read_document(self.text, TEXT)
             if tree is None:
@@ -70,9 +73,9 @@ class Overrides:
         for option, expression in sorted(self.sets, key=lambda given: SETS.index(given[0])):
             values, found = _set(values, places, option, expression)
             problems += found
-        if self.owner:
-            values = overlay(values, {"owner": dict(self.owner)})
-            places.put(("owner",), Place("--owner"))
+        for key, (option, value) in self.sections.items():
+            values = {**values, key: value}
+            places.put((key,), Place(option))
         return values, places, problems
 
     def values_over(self, values: Tree) -> Tree:
