@@ -14,7 +14,7 @@ from tests.chart.matrix import ROOT
 
 PACKAGE = ROOT / "tools" / "trainchart"
 FOUNDATION = "foundation"
-MOST_IMPORTS = 33
+MOST_IMPORTS = 35
 """Between packages, the foundation included: 30 when this was written. A package that imports everything is no part."""
 
 

@@ -25,6 +25,8 @@ class ExitCode(IntEnum):
     RUN_FAILED = 7
     # `doctor` found a problem that would keep the run from starting.
     PROBLEM = 8
+    # `check-data` found nothing on this machine that can read the data.
+    NOT_CHECKED = 9
     # 128 + SIGINT, as shells count it. Also for SIGTERM: 143 is the code of a run that was stopped.
     INTERRUPTED = 130
 

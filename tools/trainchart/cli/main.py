@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Each is a module of this package; in the order of the help.
 COMMANDS = (
-    "preset", "validate", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "result", "report", "stop", "guard",
+    "preset", "validate", "check-data", "try", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "result", "report", "stop", "guard",
     "delete", "prune", "chart", "completion",
 )  # fmt: skip
 
@@ -149,8 +149,10 @@ def make_parser(first: Sequence[str] = ()) -> Parser:
 def _module(command: str) -> ModuleType:
     """The module of a command: `add_parser(commands)` adds its options, `run(options)` returns its exit code."""
     import importlib
+    import keyword
 
-    return importlib.import_module(f"trainchart.cli.{command}")
+    name = command.replace("-", "_") + "_" * keyword.iskeyword(command)
+    return importlib.import_module(f"trainchart.cli.{name}")
 
 
 if __name__ == "__main__":

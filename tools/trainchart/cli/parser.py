@@ -14,10 +14,11 @@ _MEANINGS = {
     ExitCode.REFUSED: "invalid values, file or command line",
     ExitCode.TIMED_OUT: "timed out",
     ExitCode.NOT_FOUND: "not found",
-    ExitCode.UNREACHABLE: "API server unreachable",
+    ExitCode.UNREACHABLE: "API server or container engine unreachable",
     ExitCode.FORBIDDEN: "permission missing",
     ExitCode.RUN_FAILED: "the run failed with no reason reported",
     ExitCode.PROBLEM: "problem found by doctor",
+    ExitCode.NOT_CHECKED: "not checked",
     ExitCode.INTERRUPTED: "interrupted",
 }
 

@@ -1,4 +1,6 @@
-"""`python3 -m runner`: one pod's run, from verify to publish. `--check` only checks whether it could run."""
+"""`python3 -m runner`: one pod's run, from verify to publish. `--check` only checks whether it could run, and `--prepare`
+ends after stage prepare.
+"""
 
 from __future__ import annotations
 
@@ -71,6 +73,8 @@ class Run:
             context.lease.acquire()
             outcome["bytes"] = prepare(context, family, partial(self._check_push_access, publisher))
             outcome["skipped"] = outcome["bytes"] is None
+        if sys.argv[1:] == ["--prepare"]:
+            return result.completed(context, None, {}, [])
         if is_tracked(context):
             from features.mlflow import run
 

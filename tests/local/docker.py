@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""A `docker` for tests: it answers as the real one does, and runs the command of a container in this Python, where its mounts lie.
+
+Below FAKE_DOCKER, `image` has the platform of the one image that there is, `info` the answer of `info`, and `says`, if it is
+there, what every container prints before it exits with 5. `calls` gets the arguments of every call.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import os
+import sys
+from pathlib import Path
+
+STATE = Path(os.environ["FAKE_DOCKER"])
+
+
+def main(argv: list[str]) -> int:
+    with (STATE / "calls").open("a") as calls:
+        calls.write(json.dumps(argv) + "\n")
+    if argv[0] == "info":
+        print((STATE / "info").read_text())
+        return 0
+    if argv[:2] == ["image", "inspect"]:
+        if not (STATE / "image").exists():
+            print(f"Error: No such image: {argv[-1]}", file=sys.stderr)
+            return 1
+        print((STATE / "image").read_text())
+    if argv[0] == "create":
+        (STATE / "created").write_text(json.dumps(argv))
+    if argv[0] == "start" and (STATE / "says").exists():
+        print((STATE / "says").read_text())
+        return 5
+    return start(json.loads((STATE / "created").read_text())) if argv[0] == "start" else 0
+
+
+def start(argv: list[str]) -> int:
+    from trainchart.local import here
+    from trainchart.local.pod import LocalPod, Mount
+
+    options = list(itertools.pairwise(argv))
+    mounts = [
+        dict(field.partition("=")[::2] for field in next(csv.reader([value])))
+        for key, value in options
+        if key == "--mount"
+    ]
+    pod = LocalPod(
+        image="",
+        command=("python3", *argv[argv.index("-m") :]),
+        directory=next(value for key, value in options if key == "--workdir"),
+        environment=dict(value.split("=", 1) for key, value in options if key == "--env"),
+        user=0,
+        group=0,
+        shared_memory=0,
+        mounts=tuple(Mount(Path(one["source"]), one["target"], "readonly" in one) for one in mounts),
+        result=Path(),
+    )
+
+    def show(line: bytes) -> None:
+        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+
+    return here.run(pod, show)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

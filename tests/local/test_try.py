@@ -1,0 +1,198 @@
+"""`trainchart try`, in a container and in this Python."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.local.conftest import Engine, Ran
+from trainchart.errors import ExitCode
+
+Call = Callable[..., Ran]
+
+
+def listing(folder: Path) -> list[tuple[str, int, int]]:
+    return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*"))
+
+
+def test_a_run_goes_through_all_stages_but_publish_and_leaves_nothing(call: Call, engine: Engine) -> None:
+    ran = call("try")
+    assert ran.code == 0, ran
+    for stage in ("verify", "prepare", "train", "export"):
+        assert f"event=end stage={stage}" in ran.out
+    assert "stage=publish" not in ran.out
+    assert "trained on 3 records" in ran.out
+    assert "completed after" in ran.out
+    assert engine.calls[-1][:2] == ["rm", "--force"]
+
+
+def test_the_container_is_as_restricted_as_the_pod(call: Call, engine: Engine, folders: Path) -> None:
+    (engine.state / "says").touch()
+    call("try")
+    created = engine.created
+    assert {"--read-only", "--rm"} <= set(created)
+    pairs = list(itertools.pairwise(created))
+    for pair in (
+        ("--cap-drop", "ALL"),
+        ("--security-opt", "no-new-privileges"),
+        ("--network", "none"),
+        ("--workdir", "/trainchart"),
+    ):
+        assert pair in pairs
+    user = "1000:1000" if os.getuid() == 0 else f"{os.getuid()}:{os.getgid()}"
+    assert ("--user", user) in pairs
+    mounts = {value for key, value in pairs if key == "--mount"}
+    for name in ("model", "data"):
+        target = "dataset" if name == "data" else name
+        assert f"type=bind,source={folders / name},target=/sources/{target},readonly" in mounts
+    writable = {mount.split("target=")[1] for mount in mounts if not mount.endswith(",readonly")}
+    assert writable == {"/workspace", "/tmp"}
+    assert "registry.example.com/team/image:1" in created
+    assert "git-credentials" not in " ".join(created)
+
+
+def test_the_network_and_the_gpu_are_given_if_asked_for_and_there(call: Call, engine: Engine) -> None:
+    (engine.state / "info").write_text(json.dumps({"Architecture": "x86_64", "Runtimes": {"nvidia": {}}}))
+    (engine.state / "says").touch()
+    call("try", "--network")
+    assert "--network" not in engine.created
+    assert engine.created[engine.created.index("--gpus") :][:2] == ["--gpus", "1"]
+
+
+def test_a_failure_has_the_code_and_the_words_of_the_cluster(call: Call, engine: Engine) -> None:
+    ran = call("try", "--set", "env.MUST_FAIL=yes")
+    assert ran.code == 40
+    assert "failed in    train" in ran.err
+    assert "RuntimeError: told to fail" in ran.err
+    assert "what to do   see the trainer's output above" in ran.err
+    assert engine.calls[-1][0] == "rm"
+
+
+def test_this_python_runs_it_too_and_keeps_what_is_asked_for(call: Call, folders: Path) -> None:
+    before = listing(folders / "model"), listing(folders / "data")
+    ran = call("try", "--here", "--keep", str(folders / "kept"))
+    assert ran.code == 0, ran
+    assert json.loads((folders / "kept" / "artifacts" / "model.json").read_text())["records"] == 3
+    assert sorted(path.name for path in (folders / "kept").iterdir()) == ["artifacts", "output", "result.json"]
+    assert (listing(folders / "model"), listing(folders / "data")) == before
+
+
+def test_git_fetches_what_no_folder_is_given_for(call: Call, folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(folders / "gitconfig"))
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *arguments], cwd=folders / "model", check=True)
+    # The user's own git configuration decides how a server is reached.
+    (folders / "gitconfig").write_text(
+        f'[url "file://{folders}/model"]\n insteadOf = https://git.example.com/team/model.git\n'
+    )
+    ran = call("try", "--here", model=False)
+    assert ran.code == 0, ran
+    assert "fetching model.repository with your git" in ran.err
+    ran = call("try", "--here", "--set", "model.revision=nosuch", model=False)
+    assert ran.code == ExitCode.REFUSED
+    assert "couldn't find remote ref nosuch" in ran.err
+
+
+def refused(ran: Ran, code: ExitCode, *words: str) -> None:
+    assert ran.code == code, ran
+    message = ran.err.strip().splitlines()[-1]
+    for word in words:
+        assert word in message
+
+
+def test_a_missing_image_is_one_line(call: Call, engine: Engine) -> None:
+    (engine.state / "image").unlink()
+    refused(call("try"), ExitCode.NOT_FOUND, "is not on this machine", "docker pull registry.example.com/team/image:1")
+
+
+def test_an_engine_that_does_not_answer_is_one_line(call: Call, engine: Engine) -> None:
+    (engine.state / "info").write_text(json.dumps({"ServerErrors": ["Cannot connect to the Docker daemon"]}))
+    refused(call("try"), ExitCode.UNREACHABLE, "docker is installed, but does not answer; start it", "--here")
+    (engine.state / "info").write_text(json.dumps({"ServerErrors": ["permission denied while trying to connect"]}))
+    refused(call("try"), ExitCode.UNREACHABLE, "docker: this user may not use it")
+
+
+def test_an_image_for_another_machine_is_said(call: Call, engine: Engine) -> None:
+    (engine.state / "image").write_text("linux/s390x")
+    (engine.state / "says").touch()
+    assert "image registry.example.com/team/image:1 is for linux/s390x" in call("try").err
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("exec /usr/bin/python3: exec format error", "this one cannot run"),
+        ('exec: "python3": executable file not found in $PATH', "has no python3"),
+        ("/usr/bin/python3: No module named runner", "does not see the folders of this machine"),
+        ("Killed", "exit code 5"),
+    ],
+)
+def test_a_container_that_ends_without_the_runner_is_explained(
+    call: Call, engine: Engine, said: str, words: str
+) -> None:
+    (engine.state / "says").write_text(said)
+    refused(call("try"), ExitCode.RUN_FAILED, words)
+
+
+def test_wrong_values_and_folders_are_refused_before_anything_is_run(call: Call, engine: Engine, folders: Path) -> None:
+    ran = call("try", "--set", "train.comand=x")
+    assert (ran.code, "did you mean 'command'?" in ran.err) == (ExitCode.REFUSED, True)
+    refused(call("try", "--model", str(folders / "nosuch"), model=False), ExitCode.REFUSED, "--model", "does not exist")
+    refused(call("try", "--model", str(folders / "run.yaml"), model=False), ExitCode.REFUSED, "is not a folder")
+    (folders / "none").mkdir()
+    refused(call("try", "--data", str(folders / "none"), data=False), ExitCode.REFUSED, "--data", "is empty")
+    (folders / "data" / "outside").symlink_to("/etc")
+    refused(call("try"), ExitCode.REFUSED, "outside is a link to /etc", "which a run would not have")
+    assert "start" not in [words[0] for words in engine.calls]
+    refused(call("try", "--keep", str(folders)), ExitCode.REFUSED, "--keep", "exists")
+    refused(call("try", "--here", "--engine", "docker"), ExitCode.REFUSED, "--here")
+
+
+def test_a_source_that_only_the_cluster_reaches_needs_a_folder(call: Call) -> None:
+    values = "model: {repository: null, type: claim, claimName: models}"
+    ran = call("try", "--here", "--values-text", values, model=False)
+    refused(ran, ExitCode.REFUSED, "model.type is claim", "--model")
+
+
+def test_lfs_pointers_are_told(call: Call, folders: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    (folders / "data" / "0.txt").write_text(pointer)
+    ran = call("try", "--here")
+    assert ran.code == 30
+    assert "1 files are LFS pointers without data: 0.txt" in ran.err
+    assert "git lfs pull" in ran.err
+
+
+def test_ctrl_c_ends_the_run_and_removes_the_container(engine: Engine, folders: Path) -> None:
+    (folders / "model" / "train.py").write_text("import time\nprint('training', flush=True)\ntime.sleep(600)\n")
+    argv = [sys.executable, "-m", "trainchart", "try", "-f", str(folders / "run.yaml")]
+    argv += ["--model", str(folders / "model"), "--data", str(folders / "data")]
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert any(line == "training\n" for line in child.stdout)
+    child.send_signal(2)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == ExitCode.INTERRUPTED
+    assert said.splitlines()[-1] == "trainchart: interrupted; nothing is left behind"
+    assert engine.calls[-1][0] == "rm"
+
+
+def test_working_folders_of_commands_that_were_killed_are_removed(call: Call, cache: Path) -> None:
+    (cache / "abandoned" / "read-only").mkdir(parents=True)
+    (cache / "abandoned" / "lock").touch()
+    (cache / "abandoned" / "read-only").chmod(0o500)
+    assert call("try", "--here").code == 0
+    assert not (cache / "abandoned").exists()
+
+
+def test_a_full_disk_is_refused(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainchart.local.scratch.ROOM", 1 << 60)
+    refused(call("try", "--here"), ExitCode.REFUSED, "TRAINCHART_CACHE", "make room")
