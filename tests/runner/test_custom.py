@@ -76,6 +76,7 @@ def home(server: Server, tmp_path: Path, make_home: Callable[..., Path]) -> Call
         given = {
             "family": "custom",
             "run.family.launcher": "python",
+            "run.family.features": ["imports"],
             "model.repository": f"{server.url}/{names['model']}",
             "dataset.repository": f"{server.url}/{names['dataset']}",
             "publish.repository": f"{server.url}/{names['publish']}",
@@ -115,6 +116,55 @@ def test_a_program_is_started_as_it_is_and_what_it_leaves_is_published(
     names = git("-C", repository, "ls-tree", "-r", "--name-only", branch).splitlines()
     assert names == [".gitattributes", "README.md", "model/w.ckpt"]
     assert git("-C", repository, "show", f"{branch}:model/w.ckpt").startswith("version https://git-lfs")
+
+
+def test_what_the_program_imports_and_the_image_lacks_is_named_before_the_data_is_fetched(
+    home: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    ended = run(home(TRAIN, "import json, nosuch1\nimport nosuch2\n", publish=NOT_PUBLISHED))
+    assert (ended.code, ended.message["failure"]["stage"]) == (30, "prepare"), ended.log
+    assert "'nosuch1' (train.py:1); No module named 'nosuch2' (train.py:2)" in ended.message["failure"]["reason"]
+    (fetched,) = ended.events("fetch")
+    assert "source=model" in fetched
+
+
+@pytest.mark.parametrize(
+    ("command", "programs"),
+    [
+        ("python3 train.py tools/eval.py", ["train.py"]),
+        ("python3 -u -W ignore -X dev tools/gone.py", ["tools/gone.py"]),
+        ("python -m pkg.train x.py", ["-m pkg.train"]),
+        ("python -m pkg", ["-m pkg"]),
+        ("python3 -m torch.distributed.run --nproc_per_node 2 train.py", ["train.py"]),
+        ("torchrun --nproc_per_node 2 train.py --data x", ["train.py"]),
+        ("accelerate launch --config_file gone.py train.py", ["train.py"]),
+        ("python3 /opt/vendor/train.py", []),
+        ("python3 -c import(x).py", []),
+        ("bash run.sh", []),
+        ("./train.py", []),
+        ("", []),
+    ],
+)
+def test_the_python_program_of_a_command_is_found(
+    command: str, programs: list[str], hooks: ModuleType, context: Callable[..., Context]
+) -> None:
+    made = context(command=command.split(), exportCommand=["sh", "export.sh"])
+    write(made.model, "train.py", "tools/eval.py", "pkg/train.py")
+    assert hooks.programs(made)["programs"] == programs
+
+
+def test_a_program_s_imports_are_looked_for_by_the_python_that_starts_it(
+    tmp_path: Path, hooks: ModuleType, context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("conda/python3", "conda/torchrun", "bin/mpirun"):
+        write(tmp_path, name)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/conda:{tmp_path}/bin:/usr/bin")
+    for command, python in (("torchrun", "conda/python3"), (f"{tmp_path}/conda/python3", "conda/python3")):
+        made = context(command=[command, "train.py"], exportCommand=["mpirun", "train.py"])
+        write(made.model, "train.py")
+        assert hooks.programs(made) == {"python": f"{tmp_path}/{python}", "programs": ["train.py"]}
+        shutil.rmtree(made.folder)
 
 
 def test_a_program_that_fails_fails_the_run_with_its_last_words(

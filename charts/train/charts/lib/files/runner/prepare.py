@@ -48,7 +48,12 @@ def prepare(context: Context, family: Family, check_push_access: Callable[[], No
         marked = context.workspace.is_marked("prepare", depends_on(context))
         if marked and context.rank > 0 and context.workspace.read(CHECKED_BY) == _attempt(context):
             return None  # another rank of this attempt has just checked
-        total = sum(place(context, git, name, source, family) for name, source in settings.sources.items())
+        total = 0
+        for name, source in settings.sources.items():
+            total += place(context, git, name, source, family)
+            if name == "model" and not marked and family.has("programs"):  # the data may take hours
+                started = family.call("programs", "prepare-failed")
+                family.probe("imports", {"model": str(context.model), **started}, "prepare-failed")
         if context.settings.workspace.shared:
             context.lease.check()
             context.workspace.write(CHECKED_BY, _attempt(context))

@@ -6,7 +6,9 @@ import csv
 import json
 import math
 import os
+import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
@@ -28,6 +30,45 @@ def tools(context: Context) -> Dict[str, str]:
     """
     named = {f"train.{key}": context.train[key] for key in ("command", "exportCommand")}
     return {argv[0]: key for key, argv in named.items() if argv and ("/" not in argv[0] or argv[0].startswith("/"))}
+
+
+def programs(context: Context) -> Dict[str, Any]:
+    """Return the Python programs of the model repository, as far as the commands show them, and their interpreter."""
+    path = context.environment.get("PATH", os.defpath)
+    found = [
+        (interpreter(argv[0], path), python_program(argv, context.model))
+        for argv in (context.train["command"], context.train["exportCommand"])
+        if argv
+    ]
+    python = next((python for python, program in found if program), sys.executable)
+    return {"python": python, "programs": [program for by, program in found if program and by == python]}
+
+
+def interpreter(command: str, path: str) -> str:
+    """Return the Python that a command starts programs with: itself, or the one beside it, as for torchrun."""
+    found = Path(shutil.which(command, path=path) or sys.executable)
+    beside = found if found.name.startswith("python") else found.with_name("python3")
+    return str(beside) if beside.is_file() else sys.executable
+
+
+def python_program(argv: List[str], model: Path) -> str:
+    """Return what `python x.py`, `python -m x` or a launcher such as `torchrun x.py` starts; "" if it is unknown."""
+    rest = iter(argv[1:])
+    if re.fullmatch(r"python[0-9.]*", Path(argv[0]).name):
+        for part in rest:
+            if part in ("-W", "-X"):
+                next(rest, None)
+            elif part == "-m":
+                module = next(rest, "")
+                path = model.joinpath(*module.split("."))
+                if path.is_dir() or path.with_name(f"{path.name}.py").is_file():
+                    return f"-m {module}"
+                break  # one of the image's, such as torch.distributed.run
+            elif part == "-c" or part.startswith("/"):
+                return ""
+            elif not part.startswith("-"):
+                return part
+    return next((part for part in rest if part.endswith(".py") and (model / part).is_file() and part[0] != "/"), "")
 
 
 def configure(context: Context) -> None:

@@ -77,6 +77,10 @@ def rewrites(_: Context, path: Path) -> bool:
     return path.suffix.lower() not in (".txt", ".cache") and view.is_cut_jpeg(path)
 
 
+def programs(_: Context) -> Dict[str, Any]:
+    return {"programs": ["train.py", "export.py"]}
+
+
 def train_environment(context: Context) -> Dict[str, str]:
     python_path = [str(context.model.parent), context.environment.get("PYTHONPATH", "")]
     return {
