@@ -70,6 +70,17 @@ class Trainer:
         return answer
 
 
+def image_of(family: str) -> str:
+    """The image that the end-to-end test of a family uses. Skips the test where Docker does not have it."""
+    image = str(yaml.safe_load((ROOT / "e2e" / "values" / f"{family}.yaml").read_text(encoding="utf-8"))["image"])
+    if (
+        not shutil.which("docker")
+        or subprocess.run(["docker", "image", "inspect", image], capture_output=True).returncode
+    ):
+        pytest.skip(f"Docker has no image {image}: make e2e-all FAMILY={family} builds it")
+    return image
+
+
 @contextlib.contextmanager
 def trainer(
     family: str,
@@ -82,12 +93,7 @@ def trainer(
     """Start `oracles/<oracle>.py` in the image that the end-to-end test of a family uses, with the family's in-pod files
     as in a pod, and no network. Skips the test where Docker does not have the image.
     """
-    image = str(yaml.safe_load((ROOT / "e2e" / "values" / f"{family}.yaml").read_text(encoding="utf-8"))["image"])
-    if (
-        not shutil.which("docker")
-        or subprocess.run(["docker", "image", "inspect", image], capture_output=True).returncode
-    ):
-        pytest.skip(f"Docker has no image {image}: make e2e-all FAMILY={family} builds it")
+    image = image_of(family)
     # Of the user of the container, who may be another than that of the tests.
     cases = Path(tempfile.mkdtemp(prefix="trainchart-cases-"))
     cases.chmod(0o755)

@@ -66,6 +66,7 @@ def test_the_network_and_the_gpu_are_given_if_asked_for_and_there(call: Call, en
     assert engine.created[engine.created.index("--gpus") :][:2] == ["--gpus", "1"]
 
 
+@pytest.mark.lab
 def test_a_failure_has_the_code_and_the_words_of_the_cluster(call: Call, engine: Engine) -> None:
     ran = call("try", "--set", "env.MUST_FAIL=yes")
     assert ran.code == 40
@@ -84,6 +85,7 @@ def test_this_python_runs_it_too_and_keeps_what_is_asked_for(call: Call, folders
     assert (listing(folders / "model"), listing(folders / "data")) == before
 
 
+@pytest.mark.lab
 def test_git_fetches_what_no_folder_is_given_for(call: Call, folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(folders / "gitconfig"))
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
@@ -162,6 +164,7 @@ def test_a_source_that_only_the_cluster_reaches_needs_a_folder(call: Call) -> No
     refused(ran, ExitCode.REFUSED, "model.type is claim", "--model")
 
 
+@pytest.mark.lab
 def test_lfs_pointers_are_told(call: Call, folders: Path) -> None:
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
     (folders / "data" / "0.txt").write_text(pointer)
@@ -171,6 +174,7 @@ def test_lfs_pointers_are_told(call: Call, folders: Path) -> None:
     assert "git lfs pull" in ran.err
 
 
+@pytest.mark.lab
 def test_ctrl_c_ends_the_run_and_removes_the_container(engine: Engine, folders: Path) -> None:
     (folders / "model" / "train.py").write_text("import time\nprint('training', flush=True)\ntime.sleep(600)\n")
     argv = [sys.executable, "-m", "trainchart", "try", "-f", str(folders / "run.yaml")]
@@ -185,6 +189,7 @@ def test_ctrl_c_ends_the_run_and_removes_the_container(engine: Engine, folders: 
     assert engine.calls[-1][0] == "rm"
 
 
+@pytest.mark.lab
 def test_working_folders_of_commands_that_were_killed_are_removed(call: Call, cache: Path) -> None:
     (cache / "abandoned" / "read-only").mkdir(parents=True)
     (cache / "abandoned" / "lock").touch()

@@ -105,17 +105,20 @@ def _try(options: argparse.Namespace) -> int:
             return place.run(pod, lambda line: shown.write(0, line)), pod
 
         data = folders.get("dataset")
-        if data and family.get("images"):
-            few = _few(data, scratch, family["images"])
-            if few != data:
-                print_message("checking the whole dataset")
-                code, pod = start("check", data, "--prepare")
-                if code:
-                    return _failed(code, result_of(pod), started)
-                data = few
-        print_message(f"{given['family']}: running all stages but publish, on the {place.device}, in {place}")
+        whole: Mapping[str, Any] = {}
+        few, total = _few(data, scratch, family.get("images", 0))
+        if few:
+            print_message(f"checking all {total} images of the dataset, in {place}")
+            code, pod = start("check", data, "--prepare")
+            whole = result_of(pod)
+            if code:
+                return _failed(code, whole, started)
+            print_message(f"training on {few} of them, on the {place.device}")
+            data = scratch / "few"
+        else:
+            print_message(f"running all stages but publish, on the {place.device}, in {place}")
         code, pod = start("run", data)
-        result = result_of(pod)
+        result = {**result_of(pod), **({"dataset": whole["dataset"]} if "dataset" in whole else {})}
         if options.keep:
             _keep(pod, options.keep)
         return _failed(code, result, started) if code else _completed(result, started, options.keep)
@@ -129,17 +132,14 @@ def _family(given: Mapping[str, Any]) -> Mapping[str, Any]:
     return family_data(name).get("try", {}) if name in family_names() else {}
 
 
-def _few(data: Path, scratch: Path, most: int) -> Path:
-    """A copy with few images of a dataset; the dataset itself if it has no more."""
+def _few(data: Path | None, scratch: Path, most: int) -> tuple[int, int]:
+    """Make `few`, a copy of a dataset with few images; how many of how many those are, and 0 if it has no more."""
     from trainchart.local.few import take_few
 
-    copy = scratch / "few"
-    copy.mkdir()
-    kept, total = take_few(data, copy, most)
-    if kept == total:
-        return data
-    print_message(f"training on {kept} of the {total} images of the dataset")
-    return copy
+    if data is None or not most:
+        return 0, 0
+    few, total = take_few(data, scratch / "few", most)
+    return (few if few < total else 0), total
 
 
 def _keep(pod: LocalPod, folder: Path) -> None:

@@ -23,6 +23,7 @@ def take_few(dataset: Path, copy: Path, most: int) -> tuple[int, int]:
     Lists of images and COCO files are cut to the same images. A file that is called as an image that is left out, such as its
     labels, is left out too. Images with labels come first.
     """
+    copy.mkdir()
     files = list(_files(dataset, copy))
     images = [path for path in files if path.suffix.lower() in IMAGES]
     labelled = {path.stem for path in files if path.suffix == ".txt" and path.stat().st_size}
