@@ -72,8 +72,8 @@ HOSTILE = [
     Data("a folder with a link", "llm-sft", {"dataset_info.json": '{"x": {"file_name": "d"}}', "d/a.csv": LINK}, LLM, "a file of x leads"),
     Data("a dataset_info.json that is a link", "llm-sft", {"dataset_info.json": LINK}, LLM, "dataset_info.json leads"),
     Data("metadata that are a link", "llm-sft", {"README.md": LINK, **PAIRS}, LLM, "README.md leads"),
-    Data("records that are a link", "llm-sft", {"a.csv": LINK}, LLM, "a file of dataset a leads"),
-    Data("a configuration of a folder", "llm-sft", {"README.md": "---\nconfigs:\n- data_files: x.txt\n---\n", "x.txt": LINK}, LLM, "a file of dataset default leads"),
+    Data("records that are a link", "llm-sft", {"a.csv": LINK}, LLM, "a.csv leads"),
+    Data("a configuration of a folder", "llm-sft", {"README.md": "---\nconfigs:\n- data_files: x.txt\n---\n", "x.txt": LINK}, LLM, "x.txt leads"),
 ]  # fmt: skip
 
 
@@ -97,7 +97,8 @@ def test_a_path_that_leads_out_of_the_sources_is_refused_without_a_word_of_what_
 
 def probe(family: str, base: Path, train: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     """The family's own program, as Family.probe starts it, in an image that has as much of the trainer as it needs to get there."""
-    lay_out(base / "image", {"ultralytics/__init__.py": "", "ultralytics/cfg/default.yaml": "{}"})
+    llm = {"datasets.py": "", "safetensors.py": "SafetensorError = ValueError\ndef safe_open(*_, **__): pass\n"}
+    lay_out(base / "image", {"ultralytics/__init__.py": "", "ultralytics/cfg/default.yaml": "{}", **llm})
     script = FILES / "families" / family / "probe_dataset.py"
     argument = {"model": str(base / "model"), "dataset": str(base / "dataset"), "train": train}
     python_path = os.pathsep.join([str(base / "image"), str(FILES)])

@@ -1,4 +1,4 @@
-"""LLaMA-Factory's 14 demo datasets, in the forms that its data/dataset_info.json gives them: each is validated, rendered and checked.
+"""LLaMA-Factory's 14 demo datasets, in the forms that its data/dataset_info.json gives them: each is validated, rendered and found.
 
 The records are made up; the entries have the columns and tags that stand there.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -107,13 +106,13 @@ HUB = {"alpaca_en": {"hf_hub_url": "llamafactory/alpaca_en"}}
 
 
 @pytest.fixture(scope="module")
-def records() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("llm_sft_records", FAMILIES / "llm-sft" / "records.py")
+def describe() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("llm_sft_describe", FAMILIES / "llm-sft" / "describe.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(sys.modules, "llm_sft_records", module)
+        patched.setitem(sys.modules, "llm_sft_describe", module)
         spec.loader.exec_module(module)
     return module
 
@@ -167,44 +166,19 @@ def test_a_demo_dataset_is_valid_with_the_notebook_s_arguments(name: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", DEMOS)
-def test_a_demo_dataset_is_checked_and_used_as_its_description_says(
-    name: str, records: ModuleType, tmp_path: Path
-) -> None:
-    train = {**values(name)["train"], "datasetFormat": ""}
-    found = records.discover(repository(tmp_path), train)
-    checked = records.check(found, train)
-    assert (checked.records, checked.problems) == (2, [])
-    assert [(one.name, one.from_info) for one in found] == [(name, True)]
+def test_a_demo_dataset_is_used_as_its_description_says(name: str, describe: ModuleType, tmp_path: Path) -> None:
+    """Its records go through the trainer in tests/differential/test_llm.py."""
+    found = describe.describe(repository(tmp_path), values(name)["train"])
+    assert (found["datasets"], found["folder"], found["files"]) == ([name], str(tmp_path), {name: [DEMOS[name].file]})
 
 
-BROKEN: dict[str, Callable[[Any], Any]] = {
-    "identity": lambda record: {**record, "output": None},
-    "alpaca_en_demo": lambda record: {"instruction": "Who?"},
-    "glaive_toolcall_en_demo": lambda record: {**record, "conversations": record["conversations"][:1]},
-    "mllm_demo": lambda record: {**record, "messages": said(("human", "What?"))},
-    "dpo_en_demo": lambda record: {**record, "chosen": None},
-    "kto_en_demo": lambda record: {**record, "label": "good"},
-    "c4_demo": lambda record: {"content": "A circle."},
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_record_of_a_demo_dataset_is_not_used(name: str, records: ModuleType, tmp_path: Path) -> None:
-    train = {**values(name)["train"], "datasetFormat": ""}
-    folder = repository(tmp_path)
-    write(folder / DEMOS[name].file, [DEMOS[name].record, BROKEN[name](DEMOS[name].record)])
-    assert records.check(records.discover(folder, train), train).total > 0
-
-
-def test_a_dataset_of_a_hub_is_refused_with_the_fix(records: ModuleType, tmp_path: Path) -> None:
-    train = {**values("identity")["train"], "dataset": "alpaca_en", "datasetFormat": ""}
-    with pytest.raises(records.DatasetError, match="loaded by hf_hub_url, from outside the run") as refused:
-        records.discover(repository(tmp_path), train)
+def test_a_dataset_of_a_hub_is_refused_with_the_fix(describe: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(describe.DatasetError, match="loaded by hf_hub_url, from outside the run") as refused:
+        describe.describe(repository(tmp_path), {**values("identity")["train"], "dataset": "alpaca_en"})
     assert refused.value.fix
 
 
-def test_without_a_name_the_datasets_are_listed(records: ModuleType, tmp_path: Path) -> None:
-    train = {**values("identity")["train"], "dataset": "", "datasetFormat": ""}
-    with pytest.raises(records.DatasetError) as refused:
-        records.discover(repository(tmp_path), train)
+def test_without_a_name_the_datasets_are_listed(describe: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(describe.DatasetError) as refused:
+        describe.describe(repository(tmp_path), {**values("identity")["train"], "dataset": ""})
     assert "identity" in refused.value.reason + refused.value.fix

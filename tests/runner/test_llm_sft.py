@@ -1,4 +1,6 @@
-"""The family llm-sft: its hooks, the check of every record, and the probes that need no LLaMA-Factory."""
+"""The family llm-sft: its hooks, and what its programs say without LLaMA-Factory. Everything that reads records, or a
+repository without dataset_info.json, needs the image: tests/differential/test_llm.py.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,8 @@ from .conftest import FILES
 FOLDER = FILES / "families" / "llm-sft"
 TRAIN: dict[str, Any] = yaml.safe_load((FOLDER / "family.yaml").read_text())["defaults"]["train"]
 ALPACA = {"instruction": "Who are you?", "input": "", "output": "Tiny."}
+INFO = {"dataset_info.json": '{"identity": {"file_name": "identity.jsonl"}}', "identity.jsonl": ""}
+DESCRIBED = {"datasets": ["a"], "evaluated": [], "folder": "/data", "media": "/data"}
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +45,8 @@ def hooks(package: str) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def records(package: str) -> ModuleType:
-    return importlib.import_module(f"{package}.records")
+def describe(package: str) -> ModuleType:
+    return importlib.import_module(f"{package}.describe")
 
 
 @pytest.fixture
@@ -63,6 +67,12 @@ def write(path: Path, rows: list[Any]) -> None:
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
 
 
+def lay_out(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
 def configured(hooks: ModuleType, made: Context) -> dict[str, Any]:
     hooks.configure(made)
     found: dict[str, Any] = json.loads((made.output / "train.yaml").read_text())
@@ -74,7 +84,7 @@ def configured(hooks: ModuleType, made: Context) -> dict[str, Any]:
 
 def test_the_configuration_is_the_values(hooks: ModuleType, context: Callable[..., Context]) -> None:
     made = context({"arguments": {"lr_scheduler_type": "cosine"}})
-    write(made.dataset / "identity.jsonl", [ALPACA])
+    lay_out(made.dataset, INFO)
     found = configured(hooks, made)
     wanted = {
         "stage": "sft", "finetuning_type": "lora", "lora_target": "all", "lora_rank": 8, "lora_alpha": 16, "lora_dropout": 0.1,
@@ -92,7 +102,7 @@ def test_nothing_of_lora_or_of_a_validation_is_set_without_them(
     hooks: ModuleType, context: Callable[..., Context]
 ) -> None:
     made = context({"finetuningType": "full", "validationSize": 0, "maxSamples": 0, "preprocessingWorkers": 0})
-    found = hooks.settings_of(made, ["a"])
+    found = hooks.settings_of(made, DESCRIBED)
     assert not [
         key
         for key in found
@@ -108,18 +118,16 @@ def test_several_nodes_with_accelerators_divide_the_model(
     backend: str, replicas: int, deepspeed: bool, gloo: bool, hooks: ModuleType, context: Callable[..., Context]
 ) -> None:
     made = context(run__backend=backend, replicas=replicas)
-    found = hooks.settings_of(made, ["a"])
+    found = hooks.settings_of(made, DESCRIBED)
     assert ("deepspeed" in found, found.get("ddp_backend") == "gloo") == (deepspeed, gloo)
     if deepspeed:
-        made.home.joinpath("family").unlink()
-        made.home.joinpath("family").symlink_to(FOLDER)
         assert json.loads(Path(found["deepspeed"]).read_text())["zero_optimization"]["stage"] == 3
 
 
 def test_a_resumed_training_names_its_checkpoint(hooks: ModuleType, context: Callable[..., Context]) -> None:
     made = context({"stage": "rm"})
     made.resume_from = made.output / "train" / "checkpoint-5"
-    found = hooks.settings_of(made, ["a"])
+    found = hooks.settings_of(made, DESCRIBED)
     assert found["resume_from_checkpoint"] == found["adapter_name_or_path"] == str(made.resume_from)
 
 
@@ -129,168 +137,88 @@ def test_every_value_has_its_place(package: str) -> None:
     assert set(options.VALUES) | elsewhere == set(TRAIN)
 
 
+@pytest.mark.parametrize(
+    ("evaluated", "arguments", "told"),
+    [
+        ([], {}, {"val_size": 0.1}),
+        (["b"], {}, {"eval_dataset": "b"}),
+        (["c"], {"eval_dataset": "c"}, {"eval_dataset": "c", "val_size": 0.1}),  # which the trainer refuses
+    ],
+)
+def test_a_split_to_evaluate_on_replaces_a_share_of_the_records(
+    evaluated: list[str],
+    arguments: dict[str, Any],
+    told: dict[str, Any],
+    hooks: ModuleType,
+    context: Callable[..., Context],
+) -> None:
+    found = hooks.settings_of(context({"arguments": arguments}), {**DESCRIBED, "evaluated": evaluated})
+    assert {key: found[key] for key in ("eval_dataset", "val_size") if key in found} == told
+    assert found["eval_strategy"] == "epoch"
+
+
 # Where the records are.
 
 
-def test_plain_files_get_a_description(hooks: ModuleType, context: Callable[..., Context]) -> None:
-    made = context()
-    write(made.dataset / "identity.jsonl", [{**ALPACA, "system": "Be brief."}])
-    folder = Path(configured(hooks, made)["dataset_dir"])
-    (entry,) = json.loads((folder / "dataset_info.json").read_text()).values()
-    assert entry["formatting"] == "alpaca"
-    assert entry["columns"] == {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
-    assert (folder / entry["file_name"]).resolve() == (made.dataset / "identity.jsonl").resolve()
+@pytest.mark.parametrize("folder", ["", "data"])
+def test_a_description_of_the_repository_is_used_as_it_is(
+    folder: str, hooks: ModuleType, context: Callable[..., Context]
+) -> None:
+    made = context({"dataset": "b"})
+    info = {"a": {"file_name": "a.json"}, "b": {"file_name": "b.json"}}
+    lay_out(made.dataset / folder, {"dataset_info.json": json.dumps(info), "b.json": json.dumps([ALPACA])})
+    found = configured(hooks, made)
+    where = str(made.dataset / folder)
+    assert (found["dataset"], found["dataset_dir"], found["media_dir"]) == ("b", where, where)
     hooks.configure(made)  # every rank does it
 
 
-def test_a_description_of_the_repository_is_used_as_it_is(hooks: ModuleType, context: Callable[..., Context]) -> None:
-    made = context({"dataset": "b"})
-    (made.dataset / "dataset_info.json").write_text(
-        json.dumps({"a": {"file_name": "a.json"}, "b": {"file_name": "b.json"}})
-    )
-    (made.dataset / "b.json").write_text(json.dumps([ALPACA]))
-    found = configured(hooks, made)
-    assert (found["dataset"], found["dataset_dir"]) == ("b", str(made.dataset))
-
-
-README = '---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: "{}"\n  - split: test\n    path: no.jsonl\n---\nText\n'
-
-
-def test_a_hugging_face_folder_is_read_by_its_metadata(hooks: ModuleType, context: Callable[..., Context]) -> None:
-    made = context({"dataset": "identity_alauda"})  # as the reference document calls it
-    (made.dataset / "README.md").write_text(README.format("identity_alauda.jsonl"))
-    write(made.dataset / "identity_alauda.jsonl", [ALPACA])
-    write(made.dataset / "other.jsonl", [ALPACA])
-    assert configured(hooks, made)["dataset"] == "identity_alauda"
-
-
-def test_several_files_are_read_in_the_order_of_their_names(hooks: ModuleType, context: Callable[..., Context]) -> None:
-    made = context()
-    (made.dataset / "README.md").write_text(README.format("data/*.jsonl"))
-    for name in ("b", "a"):
-        write(made.dataset / "data" / f"{name}.jsonl", [ALPACA])
-    folder = Path(configured(hooks, made)["dataset_dir"])
-    entry = json.loads((folder / "dataset_info.json").read_text())["default"]
-    links = sorted(Path(entry["hf_hub_url"]).iterdir())
-    assert [link.resolve().name for link in links] == ["a.jsonl", "b.jsonl"]
+HUGGING_FACE = {"features": {"text": {"dtype": "string", "_type": "Value"}}, "splits": {}}
 
 
 @pytest.mark.parametrize(
     ("files", "train", "reason"),
     [
-        ({}, {}, "has no dataset_info.json, no README.md with configs, and no file"),
-        ({"a.jsonl": "", "b.jsonl": ""}, {}, "has several datasets: a, b"),
-        ({"a.jsonl": ""}, {"dataset": "b"}, "train.dataset: the dataset repository has no dataset b; it has a"),
+        ({}, {}, "has no dataset_info.json, and no .json, .jsonl, .csv, .parquet, .arrow or .txt"),
+        ({"a.xml": "", ".hidden/a.jsonl": "", "package.json": "{}"}, {}, "has no dataset_info.json, and no"),
         ({"dataset_info.json": "{"}, {}, "dataset_info.json is not JSON"),
+        ({"dataset_info.json": "[]"}, {}, "dataset_info.json is not a map of datasets"),
         ({"dataset_info.json": '{"a": {}}'}, {}, "a has no file_name"),
         ({"dataset_info.json": '{"a": {"hf_hub_url": "x/y"}}'}, {}, "a is loaded by hf_hub_url, from outside the run"),
         ({"dataset_info.json": '{"a": {"file_name": "a.json"}}'}, {}, "names the file a.json, which does not exist"),
-        ({"dataset_info.json": '{"a": {"file_name": "a.xml"}}', "a.xml": ""}, {}, "its files have the types .xml"),
-        (
-            {"dataset_info.json": '{"a": {"file_name": "a.json"}}', "a.json": "[]"},
-            {"stage": "dpo"},
-            "a has ranking false, and train.stage dpo needs true",
-        ),
-        ({"README.md": README.format("x.jsonl")}, {}, "README.md: config default names x.jsonl, which does not exist"),
-        ({"a.jsonl": '{"x": 1}'}, {}, "a.jsonl of dataset a: the columns x are of none of the formats"),
-    ],
-)
-def test_what_is_no_dataset_is_told(
-    files: dict[str, str], train: dict[str, Any], reason: str, records: ModuleType, tmp_path: Path
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    with pytest.raises(records.DatasetError) as error:
-        records.discover(tmp_path, {**TRAIN, **train})
-    assert reason in error.value.reason
-
-
-# What is wrong in them.
-
-
-def problems(records: ModuleType, folder: Path, rows: list[Any], **train: Any) -> list[str]:
-    write(folder / "data.jsonl", rows)
-    values = {**TRAIN, **train}
-    checked = records.check(records.discover(folder, values), values)
-    assert checked.records == len(rows)
-    return list(checked.problems)
-
-
-TURNS = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Tiny."}]
-SHAREGPT = [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Tiny."}]
-TOOLS = [
-    {"role": "user", "content": "Weather?"},
-    {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "w", "arguments": "{}"}}]},
-    {"role": "tool", "content": "sun"},
-    {"role": "tool", "content": "rain"},
-    {"role": "assistant", "content": "Both."},
-]
-
-
-@pytest.mark.parametrize(
-    ("stage", "row"),
-    [
-        ("sft", ALPACA),
-        ("sft", {"messages": [{"role": "system", "content": "Be brief."}, *TURNS]}),
-        ("sft", {"messages": TOOLS}),
-        ("sft", {"conversations": SHAREGPT}),
-        ("pt", {"text": "Once upon a time."}),
-        ("dpo", {"instruction": "Who?", "chosen": "Tiny.", "rejected": "Nobody."}),
-        ("rm", {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": SHAREGPT[1]}),
-        ("kto", {**ALPACA, "kto_tag": True}),
-        ("kto", {"messages": TURNS, "label": False}),
-    ],
-)
-def test_good_records_have_no_problems(stage: str, row: Any, records: ModuleType, tmp_path: Path) -> None:
-    assert problems(records, tmp_path, [row, row], stage=stage) == []
-
-
-@pytest.mark.parametrize(
-    ("stage", "good", "bad", "told"),
-    [
-        ("sft", ALPACA, '{"instruction": ', "(line 2) is not JSON"),
-        ("sft", ALPACA, [1], "is a list, not an object"),
-        ("sft", ALPACA, {"instruction": "Who?", "input": ""}, "has no output"),
-        ("sft", ALPACA, {**ALPACA, "output": 5}, "output is a number, in record 1 it is text"),
-        ("sft", ALPACA, {**ALPACA, "instruction": ""}, "instruction and input empty"),
-        ("sft", {**ALPACA, "history": [["a", "b"]]}, {**ALPACA, "history": [["a"]]}, "history[0] is not a question with its answer"),
-        ("sft", {"messages": TURNS}, {"messages": [TURNS[0], {**TURNS[1], "role": "usr"}]}, "messages[1].role is 'usr', not one of user,"),
-        ("sft", {"messages": TURNS}, {"messages": [TURNS[0], {"role": "assistant"}]}, "messages[1].content is missing"),
-        ("sft", {"messages": TURNS}, {"messages": []}, "messages is missing or empty"),
-        ("sft", {"messages": TURNS}, {"messages": TURNS[:1]}, "messages does not end with an answer of 'assistant'"),
-        ("sft", {"messages": TURNS}, {"messages": TURNS[::-1]}, "messages[0].role is 'assistant' where 'user' is expected"),
-        ("sft", {"conversations": SHAREGPT}, {"conversations": TURNS}, "conversations[0] has no from"),
-        ("dpo", {**ALPACA, "chosen": "a", "rejected": "b"}, {**ALPACA, "chosen": "a"}, "has no rejected"),
-        ("rm", {"messages": TURNS[:1], "chosen": TURNS[1], "rejected": TURNS[1]}, {"messages": TURNS[:1], "chosen": TURNS[1], "rejected": TURNS[0]},
-         "rejected.role is 'user', not 'assistant'"),
-        ("kto", {**ALPACA, "kto_tag": True}, {**ALPACA, "kto_tag": 1}, "kto_tag is a number, not true or false"),
+        ({"dataset_info.json": '{"a": {}, "b": {}}'}, {}, "dataset_info.json has several datasets: a, b"),
+        ({"dataset_info.json": '{"a": {}}'}, {"dataset": "b"}, "train.dataset: dataset_info.json has no dataset b; it has a"),
+        ({"dataset_info.json": '{"a": {}}'}, {"dataset": "a", "arguments": {"eval_dataset": "c"}}, "a has no file_name"),
+        ({"a/dataset_info.json": '{"a": {}}', "b/dataset_info.json": '{"b": {}}'}, {}, "has several datasets: a/dataset_info.json, b/dataset_info.json"),
+        ({"dataset_info.json": json.dumps(HUGGING_FACE), "state.json": "{}", "data-00000-of-00001.arrow": ""}, {}, "what save_to_disk of Hugging Face's datasets writes"),
+        ({"dataset_dict.json": "{}", "train/dataset_info.json": json.dumps(HUGGING_FACE), "train/state.json": "{}"}, {}, "what save_to_disk"),
     ],
 )  # fmt: skip
-def test_a_broken_record_among_others_is_named(
-    stage: str, good: Any, bad: Any, told: str, records: ModuleType, tmp_path: Path
+def test_what_is_no_dataset_is_told(
+    files: dict[str, str], train: dict[str, Any], reason: str, describe: ModuleType, tmp_path: Path
 ) -> None:
-    found = problems(records, tmp_path, [good, bad, good], stage=stage)
-    assert any(problem.startswith(f"data.jsonl record 2: {told}") for problem in found), found
-    assert all("record 2:" in problem for problem in found)
+    lay_out(tmp_path, files)
+    with pytest.raises(describe.DatasetError) as error:
+        describe.describe(tmp_path, {**TRAIN, **train})
+    assert reason in error.value.reason
+    assert error.value.fix
 
 
-def test_only_the_first_problems_are_listed_and_all_are_counted(records: ModuleType, tmp_path: Path) -> None:
-    write(tmp_path / "data.jsonl", [ALPACA, *[{"instruction": "Who?"}] * 50])
-    checked = records.check(records.discover(tmp_path, TRAIN), TRAIN)
-    assert (len(checked.problems), checked.total, checked.records) == (20, 50, 51)
-
-
-def test_messages_without_tools_are_not_read_by_the_format_that_adds_words(records: ModuleType, tmp_path: Path) -> None:
-    for name, turns, formatting in (("plain", TURNS, "sharegpt"), ("tools", TOOLS, "openai")):
-        write(tmp_path / name / "data.jsonl", [{"messages": turns}])
-        (found,) = records.discover(tmp_path / name, TRAIN)
-        assert (found.formatting, found.tag("user_tag")) == (formatting, "user")
-
-
-def test_a_table_is_checked_too(records: ModuleType, tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("instruction,output\nWho?,Tiny.\na,b,c\n")
-    checked = records.check(records.discover(tmp_path, TRAIN), TRAIN)
-    assert checked.problems == ["data.csv record 2: has more fields than the header"]
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"LICENSE.txt": "", "README.txt": "", "requirements.txt": "", "notes.txt": "", "a.jsonl": ""}, ["a.jsonl"]),
+        ({"LICENSE.txt": "", "wiki.txt": ""}, ["wiki.txt"]),
+        ({"package.json": "{}", "dataset_infos.json": "{}", "a.json": "[]"}, ["a.json"]),
+        ({"labels.json": '{\n "a": 1\n}', "a.json": '\ufeff\n{"text": "a"}\n{"text": "b"}'}, ["a.json"]),
+        ({"a.JSONL": "", "b.json.gz": "", "c.md": "", ".d.csv": "", "__MACOSX/e.csv": ""}, ["a.JSONL", "b.json.gz"]),
+    ],
+)
+def test_files_of_other_tools_are_no_records(
+    files: dict[str, str], found: list[str], describe: ModuleType, tmp_path: Path
+) -> None:
+    lay_out(tmp_path, files)
+    assert [path.name for path in describe._data_files(tmp_path)] == found
 
 
 # The base model.
@@ -321,63 +249,31 @@ def ask(model: Path, dataset: Path, **train: Any) -> dict[str, Any]:
     return probe("dataset", {"model": str(model), "dataset": str(dataset), "train": {**TRAIN, **train}})
 
 
-def test_a_whole_model_and_good_records_pass(tmp_path: Path) -> None:
-    write(tmp_path / "dataset" / "identity.jsonl", [ALPACA] * 3)
-    answer = ask(base_model(tmp_path / "model"), tmp_path / "dataset")
-    assert answer == {"ok": True, "records": 3, "datasets": ["identity"]}
-
-
 @pytest.mark.parametrize(
     ("file", "text", "reason"),
     [
-        ("config.json", None, "the model repository has no config.json"),
-        ("config.json", "[]", "config.json of the model repository is not a JSON object"),
-        ("tokenizer.json", None, "the base model has no tokenizer: the model repository has no tokenizer.json (nor tokenizer.model,"),
-        ("tokenizer_config.json", None, "the base model has no tokenizer: the model repository has no tokenizer_config.json"),
-        ("model.safetensors", None, "the model repository has no weights"),
-        ("model.safetensors", "version https://git-lfs.github.com/spec/v1\n", "model.safetensors of the model repository is an LFS pointer"),
-        ("model.safetensors", "cut", "model.safetensors of the model repository is truncated"),
-        ("model.safetensors.index.json", '{"weight_map": {"w": "model-2.safetensors"}}', "lacks weights that model.safetensors.index.json names: model-2"),
+        ("tokenizer", None, "the base model has no tokenizer"),
+        ("model.safetensors", None, "the model repository has neither *.safetensors nor pytorch_model*.bin"),
+        ("model.safetensors.index.json", '{"weight_map": {"w": "model-2.safetensors"}}', "lacks weights that model.safetensors.index.json names: ['model-2"),
+        ("adapter_config.json", "{}", "the model repository holds an adapter, not a base model"),
     ],
 )  # fmt: skip
 def test_an_incomplete_base_model_is_named(file: str, text: str | None, reason: str, tmp_path: Path) -> None:
     model = base_model(tmp_path / "model")
-    (model / file).unlink(missing_ok=True)
-    if text is not None:
+    if text is None:
+        for path in model.glob(f"{file}*"):
+            path.unlink()
+    else:
         (model / file).write_text(text)
+        (model / "config.json").unlink()
     answer = ask(model, tmp_path / "dataset")
     assert (answer["ok"], reason in answer["reason"]) == (False, True), answer
 
 
-def test_the_first_broken_records_are_in_the_reason(tmp_path: Path) -> None:
-    write(tmp_path / "dataset" / "identity.jsonl", [ALPACA] * 16 + [{"instruction": "Who?"}] + [ALPACA] * 3)
+def test_an_image_without_the_trainer_is_named(tmp_path: Path) -> None:
+    lay_out(tmp_path / "dataset", INFO)
     answer = ask(base_model(tmp_path / "model"), tmp_path / "dataset")
-    assert (
-        answer["reason"]
-        == "1 problems in 20 records of the dataset, the first: identity.jsonl record 17: has no output"
-    )
-
-
-@pytest.mark.parametrize(
-    ("key", "reason", "fix"),
-    [
-        (
-            "learning_rate",
-            "train.arguments.learning_rate: duplicates train.learningRate",
-            "set train.learningRate",
-        ),
-        ("overwrite_output_dir", "train.arguments.overwrite_output_dir: is set by the run", "remove it"),
-    ],
-)
-def test_an_option_that_is_not_the_user_s_is_refused(key: str, reason: str, fix: str, tmp_path: Path) -> None:
-    answer = ask(base_model(tmp_path / "model"), tmp_path / "dataset", arguments={key: True})
-    assert (answer["reason"], answer["fix"].startswith(fix)) == (reason, True)
-
-
-def test_records_are_left_to_train_on(tmp_path: Path) -> None:
-    write(tmp_path / "dataset" / "identity.jsonl", [ALPACA] * 3)
-    answer = ask(base_model(tmp_path / "model"), tmp_path / "dataset", validationSize=3)
-    assert answer["reason"] == "the dataset has 3 records, and train.validationSize is 3"
+    assert answer["reason"].startswith("the image has no LLaMA-Factory")
 
 
 # What comes of it.

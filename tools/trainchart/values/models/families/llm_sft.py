@@ -43,7 +43,7 @@ class LlmSft(Section):
     )
     dataset: Text = Field(
         None,
-        description="Datasets of the repository, with commas; empty: the only one.",
+        description="Datasets, splits, folders or files of the repository, with commas; empty: the only one.",
         examples=["identity_alauda"],
     )
     datasetFormat: Literal["", "alpaca", "sharegpt", "openai"] | None = Field(
@@ -60,7 +60,7 @@ class LlmSft(Section):
     )
     maxSamples: Number = Field(
         None,
-        description="Records used of each dataset; 0: all.",
+        description="The first records of each dataset, which alone are used; 0: all.",
         examples=[1000],
         json_schema_extra=also("max_samples"),
     )
@@ -93,7 +93,7 @@ class LlmSft(Section):
     validationSize: float | None = Field(
         None,
         ge=0,
-        description="Records held back: a share below 1, or their number; 0: none.",
+        description="Records held back, where no split validation is: a share, or a number; 0: none.",
         examples=[0.1],
         json_schema_extra=also("val_size"),
     )
@@ -306,6 +306,6 @@ FAMILY = Family(
     },
     notes={
         "model": "A model in Hugging Face's layout: config.json, tokenizer, and weights as .safetensors (in LFS).",
-        "dataset": "Records for LLaMA-Factory: with dataset_info.json, with a README's configs, or plain files.",
+        "dataset": "Records: with LLaMA-Factory's dataset_info.json, or in one of Hugging Face's layouts (train.jsonl).",
     },
 )

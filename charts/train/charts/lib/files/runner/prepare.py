@@ -99,6 +99,11 @@ def checked(context: Context) -> Dict[str, Any]:
     return {
         "train": context.train,
         "maxBroken": context.settings.dataset.max_broken,
+        "run": {
+            "backend": context.settings.run.backend,
+            "replicas": context.settings.replicas,
+            "processes": context.settings.run.processes,
+        },
         # In a search, parameters that are not settings of the family must be ones of its trainer.
         "hyperparameters": sorted(set(context.settings.tune.space) - set(context.train)),
     }

@@ -27,15 +27,8 @@ RECORDS = ("train.yaml", "train/trainer_log.jsonl", "train/training_loss.png", "
 
 
 def configure(context: Context) -> None:
-    """Write train.yaml, and dataset_info.json if the dataset repository has none."""
-    datasets = _datasets(context)
-    settings = settings_of(context, [found["name"] for found in datasets])
-    if any(found["files"] for found in datasets):
-        folder = context.output / "dataset"
-        info = {found["name"]: _entry(folder, found) for found in datasets}
-        _write(folder / "dataset_info.json", info)
-        settings["dataset_dir"] = str(folder)
-    _write(context.output / "train.yaml", settings)
+    """Write train.yaml, after describing the dataset for the trainer."""
+    _write(context.output / "train.yaml", settings_of(context, _describe(context)))
 
 
 def train_arguments(context: Context) -> List[str]:
@@ -58,34 +51,17 @@ def train_environment(context: Context) -> Dict[str, str]:  # noqa: ARG001 - the
     }
 
 
-def settings_of(context: Context, datasets: List[str]) -> Dict[str, Any]:
+def settings_of(context: Context, described: Dict[str, Any]) -> Dict[str, Any]:
     """Return LLaMA-Factory's configuration for this training."""
-    train, backend = context.train, context.settings.run.backend
-    found: Dict[str, Any] = {
-        "model_name_or_path": str(context.model),
-        "do_train": True,
-        "dataset": ",".join(datasets),
-        "dataset_dir": str(context.dataset),
-        "media_dir": str(context.dataset),
-        "output_dir": str(context.output / "train"),
-        # The trainer removes an older checkpoint once the newer one is complete, which the runner could only guess;
-        # therefore this family has no hook `stale`.
-        "save_total_limit": 2,
-        "save_only_model": False,
-        "report_to": "none",  # the runner does the tracking
-        **options.values(train),
-    }
-    if backend == "cpu":
-        found["use_cpu"] = True
-        if context.world_size > 1:
-            found["ddp_backend"] = "gloo"
-    elif context.settings.replicas > 1:
-        found["deepspeed"] = str(context.home / "family" / "deepspeed_zero3.json")
+    settings = context.settings
+    run = {"backend": settings.run.backend, "replicas": settings.replicas, "processes": settings.run.processes}
+    output = str(context.output / "train")
+    found = options.configuration(context.train, described, str(context.model), output, run)
     if context.resume_from:
         found["resume_from_checkpoint"] = str(context.resume_from)
-        if train["stage"] == "rm":
+        if context.train["stage"] == "rm":
             found["adapter_name_or_path"] = str(context.resume_from)  # for the value head
-    return {**found, **train["arguments"]}
+    return found
 
 
 def metrics(context: Context) -> List[Dict[str, Any]]:
@@ -181,39 +157,21 @@ def lfs_patterns(context: Context) -> List[str]:  # noqa: ARG001
     return ["*.safetensors", "*.bin", "tokenizer.json"]
 
 
-def _datasets(context: Context) -> List[Dict[str, Any]]:
-    """Return what records.py finds in the dataset. It runs in its own process, with the image's libraries. Raises
-    FamilyError.
-    """
-    script = Path(__file__).with_name("records.py")
+def _describe(context: Context) -> Dict[str, Any]:
+    """Return what describe.py says of the dataset, with the image's libraries. Raises FamilyError."""
+    script = Path(__file__).with_name("describe.py")
     argv = [sys.executable, str(script), str(context.dataset), json.dumps(context.train)]
-    done = process.run(argv, context.folder, context.environment, capture=True)
+    done = process.run(argv, context.folder, {**context.environment, **train_environment(context)}, capture=True)
     killed = done.killed("the description of the dataset")
     if killed:
         raise killed
-    if done.code:
-        last = next((line for line in reversed(done.tail) if line.strip()), "it printed nothing")
-        raise FamilyError(
-            f"the dataset cannot be described: {last}", "see the dataset repository; the image may lack a library"
-        )
-    answer = json.loads(done.output.splitlines()[-1])
+    try:
+        answer: Dict[str, Any] = json.loads(done.output.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise FamilyError("the dataset cannot be described", "see the output above") from None
     if not answer["ok"]:
         raise FamilyError(answer["reason"], answer["fix"])
-    return list(answer["datasets"])
-
-
-def _entry(folder: Path, found: Dict[str, Any]) -> Dict[str, Any]:
-    """Link the files of a dataset, and return its entry. Several become one folder whose files sort by name: the
-    trainer reads a folder in any order, so that ranks without a common disk would not agree on the order of the
-    records.
-    """
-    files = [Path(file) for file in found["files"]]
-    for index, file in enumerate(files):
-        _link(folder / found["name"] / f"train-{index:05d}{file.suffix}", file)
-    links = folder / found["name"]
-    if len(files) == 1:
-        return {"file_name": f"{links.name}/train-00000{files[0].suffix}", **found["entry"]}
-    return {"hf_hub_url": str(links), **found["entry"]}
+    return answer
 
 
 def _row(epoch: int, entries: List[Dict[str, Any]]) -> Dict[str, Any]:
@@ -262,12 +220,4 @@ def _write(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.uname().nodename}")
     scratch.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    scratch.replace(path)
-
-
-def _link(path: Path, target: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.uname().nodename}")
-    scratch.unlink(missing_ok=True)  # left by an attempt that was killed here
-    scratch.symlink_to(target)
     scratch.replace(path)

@@ -1,7 +1,8 @@
-"""LLaMA-Factory's names for the values of `train`, and the keys that the run sets itself. Standard library only."""
+"""LLaMA-Factory's names for the values of `train`, and its configuration. Standard library only."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict
 
 NAMES = {
@@ -35,24 +36,6 @@ LORA = {
 EVALUATION = {"evalStrategy": "eval_strategy", "evalSteps": "eval_steps"}
 VALUES = {**NAMES, **LORA, **EVALUATION, "exportSize": "export_size", "exportDevice": "export_device"}
 
-# Keys that the run sets, in addition to those of `train`. overwrite_output_dir would disable resuming.
-RESERVED = {
-    "model_name_or_path",
-    "adapter_name_or_path",
-    "dataset",
-    "dataset_dir",
-    "media_dir",
-    "do_train",
-    "output_dir",
-    "overwrite_output_dir",
-    "resume_from_checkpoint",
-    "save_only_model",
-    "save_total_limit",
-    "use_cpu",
-    "ddp_backend",
-    "export_dir",
-}
-
 # Keys of `train.arguments` that the export needs to load the model too.
 EXPORTED = ("trust_remote_code", "use_fast_tokenizer", "resize_vocab", "add_tokens", "add_special_tokens")
 
@@ -71,3 +54,35 @@ def values(train: Dict[str, Any]) -> Dict[str, Any]:
         if not found.get(name):
             found.pop(name, None)
     return found
+
+
+def configuration(
+    train: Dict[str, Any], described: Dict[str, Any], model: str, output: str, run: Dict[str, Any]
+) -> Dict[str, Any]:
+    """Return LLaMA-Factory's configuration of a training. `described` is what describe.py returns, `run` has backend,
+    replicas and processes.
+    """
+    found: Dict[str, Any] = {
+        "model_name_or_path": model,
+        "do_train": True,
+        "dataset": ",".join(described["datasets"]),
+        "dataset_dir": described["folder"],
+        "media_dir": described["media"],
+        "output_dir": output,
+        # The trainer removes an older checkpoint once the newer one is complete, which the runner could only guess;
+        # therefore this family has no hook `stale`.
+        "save_total_limit": 2,
+        "save_only_model": False,
+        "report_to": "none",  # the runner does the tracking
+        **values(train),
+    }
+    if described["evaluated"] and "eval_dataset" not in train["arguments"]:
+        found["eval_dataset"] = ",".join(described["evaluated"])
+        del found["val_size"]
+    if run["backend"] == "cpu":
+        found["use_cpu"] = True
+        if run["replicas"] * run["processes"] > 1:
+            found["ddp_backend"] = "gloo"
+    elif run["replicas"] > 1:
+        found["deepspeed"] = str(Path(__file__).with_name("deepspeed_zero3.json"))
+    return {**found, **train["arguments"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -40,8 +41,6 @@ def load_weights(path: Path) -> None:
 
 def load_states(path: Path) -> None:
     """Read the optimizer's state; with DeepSpeed that of every process, in the folder that `latest` names."""
-    from features import weights
-
     if (path / "latest").is_file():
         folder = path / (path / "latest").read_text(encoding="utf-8").strip()
         files: List[Path] = sorted(folder.glob("*_optim_states.pt"))
@@ -51,9 +50,8 @@ def load_states(path: Path) -> None:
     else:
         files = [path / "optimizer.pt"]
     for file in [*files, path / "scheduler.pt"]:
-        # Without checksums: the optimizer of a large model has hundreds of gigabytes. The index is at the end of the
-        # file.
-        weights.read_torch(file, contents=False)
+        # The index at the end of the file is enough: the optimizer of a large model has hundreds of gigabytes.
+        zipfile.ZipFile(str(file)).close()
 
 
 def failure(reason: str) -> Dict[str, Any]:
@@ -61,5 +59,4 @@ def failure(reason: str) -> Dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for features
     print(json.dumps(probe(Path(json.loads(sys.argv[1])["path"]))))
