@@ -11,6 +11,7 @@ import csv
 import itertools
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def start(argv: list[str]) -> int:
         sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the real one passes it on to the container
     return here.run(pod, show)
 
 

@@ -187,6 +187,14 @@ def test_a_full_folder_for_temporary_files_is_not_taken_for_the_workspace(
     assert ("ephemeral storage" in temporary.fix, "ephemeral storage" in workspace.fix) == (True, False)
 
 
+def test_a_source_that_the_run_may_not_read_is_named(make_context: Callable[..., Context]) -> None:
+    run = Run(Path())
+    run.context, run.stage = make_context({}), "prepare"
+    failed = unexpected_error(run, PermissionError(errno.EACCES, "Permission denied", "/sources/dataset/1.jpg"))
+    assert failed.exit.name == "prepare-failed"
+    assert failed.reason == f"user {os.getuid()} may not read /sources/dataset/1.jpg"
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EROFS])
 def test_a_disk_that_fails_the_runner_itself_is_a_lost_workspace_and_not_a_defect(
     number: int, make_context: Callable[..., Context]

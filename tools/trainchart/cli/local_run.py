@@ -74,20 +74,17 @@ class Place:
             last[:] = [*last[-4:], line]
             show(line)
 
-        platform = container.check_image(self.engine, pod.image)
-        if platform:
-            print_message(f"image {pod.image} is for {platform}, and this machine is another: slow, if it runs at all")
         code = container.run(self.engine, pod, watch, network=self.network, gpu=self.gpu)
         if code in runner_codes():
             return code
         said = b" ".join(last).decode("utf-8", "replace")
-        raise container.ContainerError(_unexplained(code, said, pod.image, platform))
+        raise container.ContainerError(_unexplained(code, said, pod.image))
 
 
-def _unexplained(code: int, said: str, image: str, platform: str) -> str:
+def _unexplained(code: int, said: str, image: str) -> str:
     """Why a container ended without a word of its runner."""
     if "exec format error" in said:
-        return f"image {image} is for {platform or 'another kind of machine'}, which this one cannot run; get the image for this one"
+        return f"image {image} is for another kind of machine, and does not run here; get the one for this machine"
     if "executable file not found" in said or code == 127:
         return f"image {image} has no python3, which every run needs; use another image"
     if "No module named runner" in said:
@@ -201,8 +198,8 @@ def check_image(place: Place, objects: Sequence[Mapping[str, Any]]) -> None:
     from trainchart.local import container
     from trainchart.local.pod import image_of
 
-    if place.engine:
-        container.check_image(place.engine, image_of(objects))
+    if place.engine and (platform := container.check_image(place.engine, image_of(objects))):
+        print_message(f"image {image_of(objects)} is for {platform}; on this machine it is slow, if it runs at all")
 
 
 def source_folder(name: str, folder: str, given: Mapping[str, Any], scratch: Path) -> Path:

@@ -14,6 +14,9 @@ from typing import Any
 from trainchart.local.pod import LocalPod
 from trainchart.local.program import Show, stream
 
+_GRACE_SECONDS = 40.0
+"""The runner gives a trainer 25 seconds to stop, and nobody else would kill it."""
+
 _IMPORTED = {"pytorch": ["torch"], "paddle": ["paddle"]}
 """What a framework is called in an import; others are among the libraries of their families."""
 
@@ -46,7 +49,7 @@ def run(pod: LocalPod, show: Show) -> int:
     }
     program, *arguments = pod.command
     argv = [sys.executable if program == "python3" else program, *arguments]
-    return stream(argv, show, directory=home, environment=environment)
+    return stream(argv, show, directory=home, environment=environment, grace=_GRACE_SECONDS)
 
 
 def _move_mounts(file: Path, pod: LocalPod) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 Show = Callable[[bytes], None]
-_STOP_SECONDS = 10.0
 
 
 def stream(
@@ -18,11 +17,12 @@ def stream(
     *,
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    grace: float = 5.0,
 ) -> int:
     """Run a program with its lines shown, and return its exit code, as a shell counts it.
 
-    It has a session of its own, so that Ctrl-C in the terminal reaches it only by this process: SIGTERM first, and after ten
-    seconds SIGKILL.
+    It has a session of its own, so that Ctrl-C in the terminal reaches it only by this process: SIGTERM first, and after
+    `grace` seconds SIGKILL.
 
     Raises:
         OSError: it cannot be started.
@@ -42,18 +42,18 @@ def stream(
             show(line.rstrip(b"\r\n"))
         code = child.wait()
     finally:
-        _stop(child)
+        _stop(child, grace)
         child.stdout.close()
     return code if code >= 0 else 128 - code
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
+def _stop(child: subprocess.Popen[bytes], grace: float) -> None:
     if child.poll() is not None:
         return
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(child.pid, number)
-            child.wait(_STOP_SECONDS)
+            child.wait(grace)
         except ProcessLookupError:
             child.wait()
         except subprocess.TimeoutExpired:

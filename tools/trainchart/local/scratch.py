@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from trainchart.units import size
 
 ROOM = 1 << 30
 """Bytes that have to be free: a small training writes a few checkpoints and an export."""
+
+
+_NEW_SECONDS = 60.0  # another command may be about to lock its folder
 
 
 def cache() -> Path:
@@ -61,6 +65,8 @@ def check_room(folder: Path, needed: int) -> None:
 
 def _remove_abandoned(parent: Path) -> None:
     for folder in parent.iterdir():
+        if time.time() - folder.stat().st_mtime < _NEW_SECONDS:
+            continue
         with contextlib.suppress(OSError), (folder / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove(folder)

@@ -1,6 +1,4 @@
-"""`python3 -m runner`: one pod's run, from verify to publish. `--check` only checks whether it could run, and `--prepare`
-ends after stage prepare.
-"""
+"""`python3 -m runner`: one pod's run. `--check` only checks whether it could run; `--prepare` ends after prepare."""
 
 from __future__ import annotations
 
@@ -125,9 +123,7 @@ class Run:
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[Dict[str, Any]]:
-        """Log the start and the end of a stage. The end has the fields that the stage adds to the yielded dictionary;
-        with `skipped`, the stage is logged as skipped: an earlier attempt has completed it.
-        """
+        """Log the start and the end of a stage, with what it adds to the yielded fields. `skipped`: it was done before."""
         self.stage, started = name, time.monotonic()
         log.event("start", stage=name)
         outcome: Dict[str, Any] = {}
@@ -149,7 +145,7 @@ def main() -> int:
 
 
 def execute(run: Run) -> int:
-    """Run or check, and return the exit code. Raises Interrupted, which main handles: it may come anywhere in here."""
+    """Run or check, and return the exit code. Raises Interrupted, anywhere in here."""
     try:
         interrupts.install()
         if sys.argv[1:] == ["--check"]:
@@ -168,7 +164,7 @@ def execute(run: Run) -> int:
 
 
 def fail(run: Run, error: RunnerError) -> int:
-    """Record the failure everywhere, and return its exit code."""
+    """Record the failure, and return its exit code."""
     interrupts.ignore()
     result.write(run.context, result.failed(run.context, run.stage, error))
     end_tracking(run, "KILLED" if error.exit.name == "stopped" else "FAILED")
@@ -212,9 +208,7 @@ _FAILING_DISK = (errno.EIO, errno.ESTALE, errno.EROFS)
 
 
 def unexpected_error(run: Run, error: Exception) -> RunnerError:
-    """Return the failure for an exception that nothing caught: a full or failing disk, which can show anywhere, or a
-    bug.
-    """
+    """Return the failure for an exception that nothing caught: of a disk, or a bug."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         fix = run.context.workspace.no_space_fix() if run.context else "raise workspace.size"
         workspace = run.context.workspace.root if run.context else Path()
@@ -227,6 +221,9 @@ def unexpected_error(run: Run, error: Exception) -> RunnerError:
     ):
         fix = "check the file system of the workspace"
         return RunnerError("workspace-lost", f"the disk of the workspace failed: {error}", fix)
+    if isinstance(error, PermissionError) and run.stage == "prepare":
+        fix = "chmod -R a+rX it, or set securityContext"
+        return RunnerError("prepare-failed", f"user {os.getuid()} may not read {error.filename}", fix)
     log.line(traceback.format_exc().rstrip())
     fix = "report this as a bug in trainchart, with the lines above"
     return RunnerError("internal-error", f"{type(error).__name__}: {error}", fix)
