@@ -84,5 +84,4 @@ def test_without_the_trainer_nothing_is_checked(
 
 def test_a_wrong_family_or_folder_is_refused(check: Callable[..., Ran], folders: Path) -> None:
     assert "did you mean 'yolov5'?" in check(family="yolo5").err
-    assert "check-data: FAMILY is an argument" in check("--family", "yolov8").err
     assert "--model: " in check("--here", "-f", str(folders / "run.yaml"), "--model", "nosuch").err

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.conftest import Engine, Ran
+from tests.conftest import program
+from tests.lab.git_server import TOKEN, USER, push, serving
+from tests.local.conftest import PROGRAM, Engine, Ran
 from trainchart.errors import ExitCode
 
 Call = Callable[..., Ran]
@@ -86,21 +88,34 @@ def test_this_python_runs_it_too_and_keeps_what_is_asked_for(call: Call, folders
 
 
 @pytest.mark.lab
-def test_git_fetches_what_no_folder_is_given_for(call: Call, folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_own_git_fetches_what_no_folder_is_given_for(
+    call: Call, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its addresses, its credentials and its LFS; none of them reach the run."""
+    (folders / "server").mkdir()
+    monkeypatch.setenv("PATH", str(Path(program("git-lfs")).parent), prepend=os.pathsep)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(folders / "gitconfig"))
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
-        subprocess.run([*git, *arguments], cwd=folders / "model", check=True)
-    # The user's own git configuration decides how a server is reached.
-    (folders / "gitconfig").write_text(
-        f'[url "file://{folders}/model"]\n insteadOf = https://git.example.com/team/model.git\n'
-    )
-    ran = call("try", "--here", model=False)
-    assert ran.code == 0, ran
-    assert "fetching model.repository with your git" in ran.err
-    ran = call("try", "--here", "--set", "model.revision=nosuch", model=False)
-    assert ran.code == ExitCode.REFUSED
-    assert "couldn't find remote ref nosuch" in ran.err
+    with serving(folders / "server") as server:
+        for name, files in (("model.git", {"train.py": PROGRAM}), ("data.git", {"1.txt": "record " * 100})):
+            server.repository(name)
+            push(server, name, files, lfs="*.txt" if name == "data.git" else "")
+        (folders / "gitconfig").write_text(
+            f'[url "{server.url}"]\n insteadOf = https://git.example.com/team\n'
+            f'[credential]\n helper = "!f() {{ echo username={USER}; echo password={TOKEN}; }}; f"\n'
+        )
+        ran = call("try", "--here", model=False, data=False)
+        assert ran.code == 0, ran
+        assert "trained on 1 records" in ran.out
+        assert "fetching dataset.repository with your git: https://git.example.com/team/data.git" in ran.err
+        ran = call("try", "--here", "--set", "model.revision=nosuch", model=False)
+        refused(ran, ExitCode.REFUSED, "couldn't find remote ref nosuch", "--model")
+        (folders / "gitconfig").write_text(f'[url "{server.url}"]\n insteadOf = https://git.example.com/team\n')
+        refused(
+            call("try", "--here", model=False),
+            ExitCode.REFUSED,
+            "could not read Username",
+            "what your git logs in with",
+        )
 
 
 def refused(ran: Ran, code: ExitCode, *words: str) -> None:

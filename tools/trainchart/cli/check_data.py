@@ -46,13 +46,15 @@ def add_parser(commands: Commands) -> None:
             *EXIT_CODES, ExitCode.NOT_CHECKED, ok="the trainer uses it", also="20 to 32 the runner's own"
         ),
     )
-    parser.add_argument("family_name", metavar="FAMILY", help="what is to be trained")
+    parser.add_argument("family", metavar="FAMILY", help="what is to be trained")
     parser.add_argument("folder", metavar="FOLDER", help="the dataset")
     parser.add_argument(
         "--model", default="", metavar="FOLDER",
         help="the model repository's folder, which may have the dataset's description (default: your git fetches it)",
     )  # fmt: skip
-    add_values_options(parser, "values files of the run, with its settings and its image; - is the standard input")
+    add_values_options(
+        parser, "values files of the run, with its settings and its image; - is the standard input", family=False
+    )
     parser.add_argument("--verbose", action="store_true", help="print the log of the runner too")
     add_format_option(parser)
     add_local_options(parser)
@@ -60,8 +62,6 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     signals.interrupt_once()
-    if options.family:
-        raise UsageError("check-data: FAMILY is an argument; leave out --family")
     try:
         return _check(options)
     except KeyboardInterrupt:
@@ -76,13 +76,13 @@ def _check(options: argparse.Namespace) -> int:
     from trainchart.local.scratch import scratch_folder
     from trainchart.local.sources import check_folder
 
-    known = options.family_name in family_names()
-    family = family_data(options.family_name) if known else {}
+    known = options.family in family_names()
+    family = family_data(options.family) if known else {}
     check_folder("FOLDER", options.folder)
     named = {"model": options.model, "dataset": options.folder}
     with ExitStack() as stack:
         files = stack.enter_context(as_paths(options.files))
-        overrides = replace(overrides_of(options), family=options.family_name)
+        overrides = overrides_of(options)
         given = values_given(files, overrides)
         place = _place(options, str(given.get("image") or ""), family) if known else Place(None)
         sources = [name for name, folder in named.items() if folder or is_configured(given, name)]
@@ -100,7 +100,7 @@ def _check(options: argparse.Namespace) -> int:
 
         pod = make_pod(objects, scratch, folders, "--prepare")
         code = place.run(pod, show)
-        answer = {"family": options.family_name, "folder": options.folder, "checkedIn": str(place)}
+        answer = {"family": options.family, "folder": options.folder, "checkedIn": str(place)}
         answer.update(_answer(code, result_of(pod), log))
     if options.format == "json":
         print_text(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -27,14 +27,15 @@ def add_run_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", type=parse_name, metavar="NAME", help="name of the run: that of its release")
 
 
-def add_values_options(parser: argparse.ArgumentParser, files: str) -> None:
-    """Add `-f`, which may be repeated, and the options whose values lie over those of the files."""
+def add_values_options(parser: argparse.ArgumentParser, files: str, *, family: bool = True) -> None:
+    """Add `-f`, which may be repeated, and the options whose values lie over those of the files; `--family` only with `family`."""
     group = parser.add_argument_group("values")
     group.add_argument("-f", "--values", action="append", default=[], metavar="FILE", dest="files", help=files)
     group.add_argument(
         "--values-text", default="", metavar="TEXT", help="the text of a values file, which lies over the files"
     )
-    group.add_argument("--family", default="", metavar="FAMILY", help="what to train, instead of the files' family")
+    if family:
+        group.add_argument("--family", default="", metavar="FAMILY", help="what to train, instead of the files' family")
     group.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", dest="parameters",
         help="a parameter of platforms' pipelines, such as REPLICAS=2 (docs/values.md); it lies over the files, "

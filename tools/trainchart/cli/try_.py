@@ -42,7 +42,7 @@ _KEPT = ("artifacts", "output", "result.json")
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "try",
-        help="run it on this machine, without a cluster: one epoch on few records",
+        help="try a run on this machine, without a cluster: one epoch on few records",
         description="Run all stages but publish on this machine, in a container of the run's image or in this Python: "
         "the same programs with the same settings as in the cluster, for one epoch on few records. The dataset is checked "
         "whole. Nothing is changed, and nothing is left behind.",

@@ -66,10 +66,12 @@ def fetch(section: str, source: Mapping[str, Any], folder: Path) -> Path:
         ["init", "--quiet"],
         ["remote", "add", "origin", url],
         ["fetch", "--quiet", "--depth=1", "--no-tags", "origin", revision],
-        ["-c", "advice.detachedHead=false", "checkout", "--quiet", "FETCH_HEAD"],
+        ["checkout", "--quiet", "FETCH_HEAD"],
     ):
         _git(section, option, folder, *command)
     if any("filter=lfs" in path.read_text(errors="replace") for path in folder.rglob(".gitattributes")):
+        # The user may not have called `git lfs install`, or may have told git to skip the data.
+        _git(section, option, folder, "lfs", "install", "--local", "--skip-repo")
         _git(section, option, folder, "lfs", "pull", "origin")
     return folder
 
@@ -85,6 +87,6 @@ def _git(section: str, option: str, folder: Path, *arguments: str) -> None:
         lines = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         said = printable(lines[-1] if lines else f"exit code {done.returncode}")
         raise FileError(
-            f"{section}.repository: git {arguments[0].lstrip('-')} failed: {said}; correct {section} and what your git "
+            f"{section}.repository: git {arguments[0]} failed: {said}; correct {section} and what your git "
             f"logs in with, or name a local folder by {option}"
         )
