@@ -182,3 +182,20 @@ def test_the_dataset_probe_names_what_is_missing(tmp_path: Path) -> None:
     assert probe("dataset", argument)["ok"] is True
     description.write_text("- not a map")
     assert "cannot be read" in probe("dataset", argument)["reason"]
+
+
+def test_the_trainer_downloads_no_font(
+    hooks: ModuleType, make_context: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own names for them are looked for in the image's configuration folder, then for others with their signs."""
+    image = tmp_path / "image"
+    for name in ("a/DejaVuSans.ttf", "b/wqy-microhei.ttc", "Arial.ttf"):
+        (image / name).parent.mkdir(parents=True, exist_ok=True)
+        (image / name).write_text(name)
+    context = make_context({})
+    monkeypatch.setenv("YOLOV5_CONFIG_DIR", str(image))
+    hooks.configure(context)
+    folder = Path(hooks.train_environment(context)["YOLOV5_CONFIG_DIR"])
+    assert (folder / "Arial.ttf").read_text() == "Arial.ttf"
+    assert (folder / "Arial.Unicode.ttf").read_text() == "b/wqy-microhei.ttc"
+    assert sorted(path.name for path in folder.iterdir()) == ["Arial.Unicode.ttf", "Arial.ttf"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from runner import view
 from runner.context import Context
@@ -16,6 +17,11 @@ from runner.errors import FamilyError
 
 DEFAULT_HYPERPARAMETERS = "data/hyps/hyp.scratch-low.yaml"
 HYPERPARAMETERS = "hyperparameters.yaml"
+# Fonts that train.py downloads, and those that replace them, best first: with Chinese, Japanese and Korean signs.
+FONTS = {
+    "Arial.ttf": ["DejaVuSans.ttf"],
+    "Arial.Unicode.ttf": ["wqy-*", "*CJK*", "DroidSansFallback*", "DejaVuSans.ttf"],
+}
 COPIED = ("hyp.yaml", "opt.yaml", "results.csv")
 
 
@@ -51,14 +57,33 @@ def arguments(context: Context) -> List[str]:
 
 
 def configure(context: Context) -> None:
-    """Write a trial's hyperparameters: the file that train.py would read, followed by the trial's own, which override
-    it.
+    """Write fonts, and a trial's hyperparameters: the file that train.py would read, followed by the trial's own, which
+    override it.
     """
+    fonts(context).mkdir(exist_ok=True)
+    for name in FONTS:
+        source, scratch = find_font(context, name), fonts(context) / f"{name}.{context.rank}"
+        if source:
+            shutil.copyfile(source, scratch)
+            scratch.replace(fonts(context) / name)
     if not context.hyperparameters:
         return
     base = (context.model / base_hyperparameters(context)).read_text(encoding="utf-8")
     own = "".join(f"{name}: {number(value)}\n" for name, value in sorted(context.hyperparameters.items()))
     (context.output / HYPERPARAMETERS).write_text(f"{base.rstrip()}\n{own}", encoding="utf-8")
+
+
+def fonts(context: Context) -> Path:
+    return context.workspace.state / "fonts"
+
+
+def find_font(context: Context, name: str) -> Optional[Path]:
+    """Return the image's font of this name, or else one like it; matplotlib has one."""
+    matplotlib = importlib.util.find_spec("matplotlib")
+    folders = ["/usr/share/fonts", *((matplotlib and matplotlib.submodule_search_locations) or ())]
+    folders.insert(0, context.environment.get("YOLOV5_CONFIG_DIR", folders[0]))
+    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.tt[cf]"))]
+    return next((path for pattern in (name, *FONTS[name]) for path in files if path.match(pattern)), None)
 
 
 def number(value: Any) -> str:
@@ -88,6 +113,8 @@ def train_environment(context: Context) -> Dict[str, str]:
         # not the image's copy.
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
         "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",  # v7.0's checkpoints are pickled models, which torch 2.6 refuses otherwise
+        "YOLOV5_CONFIG_DIR": str(fonts(context)),
+        "YOLO_CONFIG_DIR": str(fonts(context)),  # of the ultralytics that a newer train.py uses
         "YOLOv5_AUTOINSTALL": "false",
         "YOLO_OFFLINE": "1",
         "HF_HUB_OFFLINE": "1",

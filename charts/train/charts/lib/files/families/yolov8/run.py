@@ -80,12 +80,12 @@ def refuse_downloads(_trainer: Any) -> None:
 
 
 def write_fonts(folder: Path) -> None:
-    """Write the fonts that it would download for its plots, from one of matplotlib's."""
+    """Write the fonts that it would download for its plots."""
     from matplotlib import font_manager
 
-    for name in ("Arial.ttf", "Arial.Unicode.ttf"):
+    for name, fonts in (("Arial.ttf", ""), ("Arial.Unicode.ttf", "WenQuanYi Micro Hei,Noto Sans CJK JP,")):
         if not (folder / name).exists():
-            shutil.copyfile(font_manager.findfont("DejaVu Sans"), str(folder / name))
+            shutil.copyfile(font_manager.findfont(f"{fonts}DejaVu Sans"), str(folder / name))
 
 
 def keep_validation(trainer: Any) -> None:
