@@ -26,7 +26,7 @@ from runner.remote import Remote
 
 from .answers import Answer, Fault, corrupted, half, login_page, redirect, reset, slow, stalled, truncated
 from .conftest import Case, table
-from .git_server import Server, git, push
+from .git_server import Server, git, push, serving
 from .test_repositories import POINTER
 
 JSON = {"Content-Type": "application/vnd.git-lfs+json"}
@@ -79,6 +79,9 @@ CASES = [
     # LFS
     Case("LFS 500 once", batch(Answer(500), 1), 0, retried=True),
     Case("LFS 403", batch(Answer(403)), 30, "denies access"),
+    Case("LFS 400", batch(Answer(400)), 30, "rejects the request"),
+    Case("LFS 404", batch(Answer(404)), 30, "Git LFS is disabled for it"),
+    Case("LFS 407", batch(Answer(407)), 30, "the proxy requires credentials"),
     Case("LFS 413", batch(Answer(413)), 30, "not accept requests of this size"),
     Case("LFS 429 once, with the time to wait", batch(Answer(429, {"Retry-After": "1"}), 1), 0),
     Case("LFS 429 always", batch(Answer(429, {"Retry-After": "1"})), 31, "limits the rate of requests", retried=True, slow=True),
@@ -102,7 +105,7 @@ CASES = [
     # The result
     Case("a login page where the result is to go", Fault("out.git", login_page()), 60, "a web page"),
     Case("413 for the result", Fault("POST /", Answer(413), body=b"PACK"), 60, ("not accept requests", "client_max_body_size")),
-    Case("400 for the result", Fault("POST /", Answer(400), body=b"PACK"), 60, "rejects the request"),
+    Case("400 for the result", Fault("POST /", Answer(400), body=b"PACK"), 60, ("rejects the request", "HTTP 400")),
     Case("LFS 413 for the result", Fault("PUT /storage/", Answer(413)), 60, "not accept requests of this size"),
     Case("LFS 507 for the result", Fault("PUT /storage/", Answer(507)), 61, "the server has no space left", retried=True),
     Case("LFS cut off for the result, once", Fault("PUT /storage/", reset, 1), 0),
@@ -182,6 +185,31 @@ def test_an_lfs_server_that_the_repository_names_is_named_when_it_fails(
         )
     assert caught.value.exit.name == "prepare-unreachable"
     assert "localhost:9, reached by a redirect, a proxy or the repository's .lfsconfig" in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "requires credentials, and none are configured for it"),
+        (Answer(403), "its LFS storage denies access"),
+        (Answer(404), "Git LFS is disabled for it, or the credentials have no access to it"),
+    ],
+)
+def test_another_lfs_server_that_wants_credentials_was_sent_none(
+    answer: Answer | None, words: str, server: Server, tmp_path: Path, make_context: Callable[..., Context]
+) -> None:
+    context = whole_run(server, tmp_path, make_context)
+    name = f"{tmp_path.name}-model.git"
+    (tmp_path / "other").mkdir()
+    with serving(tmp_path / "other") as other:
+        other.faults += [Fault("/", answer)] if answer else []
+        url = f"{other.url}/x.git/info/lfs"
+        commit = push(server, name, {".lfsconfig": f"[lfs]\n\turl = {url}\n", "a.pt": POINTER})
+        pinned = Pinned(f"{server.url}/{name}", "main", commit)
+        with pytest.raises(RunnerError) as caught:
+            checkout.fetch(Git(context), "model", pinned, context.model, context.workspace.room)
+    assert f"{words} ({other.url[7:]}, reached by" in caught.value.reason
+    assert "has credentials for model.repository only; data on another server must be public" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -647,8 +647,16 @@ LFS_REFUSALS = [
     (Answer(507, JSON, b'{"message": "your quota of 10 GB is exceeded"}'), "your quota of 10 GB is exceeded"),
     (Answer(403, JSON, b'{"message": "project is archived"}'), "project is archived"),
     (Answer(404, JSON, b'{"message": "LFS is disabled for this project"}'), "Git LFS is disabled"),
+    # As hosts word it: GitLab for a project without LFS, without a right, and over its size; GitHub, Bitbucket, Gitea.
+    (Answer(501, JSON, b'{"message": "Git LFS is not enabled on this GitLab server"}'), "Git LFS is disabled"),
+    (Answer(404, JSON, b'{"message": "Not found."}'), "Git LFS is disabled"),
+    (Answer(403, JSON, b'{"message": "Access forbidden. Check your access level."}'), "LFS storage denies access"),
+    (Answer(403, JSON, b'{"message": "this repository has exceeded its size limit of 10 GB by 2 GB"}'), "is used up"),
+    (Answer(403, JSON, b'{"message": "This repository is over its data quota."}'), "is used up"),
+    (Answer(403, JSON, b'{"message": "You have exceeded your LFS storage limit"}'), "is used up"),
+    (Answer(413, JSON, b'{"message": "Repository limit exceeded"}'), "is used up"),
 ]
-LIKE_OTHERS = ("LFS storage denies access", "not accept requests of this size", "project is archived")
+LIKE_OTHERS = ("LFS storage denies access", "is used up", "not accept requests of this size", "project is archived")
 
 
 @pytest.mark.parametrize(

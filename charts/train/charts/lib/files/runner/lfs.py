@@ -173,7 +173,8 @@ def _fetch(git: Git, remote: Remote, tree: Path, commit: str) -> None:
         git.run(remote, tree, "lfs", "fetch", "--include=", "--exclude=", "origin", commit)
     except RunnerError as error:
         if error.exit.name == "prepare-failed" and re.search(
-            r"does not exist|not found on the server|or object not found|\b(404|410|422)\b", error.reason
+            r"^(?!.*batch response).*(does not exist|not found on the server|or object not found|\b(404|410|422)\b)",
+            error.reason,
         ):
             raise RunnerError(
                 "prepare-failed",
