@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,12 @@ class Engine:
 
     @property
     def created(self) -> list[str]:
+        """The arguments of the first container."""
         return next(call for call in self.calls if call[0] == "create")
+
+    def settings(self, number: int) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.state / f"settings-{number}.json").read_text())
+        return found
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +68,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     state.mkdir()
     programs.mkdir()
     (state / "image").write_text("linux/amd64")
+    (state / "exits").write_text("5")
     (state / "info").write_text(json.dumps({"Architecture": "x86_64", "Runtimes": {"runc": {}}}))
     script = programs / "docker"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("docker.py")}" "$@"\n')

@@ -2,7 +2,8 @@
 """A `docker` for tests: it answers as the real one does, and runs the command of a container in this Python, where its mounts lie.
 
 Below FAKE_DOCKER, `image` has the platform of the one image that there is, `info` the answer of `info`, and `says`, if it is
-there, what every container prints before it exits with 5. `calls` gets the arguments of every call.
+there, what every container prints before it exits with the code in `exits`. `calls` gets the arguments of every call, and
+`settings-N.json` the settings of the Nth container.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import csv
 import itertools
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -31,10 +33,18 @@ def main(argv: list[str]) -> int:
         print((STATE / "image").read_text())
     if argv[0] == "create":
         (STATE / "created").write_text(json.dumps(argv))
+        home = next(one["source"] for one in mounts(argv) if one["target"] == "/trainchart")
+        number = len(list(STATE.glob("settings-*")))
+        shutil.copy(Path(home, "settings.json"), STATE / f"settings-{number}.json")
     if argv[0] == "start" and (STATE / "says").exists():
         print((STATE / "says").read_text())
-        return 5
+        return int((STATE / "exits").read_text())
     return start(json.loads((STATE / "created").read_text())) if argv[0] == "start" else 0
+
+
+def mounts(argv: list[str]) -> list[dict[str, str]]:
+    values = [value for key, value in itertools.pairwise(argv) if key == "--mount"]
+    return [dict(field.partition("=")[::2] for field in next(csv.reader([value]))) for value in values]
 
 
 def start(argv: list[str]) -> int:
@@ -42,11 +52,6 @@ def start(argv: list[str]) -> int:
     from trainchart.local.pod import LocalPod, Mount
 
     options = list(itertools.pairwise(argv))
-    mounts = [
-        dict(field.partition("=")[::2] for field in next(csv.reader([value])))
-        for key, value in options
-        if key == "--mount"
-    ]
     pod = LocalPod(
         image="",
         command=("python3", *argv[argv.index("-m") :]),
@@ -55,7 +60,7 @@ def start(argv: list[str]) -> int:
         user=0,
         group=0,
         shared_memory=0,
-        mounts=tuple(Mount(Path(one["source"]), one["target"], "readonly" in one) for one in mounts),
+        mounts=tuple(Mount(Path(one["source"]), one["target"], "readonly" in one) for one in mounts(argv)),
         result=Path(),
     )
 

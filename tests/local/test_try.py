@@ -68,6 +68,33 @@ def test_the_network_and_the_gpu_are_given_if_asked_for_and_there(call: Call, en
     assert engine.created[engine.created.index("--gpus") :][:2] == ["--gpus", "1"]
 
 
+def test_the_whole_dataset_is_checked_with_the_settings_of_the_user_before_few_images_are_trained_on(
+    call: Call, engine: Engine, folders: Path
+) -> None:
+    for number in range(20):
+        (folders / "data" / f"{number}.jpg").write_bytes(b"image")
+    (engine.state / "says").touch()
+    (engine.state / "exits").write_text("0")
+    (folders / "run.yaml").write_text(
+        "family: yolov5\nimage: registry.example.com/team/yolov5:7.0\ntrain: {epochs: 7, batchSize: 32}\n"
+        "dataset: {path: datasets/mine, maxBroken: 2}\nreplicas: 2\naccelerator: {profile: nvidia, count: 1}\n"
+    )
+    ran = call("try", "--set", "train.imageSize=64")
+    assert ran.code == 0, ran
+    check, short = engine.settings(0), engine.settings(1)
+    assert (check["train"]["epochs"], check["train"]["batchSize"]) == (7, 32)
+    assert (short["train"]["epochs"], short["train"]["batchSize"], short["train"]["imageSize"]) == (1, 4, 64)
+    for settings in (check, short):
+        assert (settings["dataset"]["path"], settings["dataset"]["maxBroken"]) == ("datasets/mine", 2)
+        assert (settings["replicas"], settings["publish"]["type"]) == (1, "none")
+    first, second = (words for words in engine.calls if words[0] == "create")
+    assert first[-1] == "--prepare"
+    assert f"source={folders / 'data'},target=/sources/dataset" in " ".join(first)
+    assert second[-1] == "runner"
+    assert "/few,target=/sources/dataset" in " ".join(second)
+    assert "training on 8 of its 20 images" in ran.err
+
+
 @pytest.mark.lab
 def test_a_failure_has_the_code_and_the_words_of_the_cluster(call: Call, engine: Engine) -> None:
     ran = call("try", "--set", "env.MUST_FAIL=yes")

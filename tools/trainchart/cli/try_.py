@@ -34,7 +34,8 @@ from trainchart.terminal import print_message, print_text
 from trainchart.units import duration
 
 if TYPE_CHECKING:
-    from trainchart.local.pod import LocalPod
+    from trainchart.chart.render import Manifest
+    from trainchart.cli.local_run import Place
 
 _KEPT = ("artifacts", "output", "result.json")
 
@@ -75,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _try(options: argparse.Namespace) -> int:
+    from trainchart.chart.families import family_data
     from trainchart.checks.values import as_paths
-    from trainchart.local.pod import make_pod
     from trainchart.local.scratch import scratch_folder
 
     place = choose_place(options)
@@ -84,84 +85,92 @@ def _try(options: argparse.Namespace) -> int:
         files = stack.enter_context(as_paths(options.files))
         overrides = overrides_of(options)
         given = values_given(files, overrides)
-        family = _family(given)
-        shown = LogPrinter(replicas=1)
-        scratch = stack.enter_context(scratch_folder())
         named = {"model": options.model, "dataset": options.data}
         sources = [name for name, folder in named.items() if folder or is_configured(given, name)]
         overrides = on_this_machine(overrides, given, sources, place)
-        overrides = replace(overrides, defaults=overlay(overrides.defaults, {"train": family.get("train", {})}))
-        objects = manifests(files, overrides)
-        if objects is None:
+        whole = manifests(files, overrides)
+        if whole is None:
             return ExitCode.REFUSED
-        check_image(place, objects)
+        shorter = family_data(given["family"]).get("try", {})
+        overrides = replace(overrides, defaults=overlay(overrides.defaults, {"train": shorter.get("train", {})}))
+        short = manifests(files, overrides) if shorter else whole
+        if short is None:
+            return ExitCode.REFUSED
+        check_image(place, whole)
+        scratch = stack.enter_context(scratch_folder())
         folders = {name: source_folder(name, named[name], given, scratch) for name in sources}
-        started = time.monotonic()
-
-        def start(what: str, data: Path | None, *arguments: str) -> tuple[int, LocalPod]:
-            work = scratch / what
-            work.mkdir()
-            pod = make_pod(objects, work, {**folders, "dataset": data} if data else folders, *arguments)
-            return place.run(pod, lambda line: shown.write(0, line)), pod
-
-        data = folders.get("dataset")
-        whole: Mapping[str, Any] = {}
-        few, total = _few(data, scratch, family.get("images", 0))
-        if few:
-            print_message(f"checking all {total} images of the dataset, in {place}")
-            code, pod = start("check", data, "--prepare")
-            whole = result_of(pod)
-            if code:
-                return _failed(code, whole, started)
-            print_message(f"training on {few} of them, on the {place.device}")
-            data = scratch / "few"
-        else:
-            print_message(f"running all stages but publish, on the {place.device}, in {place}")
-        code, pod = start("run", data)
-        result = {**result_of(pod), **({"dataset": whole["dataset"]} if "dataset" in whole else {})}
+        trial = _Trial(place, scratch, folders)
+        if shorter and "dataset" in folders:
+            print_message(f"checking the dataset with your settings, in {place}")
+            if trial.start("check", whole, "--prepare"):
+                return trial.failed()
+            folders["dataset"] = _few(folders["dataset"], scratch, shorter.get("images", 0))
+        print_message(f"running all stages but publish, on the {place.device}, in {place}")
+        code = trial.start("run", short)
         if options.keep:
-            _keep(pod, options.keep)
-        return _failed(code, result, started) if code else _completed(result, started, options.keep)
+            trial.keep(options.keep)
+        return trial.failed() if code else trial.completed(options.keep)
 
 
-def _family(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the family says of a try: settings of `train`, and a number of images; empty if it says nothing, or does not exist."""
-    from trainchart.chart.families import family_data, family_names
+class _Trial:
+    """The check and the run, which follows it, with what they left."""
 
-    name = given.get("family")
-    return family_data(name).get("try", {}) if name in family_names() else {}
+    def __init__(self, place: Place, scratch: Path, folders: Mapping[str, Path]) -> None:
+        self._place = place
+        self._scratch = scratch
+        self._folders = folders
+        self._printer = LogPrinter(replicas=1)
+        self._started = time.monotonic()
+        self._code = 0
+        self._run_folder = scratch
+        self._result: dict[str, Any] = {}
+
+    def start(self, what: str, objects: list[Manifest], *arguments: str) -> int:
+        """Run the pod of rendered objects, with its log printed, and return its exit code."""
+        from trainchart.local.pod import make_pod
+
+        work = self._scratch / what
+        work.mkdir()
+        pod = make_pod(objects, work, self._folders, *arguments)
+        self._code = self._place.run(pod, lambda line: self._printer.write(0, line))
+        checked = self._result.get("dataset")  # with all records and the user's settings
+        self._result = {**result_of(pod), **({"dataset": checked} if checked else {})}
+        self._run_folder = pod.run_folder
+        return self._code
+
+    def failed(self) -> int:
+        """Print why the last one failed, and return its exit code."""
+        print_failure(f"failed after {duration(time.monotonic() - self._started)}", self._result)
+        return self._code
+
+    def completed(self, kept: Path | None) -> int:
+        """Print the result, and return the exit code."""
+        from trainchart.follow.outcome import format_result
+
+        here = {
+            key: value for key, value in self._result.items() if key != "sources"
+        }  # they are folders of this machine
+        lines = format_result(here, str(kept or ""))
+        print_text("\n".join([f"completed after {duration(time.monotonic() - self._started)}", *lines]))
+        return ExitCode.OK
+
+    def keep(self, folder: Path) -> None:
+        """Move what the run has left to a new folder. Raises FileError."""
+        try:
+            folder.mkdir(parents=True)
+            for path in (self._run_folder / name for name in _KEPT):
+                if path.exists():
+                    shutil.move(path, folder / path.name)
+        except OSError as error:
+            raise FileError(f"--keep: {folder} cannot be written: {error.strerror or error}") from None
 
 
-def _few(data: Path | None, scratch: Path, most: int) -> tuple[int, int]:
-    """Make `few`, a copy of a dataset with few images; how many of how many those are, and 0 if it has no more."""
+def _few(data: Path, scratch: Path, most: int) -> Path:
+    """A copy of a dataset with few images; the dataset itself if it has no more."""
     from trainchart.local.few import take_few
 
-    if data is None or not most:
-        return 0, 0
-    few, total = take_few(data, scratch / "few", most)
-    return (few if few < total else 0), total
-
-
-def _keep(pod: LocalPod, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-        for name in _KEPT:
-            path = pod.run_folder / name
-            if path.exists():
-                shutil.move(path, folder / name)
-    except OSError as error:
-        raise FileError(f"--keep: {folder} cannot be written: {error.strerror or error}") from None
-
-
-def _failed(code: int, result: Mapping[str, Any], started: float) -> int:
-    print_failure(f"failed after {duration(time.monotonic() - started)}", result)
-    return code
-
-
-def _completed(result: Mapping[str, Any], started: float, kept: Path | None) -> int:
-    from trainchart.follow.outcome import format_result
-
-    here = {key: value for key, value in result.items() if key != "sources"}  # they are folders of this machine
-    lines = format_result(here, str(kept or ""))
-    print_text("\n".join([f"completed after {duration(time.monotonic() - started)}", *lines]))
-    return ExitCode.OK
+    few, total = take_few(data, scratch / "few", most) if most else (0, 0)
+    if few == total:
+        return data
+    print_message(f"training on {few} of its {total} images")
+    return scratch / "few"
