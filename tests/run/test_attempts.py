@@ -119,7 +119,7 @@ def test_the_helper_pod_is_removed_however_the_command_ends(
 ) -> None:
     reads(cluster, workspace, monkeypatch)
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(helper_pod, "_await_end", interrupted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from trainchart.cluster.fields import Object, items, mapping, number, parsed, text
@@ -40,6 +40,8 @@ class RunSpec:
     """The namespace's, which fill in what the pods leave out."""
     missing_pods: int | None = None
     """How many pods of a submitted run do not exist; None where nothing of the run exists yet."""
+    check_pod: Object = field(default_factory=dict)
+    """The pod of `helm test`; of a submitted run it is not known."""
 
     @cached_property
     def job(self) -> Object:
@@ -161,8 +163,11 @@ class RunSpec:
 
 def run_spec(manifests: Iterable[Object], name: str, namespace: str = "default") -> RunSpec:
     """What `helm install NAME` would make."""
-    kept = (item for item in manifests if "helm.sh/hook" not in (item["metadata"].get("annotations") or {}))
-    return RunSpec(name, tuple(kept), namespace)
+    kept: list[Object] = []
+    hooks: list[Object] = []
+    for item in manifests:
+        (hooks if "helm.sh/hook" in (item["metadata"].get("annotations") or {}) else kept).append(item)
+    return RunSpec(name, tuple(kept), namespace, check_pod=next(iter(hooks), {}))
 
 
 def submitted(run: Snapshot) -> RunSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -39,13 +39,18 @@ def add_parser(commands: Commands) -> None:
         "doctor",
         help="find what would keep a run from starting, before it is submitted",
         description="Check whether the cluster, the namespace and this account have all that a run needs. "
-        "Nothing is changed.",
+        "Nothing is changed; with --data a pod looks at the data, and is deleted.",
         epilog=exit_codes(ExitCode.UNREACHABLE, ExitCode.PROBLEM, ok="no problem, perhaps warnings"),
     )
     add_values_options(
         parser, "values files of the run; - is the standard input (without values: check only the cluster)"
     )
     parser.add_argument("--name", default="", help="name of the run (default: the name is not checked)")
+    parser.add_argument(
+        "--data",
+        action="store_true",
+        help="also start a pod of the run's image that looks at every source, and at the repository of the result",
+    )
     parser.add_argument("--quick", action="store_true", help="check only what `trainchart submit` checks")
     add_format_option(parser)
     add_connection_options(parser)
@@ -58,8 +63,9 @@ def run(options: argparse.Namespace) -> ExitCode:
     has_values = bool(options.files or overrides)
     if has_values:
         check_values("doctor", options.files, overrides)
-    elif options.name:
-        raise UsageError("doctor: --name needs the values of the run; name its files by -f")
+    elif options.name or options.data:
+        option = "--name" if options.name else "--data"
+        raise UsageError(f"doctor: {option} needs the values of the run; name its files by -f")
     spec = None
     api = connect(options)
     if has_values:
@@ -71,7 +77,13 @@ def run(options: argparse.Namespace) -> ExitCode:
             return ExitCode.REFUSED
     as_json = options.format == "json"
     findings = run_checks(
-        api, spec, quick=options.quick, named=bool(options.name), show=lambda _: not as_json, stream=sys.stdout
+        api,
+        spec,
+        quick=options.quick,
+        named=bool(options.name),
+        data=options.data,
+        show=lambda _: not as_json,
+        stream=sys.stdout,
     )
     print_text(_format_json(findings, api.calls) if as_json else summary(findings))
     return ExitCode.PROBLEM if has_problem(findings) else ExitCode.OK
@@ -113,19 +125,30 @@ def run_checks(
     *,
     quick: bool,
     named: bool = True,
+    data: bool = False,
     show: Callable[[Finding], bool],
     stream: TextIO,
 ) -> list[Finding]:
     """Run the checks and return their findings. Those to `show` are printed at once, above a line of progress."""
+    from trainchart.checks.data import check_data
     from trainchart.checks.doctor import examine
+    from trainchart.checks.finding import not_checked
+
+    def examined() -> Iterator[Finding]:
+        yield from examine(api, spec, quick=quick, named=named, notify=progress)
+        if data and spec:
+            if has_problem(findings):
+                yield not_checked("data", "data: not looked at before the problems above are solved")
+            else:
+                yield from check_data(api, spec, progress)
 
     def progress(subject: str) -> None:
         if sys.stderr.isatty():
             print_text(f"checking {subject} ..." if subject else "", sys.stderr, prefix=CLEAR, end="")
 
-    findings = []
+    findings: list[Finding] = []
     try:
-        for finding in examine(api, spec, quick=quick, named=named, notify=progress):
+        for finding in examined():
             findings.append(finding)
             if show(finding):
                 progress("")

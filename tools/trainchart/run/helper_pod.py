@@ -73,10 +73,24 @@ def pod(snapshot: Snapshot, role: str, command: Sequence[str]) -> Object:
     }
 
 
-def run(api: Api, pod: Object, purpose: str, notify: Callable[[str], None] = lambda _: None) -> list[bytes]:
+def run(
+    api: Api,
+    pod: Object,
+    purpose: str,
+    notify: Callable[[str], None] = lambda _: None,
+    *,
+    mounted: Sequence[Object] = (),
+    may_fail: bool = False,
+) -> list[bytes]:
     """Create the pod, and return the lines that it has printed once it has succeeded.
 
-    `purpose` says what it is for, as in "reads the workspace of run-42".
+    Args:
+        api: the cluster and the namespace.
+        pod: of `pod`, or another one.
+        purpose: what it is for, as in "reads the workspace of run-42".
+        notify: is told that it was created.
+        mounted: ConfigMaps that it mounts. They are removed with it.
+        may_fail: return the lines of a pod that has failed too.
 
     Raises:
         HelperPodError
@@ -85,9 +99,12 @@ def run(api: Api, pod: Object, purpose: str, notify: Callable[[str], None] = lam
     """
     name = text(pod, "metadata", "name")
     try:
-        api.create(kinds.PODS, pod)
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": name}
+        owner["uid"] = text(api.create(kinds.PODS, pod), "metadata", "uid")
+        for body in mounted:  # after their owner: the pod waits for them
+            api.create(kinds.CONFIG_MAPS, {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}})
         notify(f"pod {name} {purpose}")
-        _await_end(api, name, purpose)
+        _await_end(api, name, purpose, may_fail=may_fail)
         return list(api.log(name))
     except ForbiddenError as error:
         needs = "`create pods`, `get pods/log` and `delete pods`"
@@ -98,11 +115,11 @@ def run(api: Api, pod: Object, purpose: str, notify: Callable[[str], None] = lam
         _delete(api, name)
 
 
-def _await_end(api: Api, name: str, purpose: str) -> None:
+def _await_end(api: Api, name: str, purpose: str, *, may_fail: bool) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         found = pod_of(api.get(kinds.PODS, name) or {})
-        if found.phase == "Succeeded":
+        if found.phase == "Succeeded" or (may_fail and found.phase == "Failed" and not found.message):
             return
         if found.phase == "Failed":
             output = found.termination or b" ".join(_until_error(api.log(name, tail=3))).decode("utf-8", "replace")
