@@ -49,21 +49,23 @@ class Run:
     case: str
     family: str
     values: Values  # over the family's values files
+    reference: str = ""
 
 
 def catalog(cases: Mapping[str, Case], session: str = "") -> dict[str, Run]:
     """Every run that tests name in their `runs` marks."""
     return {
-        run_name(name, run): Run(name, case.family or name, named(dict(values), session))
+        run_name(name, run): Run(name, case.family or name, named(dict(values), session), case.reference)
         for name, case in cases.items()
         for run, values in case.runs.items()
     }
 
 
-def value_files(family: str) -> list[str]:
-    """What a run of the family lies over, from the root of the checkout."""
+def value_files(family: str, reference: str = "") -> list[str]:
+    """What a run of the family, or of a reference document, lies over, from the root of the checkout."""
     if family in family_names():
-        return [f"values/{family}.yaml", "values/accelerators/cpu.yaml", f"e2e/values/{family}.yaml"]
+        first = f"tests/references/{reference}/values.yaml" if reference else f"values/{family}.yaml"
+        return [first, "values/accelerators/cpu.yaml", f"e2e/values/{family}.yaml"]
     return [f"e2e/families/{family}/values.yaml"]
 
 
@@ -153,18 +155,18 @@ class Session:
         """A branch of this session, from its name in a case."""
         return str(named(text, self.id))
 
-    def command(self, run: str, family: str) -> list[str]:
+    def command(self, run: str, family: str, reference: str = "") -> list[str]:
         chart = CHART if family in family_names() else self.chart
-        values = [word for file in value_files(family) for word in ("-f", str(ROOT / file))]
+        values = [word for file in value_files(family, reference) for word in ("-f", str(ROOT / file))]
         return [f"{run}{self.id}", str(chart), *values, "-f", "-"]
 
     def install(self, run: str, *more: Values) -> Release:
         """Installs a run of the catalog, as the submitter."""
         made_of = self.catalog[run]
-        return self.install_as(run, made_of.family, merged(made_of.values, *more), made_of.case)
+        return self.install_as(run, made_of.family, merged(made_of.values, *more), made_of.case, made_of.reference)
 
-    def install_as(self, run: str, family: str, values: Values, case: str = "") -> Release:
-        command = self.command(run, family)
+    def install_as(self, run: str, family: str, values: Values, case: str = "", reference: str = "") -> Release:
+        command = self.command(run, family, reference)
         notes = self.world.submitter.helm("install", *command, text=json.dumps(values))
         release = Release(command[0], self.world, notes, case)
         self.releases[run] = release

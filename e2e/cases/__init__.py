@@ -22,6 +22,9 @@ CLAIM = "shared"
 SHARED: Values = {"workspace": {"type": "existingClaim", "claimName": CLAIM, "accessMode": "ReadWriteMany"}}
 """A workspace that outlives the run's pods, in the folder kind.SHARED of the node."""
 
+UNSET_DEVICE: Values = dict.fromkeys(("count", "corePercent", "memory"))
+"""For a reference document, which asks for a GPU that there is not."""
+
 SESSION = "{session}"
 """Stands for the test session's id in the texts of a run: a name that no other session uses."""
 
@@ -40,6 +43,8 @@ class Case:
     """
     family: str = ""
     """The family of its runs, where it is not the one that the module is named after."""
+    reference: str = ""
+    """A folder of tests/references/, whose values file its runs lie over instead of values/<family>.yaml."""
 
     @property
     def image_name(self) -> str:
