@@ -69,7 +69,7 @@ def test_yolov5_trains_on_a_dataset_as_roboflow_exports_it(
 @pytest.mark.parametrize(
     ("run", "epochs"),
     [
-        pytest.param("document", 30, marks=pytest.mark.runs("references-yolov8-document")),
+        pytest.param("document", 2, marks=pytest.mark.runs("references-yolov8-document")),
         pytest.param("roboflow", 1, marks=pytest.mark.runs("references-yolov8-roboflow")),
     ],
 )

@@ -15,7 +15,7 @@ _DOCUMENT = {
     "mlflow": {"trackingUri": ""},
     "dataset": {"repository": f"{_URL}/coco128.git", "path": "datasets/coco128"},
     "publish": {"repository": f"{_URL}/{RESULTS}.git"},
-    "train": {"data": "coco128.yaml", "arguments": [], "device": ""},
+    "train": {"epochs": 3, "data": "coco128.yaml", "arguments": [], "device": ""},
 }
 
 CASE = Case(
