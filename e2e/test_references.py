@@ -103,7 +103,7 @@ def test_paddledetection_itself_trains_on_annotations_like_coco_s(
 def test_every_stage_trains_on_its_demo_set(session: Session, stage: str, capsys: pytest.CaptureFixture[str]) -> None:
     result = trained(session, f"references-llm-sft-{stage}", capsys)
     assert result["metrics"]["loss"] > 0
-    assert result["dataset"]["parts"][0]["used"] == (80 if stage == "sft" else 40)
+    assert {part["used"] for part in result["dataset"]["parts"]} == {40}
 
 
 @pytest.mark.family("references-llm-sft")

@@ -47,7 +47,7 @@ CASE = Case(
         "hub": {
             **_DOCUMENT,
             "dataset": {"repository": f"{_URL}/llm-hub.git"},
-            "train": {"dataset": "", "epochs": 1, "validationSize": 0},
+            "train": {"dataset": "", "epochs": 1, "evalStrategy": "epoch"},
         },
     },
 )

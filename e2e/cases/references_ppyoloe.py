@@ -26,7 +26,7 @@ CASE = Case(
     runs={
         "document": {
             "workspace": {"type": "emptyDir", "keep": None},
-            "ttlAfterFinished": "1h",  # the test looks at the pod
+            "ttlAfterFinished": None,  # the test looks at the pod
             "cache": {"claimName": ""},
             "model": {"repository": f"{_URL}/paddledetection.git"},
             "dataset": {
