@@ -46,7 +46,7 @@ CASE = Case(
                 "evalImages": "val2017",
                 "evalAnnotations": "annotations/instances_val2017.json",
                 "evaluate": False,
-                "options": {"OptimizerBuilder.optimizer.momentum": None},
+                "options": {"OptimizerBuilder.optimizer.momentum": 0.9},  # as it is in the configuration
             },
         }
     },
