@@ -266,7 +266,8 @@ def told(context: Context, hooks: ModuleType) -> Tree:
     """The trainer's arguments by their names."""
     family = json.loads((context.home / "settings.json").read_text())["family"]
     if family == "llm-sft":
-        found: Tree = hooks.settings_of(context, [context.train["dataset"]])
+        described = {"datasets": [context.train["dataset"]], "evaluated": [], "folder": "dataset", "media": "dataset"}
+        found: Tree = hooks.settings_of(context, described)
         return found
     if family == "ppyoloe":
         return dict(pair.split("=", 1) for pair in hooks.options(context))
