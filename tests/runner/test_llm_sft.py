@@ -211,7 +211,7 @@ def test_what_is_no_dataset_is_told(
         ({"LICENSE.txt": "", "wiki.txt": ""}, ["wiki.txt"]),
         ({"package.json": "{}", "dataset_infos.json": "{}", "a.json": "[]"}, ["a.json"]),
         ({"labels.json": '{\n "a": 1\n}', "a.json": '\ufeff\n{"text": "a"}\n{"text": "b"}'}, ["a.json"]),
-        ({"a.JSONL": "", "b.json.gz": "", "c.md": "", ".d.csv": "", "__MACOSX/e.csv": ""}, ["a.JSONL", "b.json.gz"]),
+        ({"a.JSONL": "", "b.json.gz": "", "c.md": "", ".d.csv": "", "__MACOSX/e.csv": ""}, ["b.json.gz"]),
     ],
 )
 def test_files_of_other_tools_are_no_records(

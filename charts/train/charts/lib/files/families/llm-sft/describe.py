@@ -19,7 +19,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for runner
 from runner import inside
 
 INFO = "dataset_info.json"
-TYPE = re.compile(r"\.(json|jsonl|ndjson|csv|tsv|parquet|arrow|txt)(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
+TYPE = re.compile(r"\.(json|jsonl|ndjson|csv|tsv|parquet|arrow|txt)(\.(gz|bz2|xz|zst))?$")
 # Files of other tools, which have these types too.
 NOT_DATA = re.compile(
     r"(dataset_infos?|dataset_dict|state|config|package(-lock)?|tsconfig|croissant)\.json"
@@ -234,8 +234,7 @@ class Description:
         """Return a new folder with links to files."""
         path = self._place / f"dataset-{len(list(self._place.glob('*')))}"
         for file in files:
-            stem = _stem(file)
-            link = (path / file.relative_to(base)).with_name(stem + file.name[len(stem) :].lower())
+            link = path / file.relative_to(base)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(file)
             found = file.stat()  # the trainer's cache knows a file by its path and time
@@ -254,11 +253,11 @@ def _resolve(path: Path, config: Optional[str] = None) -> View:
     import datasets
 
     try:
-        found = datasets.load_dataset_builder(str(path), config).config.data_files or {}
-        outside = next((file for files in found.values() for file in files if path not in Path(file).parents), None)
-        if outside:
-            raise ValueError(f"{outside} is outside of the repository")
-        return View(path, config, {str(split): [Path(os.readlink(file)) for file in found[split]] for split in found})
+        resolved = datasets.load_dataset_builder(str(path), config).config.data_files or {}
+        found = {str(split): list(map(Path, files)) for split, files in resolved.items() if files}
+        if not found or any(path not in file.parents for files in found.values() for file in files):
+            raise ValueError("configs names no files, or files outside of the repository")
+        return View(path, config, {split: [Path(os.readlink(str(file))) for file in found[split]] for split in found})
     except Exception as error:  # every kind of mistake has its own
         raise _misread(error, path) from error
 
@@ -278,7 +277,7 @@ def _data_files(folder: Path) -> List[Path]:
 def _kind(path: Path) -> str:
     """Return the type of a file: one that the trainer reads, or ""."""
     match = TYPE.search(path.name)
-    kind = match.group(1).lower() if match else ""
+    kind = match.group(1) if match else ""
     return "json" if kind in ("jsonl", "ndjson") else kind
 
 
@@ -288,7 +287,7 @@ def _stem(path: Path) -> str:
 
 def _has_records(path: Path) -> bool:
     """Whether a file may have records: a JSON object of several lines is a configuration."""
-    if path.suffix.lower() != ".json":
+    if path.suffix != ".json":
         return True
     with path.open("rb") as handle:
         first = next((line.strip(b"\xef\xbb\xbf \t\r\n") for line in handle if line.strip()), b"")
