@@ -53,11 +53,11 @@ class Data:
 
 LINK = "-> {secret}"
 HOSTILE = [
-    Data("a folder of images", "yolov5", {}, YOLO5, "data.yaml names train:", {"data.yaml": "path: /\ntrain: '{secret}'\nval: '{secret}'\nnames: [a]\n"}),
-    Data("a path that climbs", "yolov5", {}, YOLO5, "data.yaml names val:", {"data.yaml": "train: .\nval: ../secret\nnames: [a]\n"}),
+    Data("a folder of images", "yolov5", {}, YOLO5, "data.yaml names train,", {"data.yaml": "path: /\ntrain: '{secret}'\nval: '{secret}'\nnames: [a]\n"}),
+    Data("a path that climbs", "yolov5", {}, YOLO5, "data.yaml names val,", {"data.yaml": "train: .\nval: ../secret\nnames: [a]\n"}),
     Data("a list of images", "yolov5", {}, YOLO5, "of which entry 2", {"data.yaml": "train: l.txt\nval: l.txt\nnames: [a]\n", "l.txt": "./a.jpg\n{secret}\n"}),
     Data("a list that climbs", "yolov5", {}, YOLO5, "of which entry 1", {"data.yaml": "train: l.txt\nval: l.txt\nnames: [a]\n", "l.txt": "./../secret/x.jpg\n"}),
-    Data("a list that is a link", "yolov5", {}, YOLO5, "data.yaml names test:", {"data.yaml": "train: .\nval: .\ntest: l.txt\nnames: [a]\n", "l.txt": LINK}),
+    Data("a list that is a link", "yolov5", {}, YOLO5, "data.yaml names test,", {"data.yaml": "train: .\nval: .\ntest: l.txt\nnames: [a]\n", "l.txt": LINK}),
     Data("a description that is a link", "yolov5", {}, YOLO5, "train.data: data.yaml leads", {"data.yaml": LINK}),
     Data("a description elsewhere", "yolov5", {}, {**YOLO5, "data": "{secret}"}, "train.data:"),
     Data("a folder of images", "yolov8", {"data.yaml": "train: '{secret}'\nval: '{secret}'\nnames: [a]\n"}, YOLO8, "data.yaml names train,"),
@@ -100,7 +100,8 @@ def probe(family: str, base: Path, train: dict[str, Any]) -> subprocess.Complete
     llm = {"datasets.py": "", "safetensors.py": "SafetensorError = ValueError\ndef safe_open(*_, **__): pass\n"}
     lay_out(base / "image", {"ultralytics/__init__.py": "", "ultralytics/cfg/default.yaml": "{}", **llm})
     script = FILES / "families" / family / "probe_dataset.py"
-    argument = {"model": str(base / "model"), "dataset": str(base / "dataset"), "train": train}
+    folders = {name: str(base / name) for name in ("model", "dataset", "scratch")}
+    argument = {**folders, "train": train, "hyperparameters": [], "maxBroken": 0}
     python_path = os.pathsep.join([str(base / "image"), str(FILES)])
     return subprocess.run(
         [sys.executable, str(script), json.dumps(argument)],
@@ -160,7 +161,7 @@ def test_a_cache_of_labels_that_would_run_something_is_refused_and_not_run(
         lay_out(tmp_path / name, files)
     (tmp_path / "dataset" / "labels.cache").write_bytes(content)
     answer = probed(family, tmp_path, YOLO5 if family == "yolov5" else YOLO8)
-    assert answer["reason"] == "the dataset's labels.cache is not a label cache: loading it would call os.system"
+    assert answer["reason"].endswith("dataset/labels.cache is not a label cache: loading it would call os.system")
     assert not list(tmp_path.rglob("called"))
 
 

@@ -248,7 +248,7 @@ def test_the_weights_that_a_run_of_yolov8_starts_from_are_known_by_their_class(
 ) -> None:
     torchfile.save(tmp_path / "yolov8n.pt", state)
     (tmp_path / "ultralytics.py").write_text("def YOLO(model): raise SystemExit('it unpickles')\n")
-    script = "import probe_dataset as it, sys\ntry: it.load(sys.argv[1], 'yolov8n.pt')\nexcept it.inputs.InputError as error: print(error.reason)"
+    script = "import probe_dataset as it, sys\ntry: it.load(sys.argv[1], 'yolov8n.pt')\nexcept it.InputError as error: print(error.reason)"
     python_path = os.pathsep.join([str(tmp_path), str(FAMILIES / "yolov8"), str(FILES)])
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "yolov8n.pt")],

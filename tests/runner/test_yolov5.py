@@ -44,6 +44,10 @@ def test_the_trainer_s_arguments_are_the_values(hooks: ModuleType, make_context:
     assert options["--weights"] == str(context.model / "models" / "yolov5n.pt")
     assert (options["--img"], options["--device"], options["--project"]) == ("640", "cpu", str(context.output))
     assert argv[-2:] == ["--exist-ok", "--cos-lr"]
+    context.described = {"train": "/data/images", "names": ["a"]}
+    hooks.configure(context)
+    assert Path(options["--data"]).name == "coco128.yaml"
+    assert yaml.safe_load(Path(options["--data"]).read_text()) == context.described
     assert options["--save-period"] == "1"
 
 
@@ -152,36 +156,111 @@ def probe(name: str, argument: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def test_the_dataset_probe_names_what_is_missing(tmp_path: Path) -> None:
+# The modules of the model repository that the probe asks; an image is one if it says so, and a label is one number.
+UTILS = {
+    "utils/dataloaders.py": """
+from pathlib import Path
+IMG_FORMATS = ("jpg",)
+
+def img2label_paths(files):
+    return [file.replace("/images/", "/labels/")[:-3] + "txt" for file in files]
+
+def verify_image_label(arguments):
+    image, label, prefix = arguments
+    content = Path(image).read_text()
+    if content != "image":
+        return [None, None, None, None, 0, 0, 0, 1, f"{prefix}{image}: ignoring corrupt image/label: {content}"]
+    rows = [[float(row)] for row in Path(label).read_text().split()] if Path(label).is_file() else []
+    return image, rows, (9, 9), [], 0, 1, 0, 0, ""
+""",
+    "utils/general.py": """
+def check_dataset(data, autodownload):
+    assert not autodownload and "names" in data, "data.yaml 'names:' field missing \u274c"
+    return {**data, "names": dict(enumerate(data["names"]))}
+""",
+}
+
+
+class Pod:
+    """A model repository that is YOLOv5's, and a dataset of two parts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.model, self.dataset = folder, folder / "yolov5", folder / "datasets" / "coco128"
+        self.write(self.model, {**UTILS, "models/n.pt": ""})
+        for part in ("train", "val"):
+            self.write(self.dataset, {f"images/{part}/0.jpg": "image", f"labels/{part}/0.txt": "1"})
+        (folder / "scratch").mkdir()
+
+    def write(self, folder: Path, files: dict[str, str]) -> None:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+
+    def check(self, most: int = 0, **train: Any) -> dict[str, Any]:
+        folders = {"model": self.model, "dataset": self.dataset, "scratch": self.folder / "scratch"}
+        settings = {"data": "coco128.yaml", "weights": "models/n.pt", "arguments": [], **train}
+        argument = {**{name: str(path) for name, path in folders.items()}, "train": settings, "maxBroken": most}
+        return probe("dataset", {**argument, "hyperparameters": []})
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> Pod:
     pytest.importorskip("yaml")
-    model, dataset = tmp_path / "model", tmp_path / "datasets" / "coco128"
-    (model / "data").mkdir(parents=True)
-    argument = {
-        "model": str(model),
-        "dataset": str(dataset),
-        "train": {"data": "coco128.yaml", "weights": "models/n.pt"},
-    }
-    assert "train.weights" in probe("dataset", argument)["reason"]
-    (model / "models").mkdir()
-    (model / "models" / "n.pt").touch()
-    assert "train.data" in probe("dataset", argument)["reason"]
-    description = model / "data" / "coco128.yaml"
-    description.write_text("path: ../datasets/coco128\ntrain: images/train2017\nnames: {0: a}\n")
-    assert "has no key 'val'" in probe("dataset", argument)["reason"]
-    description.write_text(
-        "path: ../datasets/coco128\ntrain: images/train2017\nval: [images/train2017, images/val]\nnames: {0: a}\n"
-    )
-    (dataset / "images" / "train2017").mkdir(parents=True)
-    missing = probe("dataset", argument)
-    assert (
-        missing["ok"],
-        "val: images/val" in missing["reason"],
-        str(dataset / "images" / "val") in missing["reason"],
-    ) == (False, True, True)
-    (dataset / "images" / "val").mkdir()
-    assert probe("dataset", argument)["ok"] is True
-    description.write_text("- not a map")
-    assert "cannot be read" in probe("dataset", argument)["reason"]
+    return Pod(tmp_path)
+
+
+OF_THE_MODEL = "path: ../datasets/coco128\ntrain: images/train\nval: images/val\nnames: [a, b]\n"
+
+
+def test_the_dataset_probe_names_what_is_missing(pod: Pod) -> None:
+    assert "train.weights" in pod.check(weights="models/x.pt")["reason"]
+    assert "nor the dataset has a file coco128.yaml" in pod.check()["reason"]
+    for text, words in (
+        (OF_THE_MODEL.replace("val: images/val\n", ""), "coco128.yaml has no key 'val'"),
+        (
+            OF_THE_MODEL.replace("images/val", "images/test"),
+            f"names val: images/test, and {pod.dataset}/images/test does not exist",
+        ),
+        (OF_THE_MODEL.replace("names: [a, b]\n", ""), "coco128.yaml: data.yaml 'names:' field missing"),
+        ("train: [", "coco128.yaml cannot be read"),
+        (OF_THE_MODEL.replace("[a, b]", "[a]"), "misread the labels of 2 images, or stop: images/train/0.jpg: class 1"),
+    ):
+        pod.write(pod.model, {"data/coco128.yaml": text})
+        answer = pod.check()
+        assert words in answer["reason"], answer
+        assert answer["fix"]
+
+
+def test_a_dataset_s_own_description_is_used_with_the_paths_that_there_are(pod: Pod) -> None:
+    pod.write(pod.dataset, {"data.yaml": "train: ../images/train\nval: ../images/val\nnames: [a, b]\n"})
+    answer = pod.check(data="data.yaml")
+    assert answer["parts"][0]["used"] == 1
+    folder = f"{pod.dataset}/images"
+    assert answer["data"] == {"train": f"{folder}/train", "val": f"{folder}/val", "names": ["a", "b"]}
+    pod.write(pod.model, {"data/data.yaml": OF_THE_MODEL.replace("[a, b]", "[c, d]")})
+    other = pod.check(data="data.yaml")
+    assert other["data"]["names"] == ["c", "d"]
+    assert other["notes"] == ["the dataset has a file data.yaml too; that of the model repository is used"]
+    pod.write(pod.model, {"models/data.yaml": OF_THE_MODEL})
+    assert pod.check(data="data.yaml")["fix"] == "name one with its path, such as data/data.yaml"
+
+
+def test_a_broken_record_is_left_out_if_the_values_allow_it(pod: Pod) -> None:
+    pod.write(pod.model, {"data/coco128.yaml": OF_THE_MODEL})
+    pod.write(pod.dataset, {"images/train/1.jpg": "truncated"})
+    assert "1 damaged or invalid records among 3, and dataset.maxBroken is 0" in pod.check()["reason"]
+    assert pod.check(most=1)["parts"][0]["leftOut"] == ["images/train/1.jpg: truncated"]
+
+
+def test_a_model_repository_without_the_trainer_s_reader_gets_a_warning(pod: Pod) -> None:
+    pod.write(pod.model, {"data/coco128.yaml": OF_THE_MODEL, "utils/dataloaders.py": ""})
+    answer = pod.check()
+    assert answer["ok"]
+    assert answer["notes"] == [
+        "images and labels are not checked: the model repository has no verify_image_label in utils/dataloaders.py"
+    ]
+    pod.write(pod.model, {"utils/dataloaders.py": "import nothing_of_this_name\n"})
+    assert "the image lacks what the model repository's utils/ imports: No module named" in pod.check()["reason"]
 
 
 def test_the_trainer_downloads_no_font(

@@ -66,9 +66,9 @@ def get_cfg(overrides):
     if not isinstance(overrides.get("lr0", 0.1), float):
         raise TypeError(f"'lr0={overrides['lr0']}' is of invalid type")
 """,
-    "ultralytics/cfg/default.yaml": "model:\nepochs: 100\nlr0: 0.01\ncos_lr: False\nname:\nresume: False\n",
+    "ultralytics/cfg/default.yaml": "model:\nepochs: 100\nlr0: 0.01\ncos_lr: False\nname:\nresume: False\nsingle_cls: False\nfraction: 1.0\nclasses:\n",
     "ultralytics/cfg/datasets/coco128.yaml": (
-        "path: coco128\ntrain: images/train2017\nval: images/train2017\ntest:\nnames: {0: person}\n"
+        "path: coco128\ntrain: images/train2017\nval: images/train2017\ntest:\nnames: [person]\n"
         "download: https://example.com/coco128.zip\n"
     ),
     "ultralytics/utils/__init__.py": """
@@ -97,17 +97,35 @@ class cuda:
     is_available = staticmethod(lambda: False)
     device_count = staticmethod(lambda: 0)
 """,
-    "PIL/__init__.py": "",
-    "PIL/Image.py": """
-from contextlib import contextmanager
+    # A file is an image if it says so, and a label is one number: the class.
+    "ultralytics/data/__init__.py": "",
+    "ultralytics/data/utils.py": """
 from pathlib import Path
-from types import SimpleNamespace
+import yaml
+IMG_FORMATS = {"jpg"}
 
-@contextmanager
-def open(path):
-    if Path(path).read_text() != "image":
-        raise OSError("cannot identify image file")
-    yield SimpleNamespace(verify=lambda: None)
+def check_det_dataset(file, autodownload):
+    assert not autodownload
+    data = yaml.safe_load(Path(file).read_text())
+    if not data.get("names"):
+        raise SyntaxError(f"{file} key missing: names")
+    return {**data, "names": dict(enumerate(data["names"]))}
+
+def get_split_fraction(fraction, part):
+    return fraction if part == "train" else 1.0
+
+def img2label_paths(files):
+    return [file.replace("/images/", "/labels/")[:-3] + "txt" for file in files]
+
+def verify_image_label(arguments):
+    image, label, prefix, keypoint, classes, _, _, single = arguments
+    assert not keypoint
+    rows = [[float(row)] for row in Path(label).read_text().split()] if Path(label).is_file() else []
+    content = Path(image).read_text()
+    problem = "" if content == "image" else f"{prefix}{image}: ignoring corrupt image/label: {content}"
+    if not single and any(row[0] >= classes for row in rows):
+        problem = f"{image}: ignoring corrupt image/label: class too large"
+    return [None if problem else image, None if problem else rows, None, [], None, 0, 0, 0, int(bool(problem)), problem]
 """,
 }
 
@@ -291,7 +309,7 @@ class Pod:
     """The run's folder, and an image whose libraries are stand-ins."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.libraries = folder, folder / "libraries"
+        self.folder, self.libraries, self.most = folder, folder / "libraries", 0
         for name, text in LIBRARIES.items():
             (self.libraries / name).parent.mkdir(parents=True, exist_ok=True)
             (self.libraries / name).write_text(text)
@@ -301,10 +319,10 @@ class Pod:
             for kind in ("images", "labels"):
                 (self.dataset / kind / part).mkdir(parents=True)
             (self.dataset / "images" / part / "0.jpg").write_text("image")
-            (self.dataset / "labels" / part / "0.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+            (self.dataset / "labels" / part / "0.txt").write_text("1\n")
         self.describe()
 
-    def describe(self, text: str = "train: images/train\nval: images/val\nnames: {0: circle, 1: square}\n") -> None:
+    def describe(self, text: str = "train: images/train\nval: images/val\nnames: [circle, square]\n") -> None:
         (self.dataset / "data.yaml").write_text(text)
 
     def start(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -324,7 +342,9 @@ class Pod:
         return answer
 
     def inputs(self, hyperparameters: tuple[str, ...] = (), **train: Any) -> dict[str, Any]:
-        argument = {"model": str(self.model), "dataset": str(self.dataset), "train": {**TRAIN, **train}}
+        (self.folder / "scratch").mkdir(exist_ok=True)
+        folders = {name: str(self.folder / name) for name in ("model", "scratch")}
+        argument = {**folders, "dataset": str(self.dataset), "train": {**TRAIN, **train}, "maxBroken": self.most}
         return self.probe("dataset", {**argument, "hyperparameters": hyperparameters})
 
     def job(self, **changes: Any) -> dict[str, Any]:
@@ -347,9 +367,11 @@ def pod(tmp_path: Path) -> Pod:
     return Pod(tmp_path)
 
 
-def test_a_whole_dataset_is_counted(pod: Pod) -> None:
+def test_a_complete_dataset_is_counted(pod: Pod) -> None:
     found = pod.inputs()
-    assert (found["ok"], found["images"]) == (True, {"train": 1, "val": 1})
+    assert found["ok"], found
+    assert [(part["part"], part["used"], part["total"]) for part in found["parts"]] == [("train", 1, 1), ("val", 1, 1)]
+    assert found["notes"] == []
 
 
 @pytest.mark.parametrize(
@@ -362,7 +384,7 @@ def test_a_whole_dataset_is_counted(pod: Pod) -> None:
         ({"arguments": ["lr=0.1"]}, "train.arguments: the trainer has no option 'lr'"),
         ({"arguments": ["lr0"]}, "train.arguments: 'lr0' is not of the form option=value"),
         ({"arguments": ["lr0=fast"]}, "train.arguments: 'lr0=fast' is of invalid type"),
-        ({"arguments": ["epochs=9"]}, "train.arguments: epochs is set by train.epochs"),
+        ({"arguments": ["epochs=9"]}, "train.arguments: epochs is set by the run itself"),
         ({"arguments": ["resume=True"]}, "train.arguments: resume is set by the run itself"),
         ({"exportFormats": ["openvino"]}, "train.exportFormats: openvino needs openvino, which the image does not have"),
     ],
@@ -398,11 +420,10 @@ def test_weights_are_loaded_before_they_are_trained(pod: Pod) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("- a list", "data.yaml is not a map"),
+        ("- a list", "data.yaml has no key 'train'"),
         ("train: [", "data.yaml cannot be read"),
         ("train: images/train\nnames: [a, b]", "data.yaml has no key 'val'"),
-        ("train: images/train\nval: images/val", "data.yaml has no key 'names'"),
-        ("train: images/train\nval: images/val\nnames: [a, b]\nnc: 3", "data.yaml has 2 names and nc: 3"),
+        ("train: images/train\nval: images/val", "train.data: key missing: names"),
         ("train: images/train\nval: images/test\nnames: [a, b]", "data.yaml names val: images/test, and"),
     ],
 )
@@ -424,58 +445,47 @@ def test_the_trainer_s_own_description_describes_the_run_s_dataset(folder: str, 
     (root / "images" / "train2017").mkdir(parents=True)
     (root / "labels" / "train2017").mkdir(parents=True)
     (root / "images" / "train2017" / "0.jpg").write_text("image")
-    (root / "labels" / "train2017" / "0.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    answer = pod.inputs(data="coco128.yaml")
-    assert (answer["ok"], answer.get("images")) == (True, {"train": 1, "val": 1}), answer
-    (pod.dataset / "coco128.yaml").write_text(
-        f"path: {folder}\ntrain: images/train2017\nval: images/train2017\nnames: [a]\n"
-    )
-    assert pod.inputs(data="coco128.yaml")["data"] == str(pod.dataset / "coco128.yaml"), "the dataset's own comes first"
+    (root / "labels" / "train2017" / "0.txt").write_text("0\n")
+    assert pod.inputs(data="coco128.yaml")["parts"][0]["used"] == 1
+    (pod.dataset / "coco128.yaml").write_text("train: no/folder\nval: no/folder\nnames: [a]\n")
+    assert "names train: no/folder" in pod.inputs(data="coco128.yaml")["reason"], "the dataset's own comes first"
 
 
 def test_the_trainer_s_own_description_needs_its_images_in_the_dataset(pod: Pod) -> None:
     answer = pod.inputs(data="coco128.yaml")
     assert answer["ok"] is False
     assert "coco128.yaml names train: images/train2017" in answer["reason"]
-    assert answer["fix"].endswith("in a description of your own")
+    assert answer["fix"] == "set train.data: data.yaml, which the dataset has"
     assert pod.inputs(data="../datasets/coco128.yaml")["ok"] is False, "it is found by its name, not by a path"
 
 
-def test_one_broken_record_among_many_is_named(pod: Pod) -> None:
-    for number in range(1, 50):
-        (pod.dataset / "images" / "train" / f"{number}.jpg").write_text("image")
-        (pod.dataset / "labels" / "train" / f"{number}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    assert pod.inputs()["images"] == {"train": 50, "val": 1}
-    (pod.dataset / "labels" / "train" / "33.txt").write_text("0 0.5 0.5 0.2 0.2\n0 0.5 0.5\n")
-    reason = pod.inputs()["reason"]
-    assert reason == (
-        "the dataset has 1 invalid records among 51: images/train/33.jpg: 33.txt line 2 has 3 columns instead of 5"
+def test_a_broken_record_is_named_and_as_many_as_the_values_allow_are_left_out(pod: Pod) -> None:
+    for number in range(1, 9):
+        (pod.dataset / "images" / "train" / f"{number}.jpg").write_text(
+            "image" if number > 1 else "cannot be identified"
+        )
+    answer = pod.inputs()
+    assert answer["reason"] == (
+        "the dataset has 1 damaged or invalid records among 10, and dataset.maxBroken is 0: images/train/1.jpg: cannot be identified"
     )
+    assert "set dataset.maxBroken" in answer["fix"]
+    pod.most = 1
+    train = pod.inputs()["parts"][0]
+    assert train == {
+        "part": "train", "unit": "images", "used": 8, "total": 9, "leftOut": ["images/train/1.jpg: cannot be identified"], "leftOutTotal": 1,
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("label", "words"),
-    [
-        ("2 0.5 0.5 0.2 0.2", "line 1 has class 2, and names has 2"),
-        ("0 0.5 0.5 0.2 1.2", "line 1 has coordinates outside 0 to 1"),
-        ("0 0.5 0.5 0.2 wide", "line 1 has something other than numbers"),
-        ("0 0.5 0.5 0.2 0.2 0.3", "line 1 has 6 columns instead of 5"),
-    ],
-)
-def test_a_label_that_is_none_is_named(label: str, words: str, pod: Pod) -> None:
-    (pod.dataset / "labels" / "val" / "0.txt").write_text(label)
-    assert f"images/val/0.jpg: 0.txt {words}" in pod.inputs()["reason"]
-
-
-def test_outlines_and_images_without_labels_are_records(pod: Pod) -> None:
-    (pod.dataset / "labels" / "train" / "0.txt").write_text("0 0.1 0.1 0.2 0.1 0.2 0.2\n\n")
-    (pod.dataset / "images" / "train" / "background.jpg").write_text("image")
-    assert pod.inputs()["ok"] is True
-
-
-def test_an_image_that_does_not_open_is_named(pod: Pod) -> None:
-    (pod.dataset / "images" / "val" / "1.jpg").write_text("version https://git-lfs.github.com/spec/v1")
-    assert "images/val/1.jpg: not an image: cannot identify" in pod.inputs()["reason"]
+def test_options_of_the_trainer_apply_to_its_labels_and_images(pod: Pod) -> None:
+    (pod.dataset / "labels" / "train" / "0.txt").write_text("7\n")
+    assert "images/train/0.jpg: class too large" in pod.inputs()["reason"]
+    assert pod.inputs(arguments=["single_cls=True"])["ok"] is True
+    (pod.dataset / "labels" / "train" / "0.txt").write_text("1\n")
+    for number in range(1, 4):
+        (pod.dataset / "images" / "train" / f"{number}.jpg").write_text("image")
+    half = pod.inputs(arguments=["fraction=0.5"])["parts"][0]
+    assert (half["used"], half["total"]) == (2, 4)
+    assert "none of the images of train has a label" in pod.inputs(arguments=["classes=[0]"])["reason"]
 
 
 def test_images_without_any_label_are_no_dataset(pod: Pod) -> None:

@@ -50,6 +50,7 @@ class Context:
     # The chosen checkpoint, for the result; empty for a new training.
     resumed: Dict[str, Any] = field(default_factory=dict)
     dataset_parts: List[Dict[str, Any]] = field(default_factory=list)  # which records the trainer uses, for the result
+    described: Dict[str, Any] = field(default_factory=dict)  # `data` of the dataset probe's answer, for the hooks
     lease: Lease = field(default_factory=Lease)  # of the run's folder
 
     @classmethod

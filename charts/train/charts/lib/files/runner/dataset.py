@@ -21,22 +21,17 @@ def check(context: Context, family: Family, checked: Dict[str, Any]) -> None:
     argument = {**checked, **{name: str(folder) for name, folder in folders.items()}}
     answer = family.probe("dataset", argument, "prepare-failed")
     workspace.discard(scratch, "prepare-failed")
-    workspace.write(KEPT, json.dumps({key: answer.get(key, []) for key in ("parts", "notes")}))
+    workspace.write(KEPT, json.dumps({key: answer[key] for key in ("parts", "notes", "data") if key in answer}))
 
 
 def report(context: Context) -> None:
-    """Log the kept answer, and give it to the context for the result."""
-    try:
-        kept = json.loads(context.workspace.read(KEPT) or "{}")
-    except ValueError:
-        kept = {}
-    context.dataset_parts = kept.get("parts", [])
+    """Log the kept answer, and give it to the context."""
+    kept = json.loads(context.workspace.read(KEPT) or "{}")
+    context.dataset_parts, context.described = kept.get("parts", []), kept.get("data", {})
     for part in context.dataset_parts:
         named = part.get("leftOut", [])
         more = part.get("leftOutTotal", 0) - len(named)
-        left_out = "; ".join(named) + (f"; and {more} more" if more > 0 else "")
-        log.event(
-            "dataset", **{key: part.get(key) for key in ("part", "used", "total", "unit")}, left_out=left_out or None
-        )
+        left_out = "; ".join([*named, *([f"and {more} more"] if more > 0 else [])]) or None
+        log.event("dataset", **{key: part.get(key) for key in ("part", "used", "total", "unit")}, left_out=left_out)
     for note in kept.get("notes", []):
         log.event("warning", reason=note)

@@ -47,6 +47,7 @@ def prepare(context: Context, family: Family, check_push_access: Callable[[], No
             check_push_access()
         marked = context.workspace.is_marked("prepare", depends_on(context))
         if marked and context.rank > 0 and context.workspace.read(CHECKED_BY) == _attempt(context):
+            dataset.report(context)
             return None  # another rank of this attempt has just checked
         total = 0
         for name, source in settings.sources.items():

@@ -27,9 +27,10 @@ def fill(view: Path, source: Path, copied: Sequence[str], rewrites: Callable[[Pa
             folders.remove(".git")
         for name in [*names, *(folder for folder in folders if Path(top, folder).is_symlink())]:
             path = Path(top, name)
-            if path.is_symlink():
-                (here / name).symlink_to(_target(path, source))
-            elif any(fnmatch.fnmatch(name, pattern) for pattern in copied) or rewrites(path):
+            inner = _inner_target(path, source)
+            if inner:
+                (here / name).symlink_to(inner)
+            elif path.is_file() and (any(fnmatch.fnmatch(name, pattern) for pattern in copied) or rewrites(path)):
                 shutil.copyfile(str(path), str(here / name))
                 (here / name).chmod(path.stat().st_mode & 0o777 | 0o600)
             else:
@@ -48,10 +49,8 @@ def is_cut_jpeg(path: Path) -> bool:
         return stream.read() != b"\xff\xd9"
 
 
-def _target(link: Path, source: Path) -> str:
-    """Return the target for a copy of a link: a relative one inside the source stays; any other leads to the source's
-    link.
-    """
-    to = os.readlink(str(link))
-    inner = Path(os.path.normpath(link.parent / to))
-    return to if not Path(to).is_absolute() and source in inner.parents else str(link)
+def _inner_target(path: Path, source: Path) -> str:
+    """Return the target of a relative link inside the source, which leads to the copy; "" for anything else."""
+    to = os.readlink(str(path)) if path.is_symlink() else ""
+    inner = Path(os.path.normpath(path.parent / to))
+    return to if to and not Path(to).is_absolute() and source in inner.parents else ""

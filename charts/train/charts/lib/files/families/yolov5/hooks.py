@@ -34,7 +34,7 @@ def train_arguments(context: Context) -> List[str]:
         "--img": train["imageSize"],
         "--batch-size": train["batchSize"],  # total over all processes
         "--epochs": train["epochs"],
-        "--data": train["data"],
+        "--data": description(context),
         "--weights": weights(context),
         "--workers": train["workers"],
         "--device": device(context),
@@ -47,6 +47,11 @@ def train_arguments(context: Context) -> List[str]:
     return ["train.py", *options, "--exist-ok", *arguments(context)]
 
 
+def description(context: Context) -> Path:
+    """Return where the description of the data is, with the paths that the probe has found."""
+    return context.output / "data" / Path(context.train["data"]).name
+
+
 def arguments(context: Context) -> List[str]:
     """Return the user's arguments, without --hyp in a trial, whose own file includes that one."""
     arguments = [str(argument) for argument in context.train["arguments"]]
@@ -57,8 +62,8 @@ def arguments(context: Context) -> List[str]:
 
 
 def configure(context: Context) -> None:
-    """Write fonts, and a trial's hyperparameters: the file that train.py would read, followed by the trial's own, which
-    override it.
+    """Write fonts, the description of the data, and a trial's hyperparameters: the file that train.py would read,
+    followed by the trial's own, which override it.
     """
     fonts(context).mkdir(exist_ok=True)
     for name in FONTS:
@@ -66,6 +71,10 @@ def configure(context: Context) -> None:
         if source:
             shutil.copyfile(source, scratch)
             scratch.replace(fonts(context) / name)
+    description(context).parent.mkdir(parents=True, exist_ok=True)
+    described = description(context).with_suffix(f".{context.rank}")
+    described.write_text(json.dumps(context.described), encoding="utf-8")
+    described.replace(description(context))
     if not context.hyperparameters:
         return
     base = (context.model / base_hyperparameters(context)).read_text(encoding="utf-8")

@@ -1,129 +1,144 @@
-"""Checks that YOLOv5 finds its weights and data, by train.py's rules. Argument: {"model", "dataset", "train"}.
-Downloads nothing.
+"""Checks that YOLOv5 finds its weights and data, and every record of the dataset, by its own rules. Downloads nothing.
+
+Argument: {"model", "dataset", "train", "hyperparameters", "maxBroken", "scratch"}.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Dict, List, Optional, Sequence
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for features and runner
-from features import weights
+from features import yolo
+from features.yolo import InputError
 from runner import inside
 
+DATA = ("data", "models", "utils")  # folders of the model repository that train.py searches for the description
 
-def probe(model: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str] = ()) -> Dict[str, Any]:
-    start = train["weights"]
-    if "/" in start and not (model / start).is_file():
-        return failure(
-            f"train.weights: the model repository has no file {start}",
-            "correct train.weights, or push the file to the model repository",
-        )
-    data = find(train["data"], model)
-    if data is None:
-        return failure(
-            f"train.data: neither the model repository nor its folder data/ has a file {train['data']}",
-            "correct train.data, or push the file to the model repository",
-        )
-    sources = inside.Sources(model, dataset)
+
+def probe(
+    model: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str], most: int, scratch: Path
+) -> Dict[str, Any]:
     try:
-        import yaml
-
-        sources.check(data, f"train.data: {train['data']}")
-        described = yaml.safe_load(data.read_text(encoding="utf-8"))
-        root = (model / (described.get("path") or "")).resolve()
-        wanted = {key: described[key] for key in ("train", "val")}
-        described["names"]
-        for key in ("train", "val", "test"):
-            check_paths(sources, model, root, described.get(key) or [], f"train.data: {data.name} names {key}:")
+        start = train["weights"]
+        if "/" in start and not (model / start).is_file():
+            raise InputError(
+                f"train.weights: the model repository has no file {start}",
+                "correct train.weights, or push the file to the model repository",
+            )
+        check_hyperparameters(hyperparameters, train["arguments"], model)
+        os.chdir(model)  # as train.py: paths may be relative to it
+        return records(train, model, dataset, most, scratch)
+    except InputError as error:
+        return error.answer()
     except ImportError as error:
-        return failure(f"the image has no PyYAML: {error}", "use an image with YOLOv5's requirements")
-    except KeyError as error:
-        return failure(f"train.data: {data.name} has no key {error}", "add it: path, train, val and names")
-    except inside.OutsideError as error:
-        return failure(str(error), inside.FIX)
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        return failure(f"train.data: {data.name} cannot be read: {inside.describe_error(error)}", "correct the file")
-    for key, value in wanted.items():
-        for path in value if isinstance(value, list) else [value]:
-            if not exists(root, str(path)):
-                return failure(
-                    f"train.data: {data.name} names {key}: {path} below {root}, and {root / path} does not exist; the dataset repository is at {dataset}",
-                    "correct path, train and val in that file, or push the missing folder to the dataset repository",
-                )
-    for cache in sorted(dataset.rglob("*.cache")):  # label caches, which train.py unpickles
-        called = weights.find_unknown_call(cache) if cache.is_file() else ""
-        if called:
-            return failure(
-                f"the dataset's {cache.relative_to(dataset)} is not a label cache: loading it would call {called}",
-                "remove it from the dataset; the trainer creates its own",
-            )
-    if hyperparameters:
-        arguments = train["arguments"]
-        file = model / (
-            arguments[arguments.index("--hyp") + 1] if "--hyp" in arguments[:-1] else "data/hyps/hyp.scratch-low.yaml"
+        reason = f"the image lacks what the model repository's utils/ imports: {error}"
+        return InputError(reason, "use an image with YOLOv5's requirements.txt").answer()
+
+
+def records(train: Dict[str, Any], model: Path, dataset: Path, most: int, scratch: Path) -> Dict[str, Any]:
+    """Return which images the trainer uses, and the description of the data for it. Raises InputError."""
+    import yaml
+
+    sources, file = inside.Sources(model, dataset), find(train["data"], model, dataset)
+    resolved = yolo.resolve(yolo.read(file, sources, yaml), file, model, dataset, model, sources)
+    yolo.check_caches(dataset, model)
+    module: Any = trainer_module(model, "dataloaders") or trainer_module(model, "datasets")
+    answer: Dict[str, Any] = {"ok": True, "notes": []}
+    names = resolved.get("names") or []
+    if hasattr(module, "verify_image_label"):
+        names = class_names(file.name, resolved, trainer_module(model, "general"))
+        single = "--single-cls" in train["arguments"]
+        reader = yolo.Reader(
+            module.IMG_FORMATS,
+            module.img2label_paths,
+            lambda image, label: module.verify_image_label((image, label, "")),
+            is_class=lambda number: single or number in names,
+            escape=str,
+            encoding="utf-8",
         )
-        if not file.is_file():
-            return failure(
-                f"the model repository has no file {file.relative_to(model)}",
-                "push it, or name another in train.arguments: --hyp",
-            )
-        known = yaml.safe_load(file.read_text(encoding="utf-8"))
-        for name in hyperparameters:
-            if name not in known:
-                return failure(
-                    f"tune.space.{name}: {file.name} has no such hyperparameter; it has {', '.join(sorted(known))}",
-                    "correct the name in tune.space",
-                )
-    return {"ok": True, "data": str(data)}
+        parts = {part: yolo.listed(reader, part, resolved[part], sources) for part in ("train", "val")}
+        answer = yolo.check(reader, parts, resolved["path"], most, scratch)
+    else:
+        answer["notes"].append(
+            "images and labels are not checked: the model repository has no verify_image_label in utils/dataloaders.py"
+        )
+    if model in file.parents and (dataset / file.name).is_file():
+        answer["notes"].append(f"the dataset has a file {file.name} too; that of the model repository is used")
+    # Classes as a list, because JSON has no integers as keys.
+    listed = [names[number] for number in sorted(names)] if isinstance(names, dict) else names
+    answer["data"] = {**{key: resolved[key] for key in ("train", "val", "test") if resolved.get(key)}, "names": listed}
+    return answer
 
 
-def find(name: str, model: Path) -> Optional[Path]:
-    """Return the file that YOLOv5's check_file finds: the path relative to the model repository, else a match below
-    data/.
-    """
-    candidates: List[Path] = [
-        model / name,
-        *sorted((model / "data").rglob(name) if not Path(name).is_absolute() else []),
-    ]
-    return next((path for path in candidates if path.is_file()), None)
+def find(name: str, model: Path, dataset: Path) -> Path:
+    """Return the file that YOLOv5's check_file finds, else one of the dataset. Raises InputError."""
+    if (model / name).is_file():
+        return model / name
+    found = [path for folder in DATA if not Path(name).is_absolute() for path in sorted((model / folder).rglob(name))]
+    if len(found) > 1:
+        raise InputError(
+            f"train.data: the model repository has {len(found)} files {name}",
+            f"name one with its path, such as {found[0].relative_to(model)}",
+        )
+    own = found[0] if found else yolo.search(name, dataset)
+    if own is None:
+        raise InputError(
+            f"train.data: neither the model repository, with its folder data/, nor the dataset has a file {name}",
+            "correct train.data, or push the file to the dataset repository",
+        )
+    return own
 
 
-def exists(root: Path, path: str) -> bool:
-    return resolve(root, path) is not None
+def trainer_module(model: Path, name: str) -> Optional[ModuleType]:
+    """Import a module of the model repository's utils/, as train.py does; None if there is none."""
+    file = model / "utils" / f"{name}.py"
+    if not file.is_file():
+        return None
+    # The packaged YOLOv5 imports itself by this name.
+    packaged = re.search(r"^from yolov5\.", file.read_text(encoding="utf-8"), re.MULTILINE)
+    sys.path[1:1] = [str(model), str(model.parent)]
+    return importlib.import_module(f"yolov5.utils.{name}" if packaged else f"utils.{name}")
 
 
-def resolve(root: Path, path: str) -> Optional[Path]:
-    """Return the path that YOLOv5's check_dataset finds, which also tries it without a leading ../"""
-    options = [path, path[3:]] if path.startswith("../") else [path]
-    return next((root / option for option in options if (root / option).exists()), None)
+def class_names(file: str, resolved: Dict[str, Any], general: Any) -> Dict[int, str]:
+    """Return the names of the classes, as the trainer reads the description. Raises InputError."""
+    general.check_font = lambda *_, **__: None  # it would download one
+    try:
+        names: Dict[int, str] = general.check_dataset(dict(resolved), autodownload=False)["names"]
+        return names
+    except Exception as error:  # whatever it raises for an invalid description
+        text = " ".join(str(error).encode("ascii", "ignore").decode().split())
+        raise InputError(f"train.data: {file}: {text}", "correct the file") from error
 
 
-def check_paths(sources: inside.Sources, model: Path, root: Path, named: Any, where: str) -> None:
-    """Check folders, and lists of images, whose entries are relative to the list if they begin with ./, else to the
-    trainer's folder.
+def check_hyperparameters(names: Sequence[str], arguments: List[str], model: Path) -> None:
+    """Raise InputError for a parameter of a search that the trainer's file of hyperparameters does not have."""
+    if not names:
+        return
+    import yaml
 
-    Raises:
-        OutsideError
-    """
-    for path in named if isinstance(named, list) else [named]:
-        found = resolve(root, str(path))
-        if found is None:
-            continue
-        sources.check(found, f"{where} {path}, which")
-        if found.is_file():
-            for number, line in enumerate(inside.lines(found), start=1):
-                image = found.parent / line[2:] if line.startswith("./") else model / line
-                sources.check(image, f"{where} {path}, of which entry {number}")
-
-
-def failure(reason: str, fix: str) -> Dict[str, Any]:
-    return {"ok": False, "reason": reason, "fix": fix}
+    name = arguments[arguments.index("--hyp") + 1] if "--hyp" in arguments[:-1] else "data/hyps/hyp.scratch-low.yaml"
+    if not (model / name).is_file():
+        raise InputError(
+            f"the model repository has no file {name}", "push it, or name another in train.arguments: --hyp"
+        )
+    known = yaml.safe_load((model / name).read_text(encoding="utf-8"))
+    for each in sorted(set(names) - set(known)):
+        raise InputError(
+            f"tune.space.{each}: {Path(name).name} has no such hyperparameter; it has {', '.join(sorted(known))}",
+            "correct the name in tune.space",
+        )
 
 
 if __name__ == "__main__":
     argument = json.loads(sys.argv[1])
-    folders = Path(argument["model"]), Path(argument["dataset"])
-    print(json.dumps(probe(*folders, argument["train"], argument.get("hyperparameters", ()))))
+    model, dataset, scratch = (Path(argument[name]) for name in ("model", "dataset", "scratch"))
+    settings = argument["train"], argument["hyperparameters"], argument["maxBroken"]
+    print(json.dumps(probe(model, dataset, *settings, scratch)))

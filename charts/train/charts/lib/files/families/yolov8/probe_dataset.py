@@ -1,50 +1,89 @@
 """Checks the trainer's model, data and options, and every record of the dataset.
 
-Argument: {"model", "dataset", "train"}, and "hyperparameters", the names of the parameters that a search tunes.
+Argument: {"model", "dataset", "train", "hyperparameters", "maxBroken", "scratch"}.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Dict, Sequence
 
 import inputs
 
-# By a part of the model's class name, tasks other than detection.
-TASKS = {
-    "Semantic": "semantic",
-    "Seg": "segment",
-    "Pose": "pose",
-    "OBB": "obb",
-    "Classif": "classify",
-    "Depth": "depth",
-}
+from features import yolo
+from features.yolo import InputError
+from runner import inside
+
+# In the name of a model's class: a task other than detection.
+TASKS = re.compile("Semantic|Segment|Pose|OBB|Classif|Depth")
 
 
 def probe(
-    repository: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str] = ()
+    model: Path, dataset: Path, train: Dict[str, Any], hyperparameters: Sequence[str], most: int, scratch: Path
 ) -> Dict[str, Any]:
     try:
-        model = inputs.find_model(train["model"], repository)
+        weights = inputs.find_model(train["model"], model)
         chosen = {"optimizer": train["optimizer"], **inputs.options(train["arguments"])}
         inputs.check_names(hyperparameters)
-        file = inputs.find_data(train["data"], dataset, repository)
-        described = inputs.describe(file, dataset, repository)
-        inputs.check_caches(dataset)
+        if model.is_dir():
+            os.chdir(model)  # as the trainer: paths in lists of images may be relative to it
+        described = inputs.describe(inputs.find_data(train["data"], dataset, model), dataset, model)
+        yolo.check_caches(dataset, model)
         inputs.check_formats(train["exportFormats"])
         inputs.check_options(chosen)
-        load(model, train["model"])
-        return {"ok": True, "data": str(file), "images": inputs.check_records(described)}
-    except inputs.InputError as error:
+        load(weights, train["model"])
+        return records(described, chosen, inside.Sources(dataset, model), most, scratch)
+    except InputError as error:
         return error.answer()
     except ImportError as error:
-        return {
-            "ok": False,
-            "reason": f"the image lacks a library: {error}",
-            "fix": "use an image with ultralytics 8.4",
-        }
+        return InputError(f"the image lacks a library: {error}", "use an image with ultralytics 8.4").answer()
+
+
+def records(
+    described: Dict[str, Any], chosen: Dict[str, Any], sources: inside.Sources, most: int, scratch: Path
+) -> Dict[str, Any]:
+    """Return which images the trainer uses. Raises InputError."""
+    import run
+    import yaml
+    from ultralytics.data import utils
+
+    run.prepare()
+    file = scratch / "dataset.yaml"
+    file.write_text(yaml.safe_dump(described, allow_unicode=True), encoding="utf-8")
+    try:
+        data = utils.check_det_dataset(str(file), autodownload=False)
+        keypoints, dimensions = data.get("kpt_shape", (0, 0))
+    except Exception as error:  # whatever ultralytics raises for an invalid description
+        text = " ".join(str(error).replace(f"{file} ", "").split())[:300]
+        raise InputError(f"train.data: {text}", "correct the description of the data") from error
+    single = bool(chosen.get("single_cls"))
+    classes = 1 if single else len(data["names"])
+
+    def verify(image: str, label: str) -> Any:
+        return utils.verify_image_label((image, label, "", False, classes, keypoints, dimensions, single))
+
+    wanted = chosen.get("classes")
+    reader = yolo.Reader(
+        utils.IMG_FORMATS, utils.img2label_paths, verify, is_wanted=lambda number: wanted is None or number in wanted
+    )
+    listed = {part: yolo.listed(reader, part, data[part], sources) for part in ("train", "val")}
+    used = {part: files[: limit(chosen, part, len(files))] for part, files in listed.items()}
+    answer = yolo.check(reader, used, described["path"], most, scratch)
+    for part in answer["parts"]:
+        part["total"] = len(listed[part["part"]])
+    return answer
+
+
+def limit(chosen: Dict[str, Any], part: str, images: int) -> int:
+    """Return how many images of a part the option `fraction` leaves."""
+    from ultralytics.data import utils
+
+    share = utils.get_split_fraction(chosen.get("fraction", 1.0), part)
+    return share if isinstance(share, int) else max(1, round(images * share))
 
 
 def load(model: str, name: str) -> None:
@@ -60,14 +99,12 @@ def load(model: str, name: str) -> None:
     except ImportError:
         raise
     except Exception as error:  # whatever ultralytics raises for an invalid description
-        raise inputs.InputError(
+        raise InputError(
             f"train.model: {name} cannot be loaded: {' '.join(str(error).split())[:300]}",
             "name a file that ultralytics wrote, or a description that it knows, such as yolov8n.yaml",
         ) from error
     if task != "detect":
-        raise inputs.InputError(
-            f"train.model: {name} is for the task {task}", "name a detection model such as yolov8n.yaml"
-        )
+        raise InputError(f"train.model: {name} is for the task {task}", "name a detection model such as yolov8n.yaml")
 
 
 def task_of(state: Any) -> str:
@@ -82,11 +119,12 @@ def task_of(state: Any) -> str:
         raise ValueError(f"it has a {name or 'mapping'}, not a model of ultralytics")
     options = model.get("args")
     recorded = model.get("task") or (options.get("task") if isinstance(options, dict) else None)
-    return str(recorded or next((task for part, task in TASKS.items() if part in name), "detect"))
+    other = TASKS.search(name)
+    return str(recorded or (other.group().lower() if other else "detect"))
 
 
 if __name__ == "__main__":
-    sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for features
     argument = json.loads(sys.argv[1])
-    folders = Path(argument["model"]), Path(argument["dataset"])
-    print(json.dumps(probe(*folders, argument["train"], argument.get("hyperparameters", ()))))
+    model, dataset, scratch = (Path(argument[name]) for name in ("model", "dataset", "scratch"))
+    settings = argument["train"], argument["hyperparameters"], argument["maxBroken"]
+    print(json.dumps(probe(model, dataset, *settings, scratch)))

@@ -18,6 +18,8 @@ from typing import Any, Dict, List
 
 import inputs
 
+from features.yolo import InputError
+
 
 def train(job: Dict[str, Any]) -> None:
     import yaml
@@ -131,7 +133,7 @@ def export(job: Dict[str, Any]) -> None:
     trained = [output / "train" / "weights" / name for name in ("best.pt", "last.pt")]
     source = next((path for path in trained if path.is_file() and is_complete(path)), None)
     if source is None:
-        raise inputs.InputError("the training wrote no weights that can be loaded", "see the trainer's output above")
+        raise InputError("the training wrote no weights that can be loaded", "see the trainer's output above")
     if source.name != "best.pt":
         print(f"{trained[0]} is incomplete: exporting {source}", flush=True)
     shutil.copyfile(str(source), str(weights))
@@ -156,7 +158,7 @@ def export(job: Dict[str, Any]) -> None:
         )
         path = Path(str(made))
         if not path.exists():
-            raise inputs.InputError(f"the export to {name} wrote no {path.name}", "see the trainer's output above")
+            raise InputError(f"the export to {name} wrote no {path.name}", "see the trainer's output above")
         files[name] = path.name
     write(folder / "exported.json", json.dumps(files) + "\n")
 
@@ -196,7 +198,7 @@ def write(path: Path, text: str) -> None:
 def main(arguments: List[str]) -> int:
     try:
         {"train": train, "export": export}[arguments[0]](json.loads(arguments[1]))
-    except inputs.InputError as error:
+    except InputError as error:
         print(f"ValueError: {error.reason}: {error.fix}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:  # of the trainer's workers, which have printed the cause
@@ -205,5 +207,4 @@ def main(arguments: List[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for features
     sys.exit(main(sys.argv[1:]))

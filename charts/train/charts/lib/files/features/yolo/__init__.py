@@ -1,0 +1,250 @@
+"""Datasets in YOLO's format: what their description names, and which images the trainer uses, by its own reader."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence
+
+from runner import inside, view
+
+MAX_NAMED = 5
+# What the trainer leaves out by design; anything else is damaged or invalid.
+BY_DESIGN = re.compile(r"image size .* <10 pixels|nvalid image format")
+
+
+class InputError(Exception):
+    """An input is missing or wrong. The fix says what to do."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(reason)
+        self.reason, self.fix = reason, fix
+
+    def answer(self) -> Dict[str, Any]:
+        """Return the answer of a probe."""
+        return {"ok": False, "reason": self.reason, "fix": self.fix}
+
+
+class Reader(NamedTuple):
+    """The trainer's own functions."""
+
+    formats: Collection[str]  # extensions of images
+    labels_of: Callable[[List[str]], List[str]]
+    verify: Callable[[str, str], Sequence[Any]]  # image and label file -> what its verify_image_label returns
+    is_class: Callable[[float], bool] = lambda _: True  # where verify does not check it
+    is_wanted: Callable[[float], bool] = lambda _: True  # of a class: its boxes are used
+    escape: Callable[[str], str] = glob.escape  # of a folder's name
+    encoding: str = "utf-8-sig"  # of lists of images
+
+
+class Image(NamedTuple):
+    """What becomes of one image, and why."""
+
+    left_out: str = ""
+    misread: str = ""
+    has_boxes: bool = False
+    is_cut: bool = False
+    duplicates: bool = False
+
+
+def search(name: str, dataset: Path) -> Optional[Path]:
+    """Return the dataset's file of this path, else its only one of this name. Raises InputError if there are several."""
+    if (dataset / name).is_file():
+        return dataset / name
+    found = [] if "/" in name else sorted(path for path in dataset.rglob(glob.escape(name)) if path.is_file())
+    if len(found) > 1:
+        names = [str(path.relative_to(dataset)) for path in found]
+        raise InputError(
+            f"train.data: the dataset has {len(names)} files {name}: {_first(names)}",
+            f"name one with its path, such as {names[0]}",
+        )
+    return found[0] if found else None
+
+
+def read(file: Path, sources: inside.Sources, yaml: Any) -> Dict[str, Any]:
+    """Return a description of data, without its URL for downloads, by the image's PyYAML. Raises InputError."""
+    check_inside(sources, file, f"train.data: {file.name}")
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8", errors="ignore"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(
+            f"train.data: {file.name} cannot be read: {inside.describe_error(error)}", "correct the file"
+        ) from error
+    described = {key: value for key, value in found.items() if key != "download"} if isinstance(found, dict) else {}
+    if "validation" in described:
+        described.setdefault("val", described.pop("validation"))
+    for key in ("train", "val"):
+        if not described.get(key):
+            raise InputError(f"train.data: {file.name} has no key '{key}'", "it needs train, val and names")
+    return described
+
+
+def resolve(
+    described: Dict[str, Any], file: Path, folder: Path, dataset: Path, model: Path, sources: inside.Sources
+) -> Dict[str, Any]:
+    """Return the description with absolute, existing paths. Raises InputError.
+
+    A relative `path` begins at `folder` for the trainer; it may also mean a folder beside the trainer or the dataset.
+    """
+    path, starts = str(described.get("path") or ""), (folder, file.parent, dataset, dataset.parent, model)
+    roots = [(start / path).resolve() for start in starts if path] + [start.resolve() for start in starts[:3]]
+    named = [(key, each) for key in ("train", "val") for each in _list(described[key])]
+    root = next((root for root in roots if all(_at(root, each) for _, each in named)), None)
+    if root is None:
+        root = next((root for root in roots if root.is_dir()), dataset)
+        key, each = next((key, each) for key, each in named if not _at(root, each))
+        own = next((other.name for other in sorted(dataset.glob("*.y*ml")) if other.name != file.name), "")
+        raise InputError(
+            f"train.data: {file.name} names {key}: {each}, and {root / each} does not exist; the dataset is at {dataset}",
+            f"set train.data: {own}, which the dataset has" if own else "correct the file, or push the missing folder",
+        )
+    resolved = {**described, "path": str(root)}
+    for key in ("train", "val", "test"):
+        if described.get(key):
+            paths = [str(_at(root, each) or root / each) for each in _list(described[key])]
+            for found in map(Path, paths):
+                check_inside(sources, found, f"train.data: {file.name} names {key}, which")
+                for number, entry in enumerate(entries(found) if found.is_file() else (), start=1):
+                    check_inside(sources, Path(entry), f"train.data: {key}: {found.name}, of which entry {number}")
+            resolved[key] = paths if isinstance(described[key], list) else paths[0]
+    return resolved
+
+
+def entries(path: Path, encoding: str = "utf-8-sig") -> List[str]:
+    """Return the paths in a list of images, as the trainer reads them. Raises InputError."""
+    try:
+        lines = path.read_text(encoding=encoding).strip().splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"train.data: {path.name} is no list of images: {inside.describe_error(error)}",
+            "name a folder of images, or a text file with a path a line",
+        ) from error
+    return [line.replace("./", f"{path.parent}/", 1) if line.startswith("./") else line for line in lines]
+
+
+def check_inside(sources: inside.Sources, path: Path, described_as: str) -> None:
+    try:
+        sources.check(path, described_as)
+    except inside.OutsideError as error:
+        raise InputError(str(error), inside.FIX) from error
+
+
+def _at(root: Path, path: str) -> Optional[Path]:
+    """Return the path that the trainer finds, which also tries it without a leading ../"""
+    options = [path, path[3:]] if path.startswith("../") else [path]
+    return next(((root / option).resolve() for option in options if (root / option).exists()), None)
+
+
+def _list(value: Any) -> List[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def check_caches(*folders: Path) -> None:
+    """Raise InputError for a label cache that is not the trainer's: the trainer unpickles any that it finds."""
+    from features import weights
+
+    for cache in sorted(cache for folder in folders for cache in folder.rglob("*.cache")):
+        called = weights.find_unknown_call(cache) if cache.is_file() else ""
+        if called:
+            raise InputError(
+                f"{cache} is not a label cache: loading it would call {called}",
+                "remove it; the trainer creates its own",
+            )
+
+
+def listed(reader: Reader, part: str, named: Any, sources: inside.Sources) -> List[str]:
+    """Return the images in the folders of a part, and in its files with a path a line, as the trainer lists them. Raises
+    InputError.
+    """
+    found: List[str] = []
+    for path in map(Path, _list(named)):
+        pattern = f"{reader.escape(str(path))}/**/*.*"
+        found += glob.glob(pattern, recursive=True) if path.is_dir() else entries(path, reader.encoding)  # noqa: PTH207
+    images = sorted(file for file in found if file.rpartition(".")[2].lower() in reader.formats)
+    if not images:
+        raise InputError(
+            f"train.data: {part} has no images in {', '.join(_list(named))}", "correct the path, or push the images"
+        )
+    for label in reader.labels_of(images):
+        check_inside(sources, Path(label), f"train.data: {part}: {label}")
+    return images
+
+
+def check(reader: Reader, parts: Dict[str, List[str]], root: str, most: int, scratch: Path) -> Dict[str, Any]:
+    """Return the answer of the probe: which images of each part the trainer uses. Raises InputError if more than `most`
+    are broken, or if the trainer would stop.
+    """
+    files = sorted({file for part in parts.values() for file in part})
+    with ThreadPoolExecutor(8) as pool:
+        images = dict(zip(files, pool.map(lambda file: _image(reader, file, scratch), files)))
+
+    def named(field: str, among: Sequence[str] = files) -> List[str]:
+        """Return the images that have a field, with its text."""
+        texts = ((file.replace(f"{root}/", "", 1), getattr(images[file], field)) for file in among)
+        return [f"{file}: {text}" if isinstance(text, str) else file for file, text in texts if text]
+
+    misread = named("misread")
+    if misread:
+        raise InputError(
+            f"the trainer would misread the labels of {len(misread)} images, or stop: {_first(misread)}",
+            "correct the labels, or names in the description of the data",
+        )
+    broken = [text for text in named("left_out") if not BY_DESIGN.search(text)]
+    if len(broken) > most:
+        raise InputError(
+            f"the dataset has {len(broken)} damaged or invalid records among {len(files)}, and dataset.maxBroken is {most}: "
+            f"{_first(broken)}",
+            "correct or remove these files, or set dataset.maxBroken to how many may be left out",
+        )
+    answer: Dict[str, Any] = {"ok": True, "parts": [], "notes": []}
+    for part, among in parts.items():
+        out, total = named("left_out", among), len(among)
+        if len(out) == total:
+            raise InputError(f"the trainer would leave out all {total} images of {part}: {_first(out)}", "correct them")
+        if not named("has_boxes", among):
+            if part == "train":
+                raise InputError(
+                    "train.data: none of the images of train has a label",
+                    "put the labels into a folder labels/ beside images/, one .txt of the same name for each image",
+                )
+            answer["notes"].append(f"none of the images of {part} has a label: its metrics will be 0")
+        used = {"part": part, "unit": "images", "used": total - len(out), "total": total}
+        answer["parts"].append({**used, "leftOut": out[:MAX_NAMED], "leftOutTotal": len(out)})
+    for field, what in (
+        ("is_cut", "JPEG files do not end as such, and are rewritten"),
+        ("duplicates", "images have duplicate labels"),
+    ):
+        found = named(field)
+        if found:
+            answer["notes"].append(f"{len(found)} {what}: {_first(found)}")
+    return answer
+
+
+def _first(texts: List[str]) -> str:
+    return "; ".join([*texts[:MAX_NAMED], *([f"and {len(texts) - MAX_NAMED} more"] if len(texts) > MAX_NAMED else [])])
+
+
+def _image(reader: Reader, file: str, scratch: Path) -> Image:
+    """Read an image and its labels as the trainer does; a copy of one that it would rewrite."""
+    given, is_cut = file, False
+    with contextlib.suppress(OSError):  # verify says why
+        is_cut = view.is_cut_jpeg(Path(file))
+    if is_cut:
+        given = str(scratch / f"{hash(file):x}.jpg")
+        shutil.copyfile(file, given)
+    found = reader.verify(given, reader.labels_of([file])[0])
+    labels, text = found[1], " ".join(str(found[-1]).rpartition(f"{given}: ")[2].split())
+    if labels is None:
+        text = text.replace("ignoring corrupt image/label: ", "").replace(given, Path(file).name)[:200]
+        # It tries to import what would open another format.
+        return Image(f"cannot be opened: {text}" if text.startswith("No module") else text or "left out")
+    classes = sorted({float(row[0]) for row in labels})
+    misread = [f"class {number:g}, which names does not have" for number in classes if not reader.is_class(number)]
+    if any(len(points) == 2 for points in found[3]):
+        misread.append("a box among outlines is read as an outline")
+    has_boxes = any(map(reader.is_wanted, classes))
+    return Image("", "; ".join(misread), has_boxes, is_cut, "duplicate labels" in text)
