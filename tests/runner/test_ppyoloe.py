@@ -79,6 +79,18 @@ def test_one_o_has_all_pairs(hooks: ModuleType, make: Callable[..., Context]) ->
     assert "--eval" in hooks.train_arguments(make(evaluate=True))
 
 
+def test_small_numbers_are_numbers_to_paddledetection(hooks: ModuleType, make: Callable[..., Context]) -> None:
+    """It reads YAML 1.1, to which 1e-05 is a text: the training ended with a TypeError."""
+    yaml = pytest.importorskip("yaml")
+    context = make(learningRate=0.00001, options={"A.b": [1e-07, {"c": 2.5e-06}], "A.d.e": 1e-08, "A.f": "1e-05"})
+    found = pairs(hooks.train_arguments(context))
+    assert yaml.safe_load(found["LearningRate.base_lr"]) == 0.00001
+    assert yaml.safe_load(found["A.b"]) == [1e-07, {"c": 2.5e-06}]
+    hooks.configure(context)
+    lines = (context.output / "train.yml").read_text().splitlines()
+    assert yaml.safe_load(next(line for line in lines if line.startswith("A: "))) == {"A": {"d": {"e": 1e-08}}}
+
+
 def test_a_resumed_training_is_given_its_snapshot(hooks: ModuleType, make: Callable[..., Context]) -> None:
     context = make()
     context.resume_from = context.output / "train" / "0.pdopt"

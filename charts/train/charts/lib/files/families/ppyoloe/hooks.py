@@ -33,8 +33,8 @@ def configure(context: Context) -> None:
         "_BASE_": json.dumps([str(context.model / train["config"])]),
         "metric": "COCO",
         "num_classes": str(classes(context.dataset / data["EvalDataset"]["anno_path"])),
-        **{name: f"!{READERS[name]} {json.dumps(arguments)}" for name, arguments in data.items()},
-        **{key: json.dumps(value) for key, value in deep(train["options"]).items()},
+        **{name: f"!{READERS[name]} {as_yaml(arguments)}" for name, arguments in data.items()},
+        **{key: as_yaml(value) for key, value in deep(train["options"]).items()},
     }
     path = config(context)
     scratch = path.with_name(f".{path.name}.{context.rank}.{os.getpid()}")
@@ -104,7 +104,17 @@ def options(context: Context) -> List[str]:
             if key.count(".") < 2 and key.partition(".")[0] not in READERS
         },
     }
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in pairs.items()]
+    return [f"{key}={value if isinstance(value, str) else as_yaml(value)}" for key, value in pairs.items()]
+
+
+def as_yaml(value: Any) -> str:
+    """Return a value as PaddleDetection reads it: JSON, but YAML takes 1e-05, without a point, for a text."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(str(key))}: {as_yaml(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_yaml, value))}]"
+    text = json.dumps(value)
+    return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
 
 
 def pretrained(context: Context) -> str:
