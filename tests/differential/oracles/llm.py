@@ -2,13 +2,15 @@
 
 A request has `files` (path -> text, records for Parquet or Arrow, or null for a picture), `train`, `maxBroken` and
 `model` (changes of the base model). For the reader it has `names` and `info`, an own dataset_info.json in which FOLDER
-stands for the dataset; without `info` that of the files is used.
+stands for the dataset, and `media`, its folder of pictures; without `info` that of the files is used. `copy` are more
+files for the reader.
 """
 
 from __future__ import annotations
 
 from serve import copied, load, serve  # isort: skip
 
+import gzip
 import json
 import os
 import shutil
@@ -33,7 +35,11 @@ NAMES = {"dpo": "rm", "rm": "rm"}
 
 
 def answer(request: Dict[str, Any]) -> Dict[str, Any]:
-    return {"probe": probe(made(request), request), "reader": read(made(request), request)}
+    copied_files = {**request["files"], **request.get("copy", {})}
+    return {
+        "probe": probe(made(request), request),
+        "reader": read(made({**request, "files": copied_files}), request),
+    }
 
 
 def made(request: Dict[str, Any]) -> Path:
@@ -44,6 +50,8 @@ def made(request: Dict[str, Any]) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         if content is None:
             Image.new("RGB", (40, 30)).save(file)
+        elif file.suffix == ".gz":
+            file.write_bytes(gzip.compress(content.encode()))
         elif isinstance(content, str):
             file.write_text(content, encoding="utf-8")
         elif file.suffix == ".parquet":
@@ -106,7 +114,7 @@ def read(folder: Path, request: Dict[str, Any]) -> Dict[str, Any]:
         "stage": train["stage"], "finetuning_type": train["finetuningType"], "do_train": True, "use_cpu": True,
         "model_name_or_path": str(folder / "model"), "output_dir": tempfile.mkdtemp(), "report_to": "none",
         "template": train["template"], "cutoff_len": train["cutoffLength"], "dataset_dir": str(described),
-        "dataset": ",".join(request["names"]), "media_dir": str(dataset if request.get("info") else described),
+        "dataset": ",".join(request["names"]), "media_dir": str(dataset / request.get("media", "") if request.get("info") else described),
         "val_size": train["validationSize"], "fp16": train["fp16"], "bf16": train["bf16"], **train["arguments"],
     }  # fmt: skip
     if request.get("evaluated"):

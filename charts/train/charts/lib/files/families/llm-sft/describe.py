@@ -166,7 +166,7 @@ class Description:
         self._place = Path(os.environ.get("HF_HOME") or "/tmp").resolve() / "described"  # noqa: S108
         shutil.rmtree(str(self._place), ignore_errors=True)
         self._entries: Dict[str, Any] = {}
-        self.found: Dict[str, Any] = {"datasets": [], "evaluated": [], "files": {}, "notes": []}
+        self.found: Dict[str, Any] = {"datasets": [], "evaluated": [], "files": {}, "notes": [], "media": str(folder)}
         if not self._files:
             raise DatasetError(
                 f"{REPOSITORY} has no {INFO}, and no .json, .jsonl, .csv, .parquet, .arrow or .txt",
@@ -178,7 +178,7 @@ class Description:
         for name in evaluated:
             self._add("evaluated", name, False)
         (self._place / INFO).write_text(json.dumps(self._entries, indent=1), encoding="utf-8")
-        self.found.update(folder=str(self._place), media=str(folder))
+        self.found["folder"] = str(self._place)
         used = {file for files in self.found["files"].values() for file in files}
         unused = [file for file in (str(path.relative_to(folder)) for path in self._files) if file not in used]
         if unused:
@@ -194,6 +194,8 @@ class Description:
             )
         name = name or view.config or (_stem(splits[split][0]) if len(splits[split]) == 1 else "default")
         self._describe(role, name, view, split)
+        if role == "datasets" and split not in ("train", name):
+            self.found["notes"].append(f"trains on the split {split}, the only one of {name}")
         if validates and split != "validation" and "validation" in splits:
             self._describe("evaluated", f"{name}-validation", view, "validation")
             self.found["notes"].append("evaluates on the split validation, and not by train.validationSize")
@@ -245,7 +247,9 @@ class Description:
         self.found[role].append(name)
         files = self.found["files"][name] = [str(path.relative_to(self._folder)) for path in view.splits[split]]
         place = {"script_url": view.path.name, "split": split, "subset": view.config}
-        self._entries[name] = {**place, **_entry(self._folder, view, split, files, self._train)}
+        entry = _entry(self._folder, view, split, files, self._train)
+        self.found["media"] = entry.pop("beside", self.found["media"])
+        self._entries[name] = {**place, **entry}
 
 
 def _resolve(path: Path, config: Optional[str] = None) -> View:
@@ -335,7 +339,8 @@ def _entry(folder: Path, view: View, split: str, files: List[str], train: Dict[s
         found["messages"] = turns or ("messages" if formatting == "openai" else "conversations")
     if formatting == "openai":
         entry["tags"] = OPENAI_TAGS
-        if not any(turn.get("tool_calls") or turn.get("role") in ("tool", "function_call") for turn in listed):
+        tools = any(turn.get("tool_calls") or turn.get("role") in ("tool", "function_call") for turn in listed)
+        if not tools and all(isinstance(row.get("tools") or "", str) for row in rows):
             # The trainer's openai format writes "detailed thinking off" into every prompt, for one family of
             # models. Without tools the two formats do not differ otherwise.
             entry["formatting"] = "sharegpt"
@@ -343,6 +348,11 @@ def _entry(folder: Path, view: View, split: str, files: List[str], train: Dict[s
         column = next((key for key in (f"{kind}s", kind) if key in columns), "")
         if column and mentions(data, f"<{kind}>"):
             found[f"{kind}s"] = column
+            paths = [row[column] if isinstance(row[column], list) else [row[column]] for row in rows if row[column]]
+            path = paths[0][0] if paths and isinstance(paths[0][0], str) else ""
+            beside = (folder / files[0]).parent
+            if path and not (folder / path).is_file() and (beside / path).is_file():
+                entry["beside"] = str(beside)
     if train["stage"] in PAIRWISE:
         entry["ranking"] = True
         found.update(chosen="chosen", rejected="rejected")
@@ -394,9 +404,11 @@ def _fault(path: Path) -> str:
         listed = handle.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     try:
         if listed:
-            json.loads(path.read_text(encoding="utf-8-sig"))
-        else:  # in one block, as rows are counted in each
-            reader.read_json(str(path), reader.ReadOptions(use_threads=False, block_size=path.stat().st_size + 1))
+            text = path.read_text(encoding="utf-8")
+            json.loads(text.lstrip("\ufeff"))
+            return "begins with a byte order mark, which is not JSON" if text.startswith("\ufeff") else ""
+        # In one block, as rows are counted in each.
+        reader.read_json(str(path), reader.ReadOptions(use_threads=False, block_size=path.stat().st_size + 1))
     except ArrowInvalid as error:
         found = re.search(r"^(?:JSON parse error: )?(.*?)\.? in row (\d+)", str(error))
         return f"record {int(found.group(2)) + 1}: {found.group(1)}" if found else one_line(str(error))

@@ -29,8 +29,8 @@ SEARCHED = 100_000  # records that are searched for those that stop the trainer
 # By stage: how many values the trainer's encoder returns for a record, and why it leaves one out.
 ENCODED = {"sft": 2, "rm": 4, "kto": 5}
 DROPPED = {
-    "sft": "it has no answer",
-    "rm": "it has not both answers, chosen and rejected",
+    "sft": "it has no answer that is text",
+    "rm": "it has not both answers, chosen and rejected, as text or as a message",
     "kto": "it has no answer, or its label is not true or false",
 }
 ORDER = "its turns do not alternate, or the last one has the wrong role"
