@@ -133,8 +133,8 @@ def test_what_the_program_imports_and_the_image_lacks_is_named_before_the_data_i
     [
         ("python3 train.py tools/eval.py", ["train.py"]),
         ("python3 -u -W ignore -X dev tools/gone.py", ["tools/gone.py"]),
-        ("python -m pkg.train x.py", ["-m pkg.train"]),
-        ("python -m pkg", ["-m pkg"]),
+        ("python -m pkg.train x.py", ["pkg/train.py"]),
+        ("python -m pkg", ["pkg/__main__.py"]),
         ("python3 -m torch.distributed.run --nproc_per_node 2 train.py", ["train.py"]),
         ("torchrun --nproc_per_node 2 train.py --data x", ["train.py"]),
         ("accelerate launch --config_file gone.py train.py", ["train.py"]),
@@ -149,7 +149,7 @@ def test_the_python_program_of_a_command_is_found(
     command: str, programs: list[str], hooks: ModuleType, context: Callable[..., Context]
 ) -> None:
     made = context(command=command.split(), exportCommand=["sh", "export.sh"])
-    write(made.model, "train.py", "tools/eval.py", "pkg/train.py")
+    write(made.model, "train.py", "tools/eval.py", "pkg/train.py", "pkg/__main__.py")
     assert hooks.programs(made)["programs"] == programs
 
 

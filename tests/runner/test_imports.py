@@ -123,9 +123,9 @@ def test_programs_find_modules_where_python_does(tmp_path: Path, monkeypatch: py
     }
     tree = tmp_path / "model"
     assert "'nosuch1' (ppdet/core.py:1)" in ask(tree, files, "tools/train.py")["reason"]
-    assert "'nosuch3' (pkg/third.py:1)" in ask(tree, {}, "-m pkg")["reason"]
+    assert "'nosuch3' (pkg/third.py:1)" in ask(tree, {}, "pkg/__main__.py")["reason"]
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    reason = ask(tree, {}, "-m pkg.train")["reason"]
+    reason = ask(tree, {}, "pkg/train.py")["reason"]
     assert reason.endswith("'nosuch2' (pkg/deep.py:1); No module named 'nosuch4' (other.py:1)")
 
 

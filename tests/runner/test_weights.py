@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from features import weights
+from features import torchfiles, weights
 
 from . import torchfile
 from .conftest import FILES
@@ -151,7 +151,7 @@ def test_the_plain_data_of_a_checkpoint_comes_out(tmp_path: Path) -> None:
         "epoch": 4, "fitness": number, "train_args": {"epochs": 9, "project": Call(Name("pathlib", "PosixPath"), ("/", "workspace"))},
         "ema": Call(MODEL, (), {"task": "detect", "weight": tensor_of(b"\0" * 16)}), "names": ["a", "b"], "none": None,
     }  # fmt: skip
-    found = weights.read_torch(torchfile.save(tmp_path / "last.pt", state))
+    found = torchfiles.read_torch(torchfile.save(tmp_path / "last.pt", state))
     assert (found["epoch"], found["fitness"], found["names"], found["none"]) == (4, 0.25, ["a", "b"], None)
     assert found["train_args"]["epochs"] == 9
     assert (found["ema"].name, found["ema"]["task"]) == ("ultralytics.nn.tasks.DetectionModel", "detect")
@@ -170,7 +170,7 @@ def test_every_cut_of_a_checkpoint_is_seen(tmp_path: Path) -> None:
     for length in range(0, len(data), 61):
         (tmp_path / "cut.pt").write_bytes(data[:length])
         with pytest.raises(weights.WeightsError):
-            weights.read_torch(tmp_path / "cut.pt")
+            torchfiles.read_torch(tmp_path / "cut.pt")
 
 
 def test_a_hole_in_a_checkpoint_is_seen(tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ def test_a_hole_in_a_checkpoint_is_seen(tmp_path: Path) -> None:
     data[start + 512 : start + 1024] = bytes(512)
     (tmp_path / "last.pt").write_bytes(data)
     with pytest.raises(weights.WeightsError, match="archive/data/0 in it is damaged"):
-        weights.read_torch(tmp_path / "last.pt")
-    assert weights.read_torch(tmp_path / "last.pt", contents=False)["epoch"] == 1
+        torchfiles.read_torch(tmp_path / "last.pt")
+    assert torchfiles.read_torch(tmp_path / "last.pt", contents=False)["epoch"] == 1
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_checkpoint_without_its_tensors_is_none(storages: dict[str, bytes], wo
         program = archive.read("archive/data.pkl")
     torchfile.write(tmp_path / "last.pt", program, storages)
     with pytest.raises(weights.WeightsError, match=words):
-        weights.read_torch(tmp_path / "last.pt", contents=False)
+        torchfiles.read_torch(tmp_path / "last.pt", contents=False)
 
 
 def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -
         archive.writestr("archive/data.pkl", pickle.dumps({"epoch": 1}))
         archive.writestr("archive/data/0", bytes(1 << 24))
     with pytest.raises(weights.WeightsError, match="is compressed"):
-        weights.read_torch(tmp_path / "last.pt")
+        torchfiles.read_torch(tmp_path / "last.pt")
 
 
 def test_an_archive_whose_parts_overlap_is_refused(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_an_archive_whose_parts_overlap_is_refused(tmp_path: Path) -> None:
             archive.filelist.append(entry)
             archive.NameToInfo[entry.filename] = entry
     with pytest.raises(weights.WeightsError, match="overlap"):
-        weights.read_torch(path)
+        torchfiles.read_torch(path)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_an_archive_whose_parts_overlap_is_refused(tmp_path: Path) -> None:
 def test_a_pickle_that_is_none_is_an_error_of_one_line(program: bytes, tmp_path: Path) -> None:
     torchfile.write(tmp_path / "last.pt", program)
     (tmp_path / "1.pdopt").write_bytes(program)
-    for read, name in ((weights.read_torch, "last.pt"), (weights.read_pickle, "1.pdopt")):
+    for read, name in ((torchfiles.read_torch, "last.pt"), (weights.read_pickle, "1.pdopt")):
         with pytest.raises(weights.WeightsError) as caught:
             read(tmp_path / name)
         assert "\n" not in str(caught.value)

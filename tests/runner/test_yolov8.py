@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from features.weights import read_torch
+from features.torchfiles import read_torch
 from runner.context import Context
 from runner.errors import FamilyError
 

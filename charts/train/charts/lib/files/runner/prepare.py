@@ -52,7 +52,7 @@ def prepare(context: Context, family: Family, check_push_access: Callable[[], No
         total = 0
         for name, source in settings.sources.items():
             total += place(context, git, name, source, family)
-            if name == "model" and not marked and family.has("programs"):  # the data may take hours
+            if name == "model" and not marked and family.has("programs"):
                 started = family.call("programs", "prepare-failed")
                 family.probe("imports", {"model": str(context.model), **started}, "prepare-failed")
         if context.settings.workspace.shared:

@@ -60,9 +60,10 @@ def python_program(argv: List[str], model: Path) -> str:
                 next(rest, None)
             elif part == "-m":
                 module = next(rest, "")
-                path = model.joinpath(*module.split("."))
-                if path.is_dir() or path.with_name(f"{path.name}.py").is_file():
-                    return f"-m {module}"
+                path = Path(*module.split("."))
+                for file in (path / "__main__.py", path.with_suffix(".py")):
+                    if (model / file).is_file():
+                        return str(file)
                 break  # one of the image's, such as torch.distributed.run
             elif part == "-c" or part.startswith("/"):
                 return ""

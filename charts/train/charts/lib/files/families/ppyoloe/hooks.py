@@ -159,6 +159,10 @@ def launch(context: Context) -> List[str]:
     return [*command, "--devices", ",".join(str(index) for index in range(settings.run.processes))]
 
 
+def programs(_: Context) -> Dict[str, Any]:
+    return {"programs": ["tools/train.py", "tools/export_model.py"]}
+
+
 def train_environment(context: Context) -> Dict[str, str]:
     python_path = [str(context.model), context.environment.get("PYTHONPATH", "")]
     return {

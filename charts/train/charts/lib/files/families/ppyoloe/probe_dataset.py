@@ -25,17 +25,8 @@ Answer = Optional[Dict[str, Any]]  # None if there is no problem
 
 
 def probe(model: Path, dataset: Path, train: Dict[str, Any], most: int, scratch: Path) -> Dict[str, Any]:
-    problem = tools(model) or configuration(model, train["config"]) or pretrained(model, train["pretrainWeights"])
+    problem = configuration(model, train["config"]) or pretrained(model, train["pretrainWeights"])
     return problem or options(model, train) or data(dataset, train, most, scratch)
-
-
-def tools(model: Path) -> Answer:
-    for name in ("tools/train.py", "tools/export_model.py"):
-        if not (model / name).is_file():
-            return failure(
-                f"the model repository has no {name}", "use a repository with PaddleDetection's tools/ and configs/"
-            )
-    return None
 
 
 def configuration(model: Path, name: str, named_by: str = "") -> Answer:

@@ -12,11 +12,11 @@ from typing import Any, Dict
 
 
 def probe(path: str, train: Dict[str, Any]) -> Dict[str, Any]:
-    from features import weights
+    from features import torchfiles
 
     try:
-        epoch = int(weights.read_torch(Path(path))["epoch"])
-    except weights.WeightsError as error:
+        epoch = int(torchfiles.read_torch(Path(path))["epoch"])
+    except torchfiles.WeightsError as error:
         return failure(f"it cannot be loaded: {error}")
     except (KeyError, TypeError, ValueError):
         return failure("it is not a checkpoint of YOLOv5: it has no epoch")

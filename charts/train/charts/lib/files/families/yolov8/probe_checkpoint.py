@@ -9,11 +9,11 @@ from typing import Any, Dict
 
 
 def probe(path: str) -> Dict[str, Any]:
-    from features import weights
+    from features import torchfiles
 
     try:
-        state = weights.read_torch(Path(path))
-    except weights.WeightsError as error:
+        state = torchfiles.read_torch(Path(path))
+    except torchfiles.WeightsError as error:
         return failure(
             f"{path} cannot be loaded: {error}", "nothing: it is incomplete, and the previous checkpoint is tried"
         )

@@ -92,10 +92,10 @@ def load(model: str, name: str) -> None:
     """
     from ultralytics import YOLO
 
-    from features import weights
+    from features import torchfiles
 
     try:
-        task = task_of(weights.read_torch(Path(model))) if model.endswith(".pt") else YOLO(model).task
+        task = task_of(torchfiles.read_torch(Path(model))) if model.endswith(".pt") else YOLO(model).task
     except ImportError:
         raise
     except Exception as error:  # whatever ultralytics raises for an invalid description

@@ -172,7 +172,7 @@ def export_options(name: str, device: str, largest: int) -> Dict[str, Any]:
 
 def load(path: Path) -> Dict[str, Any]:
     """Return the content of a checkpoint, without unpickling it. Raises WeightsError."""
-    from features.weights import WeightsError, read_torch
+    from features.torchfiles import WeightsError, read_torch
 
     state: Any = read_torch(path)
     if not isinstance(state, dict):

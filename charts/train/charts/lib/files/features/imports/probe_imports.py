@@ -1,5 +1,5 @@
-"""Checks that the image has what programs of the model repository import. Argument: {"model", "programs",
-"python"}: files or `-m module`, and the interpreter, if it is another one.
+"""Checks that the image has what programs of the model repository import. Argument: {"model", "programs", "python"}, the
+last one if it is another interpreter.
 
 The repository's sources are parsed, and not run; the image's modules are imported. Only an import that always runs
 counts, and none in `try`, `if` or a function.
@@ -40,14 +40,24 @@ class Repository:
     def __init__(self, model: Path) -> None:
         self._model, self._sources = model, inside.Sources(model)
         self._seen: Set[str] = set()
+        self._roots: List[Path] = []
         self.faults: List[str] = []
         files = [Path(top, name) for top, _, names in os.walk(str(model)) for name in names]
         code = [path for path in files if path.suffix in (".py", ".so")]
         # A program may add any folder to sys.path.
         self._own = {part for path in code for part in (path.name.partition(".")[0], path.parent.name)}
 
-    def follow(self, path: Path, package: List[str], roots: List[Path]) -> Iterator[Tuple[Import, str]]:
-        """Yield what a file, and the modules of the repository that it imports, import from the image, and where."""
+    def start(self, program: str) -> Iterator[Tuple[Import, str]]:
+        """Yield what a program, and the modules of the repository that it imports, import from the image, and where."""
+        path = self._model / program
+        self._roots = [folder for folder in path.parents if self._model in (folder, *folder.parents)]
+        self._roots += map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+        if path.is_file():
+            return self._follow(path)
+        self.faults.append(f"it has no {program}")
+        return iter(())
+
+    def _follow(self, path: Path) -> Iterator[Tuple[Import, str]]:
         real, name = os.path.realpath(str(path)), os.path.relpath(str(path), str(self._model))
         if real in self._seen or not self._sources.contains(path):
             return
@@ -58,25 +68,25 @@ class Repository:
             line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
             self.faults.append(f"{name}{line}: the image's Python cannot read it: {getattr(error, 'msg', error)}")
             return
+        package = list(Path(name).parts[:-1])
         for node in nodes:
             if isinstance(node, ast.Import):
-                module, more = node.names[0].name.split("."), []
+                modules = [node.names[0].name.split(".")]
             else:
                 module = package[: len(package) - node.level + 1] if node.level else []
-                module, more = [*module, *filter(None, (node.module or "").split("."))], [a.name for a in node.names]
-            if not self._own.intersection(module[:1]):
-                yield from [(node, f"{name}:{node.lineno}")] if module else []
+                module += filter(None, (node.module or "").split("."))
+                modules = [module, *([*module, alias.name] for alias in node.names)]
+            if modules[0] and modules[0][0] not in self._own:
+                yield node, f"{name}:{node.lineno}"
                 continue
-            for parts in [module, *([*module, last] for last in more)]:
-                for end in range(1, len(parts) + 1):
-                    yield from self._follow_module(parts[:end], roots)
+            for parts in (module[:end] for module in modules for end in range(1, len(module) + 1)):
+                found = self._find(Path(*parts))
+                if found:
+                    yield from self._follow(found)
 
-    def _follow_module(self, parts: List[str], roots: List[Path]) -> Iterator[Tuple[Import, str]]:
-        for folder in (root.joinpath(*parts) for root in roots):
-            for path, package in ((folder / "__init__.py", parts), (folder.with_name(f"{parts[-1]}.py"), parts[:-1])):
-                if path.is_file() and self._sources.contains(path):
-                    yield from self.follow(path, package, roots)
-                    return
+    def _find(self, module: Path) -> Optional[Path]:
+        files = (root / name for root in self._roots for name in (module / "__init__.py", module.with_suffix(".py")))
+        return next((path for path in files if path.is_file() and self._sources.contains(path)), None)
 
 
 def unconditional(path: Path) -> Iterator[Import]:
@@ -96,15 +106,6 @@ def unconditional(path: Path) -> Iterator[Import]:
             return
 
 
-def failed(node: Import) -> Optional[Exception]:
-    """Import from the image. Returns whatever the library raises: the program will not survive it either."""
-    try:
-        exec(compile(ast.Module([node], []), "import", "exec"), {})  # noqa: S102 (an import alone)
-    except Exception as error:
-        return error
-    return None
-
-
 def distribution(module: str, requirements: str) -> str:
     """Return what to install for a module, by requirements.txt; "" if it is unknown: anybody may publish a free name."""
     name = DISTRIBUTIONS.get(module, "")
@@ -114,28 +115,25 @@ def distribution(module: str, requirements: str) -> str:
     return f"'{found}'" if re.search(r"[<>=!~\[]", found) else found
 
 
+def failed(node: Import) -> Optional[Exception]:
+    """Import from the image. Returns whatever the library raises: the program will not survive it either."""
+    try:
+        exec(compile(ast.Module([node], []), "import", "exec"), {})  # noqa: S102 (an import alone)
+    except Exception as error:
+        return error
+    return None
+
+
 def probe(model: Path, programs: List[str]) -> Dict[str, Any]:
-    more = [Path(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     lacking: Dict[str, str] = {}
     names: Set[str] = set()
     repository = Repository(model)
-    for program in programs:
-        path, package = model / program, []
-        roots = [folder for folder in path.parents if folder == model or model in folder.parents]
-        if program.startswith("-m "):
-            parts, roots = program[3:].split("."), [model]
-            folder = model.joinpath(*parts)
-            path = folder / "__main__.py" if folder.is_dir() else folder.with_name(f"{folder.name}.py")
-            package = parts if folder.is_dir() else parts[:-1]
-        if not path.is_file():
-            repository.faults.append(f"it has no {program}")
-            continue
-        for node, where in repository.follow(path, package, [*roots, *more]):
-            error = failed(node)
-            if error:
-                kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-                lacking.setdefault(f"{kind}{' '.join(str(error).split())[:200]}", where)
-                names.add(str(getattr(error, "name", "")) if isinstance(error, ModuleNotFoundError) else "")
+    for node, where in (found for program in programs for found in repository.start(program)):
+        error = failed(node)
+        if error:
+            kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+            lacking.setdefault(f"{kind}{' '.join(str(error).split())[:200]}", where)
+            names.add(str(getattr(error, "name", "")) if isinstance(error, ModuleNotFoundError) else "")
     if repository.faults:
         return failure(f"the model repository: {'; '.join(repository.faults[:5])}", "correct it, or model.revision")
     if not lacking:

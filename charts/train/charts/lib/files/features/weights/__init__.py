@@ -1,10 +1,8 @@
 """Reads pickles of trainers without executing any of their code.
 
 A pickle is a program: it names functions of any module, and unpickling calls them. Here every name is replaced by
-`Inert`, which accepts every operation and does nothing, so a malicious file causes an error at worst. The plain data of
-a checkpoint (epoch, options, metrics) is returned unchanged; a model or a tensor is returned as an `Inert`.
-
-Standard library only: PyTorch and Paddle need not be imported, and no tensor is loaded into memory.
+`Inert`, which accepts every operation and does nothing, so a malicious file causes an error at worst. Plain data
+(epoch, options, metrics) is returned unchanged, and a model or a tensor as an `Inert`.
 """
 
 from __future__ import annotations
@@ -12,31 +10,14 @@ from __future__ import annotations
 import contextlib
 import pickle
 import struct
-import zipfile
 from pathlib import Path
-from typing import IO, Any, Dict, Iterable, Optional
+from typing import IO, Any, Dict, Iterable
 
-# Bytes per element of torch.save's storages; untyped ones are counted in bytes.
-WIDTHS = {
-    "ByteStorage": 1,
-    "CharStorage": 1,
-    "BoolStorage": 1,
-    "ShortStorage": 2,
-    "HalfStorage": 2,
-    "BFloat16Storage": 2,
-    "IntStorage": 4,
-    "FloatStorage": 4,
-    "LongStorage": 8,
-    "DoubleStorage": 8,
-    "ComplexFloatStorage": 8,
-    "ComplexDoubleStorage": 16,
-    "UntypedStorage": 1,
-}
 NUMBERS = {"b1": "?", "i4": "i", "i8": "q", "f4": "f", "f8": "d"}
 
 
 class WeightsError(Exception):
-    """A file is not a complete one of a trainer. The message says why, in one line."""
+    """A file is incomplete. The message says why, in one line."""
 
 
 class Inert(Dict[Any, Any]):
@@ -121,10 +102,9 @@ _KNOWN: Dict[str, Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class Unpickler(pickle.Unpickler):
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(stream)
-        self.storages: Dict[str, Optional[int]] = {}  # bytes by key, if the type has a known width
         self._classes: Dict[str, Any] = {}
         self.named: Dict[str, None] = {}  # in the order of the pickle
 
@@ -137,37 +117,12 @@ class _Unpickler(pickle.Unpickler):
             self._classes[full] = type("Inert", (Inert,), {"name": full})
         return self._classes[full]
 
-    def persistent_load(self, pid: Any) -> Any:
-        """Handle torch.save's ("storage", type, key, device, elements)."""
-        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
-            raise pickle.UnpicklingError("it refers to something other than a tensor's storage")
-        kind = str(getattr(pid[1], "name", "")).rpartition(".")[2]
-        self.storages[str(pid[2])] = WIDTHS[kind] * int(pid[4]) if kind in WIDTHS else None
-        return Inert()
-
-
-def read_torch(path: Path, contents: bool = True) -> Any:
-    """Return what torch.save wrote to `path`. Raises WeightsError if the file is incomplete.
-
-    Complete means: the archive has its directory, every storage that the pickle names exists with its length, and with
-    `contents` every checksum is right, for which the whole file is read.
-    """
-    try:
-        with zipfile.ZipFile(str(path)) as archive:
-            return _read_archive(archive, path.stat().st_size, contents)
-    except WeightsError:
-        raise
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"it is not a complete archive of torch.save: {error}") from error
-    except Exception as error:  # a truncated or malicious pickle can raise anything
-        raise WeightsError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
-
 
 def read_pickle(path: Path) -> Any:
     """Return the content of a plain pickle, such as paddle.save's. Raises WeightsError if it is incomplete."""
     try:
         with path.open("rb") as stream:
-            return _Unpickler(stream).load()
+            return Unpickler(stream).load()
     except Exception as error:
         raise WeightsError(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
 
@@ -182,33 +137,7 @@ def find_unknown_call(path: Path) -> str:
             stream.seek(int.from_bytes(stream.read(4 if wide else 2), "little"), 1)
         else:
             stream.seek(0)
-        unpickler = _Unpickler(stream)
+        unpickler = Unpickler(stream)
         with contextlib.suppress(Exception):
             unpickler.load()
     return next((name for name in unpickler.named if name not in ARRAY), "")
-
-
-def _read_archive(archive: zipfile.ZipFile, size: int, contents: bool) -> Any:
-    entries = {entry.filename: entry for entry in archive.infolist()}
-    program = next((name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1), None)
-    if program is None:
-        raise WeightsError("it is not an archive of torch.save: it has no data.pkl")
-    packed = [name for name, entry in entries.items() if entry.compress_type != zipfile.ZIP_STORED]
-    if packed:  # torch never does this, and a few compressed bytes could unpack to any size
-        raise WeightsError(f"it is not an archive of torch.save: {packed[0]} is compressed")
-    if sum(entry.file_size for entry in entries.values()) > size:  # overlapping entries could unpack to any size
-        raise WeightsError("it is not an archive of torch.save: its entries overlap")
-    with archive.open(program) as stream:
-        unpickler = _Unpickler(stream)
-        found = unpickler.load()
-        while stream.read(1 << 20):  # the checksum is verified at the end of an entry
-            pass
-    folder = program.rpartition("/")[0]
-    for key, length in unpickler.storages.items():
-        entry = entries.get(f"{folder}/data/{key}")
-        if entry is None or (length is not None and entry.file_size != length):
-            raise WeightsError(f"its storage {key} is missing or has the wrong length")
-    damaged = archive.testzip() if contents else None
-    if damaged is not None:
-        raise WeightsError(f"{damaged} in it is damaged: its checksum is wrong")
-    return found
