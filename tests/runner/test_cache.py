@@ -19,7 +19,7 @@ from runner.settings import GitCredentials
 
 from .conftest import Server, push
 
-FAMILY: Any = SimpleNamespace(probe=lambda name, argument, failure: {})
+FAMILY: Any = SimpleNamespace(has=lambda hook: False, probe=lambda name, argument, failure: {})
 
 
 @pytest.fixture
