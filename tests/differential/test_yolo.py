@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Data:
     files: Mapping[str, str | bytes]
     train: Mapping[str, Any] = field(default_factory=dict)
     most: int = 0
+    view: bool = False
 
     def write(self, folder: Path) -> None:
         (folder / "dataset").mkdir()
@@ -82,7 +83,7 @@ def compare(reader: Trainer, tried: Data) -> Verdict:
     out, and refuses what it would stop at, or train on without a label.
     """
     images = {f"dataset/{path}": image for path, image in tried.images.items()}
-    verdict = reader.ask(tried.write, images=images, train=dict(tried.train), maxBroken=tried.most)
+    verdict = reader.ask(tried.write, images=images, train=dict(tried.train), maxBroken=tried.most, view=tried.view)
     probe, lenient, parts = verdict.probe, verdict.probe["lenient"], verdict.reader.get("parts")
     if parts is None or not parts["train"]["labels"]:
         assert not lenient["ok"], verdict
@@ -251,6 +252,10 @@ CASES: dict[str, tuple[Data, str, str]] = {
         data({"data.yaml": NAMES.replace("images/train", "train.txt"), "train.txt": "./images/train/1.jpg\n./images/train/9.jpg\n"}),
         "images/train/9.jpg: ", "images/train/9.jpg: ",
     ),
+    "the trainer's own coco128.yaml by its name": (
+        data(without_default(), {"data.yaml": None, "images/train2017/1.jpg": GOOD, "labels/train2017/1.txt": BOX}, train={"data": "coco128.yaml"}),
+        ACCEPTED, ACCEPTED,
+    ),
     "several folders": (data({"data.yaml": NAMES.replace("images/train\n", "[images/train, images/val]\n")}), ACCEPTED, ACCEPTED),
     "the same folder twice, one record broken": (
         data({"data.yaml": NAMES.replace("images/val", "images/train"), "labels/train/1.txt": "0\n"}, most=1), ACCEPTED, ACCEPTED,
@@ -291,6 +296,14 @@ def test_a_reported_dataset_is_judged_as_the_trainer_reads_it(reader: Trainer, n
         assert NOTES.get(name, "") in " ".join(verdict.probe["notes"]), verdict
         left_out = [text for part in verdict.probe["parts"] for text in part["leftOut"]]
         assert LEFT_OUT.get(name, "").lower() in " ".join(left_out).lower(), verdict
+
+
+def test_the_trainer_mends_files_of_a_read_only_claim_in_its_view(reader: Trainer) -> None:
+    """ultralytics#9315; YOLOv5 writes into the file itself, and would leave out all."""
+    cut = data({f"images/train/{number}.jpg": ("JPEG", 32, 32, -2) for number in (1, 2, 3)})
+    verdict = compare(reader, replace(cut, view=True))
+    assert verdict.probe["ok"], verdict
+    assert len(verdict.reader["parts"]["train"]["used"]) == 3
 
 
 NUMBERS = st.sampled_from(

@@ -21,7 +21,9 @@ from PIL import Image
 
 probe_dataset = load("probe_dataset")
 from features import yolo  # noqa: E402 (load makes it importable)
-from runner import inside  # noqa: E402
+from runner import inside, view  # noqa: E402
+
+hooks = load("hooks")
 
 ENOUGH = 1000000
 
@@ -43,6 +45,13 @@ def made(request: Dict[str, Any]) -> Path:
         (folder / path).write_bytes(content[: max(0, len(content) - cut)] + bytes(max(0, -cut)))
     for name in ("model", "scratch"):
         (folder / name).mkdir(exist_ok=True)
+    if request.get("view"):
+        (folder / "dataset").rename(folder / "claim")
+        (folder / "dataset").mkdir()
+        view.fill(folder / "dataset", folder / "claim", ["*.txt", "*.yaml"], lambda path: hooks.rewrites(None, path))
+        os.environ[inside.ROOTS] = str(folder / "claim")
+        for path in [folder / "claim", *(folder / "claim").rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
     return folder
 
 
@@ -62,7 +71,7 @@ def content(folder: Path) -> Dict[str, bytes]:
 
 def used(folder: Path, train: Dict[str, Any]) -> Dict[str, Any]:
     """Return for each part the files that the trainer uses, of how many; or why it does not start."""
-    dataset = folder / "dataset"
+    dataset, before = folder / "dataset", content(folder / "claim")
     try:
         parts = {}
         os.chdir(TRAINER.model(folder))
@@ -73,6 +82,7 @@ def used(folder: Path, train: Dict[str, Any]) -> Dict[str, Any]:
                 cache.unlink()
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
+    assert content(folder / "claim") == before, "the trainer has changed the claim"
     return {"parts": parts}
 
 
