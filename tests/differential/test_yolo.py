@@ -229,6 +229,7 @@ CASES: dict[str, tuple[Data, str, str]] = {
     ),
     # Descriptions.
     "Roboflow's export (yolov5#5107, yolov5#7532, ultralytics#1027)": (data(EXPORT), ACCEPTED, ACCEPTED),
+    "Roboflow's export without its test part": (data(EXPORT, dict.fromkeys(split("test"))), ACCEPTED, ACCEPTED),
     "Roboflow's export in a folder": (
         data(without_default(), {f"export/{path}": content for path, content in EXPORT.items() if content is not None}),
         ACCEPTED, ACCEPTED,

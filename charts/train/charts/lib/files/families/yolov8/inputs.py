@@ -61,10 +61,8 @@ def find_model(name: str, repository: Path) -> str:
 
 def find_data(name: str, dataset: Path, model: Path) -> Path:
     """Return the description of the data, from the dataset, the model repository or the trainer. Raises InputError."""
-    for path in (dataset / name, model / name, model / "data" / name, _cfg() / "datasets" / name):
-        if path.is_file():
-            return path
-    found = yolo.search(name, dataset)
+    places = (dataset / name, model / name, model / "data" / name, _cfg() / "datasets" / name)
+    found = next(filter(Path.is_file, places), None) or yolo.search(name, dataset)
     if found:
         return found
     raise InputError(

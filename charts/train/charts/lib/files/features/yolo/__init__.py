@@ -42,7 +42,7 @@ class Reader(NamedTuple):
 
 
 class Image(NamedTuple):
-    """What becomes of one image, and why."""
+    """What becomes of an image."""
 
     left_out: str = ""
     misread: str = ""
@@ -66,7 +66,7 @@ def search(name: str, dataset: Path) -> Optional[Path]:
 
 
 def read(file: Path, sources: inside.Sources, yaml: Any) -> Dict[str, Any]:
-    """Return a description of data, without its URL for downloads, by the image's PyYAML. Raises InputError."""
+    """Return a description of data, without its URL for downloads. Raises InputError."""
     check_inside(sources, file, f"train.data: {file.name}")
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8", errors="ignore"))
@@ -104,13 +104,13 @@ def resolve(
         )
     resolved = {**described, "path": str(root)}
     for key in ("train", "val", "test"):
-        if described.get(key):
-            paths = [str(_at(root, each) or root / each) for each in _list(described[key])]
-            for found in map(Path, paths):
-                check_inside(sources, found, f"train.data: {file.name} names {key}, which")
-                for number, entry in enumerate(entries(found) if found.is_file() else (), start=1):
-                    check_inside(sources, Path(entry), f"train.data: {key}: {found.name}, of which entry {number}")
-            resolved[key] = paths if isinstance(described[key], list) else paths[0]
+        # The training needs no test.
+        paths = [str(found) for found in (_at(root, each) for each in _list(described.get(key) or [])) if found]
+        for found in map(Path, paths):
+            check_inside(sources, found, f"train.data: {file.name} names {key}, which")
+            for number, entry in enumerate(entries(found) if found.is_file() else (), start=1):
+                check_inside(sources, Path(entry), f"train.data: {key}: {found.name}, of which entry {number}")
+        resolved[key] = paths if isinstance(described.get(key), list) or not paths else paths[0]
     return resolved
 
 
@@ -126,9 +126,9 @@ def entries(path: Path, encoding: str = "utf-8-sig") -> List[str]:
     return [line.replace("./", f"{path.parent}/", 1) if line.startswith("./") else line for line in lines]
 
 
-def check_inside(sources: inside.Sources, path: Path, described_as: str) -> None:
+def check_inside(sources: inside.Sources, path: Path, what: str) -> None:
     try:
-        sources.check(path, described_as)
+        sources.check(path, what)
     except inside.OutsideError as error:
         raise InputError(str(error), inside.FIX) from error
 
@@ -175,8 +175,8 @@ def listed(reader: Reader, part: str, named: Any, sources: inside.Sources) -> Li
 
 
 def check(reader: Reader, parts: Dict[str, List[str]], root: str, most: int, scratch: Path) -> Dict[str, Any]:
-    """Return the answer of the probe: which images of each part the trainer uses. Raises InputError if more than `most`
-    are broken, or if the trainer would stop.
+    """Return the probe's answer: which images of each part are used. Raises InputError if more than `most` are broken,
+    or if the trainer would stop.
     """
     files = sorted({file for part in parts.values() for file in part})
     with ThreadPoolExecutor(8) as pool:
