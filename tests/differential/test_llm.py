@@ -191,7 +191,7 @@ LAYOUTS = [
     case("a config that climbs", {"README.md": CONFIGS.replace("zh/*.jsonl", "../../../../*/passwd"), "en.jsonl": lines(alpaca(1))}, "README.md: ", train={"dataset": "zh"}),
     case("metadata that are not YAML", {"README.md": "---\nconfigs: [\n---\n", **TRAIN}, "README.md: while parsing"),
     case("a README without configs", {"README.md": "---\nlicense: mit\n---\n", **TRAIN}, used=2, reader=hub(ANSWERED)),
-    case("dataset_info.json below data", {"data/dataset_info.json": described(ANSWERED, "a.json"), "data/a.json": json.dumps([alpaca(1)])}, used=1),
+    case("dataset_info.json below data", {"data/dataset_info.json": described({"columns": {"prompt": "q", "response": "a"}}, "a.json"), "data/a.json": json.dumps([{"q": "Who?", "a": "I."}])}, used=1),
     case("licences and configurations beside the data", {"LICENSE.txt": "MIT", "package.json": '{"name": "x"}', "dataset_infos.json": "{}", "labels.json": "{\n}", "a.json": json.dumps([alpaca(1)])},
          used=1, reader=file(ANSWERED, "a.json")),
     case("datasets#6703: save_to_disk", {"dataset_info.json": '{"features": {}}', "state.json": "{}", "data-00000-of-00001.arrow": [alpaca(1)]}, "what save_to_disk of Hugging Face's datasets writes"),
