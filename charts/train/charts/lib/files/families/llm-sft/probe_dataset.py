@@ -292,8 +292,9 @@ def be_distributed() -> None:
 
 def has_device() -> bool:
     import torch
+    from transformers.utils import is_torch_npu_available
 
-    return torch.cuda.is_available() or (hasattr(torch, "npu") and torch.npu.is_available())
+    return bool(torch.cuda.is_available() or is_torch_npu_available(check_device=True))
 
 
 def refuse_unknown(arguments: Dict[str, Any]) -> None:
