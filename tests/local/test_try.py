@@ -66,6 +66,9 @@ def test_the_network_and_the_gpu_are_given_if_asked_for_and_there(call: Call, en
     call("try", "--network")
     assert "--network" not in engine.created
     assert engine.created[engine.created.index("--gpus") :][:2] == ["--gpus", "1"]
+    assert engine.settings(0)["accelerator"]["profile"] == "nvidia"
+    call("try", "--set-json", 'accelerator={"profile": "cpu", "count": null}')
+    assert engine.settings(1)["accelerator"]["profile"] == "cpu"
 
 
 def test_the_whole_dataset_is_checked_with_the_settings_of_the_user_before_few_images_are_trained_on(

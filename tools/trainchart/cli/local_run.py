@@ -61,20 +61,21 @@ class Place:
         """Run the pod, and return the exit code of its runner.
 
         Raises:
-            ContainerError: the container could not be started, or ended with no reason reported by the runner.
+            ContainerError: it could not be started, or its runner has reported no reason.
         """
         from trainchart.chart.exit_codes import runner_codes
         from trainchart.local import container, here
 
-        if self.engine is None:
-            return here.run(pod, show)
         last: list[bytes] = []
 
         def watch(line: bytes) -> None:
             last[:] = [*last[-4:], line]
             show(line)
 
-        code = container.run(self.engine, pod, watch, network=self.network, gpu=self.gpu)
+        if self.engine is None:
+            code = here.run(pod, watch)
+        else:
+            code = container.run(self.engine, pod, watch, network=self.network, gpu=self.gpu)
         if code in runner_codes():
             return code
         said = b" ".join(last).decode("utf-8", "replace")
@@ -82,7 +83,7 @@ class Place:
 
 
 def _unexplained(code: int, said: str, image: str) -> str:
-    """Why a container ended without a word of its runner."""
+    """Why a run ended where its runner has reported nothing."""
     if "exec format error" in said:
         return f"image {image} is for another kind of machine, and does not run here; get the one for this machine"
     if "executable file not found" in said or code == 127:
@@ -92,11 +93,11 @@ def _unexplained(code: int, said: str, image: str) -> str:
             "the container does not see the folders of this machine: its engine is elsewhere; name a folder that both share "
             "by TRAINCHART_CACHE, or use --here"
         )
-    return f"the container ended with exit code {code}, with no reason reported by the runner; see its output above"
+    return f"the run ended with exit code {code}, and no reason reported by the runner; see its output above"
 
 
 def choose_place(options: argparse.Namespace) -> Place:
-    """Where the options say to run; on the GPU, if there is one.
+    """Where the options say to run; `gpu` says whether one is there.
 
     Raises:
         UsageError, EngineError: it cannot run there.
@@ -112,6 +113,18 @@ def choose_place(options: argparse.Namespace) -> Place:
     if sys.platform != "linux":
         raise UsageError("--here: the runner needs Linux; leave it out to run in a container")
     return Place(None, gpu=here.has_gpu())
+
+
+def without_needless_gpu(place: Place, given: Mapping[str, Any]) -> Place:
+    """The place, with its GPU only if the values ask for one of NVIDIA's."""
+    from trainchart.chart.families import profile_data, profile_names
+
+    accelerator = section(given, "accelerator")
+    name = accelerator.get("profile")
+    profile = section(section(accelerator, "profiles"), str(name)) or (
+        profile_data(str(name)) if name in profile_names() else {}
+    )
+    return replace(place, gpu=place.gpu and profile.get("backend") == "cuda")
 
 
 def values_given(files: Sequence[tuple[str, str]], overrides: Overrides) -> Tree:

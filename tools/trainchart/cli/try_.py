@@ -25,6 +25,7 @@ from trainchart.cli.local_run import (
     result_of,
     source_folder,
     values_given,
+    without_needless_gpu,
 )
 from trainchart.cli.options import add_values_options, check_values, overrides_of
 from trainchart.cli.parser import Commands, exit_codes
@@ -85,6 +86,7 @@ def _try(options: argparse.Namespace) -> int:
         files = stack.enter_context(as_paths(options.files))
         overrides = overrides_of(options)
         given = values_given(files, overrides)
+        place = without_needless_gpu(place, given)
         named = {"model": options.model, "dataset": options.data}
         sources = [name for name, folder in named.items() if folder or is_configured(given, name)]
         overrides = on_this_machine(overrides, given, sources, place)
