@@ -269,6 +269,14 @@ CASES: dict[str, tuple[Data, str, str]] = {
     "no part for the validation": (data({"data.yaml": "train: images/train\nnames: [a, b]\n"}), "no key 'val'", "no key 'val'"),
     "validation in place of val": (data({"data.yaml": NAMES.replace("val:", "validation:")}), ACCEPTED, ACCEPTED),
     "an option for half of the images": (data(train={"arguments": ["fraction=0.5"]}), ACCEPTED, ACCEPTED),
+    "an option for none of the images": (data(train={"arguments": ["fraction=0"]}), "'fraction=0' invalid", ACCEPTED),
+    "an option for two images": (data(train={"arguments": ["fraction=2"]}), ACCEPTED, ACCEPTED),
+    "an option for one class, as a number": (
+        data({"labels/train/1.txt": BOX.replace("0 ", "1 ", 1)}, train={"arguments": ["classes=1"]}), ACCEPTED, ACCEPTED,
+    ),
+    "an option for a class without labels": (
+        data(train={"arguments": ["classes=[1]"]}), "none of the images of train has a label", ACCEPTED,
+    ),
     "an option for one class": (
         data({"labels/train/1.txt": BOX.replace("0 ", "1 ", 1)}, train={"arguments": ["classes=[1]"]}), ACCEPTED, ACCEPTED,
     ),

@@ -39,9 +39,7 @@ LIBRARIES = {
 
 
 def find_model(name: str, repository: Path) -> str:
-    """Return a file of the model repository or the image, or the name of a description that the trainer has. Raises
-    InputError.
-    """
+    """Return a file of the model repository or the image, or a name that the trainer may know. Raises InputError."""
     if not name.endswith((".pt", ".yaml", ".yml")):
         raise InputError(
             f"train.model: '{name}' names neither weights (.pt) nor a description of a model (.yaml)",

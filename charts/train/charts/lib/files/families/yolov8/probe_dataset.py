@@ -67,29 +67,29 @@ def records(
         return utils.verify_image_label((image, label, "", False, classes, keypoints, dimensions, single))
 
     wanted = chosen.get("classes")
+    wanted = {wanted} if isinstance(wanted, int) else wanted
     reader = yolo.Reader(
         utils.IMG_FORMATS, utils.img2label_paths, verify, is_wanted=lambda number: wanted is None or number in wanted
     )
     listed = {part: yolo.listed(reader, part, data[part], sources) for part in ("train", "val")}
-    used = {part: files[: limit(chosen, part, len(files))] for part, files in listed.items()}
+    used = {part: files[: limit(chosen.get("fraction", 1.0), part, len(files))] for part, files in listed.items()}
     answer = yolo.check(reader, used, described["path"], most, scratch)
     for part in answer["parts"]:
         part["total"] = len(listed[part["part"]])
     return answer
 
 
-def limit(chosen: Dict[str, Any], part: str, images: int) -> int:
-    """Return how many images of a part the option `fraction` leaves."""
+def limit(fraction: Any, part: str, images: int) -> int:
+    """Return how many images of a part the trainer's option leaves."""
     from ultralytics.data import utils
 
-    share = utils.get_split_fraction(chosen.get("fraction", 1.0), part)
+    split = getattr(utils, "get_split_fraction", lambda share, part: share if part == "train" else 1.0)
+    share = split(fraction, part)
     return share if isinstance(share, int) else max(1, round(images * share))
 
 
 def load(model: str, name: str) -> None:
-    """Build the model from a description, as the trainer does, or read weights without unpickling them. Raises
-    InputError.
-    """
+    """Build the model of a description, or read weights without unpickling them. Raises InputError."""
     from ultralytics import YOLO
 
     from features import torchfiles
@@ -108,9 +108,7 @@ def load(model: str, name: str) -> None:
 
 
 def task_of(state: Any) -> str:
-    """Return the task of the model in a checkpoint, which the trainer recorded, or which its class is for. Raises
-    ValueError.
-    """
+    """Return the task of a checkpoint's model: the recorded one, or that of its class. Raises ValueError."""
     model = (state.get("ema") or state.get("model")) if isinstance(state, dict) else None
     if not isinstance(model, dict):
         raise ValueError("it has no model")

@@ -13,7 +13,7 @@ from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, 
 from runner import inside, view
 
 MAX_NAMED = 5
-# What the trainer leaves out by design; anything else is damaged or invalid.
+# Why the trainer leaves out what is not broken.
 BY_DESIGN = re.compile(r"image size .* <10 pixels|nvalid image format")
 
 
@@ -157,9 +157,7 @@ def check_caches(*folders: Path) -> None:
 
 
 def listed(reader: Reader, part: str, named: Any, sources: inside.Sources) -> List[str]:
-    """Return the images in the folders of a part, and in its files with a path a line, as the trainer lists them. Raises
-    InputError.
-    """
+    """Return the images in a part's folders and lists, as the trainer finds them. Raises InputError."""
     found: List[str] = []
     for path in map(Path, _list(named)):
         pattern = f"{reader.escape(str(path))}/**/*.*"
