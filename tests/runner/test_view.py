@@ -105,3 +105,16 @@ def test_a_view_leads_to_no_file_outside_of_the_source(context: Context, tmp_pat
     (Path(context.settings.mount("dataset")) / "images" / "b.png").symlink_to(tmp_path / "secret-file")
     with pytest.raises(RunnerError, match="outside of the run's sources"):
         prepared(context)
+
+
+def test_a_file_that_is_rewritten_is_a_copy_even_behind_a_link_to_another_folder(tmp_path: Path) -> None:
+    source, other = tmp_path / "source", tmp_path / "other"
+    source.mkdir()
+    other.mkdir()
+    (other / "cut.jpg").write_bytes(CUT)
+    (source / "cut.jpg").symlink_to(other / "cut.jpg")
+    (source / "again.jpg").symlink_to("cut.jpg")
+    view.fill(tmp_path / "view", source, [], view.is_cut_jpeg)
+    assert not (tmp_path / "view" / "cut.jpg").is_symlink()
+    (tmp_path / "view" / "again.jpg").write_bytes(WHOLE)
+    assert (other / "cut.jpg").read_bytes() == CUT
