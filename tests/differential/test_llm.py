@@ -301,7 +301,7 @@ REFUSED = [
     case("a stream and a limit", TRAIN, "`streaming`", train={"arguments": {"streaming": True}}),
     case("a stream without an end", TRAIN, "Please specify `max_steps` in streaming mode", train={"maxSamples": 0, "arguments": {"streaming": True}}),
     case("a stream", TRAIN, "the records are not checked: streaming", (), train={"maxSamples": 0, "arguments": {"streaming": True, "max_steps": 5}}, tokens=False),
-    case("DeepSpeed's configuration is not there", TRAIN, "train.arguments.deepspeed", train={"arguments": {"deepspeed": "ds-z3-config.json"}}),
+    case("DeepSpeed's configuration is missing", TRAIN, "train.arguments.deepspeed", train={"arguments": {"deepspeed": "ds-z3-config.json"}}),
     case("a share and a dataset to evaluate on", {"a.jsonl": lines(alpaca(1)), "b.jsonl": lines(alpaca(2))}, "train.validationSize", train={"dataset": "a", "validationSize": 0.1, "arguments": {"eval_dataset": "b"}}),
     case("quantized on the way", TRAIN, "bitsandbytes", train={"arguments": {"quantization_bit": 4}}, model={"images": False}),
     case("LlamaFactory#5625: an adapter to merge into a quantized model", TRAIN, "the base model is quantized (awq): LLaMA-Factory cannot merge the adapter into it",
