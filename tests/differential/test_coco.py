@@ -327,11 +327,11 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     described = document(
         images=[image(number) for number in range(1, count + 1)],
         annotations=[
-            box(number, 1 + number % count, category_id=1 + number % 2) for number in range(1, draw(st.integers(1, 6)))
+            box(number, 1 + number % count, category_id=1 + number % 2) for number in range(1, draw(st.integers(3, 8)))
         ],
         categories=copy.deepcopy(CATEGORIES),
     )
-    for _ in range(draw(st.integers(0, 3))):
+    for _ in range(draw(st.integers(0, 2))):
         kind = draw(st.sampled_from([*["annotations"] * 4, "images", "categories"]))
         if described[kind]:
             record = draw(st.sampled_from(described[kind]))
