@@ -173,7 +173,10 @@ def test_a_program_that_fails_fails_the_run_with_its_last_words(
     program = "import sys\nprint('starting')\nsys.exit('the learning rate is a joke')"
     ended = run(home(TRAIN, program, publish=NOT_PUBLISHED))
     assert (ended.code, ended.message["failure"]["stage"]) == (40, "train"), ended.log
-    assert "exited with code 1: the learning rate is a joke" in ended.message["failure"]["reason"]
+    assert (
+        "exited with code 1 before it reported an epoch: the learning rate is a joke"
+        in ended.message["failure"]["reason"]
+    )
 
 
 @pytest.mark.lab
@@ -311,7 +314,7 @@ def test_a_run_without_sources_is_told_of_none(hooks: ModuleType, context: Calla
     ("name", "text", "rows"),
     [
         ("m.csv", "epoch, loss\n1,0.5\n2,0.25\n3,0.1", [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]),
-        ("m.csv", "epoch,loss\n0,0.5\n1,nan\n", [{"epoch": 1, "loss": 0.5}, {"epoch": 2}]),
+        ("m.csv", "epoch,loss\n0,0.5\n1,inf\n", [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": float("inf")}]),
         ("m.csv", "loss\n3\n2\n", [{"epoch": 1, "loss": 3.0}, {"epoch": 2, "loss": 2.0}]),
         ("m.csv", "epoch,loss\n1,3\n1,2\n", [{"epoch": 1, "loss": 2.0}]),
         (

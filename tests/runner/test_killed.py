@@ -204,3 +204,43 @@ def test_a_disk_that_fails_the_runner_itself_is_a_lost_workspace_and_not_a_defec
     run.context = context
     failed = unexpected_error(run, OSError(number, os.strerror(number), str(context.workspace.root / "state/run.json")))
     assert (failed.exit.name, failed.exit.retried) == ("workspace-lost", True)
+
+
+EPOCHS = "import pathlib, sys\nrows = pathlib.Path(sys.argv[1], 'rows')\nrows.write_text({rows!r})\n{then}"
+METRICS = (
+    "return [{'epoch': n, 'loss': float(x)} for n, x in enumerate((context.output / 'rows').read_text().split(), 1)]"
+)
+
+
+@pytest.mark.parametrize(
+    ("train", "code", "words"),
+    [
+        (
+            "import no_such_module",
+            40,
+            ["before it reported an epoch", "ModuleNotFoundError", "use an image that has it"],
+        ),
+        (EPOCHS.format(rows="1 0.5", then="raise ValueError('no')"), 40, ["after epoch 2 of 3", "ValueError: no"]),
+        (
+            EPOCHS.format(rows="1", then="def evaluate(): raise ValueError\nevaluate()"),
+            40,
+            ["in its evaluation after epoch 1"],
+        ),
+        (EPOCHS.format(rows="1 2 nan", then=""), 44, ["its last epoch, 3, loss is nan", "lower the learning rate"]),
+        (EPOCHS.format(rows="1 nan 2", then="rows.with_name('best.pt').touch()"), 0, []),
+    ],
+)
+def test_a_trainer_that_fails_is_told_with_its_epoch_and_a_diverged_model_is_not_exported(
+    train: str, code: int, words: list[str], tmp_path: Path, make_home: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    home = outside(tmp_path, make_home, train)
+    hooks = (tmp_path / "family" / "hooks.py").read_text()
+    guarded = f"if not (context.output / 'rows').exists():\n        return []\n    {METRICS}"
+    (tmp_path / "family" / "hooks.py").write_text(hooks.replace("return []", guarded))
+    ended = run(home)
+    assert ended.code == code, ended.log
+    failure = ended.message.get("failure", {"reason": "", "fix": ""})
+    for word in words:
+        assert word in failure["reason"] + failure["fix"]
+    assert ("a training that ends so is not published" in ended.log) == ("nan" in train)
+    assert ("stage=export" in ended.log) == (code == 0)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from runner import kills, log, process, result, settings, train, verify
+from runner import kills, log, process, result, settings, tracebacks, train, verify
 from runner.context import Context
 from runner.errors import EXIT_CODES, RunnerError
 from runner.git import Git
@@ -424,13 +424,93 @@ def test_the_end_of_a_trainer_is_judged(
     assert failure.exit.name == name
 
 
-def test_the_cause_is_the_trainer_s_own_last_exception() -> None:
-    assert train.cause(["ValueError: labels are wrong", "", *TORCHRUN]) == "ValueError: labels are wrong"
-    assert (
-        train.cause(["usage: train.py", "train.py: error: unrecognized arguments: --x", ""])
-        == "train.py: error: unrecognized arguments: --x"
+# What the trainers printed when a fault was put into them, shortened.
+ULTRALYTICS = """\
+Traceback (most recent call last):
+  File "/trainchart/family/run.py", line 45, in <module>
+    main()
+  File "/usr/lib/python3/dist-packages/ultralytics/engine/trainer.py", line 1107, in _handle_nan_recovery
+    raise RuntimeError(f"Training failed: NaN persisted for {self.nan_recovery_attempts} epochs")
+RuntimeError: Training failed: NaN persisted for 4 epochs
+"""
+PADDLE = """\
+Traceback (most recent call last):
+  File "tools/train.py", line 30, in <module>
+    trainer.train(arguments.eval)
+  File "/opt/train/lib/python3.11/site-packages/paddle/nn/functional/loss.py", line 662, in binary_cross_entropy
+    out = _C_ops.bce_loss(input, label)
+          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+ValueError: (InvalidArgument) Illegal input, input must be greater than  or equal to 0
+  [Hint: Expected x_data[i] >= static_cast<T>(0), but received x_data[i]:nan.] (at bce_loss_kernel.cc:42)
+"""
+IMPORTS = """\
+Traceback (most recent call last):
+  File "/workspace/run/yolov5/train.py", line 47, in <module>
+    import val as validate
+  File "/workspace/run/yolov5/val.py", line 39, in <module>
+    from utils.loggers import Loggers
+ModuleNotFoundError: No module named 'IPython'
+"""
+EVALUATES = """\
+[rank0]: Traceback (most recent call last):
+[rank0]:   File "/workspace/run/code/train.py", line 8, in <module>
+[rank0]:     evaluate(model)
+[rank0]:   File "/workspace/run/code/train.py", line 4, in evaluate
+[rank0]:     raise Unlucky("no boxes")
+[rank0]: code.train.Unlucky: no boxes
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "words", "fix"),
+    [
+        (ULTRALYTICS, "NaN persisted for 4 epochs (engine/trainer.py, line 1107)", "learning rate"),
+        (PADDLE, "(at bce_loss_kernel.cc:42) (tools/train.py, line 30; functional/loss.py, line 662)", "learning rate"),
+        (
+            IMPORTS,
+            "ModuleNotFoundError: No module named 'IPython' (yolov5/val.py, line 39)",
+            "use an image that has it",
+        ),
+        (EVALUATES, "code.train.Unlucky: no boxes (code/train.py, line 4)", "see above"),
+        (
+            "RuntimeError: Caught ValueError in worker 0.\nOriginal Traceback (most recent call last):\n  x\nValueError: bad",
+            "ValueError: bad",
+            "see",
+        ),
+        (
+            "ResourceExhaustedError:\n\nOut of memory error on GPU 0.",
+            "ResourceExhaustedError: Out of memory error on GPU 0.",
+            "batch size",
+        ),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "CUDA out of memory", "batch size"),
+        ("OSError: [Errno 28] No space left on device", "No space", "workspace.size"),
+        ("RuntimeError: bad\n 50%|█████     | 27/54", "RuntimeError: bad", "see"),
+        ("usage: train.py\ntrain.py: error: unrecognized arguments: --x\n", "train.py: error: unrecognized", "see"),
+        ("", "it printed nothing", "see"),
+    ],
+)
+def test_the_cause_is_the_trainer_s_own_last_exception_with_its_place(output: str, words: str, fix: str) -> None:
+    cause = tracebacks.cause(
+        [*output.splitlines(), *(TORCHRUN if output else [])] if "usage" not in output else output.splitlines()
     )
-    assert train.cause([]) == "it printed nothing"
+    assert words in str(cause)
+    assert fix in cause.fix("see above")
+    assert cause.in_evaluation == (output == EVALUATES)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"loss": 1.0, "loss_dfl": float("nan")}, ""),
+        ({"loss": float("nan")}, "loss is nan"),
+        ({"train/box_loss": float("inf"), "train/cls_loss": 0.0}, "train/box_loss is inf"),
+        ({"train_loss": 1.0, "val/box_loss": float("nan"), "eval_loss": float("nan"), "valLoss": float("nan")}, ""),
+        ({"interval_loss": float("nan")}, "interval_loss is nan"),
+        ({"metrics/mAP": float("nan"), "epoch": 3}, ""),
+    ],
+)
+def test_a_training_has_diverged_if_its_own_loss_is_not_finite(row: dict[str, Any], words: str) -> None:
+    assert train.not_finite(row) == words
 
 
 def test_the_kernel_s_counters_are_read_in_both_cgroup_versions(

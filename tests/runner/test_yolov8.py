@@ -214,9 +214,9 @@ def test_metrics_are_the_whole_lines_and_a_repeated_epoch_s_last(hooks: ModuleTy
     assert hooks.metrics(context) == []
     results = context.output / "train" / "results.csv"
     results.parent.mkdir(parents=True)
-    results.write_text("epoch,time,metrics/mAP50(B),val/box_loss\n1,2,0.1,nan\n2,4,0.2,1.5\n2,3,0.3,1.5\n3,5")
+    results.write_text("epoch,time,metrics/mAP50(B),val/box_loss\n1,2,0.1,inf\n2,4,0.2,1.5\n2,3,0.3,1.5\n3,5")
     assert hooks.metrics(context) == [
-        {"epoch": 1, "seconds": 2.0, "metrics/mAP50": 0.1},
+        {"epoch": 1, "seconds": 2.0, "metrics/mAP50": 0.1, "val/box_loss": float("inf")},
         {"epoch": 2, "seconds": 3.0, "metrics/mAP50": 0.3, "val/box_loss": 1.5},
     ]
 

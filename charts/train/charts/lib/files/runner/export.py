@@ -8,11 +8,11 @@ import sys
 from dataclasses import asdict
 from typing import Any, Dict, List
 
-from . import lfs, process
+from . import lfs, process, tracebacks
 from .context import Context
 from .errors import RunnerError
 from .family import Family
-from .train import cannot_start, cause
+from .train import cannot_start
 from .train import depends_on as training
 
 
@@ -34,11 +34,11 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
         if killed:
             raise killed
         if done.code != 0:
-            raise RunnerError(
-                "export-failed",
-                f"the exporter exited with code {done.code}: {cause(done.tail)}",
-                "see its output above",
-            )
+            cause = tracebacks.cause(done.tail)
+            fix = cause.fix("see its output above")
+            if context.settings.workspace.shared:
+                fix += "; a run in the same workspace.directory exports without training again"
+            raise RunnerError("export-failed", f"the exporter exited with code {done.code}: {cause}", fix)
     argument = {
         "output": str(context.output),
         "artifacts": str(context.artifacts),

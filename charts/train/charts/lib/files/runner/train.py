@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sys
 import time
@@ -10,14 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from . import checkpoint, log, process
+from . import checkpoint, log, process, tracebacks
 from .context import Context
 from .errors import RunnerError
 from .family import Family
 
 Track = Callable[[int, Dict[str, Any]], None]  # called with every finished epoch and its metrics
 
-_EXCEPTION = re.compile(r"(?:\[rank\d+\]:\s*)?((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit|Timeout)(?::.*)?)$")
+_LOSS = re.compile(r"(?:.*/)?(?:train[-_]?)?loss", re.IGNORECASE)
+_EVALUATED = re.compile(r"(?:^|[^a-z])(?:val|eval|test)", re.IGNORECASE)
 _PEER_LOST = re.compile(
     r"Connection (reset|closed) by peer|Broken pipe|DistNetworkError|DistStoreError|Rendezvous\w*Error|client socket has (failed|timed out)"
     r"|[Tt]imed out waiting|[Ss]ocket [Tt]imeout|remote process exited|NCCL.*(remote|network) error|ncclRemoteError|Gloo connectFullMesh|gloo/transport/"
@@ -43,6 +45,7 @@ class Progress:
             self._resume(context.resumed.get("epoch", sys.maxsize))
         self._checkpoint = context.resume_from
         self._sizes: Dict[Path, int] = {}  # of the candidates, at the last poll
+        self._diverged = ""
 
     def _resume(self, trained: int) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -53,6 +56,14 @@ class Progress:
                 self._stale[epoch] = repr(row)
             elif self._logged.get(epoch) == repr(row):
                 self._track(epoch, row)  # the server may have missed it
+
+    @property
+    def reached(self) -> str:
+        """The last finished epoch, in words."""
+        if not self._logged:
+            return " before it reported an epoch"
+        epochs = self._context.train.get("epochs")
+        return f" after epoch {max(self._logged)}" + (f" of {epochs}" if epochs else "")
 
     def poll(self, finished: bool = False) -> None:
         """Log what is new. `finished`: the trainer has exited, so rows that a checkpoint does not cover count too."""
@@ -69,6 +80,10 @@ class Progress:
             if text == self._logged.get(epoch) or (text == self._stale.get(epoch) and not finished):
                 continue
             self._logged[epoch] = text
+            before, self._diverged = self._diverged, not_finite(row)
+            if self._diverged and not before:
+                reason = f"epoch {epoch}: {self._diverged}; a training that ends so is not published"
+                log.event("warning", reason=reason)
             log.event("metrics", **{"epoch": epoch, "epochs": self._context.train.get("epochs"), **row})
             self._track(epoch, row)
             with contextlib.suppress(OSError), self._reported.open("a", encoding="utf-8") as reported:
@@ -107,10 +122,29 @@ def train(context: Context, family: Family, track: Track) -> bool:
         run_trainer(context, family, track)
     elif context.rank == 0:
         Progress(context, family, track).poll(finished=True)
+        refuse_diverged(family)
     if context.rank == 0:
         context.lease.check()
         context.workspace.mark("train", depends_on(context))
     return True
+
+
+def refuse_diverged(family: Family) -> None:
+    """Raise RunnerError if the last epoch has no finite loss: the model is worthless."""
+    rows = rows_by_epoch(family)
+    found = not_finite(rows[max(rows)]) if rows else ""
+    if found:
+        reason = f"the training has diverged: in its last epoch, {max(rows)}, {found}; nothing is published"
+        fix = "lower the learning rate, look for invalid numbers in the data, or train in full precision"
+        raise RunnerError("train-diverged", reason, fix)
+
+
+def not_finite(row: Dict[str, Any]) -> str:
+    """Return which losses of the training are not finite, or "". If one is called just `loss`, the others may be."""
+    losses = {key: value for key, value in row.items() if isinstance(value, float) and "loss" in key.lower()}
+    names = [name for name in losses if not _EVALUATED.search(name)]
+    own = [name for name in names if _LOSS.fullmatch(name)] or names
+    return ", ".join(f"{name} is {losses[name]}" for name in own if not math.isfinite(losses[name]))
 
 
 def run_trainer(context: Context, family: Family, track: Track) -> None:
@@ -128,7 +162,7 @@ def run_trainer(context: Context, family: Family, track: Track) -> None:
         progress.poll(finished=True)
         if progress.problem:
             log.event("warning", reason=f"the metrics cannot be read: {progress.problem}")
-    failure = find_failure(context, done)
+    failure = find_failure(context, done, progress.reached if progress else "")
     if failure and failure.exit.name == "peer-lost":
         # The rank with the cause must exit first: its exit code decides what happens to the Job.
         seconds = context.settings.pod.peer_grace_seconds
@@ -138,6 +172,8 @@ def run_trainer(context: Context, family: Family, track: Track) -> None:
         time.sleep(seconds)
     if failure:
         raise failure
+    if progress:
+        refuse_diverged(family)
 
 
 def last_metrics(family: Family) -> Dict[str, Any]:
@@ -145,7 +181,9 @@ def last_metrics(family: Family) -> Dict[str, Any]:
     rows = rows_by_epoch(family)
     if not rows:
         return {}
-    last = rows[max(rows)]
+    last = {
+        key: value for key, value in rows[max(rows)].items() if not isinstance(value, float) or math.isfinite(value)
+    }
     return {"epochs": len(rows), **{key: value for key, value in last.items() if key != "epoch"}}
 
 
@@ -197,8 +235,8 @@ def cannot_start(code: str, argv: List[str], error: OSError) -> RunnerError:
     )
 
 
-def find_failure(context: Context, done: process.Finished) -> Optional[RunnerError]:
-    """Return why the trainer failed, or None if it succeeded."""
+def find_failure(context: Context, done: process.Finished, reached: str = "") -> Optional[RunnerError]:
+    """Return why the trainer failed, or None if it succeeded. `reached` says which epoch it had finished."""
     if done.code == 0:
         return None
     if done.out_of_memory:
@@ -210,20 +248,9 @@ def find_failure(context: Context, done: process.Finished) -> Optional[RunnerErr
     killed = done.killed("the trainer")
     if killed:
         return RunnerError("train-killed", killed.reason, killed.fix)
-    message = cause(done.tail)
-    reason = f"the trainer exited with code {done.code}: {message}"
-    if context.settings.replicas > 1 and _PEER_LOST.search(message):
+    cause = tracebacks.cause(done.tail, _PEER_LOST)
+    where = " in its evaluation" if cause.in_evaluation else ""
+    reason = f"the trainer exited with code {done.code}{where}{reached}: {cause}"
+    if context.settings.replicas > 1 and _PEER_LOST.search(cause.message):
         return RunnerError("peer-lost", reason, "see the log of the rank that failed first")
-    return RunnerError("train-failed", reason, "see the trainer's output above")
-
-
-def cause(tail: List[str]) -> str:
-    """Return the trainer's last exception with a cause of its own, else one caused by a lost peer, else the last
-    line.
-    """
-    exceptions = [
-        match.group(1) for match in map(_EXCEPTION.match, tail) if match and "ChildFailedError" not in match.group(1)
-    ]
-    own = [exception for exception in exceptions if not _PEER_LOST.search(exception)]
-    lines = [line.strip() for line in tail if line.strip()]
-    return (own or exceptions or lines or ["it printed nothing"])[-1][:500]
+    return RunnerError("train-failed", reason, cause.fix("see the trainer's output above"))

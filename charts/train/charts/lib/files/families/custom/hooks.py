@@ -131,9 +131,9 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
     complete = text[: text.rfind("\n") + 1].splitlines()
     found: Dict[int, Dict[str, Any]] = {}
     for position, row in enumerate(csv_rows(complete) if path.suffix == ".csv" else json_rows(complete), 1):
-        numbers = dict(finite(row))
+        numbers = dict(numeric(row))
         epoch = numbers.pop("epoch", position)
-        if epoch == int(epoch):  # fractions are steps within an epoch
+        if math.isfinite(epoch) and epoch == int(epoch):  # fractions are steps within an epoch
             found.setdefault(int(epoch), {}).update(numbers)
     shift = 1 if 0 in found else 0  # counted from 0
     return [{"epoch": epoch + shift, **found[epoch]} for epoch in sorted(found)]
@@ -154,13 +154,13 @@ def json_rows(lines: List[str]) -> Iterator[Mapping[str, Any]]:
             yield row
 
 
-def finite(row: Mapping[str, Any]) -> Iterator[Tuple[str, float]]:
+def numeric(row: Mapping[str, Any]) -> Iterator[Tuple[str, float]]:
     for key, value in row.items():
         try:
             number = float(value)
         except (TypeError, ValueError):
             continue
-        if math.isfinite(number) and not isinstance(value, bool):
+        if not isinstance(value, bool):
             yield key, number
 
 

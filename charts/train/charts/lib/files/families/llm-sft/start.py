@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Optional
 
 import torch
 import torch.distributed as dist
 from llamafactory.train.tuner import run_exp
+from transformers import TrainerCallback
 
 
 def on_cpu(storage: Any, location: str) -> Optional[Any]:
@@ -26,8 +28,17 @@ def leave_together() -> None:
     dist.destroy_process_group = together
 
 
+class Diverged(TrainerCallback):  # type: ignore[misc]
+    """Logs the loss of a diverged training as NaN. The trainer drops NaN from its sum, and logs 0."""
+
+    def on_log(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        entry = state.log_history[-1]
+        if entry.get("loss") == 0 and math.isnan(entry.get("grad_norm") or 0):
+            entry["loss"] = math.nan
+
+
 if __name__ == "__main__":
     # With several processes on CPU the device is cpu:0, but torch.load, with which the trainer resumes, knows only cpu.
     torch.serialization.register_package(5, lambda _: None, on_cpu)
     leave_together()
-    run_exp()
+    run_exp(callbacks=[Diverged()])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import re
 import shutil
@@ -88,8 +87,7 @@ def metrics(context: Context) -> List[Dict[str, Any]]:
     rows: Dict[int, Dict[str, Any]] = {}
     for row in csv.DictReader(complete):
         numbers = {plain(key): float(value) for key, value in row.items() if key and value}
-        epoch = int(numbers.pop("epoch"))
-        rows[epoch] = {"epoch": epoch, **{key: value for key, value in numbers.items() if math.isfinite(value)}}
+        rows[int(numbers["epoch"])] = {**numbers, "epoch": int(numbers["epoch"])}
     return [rows[epoch] for epoch in sorted(rows)]
 
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
-from runner import checkpoint, log, process, train
+from runner import checkpoint, log, process, tracebacks, train
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.family import Family
@@ -27,7 +27,7 @@ FOLDER = "trials"  # below output/
 TABLE = "trials.csv"
 POLL_SECONDS = 5.0
 # Failures that are due to a trial's parameters; all others are due to the pod.
-TRIAL_FAILURES = ("train-failed", "train-out-of-memory")
+TRIAL_FAILURES = ("train-failed", "train-out-of-memory", "train-diverged")
 
 
 class PrunedError(BaseException):
@@ -96,7 +96,7 @@ def check(context: Context) -> None:
     if done.code != 0:
         raise RunnerError(
             "verify-failed",
-            f"tune.trials is {context.settings.tune.trials}, and the image has no Optuna: {train.cause(done.tail)}",
+            f"tune.trials is {context.settings.tune.trials}, and the image has no Optuna: {tracebacks.cause(done.tail)}",
             "use an image with Optuna 4 or newer",
         )
 
@@ -138,7 +138,7 @@ class Study:
             self._update(answer.get("trials", []), answer.get("best"))
             return answer
         raise RunnerError(
-            "train-failed", f"the search could not {command}: {train.cause(done.tail)}", "see its output above"
+            "train-failed", f"the search could not {command}: {tracebacks.cause(done.tail)}", "see its output above"
         )
 
     def remove(self, number: int) -> None:
