@@ -63,6 +63,7 @@ def test_everything_that_lacks_is_named_at_once_with_its_place_and_what_to_insta
         "import sys, types\nsys.modules['nosuch'] = types.ModuleType('nosuch')\nimport nosuch\n",
         "from utils.general import check_requirements\ncheck_requirements('nosuch')\nimport nosuch\n",
         "import sys\nsys.path.append('src')\nimport mine\n",  # a folder of the repository's
+        "import sys\nsys.path.append('deploy')\nfrom tracking.python import mot\n",  # deploy/tracking has no module itself
         "import compiled\n",
         "import xml.dom, os.path\nfrom concurrent import futures\nfrom email.mime.text import MIMEText\n",
         "from pkg import made_at_import\n",
@@ -70,7 +71,12 @@ def test_everything_that_lacks_is_named_at_once_with_its_place_and_what_to_insta
     ],
 )
 def test_an_import_that_need_not_succeed_is_no_fault(text: str, tmp_path: Path) -> None:
-    files = {"train.py": text, "src/mine/__init__.py": "", "build/compiled.cpython-313-x86_64-linux-gnu.so": ""}
+    files = {
+        "train.py": text,
+        "src/mine/__init__.py": "",
+        "deploy/tracking/python/mot.py": "",
+        "build/compiled.cpython-313-x86_64-linux-gnu.so": "",
+    }
     files.update({"pkg/__init__.py": "globals()['made_at_import'] = 1\n", "utils/general.py": ""})
     assert ask(tmp_path, files)["ok"] is True
 

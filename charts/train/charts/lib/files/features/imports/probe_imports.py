@@ -45,7 +45,7 @@ class Repository:
         files = [Path(top, name) for top, _, names in os.walk(str(model)) for name in names]
         code = [path for path in files if path.suffix in (".py", ".so")]
         # A program may add any folder to sys.path.
-        self._own = {part for path in code for part in (path.name.partition(".")[0], path.parent.name)}
+        self._own = {part.partition(".")[0] for path in code for part in path.parts}
 
     def start(self, program: str) -> Iterator[Tuple[Import, str]]:
         """Yield what a program, and the modules of the repository that it imports, import from the image, and where."""
