@@ -553,7 +553,7 @@ ORDINARY = {"custom"}
 
 def known_names(text: str) -> list[str]:
     """Families and accelerators that a text knows by name: in any case, with -, _ or nothing between the parts; or by their title."""
-    found = [name for name in PROFILES if name != "cpu" and name in text]
+    found = [name for name in PROFILES if name != "cpu" and re.search(rf"{name}(?!\d)", text)]
     for family in FAMILIES:
         spelled = re.sub("[-_]", "[-_ ]?", family)
         if family in ORDINARY:
@@ -587,6 +587,7 @@ def test_templates_tools_runner_and_features_know_no_family_and_no_accelerator_b
         ("# a custom program may do more", ["custom"]),
         ("# a customized resource, a custom CA, CustomResourceDefinition, custom.metrics.k8s.io", []),
         ('"metax"', ["metax"]),
+        ("linux/amd64", []),
     ],
 )
 def test_a_name_is_found_where_it_is_one(text: str, known: list[str]) -> None:

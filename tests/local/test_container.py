@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from trainchart.chart.families import local_profile
 from trainchart.local.container import Engine, _mount
 from trainchart.local.pod import LocalPod
 
@@ -50,8 +51,11 @@ def test_the_architecture_is_called_as_that_of_images() -> None:
 
 
 def test_a_gpu_is_given_by_an_engine_that_has_the_runtime() -> None:
-    assert Engine("docker", "docker", {"Runtimes": {"runc": {}, "nvidia": {}}}).gpu_options == ["--gpus", "1"]
-    assert Engine("docker", "docker", {"Runtimes": {"runc": {}}}).gpu_options == []
+    assert Engine("docker", "docker", {"Runtimes": {"runc": {}, "nvidia": {}}}).gpu_options(local_profile()[1]) == [
+        "--gpus",
+        "1",
+    ]
+    assert Engine("docker", "docker", {"Runtimes": {"runc": {}}}).gpu_options(local_profile()[1]) == []
 
 
 def test_a_folder_may_have_any_name() -> None:

@@ -31,6 +31,14 @@ def profile_data(name: str) -> Data:
     return _data(f"accelerators/{name}.yaml")
 
 
+@cache
+def local_profile() -> tuple[str, Data]:
+    """The profile whose devices a run may use on a machine without a cluster, and how they are found there: `runtime` of Docker,
+    `device` of Podman, `file` of the driver.
+    """
+    return next((name, profile_data(name)["local"]) for name in profile_names() if "local" in profile_data(name))
+
+
 def _data(path: str) -> Data:
     import yaml
 

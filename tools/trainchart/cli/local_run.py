@@ -64,6 +64,7 @@ class Place:
             ContainerError: it could not be started, or its runner has reported no reason.
         """
         from trainchart.chart.exit_codes import runner_codes
+        from trainchart.chart.families import local_profile
         from trainchart.local import container, here
 
         last: list[bytes] = []
@@ -75,7 +76,8 @@ class Place:
         if self.engine is None:
             code = here.run(pod, watch)
         else:
-            code = container.run(self.engine, pod, watch, network=self.network, gpu=self.gpu)
+            devices = self.engine.gpu_options(local_profile()[1]) if self.gpu else []
+            code = container.run(self.engine, pod, watch, network=self.network, devices=devices)
         if code in runner_codes():
             return code
         said = b" ".join(last).decode("utf-8", "replace")
@@ -83,7 +85,7 @@ class Place:
 
 
 def _unexplained(code: int, said: str, image: str) -> str:
-    """Why a run ended where its runner has reported nothing."""
+    """Why a run ended where its runner reported nothing."""
     if "exec format error" in said:
         return f"image {image} is for another kind of machine, and does not run here; get the one for this machine"
     if "executable file not found" in said or code == 127:
@@ -102,21 +104,23 @@ def choose_place(options: argparse.Namespace) -> Place:
     Raises:
         UsageError, EngineError: it cannot run there.
     """
+    from trainchart.chart.families import local_profile
     from trainchart.local import here
     from trainchart.local.container import find_engine
 
+    _, local = local_profile()
     if not options.here:
         engine = find_engine(options.engine)
-        return Place(engine, options.network, bool(engine.gpu_options))
+        return Place(engine, options.network, bool(engine.gpu_options(local)))
     if options.engine or options.network:
         raise UsageError("--here: has no container; leave out --engine and --network")
     if sys.platform != "linux":
         raise UsageError("--here: the runner needs Linux; leave it out to run in a container")
-    return Place(None, gpu=here.has_gpu())
+    return Place(None, gpu=here.has_gpu(local))
 
 
 def without_needless_gpu(place: Place, given: Mapping[str, Any]) -> Place:
-    """The place, with its GPU only if the values ask for one of NVIDIA's."""
+    """The place, with its GPU only if the values ask for one of its kind."""
     from trainchart.chart.families import profile_data, profile_names
 
     accelerator = section(given, "accelerator")
@@ -157,12 +161,14 @@ def on_this_machine(overrides: Overrides, given: Mapping[str, Any], sources: Seq
         sources: those that are folders of this machine.
         place: where to run.
     """
+    from trainchart.chart.families import local_profile
+
     kept = {key: value for key, value in section(given, "dataset").items() if key in ("path", "maxBroken")}
     publish = {key: value for key, value in section(given, "publish").items() if key in ("modelName", "maxBatchSize")}
     sections: dict[str, tuple[str, Any]] = {
         "model": (_OPTIONS["model"], _claim("model") if "model" in sources else {}),
         "dataset": (_OPTIONS["dataset"], {**_claim("dataset"), **kept} if "dataset" in sources else {}),
-        "accelerator": (NAME, {"profile": "nvidia", "count": 1} if place.gpu else {"profile": "cpu"}),
+        "accelerator": (NAME, {"profile": local_profile()[0], "count": 1} if place.gpu else {"profile": "cpu"}),
         "workspace": (NAME, {**_claim("workspace"), "type": "existingClaim"}),
         "publish": (NAME, {**publish, "type": "none"}),
         **{key: (NAME, {}) for key in ("cache", "git", "mlflow", "tune", "networkPolicy", "resources", "owner")},

@@ -24,7 +24,7 @@ from trainchart.terminal import printable
 PROGRAMS = ("docker", "podman")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SECONDS = 60.0  # for answers of the engine; a busy one takes a while
-_CONFIGURATIONS_OF_DEVICES = ("/etc/cdi/nvidia.yaml", "/var/run/cdi/nvidia.yaml")
+_FOLDERS_OF_DEVICES = ("/etc/cdi", "/var/run/cdi")
 
 
 class EngineError(TrainchartError):
@@ -67,12 +67,13 @@ class Engine:
         options = self.information.get("SecurityOptions") or []
         return bool((host.get("security") or {}).get("rootless")) or "name=rootless" in options
 
-    @cached_property
-    def gpu_options(self) -> list[str]:
-        """The options that give a container one NVIDIA GPU; empty if the engine has none."""
-        if any(Path(path).exists() for path in _CONFIGURATIONS_OF_DEVICES) and self.name == "podman":
-            return ["--device", "nvidia.com/gpu=0"]
-        return ["--gpus", "1"] if "nvidia" in (self.information.get("Runtimes") or {}) else []
+    def gpu_options(self, local: Mapping[str, Any]) -> list[str]:
+        """The options that give a container one GPU, which `local` of its profile describes; empty if the engine has none."""
+        if self.name == "podman" and any(
+            Path(folder, f"{local['runtime']}.yaml").exists() for folder in _FOLDERS_OF_DEVICES
+        ):
+            return ["--device", local["device"]]
+        return ["--gpus", "1"] if local["runtime"] in (self.information.get("Runtimes") or {}) else []
 
     def user_options(self, pod: LocalPod) -> list[str]:
         """The options by which the files of the run belong to the user of this process.
@@ -141,7 +142,7 @@ def check_image(engine: Engine, image: str) -> str:
     return "" if found == f"linux/{engine.architecture}" else found
 
 
-def run(engine: Engine, pod: LocalPod, show: Show, *, network: bool = False, gpu: bool = False) -> int:
+def run(engine: Engine, pod: LocalPod, show: Show, *, network: bool = False, devices: Sequence[str] = ()) -> int:
     """Run the pod, with its output shown, and return its exit code. Whatever happens, its container is removed.
 
     Raises:
@@ -153,7 +154,7 @@ def run(engine: Engine, pod: LocalPod, show: Show, *, network: bool = False, gpu
             if not mount.read_only:
                 os.chown(mount.folder, pod.user, pod.group)
     try:
-        done = _run([engine.program, *_create_arguments(engine, pod, name, network=network, gpu=gpu)])
+        done = _run([engine.program, *_create_arguments(engine, pod, name, network=network, devices=devices)])
         if done.returncode:
             raise ContainerError(f"{engine.name}: {printable(' '.join(done.stderr.split()))[:500]}")
         return stream([engine.program, "start", "--attach", name], show)
@@ -161,7 +162,7 @@ def run(engine: Engine, pod: LocalPod, show: Show, *, network: bool = False, gpu
         _run([engine.program, "rm", "--force", name])
 
 
-def _create_arguments(engine: Engine, pod: LocalPod, name: str, *, network: bool, gpu: bool) -> list[str]:
+def _create_arguments(engine: Engine, pod: LocalPod, name: str, *, network: bool, devices: Sequence[str]) -> list[str]:
     program, *arguments = pod.command
     options = {
         "--name": name,
@@ -174,7 +175,7 @@ def _create_arguments(engine: Engine, pod: LocalPod, name: str, *, network: bool
     argv = ["create", "--rm", "--pull", "never", "--read-only", *(part for pair in options.items() for part in pair)]
     argv += [] if network else ["--network", "none"]
     argv += engine.user_options(pod)
-    argv += engine.gpu_options if gpu else []
+    argv += devices
     if Path("/sys/fs/selinux/enforce").exists():  # the folders of the user keep their labels
         argv += ["--security-opt", "label=disable"]
     for mount in pod.mounts:

@@ -27,9 +27,9 @@ def missing_libraries(family: Mapping[str, Any]) -> list[str]:
     return [name for name in wanted if importlib.util.find_spec(name) is None]
 
 
-def has_gpu() -> bool:
-    """Whether NVIDIA's driver shows a device to this process."""
-    return Path("/dev/nvidia0").exists()
+def has_gpu(local: Mapping[str, Any]) -> bool:
+    """Whether the driver shows a device to this process. `local` of its profile describes it."""
+    return Path(local["file"]).exists()
 
 
 def run(pod: LocalPod, show: Show) -> int:
