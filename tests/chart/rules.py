@@ -136,6 +136,42 @@ RULES: dict[str, Rule] = {
         kept={"accelerator": {"profiles": {"ours": {"annotations": {"example.com/use-cards": "a,b"}}}}},
         message="accelerator.profiles.ours.annotations: has container.apparmor.security.beta.kubernetes.io/train, but every run keeps the security profile of Pod Security restricted; remove it",
     ),
+    "a label that is the run's": Rule(
+        NVIDIA,
+        broken={"podLabels": {"app.kubernetes.io/instance": "other", "team": "vision"}},
+        kept={"podLabels": {"app.kubernetes.io/component": "trainer", "team": "vision"}},
+        message="podLabels: has app.kubernetes.io/instance, by which Helm and trainchart find the run; use another key",
+    ),
+    "an annotation that is Helm's": Rule(
+        NVIDIA,
+        broken={"podAnnotations": {"meta.helm.sh/release-name": "other"}},
+        kept={"podAnnotations": {"nothelm.sh/release-name": "other"}},
+        message="podAnnotations: has meta.helm.sh/release-name, by which Helm and trainchart find the run; use another key",
+    ),
+    "an annotation that is Volcano's": Rule(
+        NVIDIA,
+        broken={"podAnnotations": {"scheduling.k8s.io/group-name": "mine"}},
+        kept={"podAnnotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}},
+        message="podAnnotations: has scheduling.k8s.io/group-name, but keys of Volcano are set by Volcano and by the accelerator profile; remove it",
+    ),
+    "an annotation of one's own that takes the security profile from the pod": Rule(
+        NVIDIA,
+        broken={"podAnnotations": {"container.apparmor.security.beta.kubernetes.io/train": "unconfined"}},
+        kept={"podAnnotations": {"example.com/seccomp": "unconfined"}},
+        message="podAnnotations: has container.apparmor.security.beta.kubernetes.io/train, but every run keeps the security profile of Pod Security restricted; remove it",
+    ),
+    "injection that is disabled and enabled": Rule(
+        NVIDIA,
+        broken={"podAnnotations": {"linkerd.io/inject": "enabled"}},
+        kept={"podAnnotations": {"linkerd.io/inject": "enabled"}, "sidecars": "allow"},
+        message="podAnnotations: has linkerd.io/inject, which sidecars: disable sets; remove it, or set sidecars: allow",
+    ),
+    "a key of a label that is too long": Rule(
+        NVIDIA,
+        broken={"podLabels": {f"{'a' * 254}/b": ""}},
+        kept={"podLabels": {f"{'a' * 253}/b": ""}},
+        message="podLabels: has a key whose part before the / has 254 characters, but Kubernetes allows 253; shorten it",
+    ),
     "half an owner": Rule(
         NVIDIA,
         broken={"owner": {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": ""}},

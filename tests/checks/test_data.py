@@ -67,6 +67,7 @@ def test_the_pod_is_that_of_helm_test_under_a_name_of_its_own() -> None:
     assert pod["metadata"]["name"] == settings["metadata"]["name"] != other["metadata"]["name"]
     assert pod["metadata"]["name"].startswith("run-42-data-")
     assert "helm.sh/hook" not in str(pod)
+    assert pod["metadata"]["annotations"]["linkerd.io/inject"] == "disabled"
     assert pod["spec"]["containers"][0]["command"] == ["python3", "-m", "runner", "--check"]
     assert pod["spec"]["serviceAccountName"] == "default"
     volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}

@@ -55,6 +55,8 @@ EVERYTHING: Tree = {
     "imagePullSecrets": ["registry"],
     "priorityClassName": "high",
     "nodeSelector": {"pool": "gpu"},
+    "podLabels": {"team": "vision"},
+    "podAnnotations": {"example.com/note": "a"},
     "tolerations": [{"key": "a", "operator": "Equal", "value": "b", "effect": "NoSchedule"}],
     "affinity": {
         "podAffinity": {
@@ -260,7 +262,7 @@ def test_the_schema_refuses_every_control_character(tmp_path: Path) -> None:
 def one_line(place: Place) -> bool:
     """Whether a text has no use for a line break or a tab."""
     return (
-        place[0] != "env"
+        place[0] not in ("env", "podAnnotations")
         and "annotations" not in place
         and place[:2] not in (("train", "command"), ("train", "exportCommand"), ("tune", "space"))
     )

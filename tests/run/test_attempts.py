@@ -144,6 +144,16 @@ def test_a_claim_that_only_one_node_may_mount_is_read_there(cluster: Cluster) ->
     assert "affinity" not in attempts._reader(api, state.load(api, NAME), [], 0)["spec"]
 
 
+def test_a_helper_pod_has_the_labels_and_annotations_of_the_run_s_pods(cluster: Cluster) -> None:
+    on_a_claim(cluster)
+    assert cluster.job
+    given = {"labels": {"team": "vision"}, "annotations": {"linkerd.io/inject": "disabled"}}
+    cluster.job["spec"]["tasks"][0]["template"]["metadata"] = given
+    found = helper_pod.pod(state.load(cast(Api, cluster), NAME), "reader", [])["metadata"]
+    assert found["labels"] == {"team": "vision", "app.kubernetes.io/component": "reader"}
+    assert found["annotations"] == given["annotations"]
+
+
 def test_a_log_that_the_node_has_truncated_is_an_error() -> None:
     with pytest.raises(helper_pod.HelperPodError, match=r"rank-0\.log was not read completely"):
         attempts._parsed([b'{"uid": "x", "attempts": {"0": ["rank-0.log"]}}', b'{"file": "rank-0.log"}', b"eJw="])

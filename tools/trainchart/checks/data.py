@@ -54,7 +54,7 @@ def check_pod(spec: RunSpec) -> tuple[Object, Object]:
     name = f"{spec.name}-data-{secrets.token_hex(3)}"
     pod = copy.deepcopy(spec.check_pod)
     labels = mapping(pod, "metadata", "labels")
-    pod["metadata"] = {"name": name, "labels": labels}
+    pod["metadata"] = {"name": name, "labels": labels, "annotations": mapping(spec.pod_metadata, "annotations")}
     if not spec.account:
         pod["spec"]["serviceAccountName"] = "default"  # the run's own does not exist yet
     (mounted,) = (volume["configMap"] for volume in items(pod, "spec", "volumes") if volume["name"] == "run")

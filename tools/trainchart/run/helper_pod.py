@@ -37,14 +37,12 @@ def pod(snapshot: Snapshot, role: str, command: Sequence[str]) -> Object:
     template = snapshot.pod_spec
     container = mapping(template, "containers", 0)
     small = {"cpu": "100m", "memory": "128Mi"}
+    # Those of the run's pods: its NetworkPolicy applies to this pod too, and no sidecar keeps it running.
+    inherited = mapping(snapshot.job, "spec", "tasks", 0, "template", "metadata")
     metadata: Object = {
         "name": f"{snapshot.name}-{role}-{secrets.token_hex(3)}",
-        # The first two are those of the run: its NetworkPolicy applies to this pod too.
-        "labels": {
-            "app.kubernetes.io/name": "train",
-            "app.kubernetes.io/instance": snapshot.name,
-            "app.kubernetes.io/component": role,
-        },
+        "labels": {**mapping(inherited, "labels"), "app.kubernetes.io/component": role},
+        "annotations": mapping(inherited, "annotations"),
     }
     if snapshot.uid:  # it is removed with the run if nobody is left to delete it
         metadata["ownerReferences"] = [snapshot.reference]

@@ -73,7 +73,12 @@ def guard_pod(name: str, job: Object, pod: Object, seconds: float) -> Object:
         "kind": "Pod",
         "metadata": {
             "name": f"{name}-guard",
-            "labels": {"app.kubernetes.io/part-of": "trainchart", "app.kubernetes.io/instance": name},
+            "labels": {
+                "app.kubernetes.io/part-of": "trainchart",
+                "app.kubernetes.io/instance": name,
+                "sidecar.istio.io/inject": "false",  # with a sidecar it would never end
+            },
+            "annotations": {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"},
             "ownerReferences": [job],
         },
         "spec": {

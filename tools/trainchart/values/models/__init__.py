@@ -46,6 +46,10 @@ EnvironmentName = Annotated[
 
 _RELEASE = "the run has the name and namespace of its release: helm install NAME -n NAMESPACE"
 _PODS = "the pods belong to the chart; it has no such setting"
+_HOST = (
+    'the Pod Security Standard "restricted", which every pod meets, forbids the namespaces of its node; for a fast network '
+    "request its device (resources.limits) and, with Multus, name its network in podAnnotations"
+)
 _COMMAND = "the family starts its trainer; for a program of your own, use family custom with train.command"
 
 RESERVED = r"^(HOME|TERMINATION_LOG|JOB_ATTEMPT|JOB_GROUP|(POD|VC|VK)_.*)$"
@@ -69,7 +73,8 @@ class Values(Section):
             memory="write it into resources.requests, resources.limits or both; that of devices is accelerator.memory",
             cpu="write it into resources.requests, resources.limits or both",
             tasks="a run has one kind of pod; set their number with replicas",
-            **dict.fromkeys(("volumes", "volumeMounts", "labels", "annotations", "podLabels", "podAnnotations"), _PODS),
+            **dict.fromkeys(("volumes", "volumeMounts"), _PODS),
+            **dict.fromkeys(("hostNetwork", "hostPID", "hostIPC"), _HOST),
         )
     )
 
@@ -176,6 +181,26 @@ class Values(Section):
         "runner and git do not get them. Never for secrets.",
         examples=[{"HTTPS_PROXY": "http://proxy.example.com:3128"}],
         json_schema_extra=also("environment", "extraEnv", "envVars"),
+    )
+    podLabels: dict[LabelKey, LabelValue] | None = Field(
+        None,
+        description="Further labels of the pods, for policies, monitoring and cost reports. Keys of the run and of Volcano are "
+        "refused.",
+        examples=[{"team": "vision"}],
+        json_schema_extra=also("labels", "extraLabels"),
+    )
+    podAnnotations: dict[LabelKey, str] | None = Field(
+        None,
+        description="Further annotations of the pods; they replace those of the accelerator profile. Keys of the run and of "
+        "Volcano are refused.",
+        examples=[{"k8s.v1.cni.cncf.io/networks": "rdma-net"}],
+        json_schema_extra=also("annotations", "extraAnnotations"),
+    )
+    sidecars: Literal["disable", "allow"] = Field(
+        "disable",
+        description="disable: the pods have the labels and annotations that keep Istio and Linkerd from injecting their sidecars. "
+        "allow: without them; see docs/pods.md.",
+        json_schema_extra=also("sidecarInjection", "istio", "linkerd"),
     )
     nodeSelector: dict[LabelKey, LabelValue] | None = Field(
         None,

@@ -8,11 +8,11 @@ apiVersion: v1
 kind: Pod
 metadata:
   name: {{ printf "%s-check" (include "train.name" .) | quote }}
-  {{- include "train.metadata" . | nindent 2 }}
-  annotations:
-    helm.sh/hook: test
-    {{- /* Not hook-succeeded: Helm 3 would delete the pod before --logs reads it. The pod stays until the next check. */}}
-    helm.sh/hook-delete-policy: before-hook-creation
+  labels: {{ mergeOverwrite (include "train.pod.labels" . | fromJson) (include "train.labels" . | fromYaml) | include "train.json" }}
+  {{- with include "train.owner" . | trim }}{{ nindent 2 . }}{{ end }}
+  {{- /* Not hook-succeeded: Helm 3 would delete the pod before --logs reads it. The pod stays until the next check. */}}
+  {{- $hook := dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation" }}
+  annotations: {{ mergeOverwrite (include "train.pod.annotations" . | fromJson) $hook | include "train.json" }}
 spec:
   {{- include "train.pod.spec" $check | nindent 2 }}
   activeDeadlineSeconds: 300

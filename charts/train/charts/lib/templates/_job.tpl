@@ -63,9 +63,8 @@ spec:
       {{- end }}
       template:
         metadata:
-          labels:
-            {{- include "train.labels.selector" . | nindent 12 }}
-          {{- with $profile.annotations }}
+          labels: {{ include "train.pod.labels" . }}
+          {{- with include "train.pod.annotations" . | fromJson }}
           annotations: {{ include "train.json" . }}
           {{- end }}
         spec:

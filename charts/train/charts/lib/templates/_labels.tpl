@@ -21,13 +21,21 @@ trainchart.dev/family: {{ .Run.values.family | quote }}
 {{- end -}}
 
 {{- /*
-Labels of an object, and the owner that it is removed with. The owner is not its controller, and does not wait for it when it is
-deleted, which would take more rights.
+Labels of an object, and the owner that it is removed with.
 Usage: {{ include "train.metadata" . | nindent 2 }}
 */ -}}
 {{- define "train.metadata" -}}
 labels:
   {{- include "train.labels" . | nindent 2 }}
+{{- include "train.owner" . }}
+{{- end -}}
+
+{{- /*
+The owner that an object is removed with. The owner is not its controller, and does not wait for it when it is deleted, which would
+take more rights.
+Usage: {{ include "train.owner" . | nindent 2 }}
+*/ -}}
+{{- define "train.owner" -}}
 {{- with .Run.values.owner }}
 ownerReferences:
   - apiVersion: {{ quote .apiVersion }}

@@ -4,6 +4,36 @@ cluster, and mounts all secrets as files.
 */ -}}
 
 {{- /*
+Labels and annotations that keep a service mesh from injecting its sidecar, as JSON: with one, a pod stays running after its training
+has ended. Both are those that the mesh documents.
+Usage: {{ include "train.sidecars.labels" . | fromJson }}
+*/ -}}
+{{- define "train.sidecars.labels" -}}
+{{- eq .Run.values.sidecars "disable" | ternary (dict "sidecar.istio.io/inject" "false") dict | toJson -}}
+{{- end -}}
+
+{{- define "train.sidecars.annotations" -}}
+{{- eq .Run.values.sidecars "disable" | ternary (dict "sidecar.istio.io/inject" "false" "linkerd.io/inject" "disabled") dict | toJson -}}
+{{- end -}}
+
+{{- /*
+The labels of a pod, as JSON: the user's, and those that select the run.
+Usage: {{ include "train.pod.labels" . }}
+*/ -}}
+{{- define "train.pod.labels" -}}
+{{- $labels := include "train.labels.selector" . | fromYaml -}}
+{{- mergeOverwrite dict .Run.values.podLabels (include "train.sidecars.labels" . | fromJson) $labels | include "train.json" -}}
+{{- end -}}
+
+{{- /*
+The annotations of a pod, as JSON: the accelerator profile's, and over them the user's.
+Usage: {{ include "train.pod.annotations" . | fromJson }}
+*/ -}}
+{{- define "train.pod.annotations" -}}
+{{- mergeOverwrite dict (.Run.profile.annotations | default dict) .Run.values.podAnnotations (include "train.sidecars.annotations" . | fromJson) | include "train.json" -}}
+{{- end -}}
+
+{{- /*
 The common part of the pod specs, without containers.
 Usage: {{ include "train.pod.spec" . | nindent 6 }}
 */ -}}
