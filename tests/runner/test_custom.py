@@ -135,6 +135,10 @@ def test_what_the_program_imports_and_the_image_lacks_is_named_before_the_data_i
         ("python3 -u -W ignore -X dev tools/gone.py", ["tools/gone.py"]),
         ("python -m pkg.train x.py", ["pkg/train.py"]),
         ("python -m pkg", ["pkg/__main__.py"]),
+        ("python -mpkg.train x.yaml", ["pkg/train.py"]),
+        ("python pkg x.py", ["pkg/__main__.py"]),
+        ("python app.pyz", []),
+        ("python -m", []),
         ("python3 -m torch.distributed.run --nproc_per_node 2 train.py", ["train.py"]),
         ("torchrun --nproc_per_node 2 train.py --data x", ["train.py"]),
         ("accelerate launch --config_file gone.py train.py", ["train.py"]),
@@ -146,24 +150,44 @@ def test_what_the_program_imports_and_the_image_lacks_is_named_before_the_data_i
     ],
 )
 def test_the_python_program_of_a_command_is_found(
-    command: str, programs: list[str], hooks: ModuleType, context: Callable[..., Context]
+    command: str,
+    programs: list[str],
+    hooks: ModuleType,
+    context: Callable[..., Context],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in ("python", "python3", "torchrun", "accelerate"):
+        write(tmp_path, f"bin/{name}")
+        (tmp_path / "bin" / name).write_text("#!/usr/bin/env python3\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
     made = context(command=command.split(), exportCommand=["sh", "export.sh"])
     write(made.model, "train.py", "tools/eval.py", "pkg/train.py", "pkg/__main__.py")
+    with zipfile.ZipFile(made.model / "app.pyz", "w") as archive:
+        archive.writestr("__main__.py", "")
     assert hooks.programs(made)["programs"] == programs
 
 
 def test_a_program_s_imports_are_looked_for_by_the_python_that_starts_it(
     tmp_path: Path, hooks: ModuleType, context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("conda/python3", "conda/torchrun", "bin/mpirun"):
+    for name in ("conda/python3", "conda/torchrun", "bin/mpirun", "bin/accelerate", "bin/deepspeed", "bin/python3"):
         write(tmp_path, name)
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/conda:{tmp_path}/bin:/usr/bin")
-    for command, python in (("torchrun", "conda/python3"), (f"{tmp_path}/conda/python3", "conda/python3")):
+    (tmp_path / "conda/torchrun").write_text(f"#!{tmp_path}/conda/python3\nimport re\n")
+    (tmp_path / "bin/accelerate").write_text(f"#!/bin/sh\n'''exec' \"{tmp_path}/conda/python3\" \"$0\" \"$@\"\n' '''\n")
+    (tmp_path / "bin/deepspeed").write_text("#!/usr/bin/env python3\nimport re\n")
+    for command, python in (
+        *((name, "conda/python3") for name in ("torchrun", "accelerate", "deepspeed")),
+        (f"{tmp_path}/conda/python3", "conda/python3"),
+    ):
         made = context(command=[command, "train.py"], exportCommand=["mpirun", "train.py"])
         write(made.model, "train.py")
         assert hooks.programs(made) == {"python": f"{tmp_path}/{python}", "programs": ["train.py"]}
+        made.train["command"] = ["mpirun", "python3", "train.py"]  # by a Python that only it knows
+        assert hooks.programs(made)["programs"] == []
         shutil.rmtree(made.folder)
 
 

@@ -64,6 +64,16 @@ def test_everything_that_lacks_is_named_at_once_with_its_place_and_what_to_insta
         "from utils.general import check_requirements\ncheck_requirements('nosuch')\nimport nosuch\n",
         "import sys\nsys.path.append('src')\nimport mine\n",  # a folder of the repository's
         "import sys\nsys.path.append('deploy')\nfrom tracking.python import mot\n",  # deploy/tracking has no module itself
+        "import projects.vision.net\nfrom projects.vision import net\n",  # without __init__.py
+        "import conf\nimport linked.net\n",
+        "import sys\nsys.path.append('/opt/vendor')\nimport nosuch\n",
+        "import os, sys\nROOT = os.environ['VENDOR']\nLIB = ROOT\nsys.path.insert(0, LIB)\nimport nosuch\n",
+        "import sys\nsys.path.insert(0, 'libs.zip')\nimport nosuch\n",
+        "import site\nsite.addsitedir('/opt/vendor')\nimport nosuch\n",
+        "import sys\ndef add(path):\n    sys.path.insert(0, path)\nadd('/opt/vendor')\nimport nosuch\n",
+        "import init_paths\nimport nosuch\n",
+        "from init_paths import add\nadd('/opt/vendor')\nimport nosuch\n",
+        "import collections.abc\ncollections.Old = collections.abc.Mapping\nfrom collections import Old\n",
         "import compiled\n",
         "import xml.dom, os.path\nfrom concurrent import futures\nfrom email.mime.text import MIMEText\n",
         "from pkg import made_at_import\n",
@@ -78,6 +88,9 @@ def test_an_import_that_need_not_succeed_is_no_fault(text: str, tmp_path: Path) 
         "build/compiled.cpython-313-x86_64-linux-gnu.so": "",
     }
     files.update({"pkg/__init__.py": "globals()['made_at_import'] = 1\n", "utils/general.py": ""})
+    vendor = "import sys\ndef add(path):\n    sys.path.append(path)\n"
+    files.update({"projects/vision/net.py": "", "conf/net.yaml": "", "init_paths.py": f"{vendor}add('/opt/vendor')\n"})
+    (tmp_path / "linked").symlink_to("projects/vision")
     assert ask(tmp_path, files)["ok"] is True
 
 
@@ -88,13 +101,20 @@ def test_an_import_that_need_not_succeed_is_no_fault(text: str, tmp_path: Path) 
         ('"Needs: pip install nosuch"\nimport nosuch\n', "No module named 'nosuch' (train.py:2)"),
         ("# -*- coding: latin-1 -*-\nimport nosuch\n", "No module named 'nosuch' (train.py:2)"),
         ("def f():\n    'pip'\nimport nosuch\n", "No module named 'nosuch' (train.py:3)"),
+        (
+            "import sys\nHERE = __file__\nsys.path.append(HERE)\nimport nosuch\n",
+            "No module named 'nosuch' (train.py:4)",
+        ),
+        ("import os\nos.environ['A'] = 'b'\nimport nosuch\n", "No module named 'nosuch' (train.py:3)"),
+        ("import installs\nimport nosuch\n", "No module named 'nosuch' (train.py:2)"),
         ("import json.nosuch\n", "No module named 'json.nosuch' (train.py:1)"),
         ("from json import Mapping\n", "cannot import name 'Mapping' from 'json' (PLACE) (train.py:1)"),
         ("from json.nosuch import x\n", "No module named 'json.nosuch' (train.py:1)"),
     ],
 )
 def test_an_import_that_always_runs_must_succeed(text: str, lacking: str, tmp_path: Path) -> None:
-    reason = ask(tmp_path, {"train.py": text, "mine.py": ""})["reason"]
+    installs = "try:\n    import lap\nexcept ImportError:\n    print('pip install lap')\n"
+    reason = ask(tmp_path, {"train.py": text, "mine.py": "", "installs.py": installs})["reason"]
     assert reason.endswith(f": {lacking}".replace("PLACE", str(json.__file__)))
 
 
@@ -113,6 +133,22 @@ def test_a_library_that_is_there_and_cannot_be_imported_says_why(
     assert f"{gl} (train.py:1)" in answer["reason"]
     assert "AttributeError: module 'numpy' has no attribute 'float' (train.py:2)" in answer["reason"]
     assert "No module named 'inner_that_lacks' (train.py:3)" in answer["reason"]
+
+
+def test_a_library_that_fails_for_what_the_program_has_not_set_yet_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras imports TensorFlow unless KERAS_BACKEND says otherwise."""
+    image = tmp_path / "image"
+    image.mkdir()
+    for name in ("backend_of_env", "backend_of_env_too"):
+        (image / f"{name}.py").write_text("import os\nif os.environ.get('BACKEND') != 'torch':\n    import nosuch\n")
+    monkeypatch.syspath_prepend(str(image))
+    own = {"settings.py": "import os\nos.environ.setdefault('BACKEND', 'torch')\n"}
+    assert ask(tmp_path / "model", {**own, "train.py": "import settings\nimport backend_of_env\n"})["ok"]
+    # Each program starts anew.
+    both = {"train.py": "import settings\n", "export.py": "import backend_of_env_too\nimport settings\n"}
+    assert "'nosuch' (export.py:1)" in ask(tmp_path / "model", both, "train.py", "export.py")["reason"]
 
 
 def test_programs_find_modules_where_python_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
@@ -17,6 +18,7 @@ from runner.context import Context
 from runner.errors import FamilyError
 from runner.publish import LFS_PATTERNS
 
+PYTHON = r"python[0-9.]*"
 CHECKPOINTS = "checkpoints"
 ARTIFACTS = "artifacts"
 UNFINISHED = (".tmp", ".new", ".part", ".partial")  # suffixes of files that are still being written
@@ -40,35 +42,47 @@ def programs(context: Context) -> Dict[str, Any]:
         for argv in (context.train["command"], context.train["exportCommand"])
         if argv
     ]
-    python = next((python for python, program in found if program), sys.executable)
-    return {"python": python, "programs": [program for by, program in found if program and by == python]}
+    python = next((python for python, program in found if python and program), "")
+    return {
+        "python": python or sys.executable,
+        "programs": [program for by, program in found if program and python and by == python],
+    }
 
 
 def interpreter(command: str, path: str) -> str:
-    """Return the Python that a command starts programs with: itself, or the one beside it, as for torchrun."""
-    found = Path(shutil.which(command, path=path) or sys.executable)
-    beside = found if found.name.startswith("python") else found.with_name("python3")
-    return str(beside) if beside.is_file() else sys.executable
+    """Return the Python that a command starts programs with: itself, or that of its first line, as torchrun's. Which one
+    others start, such as env, mpirun and conda, is unknown: "".
+    """
+    found = shutil.which(command, path=path)
+    if not found or not os.access(found, os.R_OK):
+        return ""
+    if re.fullmatch(PYTHON, Path(found).name):
+        return found
+    with Path(found).open("rb") as file:
+        start = os.fsdecode(file.read(1024))
+    line = re.match(rf"#!(?:/bin/sh\n'''exec')?[^\n]*?((?:/[^\s\"']*/)?{PYTHON})[\"'\s]", start)
+    return shutil.which(line[1], path=path) or "" if line else ""
 
 
 def python_program(argv: List[str], model: Path) -> str:
     """Return what `python x.py`, `python -m x` or a launcher such as `torchrun x.py` starts; "" if it is unknown."""
     rest = iter(argv[1:])
-    if re.fullmatch(r"python[0-9.]*", Path(argv[0]).name):
+    if re.fullmatch(PYTHON, Path(argv[0]).name):
         for part in rest:
             if part in ("-W", "-X"):
                 next(rest, None)
-            elif part == "-m":
-                module = next(rest, "")
-                path = Path(*module.split("."))
-                for file in (path / "__main__.py", path.with_suffix(".py")):
+            elif part.startswith("-m"):
+                path = Path(*(part[2:] or next(rest, "")).split("."))
+                for file in (path / "__main__.py", Path(f"{path}.py")):
                     if (model / file).is_file():
                         return str(file)
                 break  # one of the image's, such as torch.distributed.run
-            elif part == "-c" or part.startswith("/"):
+            elif part.startswith(("-c", "/")):
                 return ""
             elif not part.startswith("-"):
-                return part
+                if (model / part).is_dir():
+                    return str(Path(part, "__main__.py"))
+                return "" if zipfile.is_zipfile(str(model / part)) else part
     return next((part for part in rest if part.endswith(".py") and (model / part).is_file() and part[0] != "/"), "")
 
 
