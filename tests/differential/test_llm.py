@@ -154,6 +154,16 @@ configs:
 # Two languages
 """
 
+VALID = """---
+configs:
+- config_name: default
+  data_files:
+  - {split: train, path: data/train*}
+  - {split: valid, path: data/valid*}
+  - {split: test, path: data/test*}
+---
+"""
+
 LAYOUTS = [
     case("en/train and zh/train are one split", {"en/train.jsonl": lines(alpaca(1)), "zh/train.jsonl": lines(alpaca(2))}, used=2, reader=hub(ANSWERED)),
     case("a folder of two", {"en/train.jsonl": lines(alpaca(1)), "zh/train.jsonl": lines(alpaca(2))}, "1 files are not used: zh/train.jsonl", 1, train={"dataset": "en"}, reader=hub(ANSWERED, folder="en")),
@@ -197,6 +207,13 @@ LAYOUTS = [
     case("datasets#6703: save_to_disk", {"dataset_info.json": '{"features": {}}', "state.json": "{}", "data-00000-of-00001.arrow": [alpaca(1)]}, "what save_to_disk of Hugging Face's datasets writes"),
     case("an Arrow file", {"a.arrow": [alpaca(1), alpaca(2)]}, used=2, reader=file(ANSWERED, "a.arrow")),
     case("tabs", {"a.tsv": "instruction\toutput\na, b\tc\n"}, used=1, reader=hub(ANSWERED)),
+    case("a validation that README.md calls valid", {"README.md": VALID, **{f"data/{name}.parquet": [alpaca(1), alpaca(2)] for name in ("train", "valid", "test")}}, "evaluates on the split valid", (2, 2), train={"validationSize": 0.1},
+         reader={"info": {name: {"hf_hub_url": "FOLDER", "split": name, **ANSWERED} for name in ("train", "valid")}, "names": ["train"], "evaluated": ["valid"]}),
+    case("ModelScope's configuration.json", {"a.jsonl": lines(alpaca(1)), "configuration.json": '{"framework": "Pytorch", "task": "text-generation"}'}, used=1, reader=file(ANSWERED)),
+    case("a comma in a name", {"a,b.jsonl": lines(alpaca(1))}, used=1, reader=file(ANSWERED, "a,b.jsonl")),
+    case("a dataset to evaluate on that is none", TRAIN, "correct train.arguments.eval_dataset", train={"arguments": {"eval_dataset": "x"}}),
+    case("an entry that is null", {"dataset_info.json": '{"it": null}'}, "it is not a map with file_name"),
+    case("columns that are null", {"dataset_info.json": described({"columns": None}), "data.jsonl": lines(alpaca(1))}, "columns of it is not a map"),
     case("a suffix in capitals", {"A.JSONL": lines(alpaca(1))}, "has no dataset_info.json, and no .json, .jsonl", reader=hub(ANSWERED)),
     case("nothing", {"a.xml": "<a/>"}, "has no dataset_info.json, and no .json, .jsonl"),
     case("an empty file", {"a.jsonl": ""}, "a.jsonl: no records", reader=file({}, "a.jsonl")),
@@ -211,6 +228,23 @@ RECORDS = [
     case("a record without answer", {"a.jsonl": lines(alpaca(1), {"instruction": "Who?"}, alpaca(3))}, "leaves out 1 records: a.jsonl record 2: it has no answer", reader=file(ANSWERED)),
     case("the same within maxBroken", {"a.jsonl": lines(alpaca(1), {"instruction": "Who?"}, alpaca(3))}, used=2, total=3, maxBroken=1, reader=file(ANSWERED)),
     case("an empty question, which is used", {"a.jsonl": lines({"instruction": "", "output": "b"}, alpaca(2))}, used=2, reader=file(ANSWERED)),
+    case("databricks-dolly-15k: a context", {"a.jsonl": lines({"instruction": "When?", "context": "It began in 2000.", "response": "In 2000.", "category": "closed_qa"})}, "a: columns that are not used: category", 1,
+         reader=file({"columns": {"prompt": "instruction", "query": "context", "response": "response"}})),
+    case("OpenOrca: a system_prompt", {"a.jsonl": lines({"id": "1", "system_prompt": "Be brief.", "question": "a", "response": "b"})}, "not used: id", 1, reader=file({"columns": {"prompt": "question", "response": "response", "system": "system_prompt"}})),
+    case("lmsys-chat-1m: a conversation", {"a.jsonl": lines({"conversation": said("a", "b"), "model": "x"})}, "not used: model", 1, reader=file({**MESSAGES, "columns": {"messages": "conversation"}})),
+    case("only an input", {"a.jsonl": lines({"input": "a", "output": "b"})}, used=1, reader=file({"columns": {"prompt": "input", "response": "output"}})),
+    case("ShareGPT with other roles", {"a.jsonl": lines({"conversations": [{"from": "user", "value": "a"}, {"from": "assistant", "value": "b"}]})}, used=1,
+         reader=file({**SHAREGPT, "tags": {**ROLES, "role_tag": "from", "content_tag": "value"}})),
+    case("LlamaFactory#6924: tags that are not all there", {"dataset_info.json": described({**MESSAGES, "tags": {"user_tag": "user", "assistant_tag": "assistant"}}), "data.jsonl": lines(talk("a", "b"))}, "lacks the name of a column or tag"),
+    case("a role that is none", {"a.jsonl": lines(talk("a", "b"), {"messages": [{"role": "developer", "content": "x"}, *said("a", "b")]})}, "leaves out 1 records: a.jsonl record 2: its role developer is none of user, assistant", reader=file(MESSAGES)),
+    case("no turns", {"a.jsonl": lines(talk("a", "b"), {"messages": []})}, "leaves out 1 records: a.jsonl record 2: it has no turns", reader=file(MESSAGES)),
+    case("turns in a list of lists", {"a.jsonl": lines({"messages": [said("a", "b")]})}, "its turns are not a list of maps", reader=file(MESSAGES)),
+    case("keys of turns", {"a.jsonl": lines({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "reasoning_content": "c"}]})}, "not used: messages.reasoning_content", 1, reader=file(MESSAGES)),
+    case("texts without answers", {"a.jsonl": lines({"text": "a"})}, "for text without answers set train.stage: pt", reader=file({"columns": {"prompt": "text"}})),
+    case("ultrafeedback_binarized: an answer in the messages, for dpo", {"a.jsonl": lines({**talk("a", "b"), "chosen": said("a", "b"), "rejected": said("a", "c")})}, "the last one is not of user: user, assistant", train={"stage": "dpo"},
+         reader=file({**PAIR, **MESSAGES, "columns": {"messages": "messages", "chosen": "chosen", "rejected": "rejected"}})),
+    case("text in GBK", {"a.csv": "instruction,output\n你好,世界\n"}, "a.csv is not UTF-8 text: line 2", reader=file(ANSWERED, "a.csv"), encoding="gbk"),
+    case("text in UTF-16", {"a.jsonl": lines(alpaca(1))}, "a.jsonl is not UTF-8 text: line 1", reader=file(ANSWERED), encoding="utf-16"),
     case("not JSON", {"a.jsonl": lines(alpaca(1)) + '{"instruction": \n'}, "a.jsonl record 2: Invalid value", reader=file(ANSWERED)),
     case("FlashRAG#132: a number among texts, beyond the first block", {"a.jsonl": lines(*[alpaca(1)] * 9000, alpaca(2, output=5), alpaca(3))}, "a.jsonl record 9001: Column(/output) changed from string to number",
          reader=file(ANSWERED)),
@@ -221,7 +255,7 @@ RECORDS = [
     case("a list with a byte order mark", {"a.json": "\ufeff" + json.dumps([alpaca(1)])}, "a.json begins with a byte order mark", reader=file(ANSWERED, "a.json")),
     case("answers that a table reads as numbers", {"a.csv": "instruction,output\nWhat is one and one?,2\n"}, "a.csv record 1: it has no answer that is text", reader=file(ANSWERED, "a.csv")),
     case("answers that are read as dates", {"a.jsonl": lines(alpaca(1, output="2024-01-01"))}, "it has no answer that is text", reader=file(ANSWERED)),
-    case("messages in a text", {"a.jsonl": lines({"messages": json.dumps(said("a", "b"))})}, "a.jsonl record 1: TypeError", reader=file(MESSAGES)),
+    case("messages in a text", {"a.jsonl": lines({"messages": json.dumps(said("a", "b"))})}, "a.jsonl record 1: its turns are not a list of maps", reader=file(MESSAGES)),
     case("tools in a list", {"a.jsonl": lines({**talk("a", "b"), "tools": [{"name": "weather", "parameters": {}}]})}, used=1,
          reader=file({"formatting": "openai", "columns": {"messages": "messages", "tools": "tools"}, "tags": TOOL_ROLES})),
     case("a row with more fields", {"a.csv": "instruction,output\nWho?,Tiny.\na,b,c\n"}, "a.csv: ParserError", reader=file(ANSWERED, "a.csv")),
@@ -233,7 +267,7 @@ RECORDS = [
     case("LlamaFactory#7065: too little text", {"dataset_info.json": described({"columns": {"prompt": "text"}}), "data.jsonl": lines({"text": "A circle."})}, "Cannot find sufficient samples", train={"stage": "pt"}),
     case("LlamaFactory#2962: several turns of one side", {"a.jsonl": lines(talk("a", "b"), {"messages": [*said("a"), *said("b", "c")]})}, "leaves out 1 records: a.jsonl record 2: its turns do not alternate", reader=file(MESSAGES)),
     case("LlamaFactory#6926: an answer first", {"a.jsonl": lines(shared("a", "b"), {"conversations": shared("a", "b")["conversations"][::-1], "tools": "[]"})}, "leaves out 1 records: a.jsonl record 2: its turns", reader=file(SHAREGPT)),
-    case("a question last", {"a.jsonl": lines(talk("a", "b"), talk("a", "b", "c"))}, "leaves out 1 records: a.jsonl record 2: its turns do not alternate, or the last one", reader=file(MESSAGES)),
+    case("a question last", {"a.jsonl": lines(talk("a", "b"), talk("a", "b", "c"))}, "leaves out 1 records: a.jsonl record 2: its turns do not alternate, or the last one is not of assistant: user, assistant, user", reader=file(MESSAGES)),
     case("PR 8197: other tags than the records have", {"dataset_info.json": described({**MESSAGES, "tags": {**ROLES, "user_tag": "human"}}), "data.jsonl": lines(talk("a", "b"))}, "finds no valid record"),
     case("an unknown role", {"a.jsonl": lines(talk("a", "b"), {"messages": [{"role": "usr", "content": "a"}, *said("a", "b")[1:]]})}, "leaves out 1 records: a.jsonl record 2", reader=file(MESSAGES)),
     case("messages that are null", {"a.jsonl": lines(talk("a", "b"), {"messages": None})}, "record 2: a column that it needs is null", reader=file(MESSAGES)),
@@ -296,6 +330,9 @@ REFUSED = [
     case("both halves", TRAIN, "At most one of train.fp16 and train.bf16 can be True", train={"fp16": True, "bf16": True}),
     case("an option that is none", TRAIN, "train.arguments.learning_rat: LLaMA-Factory has no such option", train={"arguments": {"learning_rat": 1}}),
     case("a scheduler that is none", TRAIN, "correct train.arguments.lr_scheduler_type", train={"arguments": {"lr_scheduler_type": "cosinee"}}),
+    case("an older name of an option", TRAIN, "has no such option set train.evalStrategy", train={"arguments": {"evaluation_strategy": "steps"}}),
+    case("a tracker that the image lacks", TRAIN, "correct train.arguments.report_to", train={"arguments": {"report_to": "wandb"}}, model={"images": False}),
+    case("LlamaFactory#3597: modules of another model", TRAIN, "the base model has no module c_attn; it has down_proj, embed_tokens", train={"loraTarget": "c_attn"}, model={"images": False}),
     case("a template that is none", TRAIN, "train.template qwen33 does not exist", train={"template": "qwen33"}),
     case("a stream and a share", TRAIN, "Streaming mode should have an integer val size", train={"validationSize": 0.1, "maxSamples": 0, "arguments": {"streaming": True}}),
     case("a stream and a limit", TRAIN, "`streaming`", train={"arguments": {"streaming": True}}),

@@ -3,7 +3,7 @@
 A request has `files` (path -> text, records for Parquet or Arrow, or null for a picture), `train`, `maxBroken` and
 `model` (changes of the base model). For the reader it has `names` and `info`, an own dataset_info.json in which FOLDER
 stands for the dataset, and `media`, its folder of pictures; without `info` that of the files is used. `copy` are more
-files for the reader.
+files for the reader; `encoding` is that of texts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from llamafactory.data import get_template_and_fix_tokenizer, loader
 from llamafactory.hparams import get_train_args
 from llamafactory.model import load_model, load_tokenizer
 from PIL import Image
-from transformers import AutoTokenizer, CLIPImageProcessor, LlavaProcessor
+from transformers import AutoTokenizer, CLIPImageProcessor, LlavaProcessor, Trainer
 
 probe_dataset = load("probe_dataset")
 datasets.disable_progress_bars()
@@ -53,7 +53,7 @@ def made(request: Dict[str, Any]) -> Path:
         elif file.suffix == ".gz":
             file.write_bytes(gzip.compress(content.encode()))
         elif isinstance(content, str):
-            file.write_text(content, encoding="utf-8")
+            file.write_text(content, encoding=request.get("encoding", "utf-8"))
         elif file.suffix == ".parquet":
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(content), str(file))
         else:
@@ -115,7 +115,7 @@ def read(folder: Path, request: Dict[str, Any]) -> Dict[str, Any]:
         "model_name_or_path": str(folder / "model"), "output_dir": tempfile.mkdtemp(), "report_to": "none",
         "template": train["template"], "cutoff_len": train["cutoffLength"], "dataset_dir": str(described),
         "dataset": ",".join(request["names"]), "media_dir": str(dataset / request.get("media", "") if request.get("info") else described),
-        "val_size": train["validationSize"], "fp16": train["fp16"], "bf16": train["bf16"], **train["arguments"],
+        "lora_target": train["loraTarget"], "val_size": train["validationSize"], "fp16": train["fp16"], "bf16": train["bf16"], **train["arguments"],
     }  # fmt: skip
     if request.get("evaluated"):
         configured.update(eval_dataset=",".join(request["evaluated"]), val_size=0.0)
@@ -127,7 +127,7 @@ def read(folder: Path, request: Dict[str, Any]) -> Dict[str, Any]:
         tokenizer = load_tokenizer(model)
         template = get_template_and_fix_tokenizer(tokenizer["tokenizer"], data)
         if request.get("model"):
-            load_model(tokenizer["tokenizer"], model, tuning, is_trainable=True)
+            Trainer(load_model(tokenizer["tokenizer"], model, tuning, is_trainable=True), training)
         stage = NAMES.get(train["stage"], train["stage"])
         module = loader.get_dataset(template, model, data, training, stage, **tokenizer)
         return {"ok": True, "texts": texts(module, folder)}

@@ -22,30 +22,35 @@ INFO = "dataset_info.json"
 TYPE = re.compile(r"\.(json|jsonl|ndjson|csv|tsv|parquet|arrow|txt)(\.(gz|bz2|xz|zst))?$")
 # Files of other tools, which have these types too.
 NOT_DATA = re.compile(
-    r"(dataset_infos?|dataset_dict|state|config|package(-lock)?|tsconfig|croissant)\.json"
+    r"(dataset_infos?|dataset_dict|state|config|configuration|package(-lock)?|tsconfig|croissant)\.json"
     r"|(licen[cs]e|readme|notice|copying|authors|changelog|version|citation|requirements)\b.*\.txt",
     re.IGNORECASE,
 )
 HUBS = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
 PAIRWISE = ("rm", "dpo")  # the stages that compare two answers
 MEDIA = ("image", "video", "audio")
+VALIDATION = ("validation", "valid", "val", "dev")
+TURNS = ("messages", "conversations", "conversation")
 COLUMNS = {
-    "prompt": ("instruction", "prompt", "question", "text"),
-    "query": ("input", "query"),
+    "prompt": ("instruction", "prompt", "question", "text", "content"),
+    "query": ("input", "query", "context"),
     "response": ("output", "response", "answer", "completion"),
     "history": ("history",),
 }
-OPENAI_TAGS = {
-    "role_tag": "role",
-    "content_tag": "content",
-    "user_tag": "user",
-    "assistant_tag": "assistant",
-    "observation_tag": "tool",
-    "function_tag": "function_call",
-    "system_tag": "system",
+SYSTEM = ("system", "system_prompt")
+# The trainer's tags, and their names in each format: its own comes first.
+TAGS = {
+    "sharegpt": {"role_tag": "from", "content_tag": "value", "function_tag": "function_call", "system_tag": "system"},
+    "openai": {"role_tag": "role", "content_tag": "content", "function_tag": "function_call", "system_tag": "system"},
+}
+ROLES = {
+    "user_tag": ("human", "user"),
+    "assistant_tag": ("gpt", "assistant"),
+    "observation_tag": ("observation", "tool"),
 }
 CORRECT = "correct the file in the dataset repository"
 REPOSITORY = "the dataset repository"
+EVALUATED = "train.arguments.eval_dataset"
 
 
 class DatasetError(Exception):
@@ -89,10 +94,10 @@ def _below(folder: Path, pattern: str) -> List[Path]:
     return [path for path in found if not re.search(r"(^|/)(\.|__)", str(path.relative_to(folder)))]
 
 
-def _refuse(where: str, names: List[str], unknown: str = "") -> NoReturn:
+def _refuse(where: str, names: List[str], unknown: str = "", key: str = "train.dataset") -> NoReturn:
     listed = ", ".join(sorted(names)[:20])
     if unknown:
-        raise DatasetError(f"train.dataset: {where} has no dataset {unknown}; it has {listed}", "correct train.dataset")
+        raise DatasetError(f"{key}: {where} has no dataset {unknown}; it has {listed}", f"correct {key}")
     raise DatasetError(f"{where} has several datasets: {listed}", "name one, or several with commas, in train.dataset")
 
 
@@ -133,14 +138,19 @@ def _of_repository(folder: Path, path: Path, train: Dict[str, Any]) -> Dict[str,
     files: Dict[str, List[str]] = {}
     for name in [*chosen, *evaluated]:
         if name not in info:
-            _refuse(INFO, list(info), unknown=name)
+            _refuse(INFO, list(info), name, "train.dataset" if name in chosen else EVALUATED)
+        if not isinstance(info[name], dict):
+            raise DatasetError(f"{INFO}: {name} is not a map with file_name", CORRECT)
+        for key in ("columns", "tags"):
+            if not isinstance(info[name].get(key, {}), dict):
+                raise DatasetError(f"{INFO}: {key} of {name} is not a map", CORRECT)
         hub = next((key for key in HUBS if key in info[name]), None)
         if hub:
             raise DatasetError(
                 f"{INFO}: {name} is loaded by {hub}, from outside the run",
                 "push its file to the dataset repository and name it in file_name",
             )
-        if not isinstance(info[name], dict) or not isinstance(info[name].get("file_name"), str):
+        if not isinstance(info[name].get("file_name"), str):
             raise DatasetError(f"{INFO}: {name} has no file_name", CORRECT)
         location = path.parent / info[name]["file_name"]
         _check_inside(folder, location, f"{INFO}: {name}: file_name")
@@ -185,7 +195,7 @@ class Description:
             self.found["notes"].append(f"{len(unused)} files are not used: {', '.join(unused[:5])}")
 
     def _add(self, role: str, name: str, validates: bool) -> None:
-        view = self._choose(name)
+        view = self._choose(name, "train.dataset" if role == "datasets" else EVALUATED)
         splits = view.splits
         split = name if name in splits else "train" if "train" in splits or len(splits) > 1 else next(iter(splits))
         if split not in splits:
@@ -193,14 +203,16 @@ class Description:
                 f"{view.config or REPOSITORY} has no split train, but {', '.join(splits)}", "name it in train.dataset"
             )
         name = name or view.config or (_stem(splits[split][0]) if len(splits[split]) == 1 else "default")
+        name = name.replace(",", "_")  # the trainer takes the names in one text
         self._describe(role, name, view, split)
         if role == "datasets" and split not in ("train", name):
             self.found["notes"].append(f"trains on the split {split}, the only one of {name}")
-        if validates and split != "validation" and "validation" in splits:
-            self._describe("evaluated", f"{name}-validation", view, "validation")
-            self.found["notes"].append("evaluates on the split validation, and not by train.validationSize")
+        validation = next((each for each in VALIDATION if each in splits), split)
+        if validates and validation != split:
+            self._describe("evaluated", f"{name}-validation", view, validation)
+            self.found["notes"].append(f"evaluates on the split {validation}, and not by train.validationSize")
 
-    def _choose(self, name: str) -> View:
+    def _choose(self, name: str, key: str) -> View:
         """Return the dataset of that name, which is that of a config, a file, a folder or a split; "": the only one."""
         import datasets
 
@@ -226,10 +238,10 @@ class Description:
             return _resolve(self._link(base, files))
         known = [str(path.relative_to(self._folder)) for path in self._files]
         if len(set(map(_kind, self._files))) > 1:
-            _refuse(REPOSITORY, known, name)
+            _refuse(REPOSITORY, known, name, key)
         view = _resolve(self._link(self._folder, self._files))
         if name and name not in view.splits:
-            _refuse(REPOSITORY, known, name)
+            _refuse(REPOSITORY, known, name, key)
         return view
 
     def _link(self, base: Path, files: List[Path]) -> Path:
@@ -249,6 +261,9 @@ class Description:
         place = {"script_url": view.path.name, "split": split, "subset": view.config}
         entry = _entry(self._folder, view, split, files, self._train)
         self.found["media"] = entry.pop("beside", self.found["media"])
+        unused = entry.pop("unused")
+        if unused:
+            self.found["notes"].append(f"{name}: columns that are not used: {', '.join(unused[:10])}")
         self._entries[name] = {**place, **entry}
 
 
@@ -267,7 +282,9 @@ def _resolve(path: Path, config: Optional[str] = None) -> View:
 
 
 def _misread(error: Exception, view: Path) -> DatasetError:
-    text = one_line(str(error).replace(f"{view}/", "").partition(" with any supported")[0])
+    text = one_line(
+        str(error).replace(f"{view}/", "").replace(str(view), REPOSITORY).partition(" with any supported")[0]
+    )
     return DatasetError(f"README.md: {text}" if (view / "README.md").is_file() else text, CORRECT)
 
 
@@ -317,7 +334,7 @@ def _entry(folder: Path, view: View, split: str, files: List[str], train: Dict[s
         columns = list(rows[0])
     except Exception as error:  # whatever the reader of a type of file raises
         raise unreadable(error, folder, files) from error
-    turns = next((key for key in ("messages", "conversations") if key in columns), "")
+    turns = next((key for key in TURNS if key in columns), "")
     listed = [turn for row in rows for turn in row.get(turns) or [] if isinstance(turn, dict)]
     formatting = train["datasetFormat"]
     if not formatting and turns:
@@ -329,16 +346,26 @@ def _entry(folder: Path, view: View, split: str, files: List[str], train: Dict[s
             "rename them (alpaca: instruction, input, output; sharegpt: conversations; openai: messages), "
             f"or add a {INFO}",
         )
-    found = {key: key for key in ("system", "tools") if key in columns}
+    found = {name: key for name, keys in (("tools", ("tools",)), ("system", SYSTEM)) for key in keys if key in columns}
     entry: Dict[str, Any] = {"formatting": formatting or "alpaca", "columns": found}
     if entry["formatting"] == "alpaca":
         # The trainer fails on columns that do not exist.
         named = {name: next((key for key in keys if key in columns), "") for name, keys in COLUMNS.items()}
-        found.update({"prompt": "instruction", **{name: key for name, key in named.items() if key}})
+        found.update({"prompt": named["prompt"] or named.pop("query") or "instruction"})
+        found.update({name: key for name, key in named.items() if key})
+        if train["stage"] == "sft" and "response" not in found:
+            raise DatasetError(
+                f"{files[0]}: none of the columns {', '.join(columns[:10])} is an answer",
+                f"rename the answer's to output, or add a {INFO}; for text without answers set train.stage: pt",
+            )
     else:
         found["messages"] = turns or ("messages" if formatting == "openai" else "conversations")
+        tags = entry["tags"] = dict(TAGS[entry["formatting"]])
+        roles = {turn.get(tags["role_tag"]) for turn in listed}
+        for tag, names in ROLES.items():
+            own, other = names if formatting == "sharegpt" else names[::-1]
+            tags[tag] = other if other in roles and own not in roles else own
     if formatting == "openai":
-        entry["tags"] = OPENAI_TAGS
         tools = any(turn.get("tool_calls") or turn.get("role") in ("tool", "function_call") for turn in listed)
         if not tools and all(isinstance(row.get("tools") or "", str) for row in rows):
             # The trainer's openai format writes "detailed thinking off" into every prompt, for one family of
@@ -359,6 +386,10 @@ def _entry(folder: Path, view: View, split: str, files: List[str], train: Dict[s
         found.pop("response", None)
     if train["stage"] == "kto":
         found["kto_tag"] = next((key for key in ("kto_tag", "label") if key in columns), "kto_tag")
+    used = {*found.values(), *entry.get("tags", {}).values(), "tool_calls", "tool_call_id"}
+    keys = [key for turn in listed for key in turn if turn[key] is not None and key not in used] if turns else []
+    entry["unused"] = [column for column in columns if column not in found.values()]
+    entry["unused"] += [f"{turns}.{key}" for key in dict.fromkeys(keys)]
     return entry
 
 
@@ -391,8 +422,20 @@ def unreadable(error: BaseException, folder: Path, files: List[str]) -> DatasetE
         return DatasetError(f"{names}: no records", "push records")
     if kind == "CastError":
         return DatasetError(f"{names} have not the same columns: {text}", "correct them, or name one in train.dataset")
-    faults = (f"{file} {_fault(folder / file)}" for file in files if _kind(folder / file) == "json")
+    texts = [file for file in files if (folder / file).suffix in (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt")]
+    for file in texts:
+        line = _other_encoding(folder / file)
+        if line:
+            return DatasetError(f"{file} is not UTF-8 text: line {line}", "save it as UTF-8")
+    faults = (f"{file} {_fault(folder / file)}" for file in texts if _kind(folder / file) == "json")
     return DatasetError(next((fault for fault in faults if fault[-1] != " "), f"{names}: {kind}: {text}"), CORRECT)
+
+
+def _other_encoding(path: Path) -> int:
+    """Return the first line that is not UTF-8, or 0."""
+    with path.open("rb") as handle:
+        lines = enumerate(handle, start=1)
+        return next((number for number, line in lines if line.decode("utf-8", "ignore").encode() != line), 0)
 
 
 def _fault(path: Path) -> str:

@@ -33,9 +33,14 @@ DROPPED = {
     "rm": "it has not both answers, chosen and rejected, as text or as a message",
     "kto": "it has no answer, or its label is not true or false",
 }
-ORDER = "its turns do not alternate, or the last one has the wrong role"
 # What the trainer's code says of a record that is not as it assumes.
-EXPLAINED = {"Expected a string": "a text is missing, or is not text", "NoneType": "a column that it needs is null"}
+EXPLAINED = {
+    "Expected a string": "a text is missing, or is not text",
+    "expected str instance": "a text is missing, or is not text",
+    "NoneType": "a column that it needs is null",
+    "indices must be integers": "its turns are not a list of maps",
+    "JSON object must be str": "its tools are not text, in JSON",
+}
 
 # What the trainer says where settings and records do not fit, and what helps.
 FIXES = {
@@ -82,6 +87,21 @@ def refuse_incomplete(model: Path) -> None:
         raise DatasetError(f"{path.name} of the model repository is truncated, or none: {error}", fix) from error
 
 
+def refuse_absent_modules(model: Path, targets: List[str]) -> None:
+    """Raise DatasetError if no module of the base model has one of the names, to which the adapter would be added."""
+    from safetensors import safe_open
+
+    weights = [key for path in model.glob("*.safetensors") for key in safe_open(str(path), framework="pt").keys()]  # noqa: SIM118
+    modules = {key.rpartition(".")[0] for key in weights}
+    matched = any(f".{name}".endswith(f".{one}") for name in modules for one in targets)
+    if modules and not matched and "all" not in targets:
+        names = sorted({name.rpartition(".")[2] for name in modules if "norm" not in name})
+        raise DatasetError(
+            f"train.loraTarget: the base model has no module {', '.join(targets)}; it has {', '.join(names[:15])}",
+            "name some of these, or set train.loraTarget: all",
+        )
+
+
 class Trainer:
     """LLaMA-Factory with the run's configuration, and what it reads."""
 
@@ -91,6 +111,7 @@ class Trainer:
         from llamafactory.hparams import get_train_args
         from llamafactory.model import load_tokenizer
         from llamafactory.model.loader import load_config
+        from transformers.integrations import get_reporting_integration_callbacks
 
         self._train, self._described, self._folder = argument["train"], described, Path(argument["dataset"])
         self._names = [*described["datasets"], *described["evaluated"]]
@@ -110,10 +131,14 @@ class Trainer:
         refuse_unknown(self._train["arguments"])
         os.chdir(argument["model"])  # where the trainer is started
         try:
-            self.model, self.data, self.training, *_ = get_train_args(configured)
+            self.model, self.data, self.training, tuning, _ = get_train_args(configured)
+            for callback in get_reporting_integration_callbacks(self.training.report_to):
+                callback()  # it refuses what is not installed
             config = load_config(self.model)
             self.tokenizer = load_tokenizer(self.model)
             self._refuse_quantized(config)
+            if self._train["finetuningType"] == "lora":
+                refuse_absent_modules(Path(argument["model"]), tuning.lora_target)
             self.template = get_template_and_fix_tokenizer(self.tokenizer["tokenizer"], self.data)
         except DatasetError:
             raise
@@ -232,7 +257,7 @@ class Trainer:
                 try:
                     found = convert(record)
                     if not any(processor.preprocess_dataset({key: [found[key]] for key in found}).values()):
-                        yield where, DROPPED[self.stage] if found["_prompt"] else ORDER
+                        yield where, DROPPED[self.stage] if found["_prompt"] else misordered(record, attributes)
                 except Exception as error:
                     yield where, explained(error)
 
@@ -275,9 +300,22 @@ def paths(value: Any) -> List[str]:
     return [value] if isinstance(value, str) else []
 
 
+def misordered(record: Dict[str, Any], attributes: Any) -> str:
+    """Return why the trainer does not take the turns of a record."""
+    roles = [str(turn.get(attributes.role_tag)) for turn in record[attributes.messages]]
+    known = [getattr(attributes, f"{name}_tag") for name in ("user", "assistant", "observation", "function", "system")]
+    unknown = next((role for role in roles if role not in known), "")
+    if unknown:
+        return f"its role {unknown} is none of {', '.join(filter(None, known))}"
+    last = attributes.user_tag if attributes.ranking else attributes.assistant_tag
+    order = f"its turns do not alternate, or the last one is not of {last}: {', '.join(roles[-6:])}"
+    return order if roles else "it has no turns"
+
+
 def explained(error: Exception) -> str:
     if isinstance(error, KeyError):
-        return f"it has no {error.args[0]}"
+        unnamed = f"its entry in {describe.INFO} lacks the name of a column or tag that is needed"
+        return f"it has no {error.args[0]}" if error.args[0] else unnamed
     text = re.sub(r" (in|got) [\[{].*", "", one_line(str(error)))  # what the trainer quotes of the record
     return next((words for said, words in EXPLAINED.items() if said in text), f"{type(error).__name__}: {text}")
 
@@ -301,9 +339,12 @@ def refuse_unknown(arguments: Dict[str, Any]) -> None:
     from llamafactory.hparams.parser import _TRAIN_ARGS
 
     known = [field.name for parsed in _TRAIN_ARGS for field in fields(parsed) if field.init]
+    own = {name: f"set train.{key}" for key, name in options.VALUES.items()}
     for key in sorted(set(arguments) - set(known)):
         similar = difflib.get_close_matches(key, known, n=1)
-        fix = f"did you mean {similar[0]}?" if similar else "see LLaMA-Factory's documentation of its arguments"
+        fix = "see LLaMA-Factory's documentation of its arguments"
+        if similar:
+            fix = own.get(similar[0], f"did you mean {similar[0]}?")
         raise DatasetError(f"train.arguments.{key}: LLaMA-Factory has no such option", fix)
 
 
