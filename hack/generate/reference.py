@@ -25,6 +25,7 @@ from trainchart.values.models.base import (
     section_of,
 )
 from trainchart.values.models.families import FAMILIES
+from trainchart.values.models.sections import SecretKey
 from trainchart.values.parameters import parameters
 
 _INTRODUCTION = """\
@@ -115,10 +116,21 @@ def _resources(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"{key}: {name}{f' ({limited})' if limited else ''}"
 
 
+_KINDS: dict[type[BaseModel] | None, str] = {
+    Profile: "map of [profiles](#a-profile-of-your-own)",
+    SecretKey: "map of `{secretName, key}`",
+}
+"""What the reference calls a map, by the type of its values."""
+
+
 def _values() -> Iterator[str]:
     values = defaults(Values)
     schema = Values.model_json_schema()
-    sections = {key: section for key, info in Values.model_fields.items() if (section := section_of(info.annotation))}
+    sections = {
+        key: section
+        for key, info in Values.model_fields.items()
+        if (section := section_of(info.annotation)) and not is_map(info.annotation)
+    }
     yield "## The run\n"
     others = {key: info for key, info in Values.model_fields.items() if key not in sections and key != "train"}
     yield from _reference(value_rows(Values, schema, values, keys=list(others)))
@@ -175,7 +187,7 @@ def value_rows(
             default = _code((defaults or {}).get(key))
         else:
             default = "required" if info.is_required() else _code(info.default)
-        kind = "map of [profiles](#a-profile-of-your-own)" if below is Profile else _kind(schema["properties"][key])
+        kind = _KINDS.get(below) or _kind(schema["properties"][key])
         examples = [_code(example) for example in info.examples or [] if _code(example) != default]
         like = f" Such as {' or '.join(examples)}." if examples else ""
         yield [f"`{path}`", kind, default, f"{info.description}{like}"]

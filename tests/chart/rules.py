@@ -22,6 +22,10 @@ SHARED: Tree = {"type": "existingClaim", "claimName": "data", "accessMode": "Rea
 ON_A_CLAIM: Tree = {"type": "claim", "repository": "", "revision": "", "claimName": "data", "subPath": "team"}
 
 
+SECRET_KEY: Tree = {"secretName": "wandb", "key": "api-key"}
+_INTO = "and everybody who can read the release would see it; put it into a Secret, and set secretEnv.{} to its secretName and key"
+
+
 @dataclass(frozen=True)
 class Rule:
     """`broken` and `kept` are laid over `base`; nothing but this rule is broken by the one, and nothing by the other."""
@@ -748,6 +752,36 @@ RULES: dict[str, Rule] = {
         broken={"train": {"epoch": 3}},
         kept={"train": {"epochs": 3}},
         message="train.epoch: family yolov5 has no such setting; it has arguments, batchSize, data, device, epochs, imageSize, weights, workers",
+    ),
+    "a variable that is in a Secret, too": Rule(
+        CUSTOM,
+        broken={"env": {"KEY": "a"}, "secretEnv": {"KEY": SECRET_KEY}},
+        kept={"env": {"KEY": "a"}, "secretEnv": {"OTHER": SECRET_KEY}},
+        message="secretEnv.KEY: is in env, too; remove one of them",
+    ),
+    "a file in the place of a folder": Rule(
+        CUSTOM,
+        broken={"secretFiles": {".aws": SECRET_KEY, ".aws/credentials": SECRET_KEY}},
+        kept={"secretFiles": {".aws/config": SECRET_KEY, ".aws/credentials": SECRET_KEY, ".aws.old": SECRET_KEY}},
+        message="secretFiles..aws: is a file, but .aws/credentials needs a folder of that name; rename one of them",
+    ),
+    "a secret by its name": Rule(
+        CUSTOM,
+        broken={"env": {"MY_PASSWORD": "sesame"}},
+        kept={"secretEnv": {"MY_PASSWORD": SECRET_KEY}},
+        message=f"env.MY_PASSWORD: its name says that it is a secret (PASSWORD), {_INTO.format('MY_PASSWORD')}",
+    ),
+    "a secret by its value": Rule(
+        CUSTOM,
+        broken={"env": {"HUB": f"hf_{'a' * 34}"}},
+        kept={"env": {"HUB": "hf_transfer"}},
+        message=f"env.HUB: its value begins like a token or key (hf_...), {_INTO.format('HUB')}",
+    ),
+    "a proxy with a password": Rule(
+        CUSTOM,
+        broken={"env": {"https_proxy": "http://me:sesame@proxy.example.com:3128"}},
+        kept={"env": {"https_proxy": "http://proxy.example.com/a@b"}},
+        message=f"env.https_proxy: its value is a URL with a user or password, {_INTO.format('https_proxy')}",
     ),
     "a setting that the family needs": Rule(
         CUSTOM,

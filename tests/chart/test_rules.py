@@ -15,7 +15,7 @@ import pytest
 from runner import settings
 from runner.errors import RunnerError
 from tests.chart.matrix import FAMILIES, ROOT
-from tests.chart.rules import HAMI, NVIDIA, RULES, Rule
+from tests.chart.rules import CUSTOM, HAMI, NVIDIA, RULES, Rule
 from tests.runner.conftest import sample_settings
 from trainchart.chart.paths import CHART, LIB
 from trainchart.chart.render import render
@@ -96,6 +96,88 @@ def test_the_chart_and_the_runner_judge_a_path_alike(path: str, allowed: bool, t
     shutil.copy(LIB / "files/pod.json", tmp_path)
     with contextlib.nullcontext() if allowed else pytest.raises(RunnerError, match=r"dataset\.path"):
         settings.load(tmp_path)
+
+
+SECRETS = {  # of the forms that each issuer documents, with characters of our own
+    "HF": f"hf_{'aB1' * 12}",
+    "GH": f"ghp_{'aB1' * 12}",
+    "FINE": f"github_pat_{'aB1_' * 20}",
+    "GL": f"glpat-{'aB1-' * 5}",
+    "AWS": "AKIA" + "Q2" * 8,
+    "STS": "ASIA" + "Q2" * 8,
+    "ALIYUN": "LTAI" + "5t" * 10,
+    "OPENAI": f"sk-proj-{'aB1' * 12}",
+    "DASHSCOPE": f"sk-{'a1' * 16}",
+    "NGC": f"nvapi-{'aB1' * 20}",
+    "SLACK": "xoxb-1234567890-abcdef",
+    "JWT": f"Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{'aB1' * 10}",
+    "WANDB": "0123456789abcdef" * 2 + "01234567",
+    "WANDB_API": f"local-{'0123456789abcdef' * 2}01234567",
+    "PEM": "-----BEGIN OPENSSH PRIVATE KEY-----\nabc",
+    "INDEX": "https://me:pass@pypi.example.com/simple",
+    **dict.fromkeys(
+        (
+            "HF_TOKEN",
+            "HUGGING_FACE_HUB_TOKEN",
+            "hf_token",
+            "githubToken",
+            "WANDB_API_KEY",
+            "SWANLAB_API_KEY",
+            "MODELSCOPE_API_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "CLEARML_API_ACCESS_KEY",
+            "CLEARML_API_SECRET_KEY",
+            "MLFLOW_TRACKING_PASSWORD",
+            "DB_PWD",
+            "CLIENT_SECRET",
+            "APIKEY",
+            "SSH_PASSPHRASE",
+        ),
+        "sesame-1",
+    ),
+    "ROOT_PASSWORD": "12345678",
+}
+NO_SECRETS = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "MAX_TOKENS": "4096",
+    "MAX_TOKEN": "4096",
+    "PAD_TOKEN": "<pad>",
+    "EOS_TOKEN": "</s>",
+    "IM_END_TOKEN": "<|im_end|>",
+    "MASK_TOKEN": "[MASK]",
+    "USE_AUTH_TOKEN": "True",
+    "HF_TOKEN": "",
+    "HF_TOKEN_PATH": "/tmp/home/.cache/huggingface/token",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/tmp/home/gcp.json",
+    "SSL_KEY": "/etc/tls/tls.key",
+    "SORT_KEY": "area",
+    "KEY_COLUMN": "label",
+    "GIT_COMMIT": "0123456789abcdef" * 2 + "01234567",
+    "DATA_SHA": "0123456789abcdef" * 2 + "01234567",
+    "MD5": "0123456789abcdef" * 2,
+    "HF_HUB_ENABLE_HF_TRANSFER": "1",
+    "MODEL": "sk-learn-baseline-with-a-long-name",
+    "NCCL_DEBUG": "INFO",
+    "HTTPS_PROXY": "http://proxy.example.com:3128",
+    "EMAIL": "me@example.com",
+    "WANDB_MODE": "offline",
+    "AWS_ENDPOINT_URL": "https://s3.example.com",
+    "PWD": "/workspace",
+    "MONKEY": "george",
+    "SECRETARY": "ada",
+    "PASSWORDLESS": "yes please",
+}
+
+
+def test_what_looks_like_a_secret_is_refused_in_env_and_not_shown() -> None:
+    found = broken_rules(overlay(CUSTOM, {"env": SECRETS}))
+    assert sorted(line.partition(":")[0] for line in found) == sorted(f"env.{name}" for name in SECRETS)
+    assert not [value for value in SECRETS.values() if value in " ".join(found)]
+
+
+def test_what_only_sounds_like_a_secret_is_allowed_in_env() -> None:
+    assert broken_rules(overlay(CUSTOM, {"env": NO_SECRETS})) == []
 
 
 WITH_PASSWORD = [

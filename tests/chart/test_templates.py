@@ -469,13 +469,6 @@ def test_a_secret_answers_for_the_scheme_host_and_port_of_its_own_url(
     assert [line[: len(words)] for line, words in zip(warnings(values), without, strict=True)] == without
 
 
-def test_a_password_in_the_environment_is_told_and_not_shown() -> None:
-    proxies = {"https_proxy": "http://me:sesame@proxy.example.com:3128", "http_proxy": "http://proxy.example.com/a@b"}
-    assert warnings(overlay(ON_A_CLAIM, {"env": proxies})) == [
-        "env.https_proxy: contains a user or password, which everybody who can read the release sees; use a URL without them"
-    ]
-
-
 def test_a_secret_for_git_that_nothing_needs_is_told() -> None:
     values = overlay(HAMI, {**UNPUBLISHED, "model": STORED, "dataset": STORED})
     assert warnings(values) == [
@@ -495,6 +488,18 @@ def test_credentials_and_certificates_are_mounted_as_files_and_nothing_more_of_t
     assert [item["key"] for item in volumes["git"]["secret"]["items"]] == ["GIT_USER", "PASS"]
     assert volumes["ca"]["configMap"]["items"] == [{"key": "root.pem", "path": "ca.crt"}]
     assert not [variable for variable in pod["containers"][0]["env"] if "secretKeyRef" in variable.get("valueFrom", {})]
+
+
+def test_the_trainers_secrets_are_mounted_as_files_under_the_names_that_it_uses() -> None:
+    key = {"secretName": "wandb", "key": "api-key"}
+    pod = pod_of(overlay(HAMI, {"secretEnv": {"WANDB_API_KEY": key}, "secretFiles": {".config/key": key}}))
+    (volume,) = [one["projected"] for one in pod["volumes"] if one["name"] == "program-secrets"]
+    shown = [(one["secret"]["name"], one["secret"]["optional"], one["secret"]["items"]) for one in volume["sources"]]
+    assert shown == [
+        ("wandb", True, [{"key": "api-key", "path": "env/WANDB_API_KEY"}]),
+        ("wandb", True, [{"key": "api-key", "path": "files/.config/key"}]),
+    ]
+    assert not {"WANDB_API_KEY"} & {one["name"] for one in pod["containers"][0]["env"]}
 
 
 def test_notes_say_how_to_follow_this_run() -> None:

@@ -203,10 +203,10 @@ def test_many_differences_are_ten_lines_and_a_count(differences: Differences) ->
 @pytest.mark.parametrize(
     ("change", "shown"),
     [
-        ({"env": {"A": "https://me:s3cret@h/x"}}, "https://***@h/x"),
-        ({"env": {"A": "HTTPS://me:s3cret@h/x"}}, "HTTPS://***@h/x"),
-        ({"env": {"A": " git+https://me:s3cret@h/x"}}, " git+https://***@h/x"),
-        ({"env": {"A": "https://h/\nhttps://s3cret%40h/x"}}, "https://***@h/x"),
+        ({"train": {"data": "https://me:s3cret@h/x"}}, "https://***@h/x"),
+        ({"train": {"data": "HTTPS://me:s3cret@h/x"}}, "HTTPS://***@h/x"),
+        ({"train": {"data": " git+https://me:s3cret@h/x"}}, " git+https://***@h/x"),
+        ({"train": {"data": "https://h/\nhttps://s3cret%40h/x"}}, "https://***@h/x"),
         ({"env": {"A": "socks5://h/x?token=s3cret"}}, "socks5://h/x?***"),
         ({"train": {"arguments": ["--cfg", 'https://me:"s3cret\\"@h/x', "b"]}}, '["--cfg","https://***@h/x","b"]'),
         ({"env": {"A": "a\r\x1b[31m\u2028b\\c"}}, "a\\r\\x1b[31m\\u2028b\\c"),

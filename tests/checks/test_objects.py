@@ -82,6 +82,14 @@ def test_a_git_secret_may_have_the_token_alone_and_no_other_may_lack_a_key() -> 
     assert check_secret(SPEC, ml, Secret("Opaque", frozenset({"P"}))).text.startswith("Secret ml has no key U")
 
 
+def test_the_trainers_secrets_are_looked_for_key_by_key() -> None:
+    keys = {"A": {"secretName": "wandb", "key": "a"}, "B": {"secretName": "wandb", "key": "b"}}
+    wanted = run(secretEnv=keys, secretFiles={".netrc": {"secretName": "netrc", "key": "n"}}).secrets
+    (wandb, netrc) = [one for one in wanted if one.name in ("wandb", "netrc")]
+    assert (wandb, netrc) == (Keys("wandb", ("a", "b")), Keys("netrc", ("n",)))
+    assert check_secret(SPEC, wandb, Secret("Opaque", frozenset("a"))).text == "Secret wandb has no key b; it has a"
+
+
 def test_a_pull_secret_has_a_registry_s_password() -> None:
     assert check_pull_secret(SPEC, "pull", Secret("kubernetes.io/dockerconfigjson", frozenset())).severity == "ok"
     assert check_pull_secret(SPEC, "pull", Secret("Opaque", frozenset())).severity == "problem"

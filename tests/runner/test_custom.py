@@ -118,6 +118,47 @@ def test_a_program_is_started_as_it_is_and_what_it_leaves_is_published(
     assert git("-C", repository, "show", f"{branch}:model/w.ckpt").startswith("version https://git-lfs")
 
 
+def test_a_program_gets_its_secrets_and_neither_the_log_nor_git_does(
+    home: Callable[..., Path], run: Callable[..., Ended], secret: Path, tmp_path: Path
+) -> None:
+    """The program shows what it has, and so does a git of the test's own, which is first on PATH."""
+    show = """
+import json, os, sys
+from pathlib import Path
+netrc = Path(os.environ["HOME"], ".netrc").read_text()
+print(f"has {os.environ['WANDB_API_KEY']} and", netrc, json.dumps(os.environ["QUOTED"]), len(os.environ["WANDB_API_KEY"]))
+Path(os.environ["OUTPUT_DIR"], "seen").write_text(os.environ["WANDB_API_KEY"] + netrc)
+sys.exit("cannot log in with " + os.environ["WANDB_API_KEY"])
+"""
+    for path, text in {
+        "env/WANDB_API_KEY": "sesame-0123456789\n",
+        "env/QUOTED": 'say "sesame" twice',
+        "files/.netrc": "machine api.wandb.ai\npassword sesame-9876543210\n",
+    }.items():
+        (secret.parent / "program" / path).parent.mkdir(parents=True, exist_ok=True)
+        (secret.parent / "program" / path).write_text(text)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "git").write_text(
+        f'#!/bin/sh\n[ -z "$GIT_CONFIG_COUNT" ] || {{ env; ls -a "$HOME"; }} >> {tools}/env 2>&1\nPATH=${{PATH#*:}} exec git "$@"\n'
+    )
+    (tools / "git").chmod(0o755)
+    keys = {name: {"secretName": "wandb", "key": "k"} for name in ("WANDB_API_KEY", "QUOTED")}
+    files = {".netrc": {"secretName": "netrc", "key": "netrc"}}
+    made = home(TRAIN, show, secretEnv=keys, secretFiles=files)
+    ended = run(made, PATH=f"{tools}{os.pathsep}{os.environ['PATH']}")
+    assert (ended.code, ended.message["failure"]["name"]) == (40, "train-failed"), ended.log
+    (seen,) = (tmp_path / "workspace").rglob("seen")
+    assert seen.read_text() == "sesame-0123456789machine api.wandb.ai\npassword sesame-9876543210\n"
+    assert "has *** and ***" in ended.log
+    assert "cannot log in with ***" in ended.message["failure"]["reason"]
+    of_git = (tools / "env").read_text()
+    assert "GIT_CONFIG_COUNT" in of_git
+    assert ".netrc" not in of_git
+    assert not [where for where in (ended.log, json.dumps(ended.message), of_git) if "sesame" in where]
+    assert "sesame" not in (made / "settings.json").read_text()
+
+
 def test_what_the_program_imports_and_the_image_lacks_is_named_before_the_data_is_fetched(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:

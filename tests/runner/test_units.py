@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from features import secrets
 from runner import kills, log, process, result, settings, tracebacks, train, verify
 from runner.context import Context
 from runner.errors import EXIT_CODES, RunnerError
@@ -253,6 +254,49 @@ def test_verify_names_the_missing_key_of_the_secret(make_context: Callable[..., 
     (secret / "GIT_TOKEN").unlink()
     with pytest.raises(RunnerError, match=r"git.tokenKey: the secret git-credentials has no key GIT_TOKEN"):
         verify.check_mounts(context)
+
+
+def test_verify_names_what_is_missing_of_the_trainers_secrets(
+    make_context: Callable[..., Context], secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(log, "hidden", set())
+    key = {"secretName": "wandb", "key": "api-key"}
+    context = make_context({"secretEnv": {"WANDB_API_KEY": key}, "secretFiles": {".config/k": key}})
+    with pytest.raises(
+        RunnerError, match=r"^secretEnv.WANDB_API_KEY: the secret wandb does not exist, or has no key api-key$"
+    ):
+        verify.check_mounts(context)
+    (secret.parent / "program" / "env").mkdir(parents=True)
+    variable = secret.parent / "program" / "env" / "WANDB_API_KEY"
+    for content in (b"\n", b"\xff", b"a\0b"):
+        variable.write_bytes(content)
+        with pytest.raises(
+            RunnerError, match="WANDB_API_KEY: key api-key of the secret wandb is empty, or not UTF-8 text"
+        ):
+            verify.check_mounts(context)
+    variable.write_text("two\nlines\n")
+    with pytest.raises(RunnerError, match=r"^secretFiles\.\.config/k: the secret wandb does not exist"):
+        verify.check_mounts(context)
+    (secret.parent / "program" / "files" / ".config").mkdir(parents=True)
+    (secret.parent / "program" / "files" / ".config" / "k").write_bytes(b"\xff\0")  # a file may hold anything
+    verify.check_mounts(context)
+    for _ in range(2):  # trainer and exporter
+        assert secrets.give(context) == {"WANDB_API_KEY": "two\nlines"}
+    assert (tmp_path / ".config" / "k").read_bytes() == b"\xff\0"
+
+
+def test_a_secret_is_hidden_from_the_log_however_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(log, "hidden", set())
+    for secret in ("p@ss/wörd", "first line\nsecond line", "p@ss/wörd-longer", "short", ""):
+        secrets.hide(secret)
+    log.line("p@ss/wörd p%40ss%2Fw%C3%B6rd p@ss/w\\u00f6rd p@ss/wörd-longer; second line of short words")
+    log.event("failed", reason="first line")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "*** *** *** ***; *** of short words"
+    assert second.endswith('reason="***"')
 
 
 def test_verify_refuses_too_little_shared_memory_and_a_missing_tool(

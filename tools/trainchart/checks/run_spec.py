@@ -111,9 +111,12 @@ class RunSpec:
     @cached_property
     def secrets(self) -> list[Keys]:
         return _merged(
-            Keys(text(secret, "secretName"), _keys(secret), self._optional(text(volume, "name")))
+            Keys(
+                text(secret, "secretName") or text(secret, "name"), _keys(secret), self._optional(text(volume, "name"))
+            )
             for volume in items(self.pod_template, "volumes")
-            if (secret := mapping(volume, "secret"))
+            for part in [volume, *items(volume, "projected", "sources")]
+            if (secret := mapping(part, "secret"))
         )
 
     def _optional(self, volume: str) -> tuple[str, ...]:

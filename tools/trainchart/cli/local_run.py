@@ -172,6 +172,7 @@ def on_this_machine(overrides: Overrides, given: Mapping[str, Any], sources: Seq
         "workspace": (NAME, {**_claim("workspace"), "type": "existingClaim"}),
         "publish": (NAME, {**publish, "type": "none"}),
         **{key: (NAME, {}) for key in ("cache", "git", "mlflow", "tune", "networkPolicy", "resources", "owner")},
+        **{key: (NAME, {}) for key in ("secretEnv", "secretFiles")},  # no cluster, no Secrets
         "replicas": (NAME, 1),
         "retries": (NAME, 0),
     }

@@ -259,6 +259,8 @@ class _Explainer:
             return f"is empty; write {expected}"
         hint = _hint(value, schemas, self._option_of(path), self._written(path))
         found = self._written(path) or format_value(value)
+        if path[:1] in (("secretEnv",), ("secretFiles",)) and isinstance(value, str):
+            found = "its value"  # which may be the secret itself
         return f"{found} is not {expected}{hint or self._right_form(value, schemas, path)}"
 
     def _right_form(self, value: Any, schemas: list[Schema], path: Path) -> str:

@@ -30,6 +30,7 @@ from trainchart.values.models.sections import (
     Owner,
     Publish,
     Resources,
+    SecretKey,
     SecurityContext,
     ServiceAccount,
     Source,
@@ -51,6 +52,14 @@ _HOST = (
     "request its device (resources.limits) and, with Multus, name its network in podAnnotations"
 )
 _COMMAND = "the family starts its trainer; for a program of your own, use family custom with train.command"
+
+SecretPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^\.?[A-Za-z0-9_-][A-Za-z0-9._-]*(/\.?[A-Za-z0-9_-][A-Za-z0-9._-]*)*$", max_length=200),
+    Field(
+        json_schema_extra=must_be("a path below the home directory, such as .netrc: letters, digits, '-', '_' and '.'")
+    ),
+]
 
 RESERVED = r"^(HOME|TERMINATION_LOG|JOB_ATTEMPT|JOB_GROUP|(POD|VC|VK)_.*)$"
 """Environment variables that identify the run and the pod; the chart, Volcano's plugins and Kubernetes set them."""
@@ -178,9 +187,20 @@ class Values(Section):
     env: Annotated[dict[EnvironmentName, str], Field(json_schema_extra=_exclude_reserved)] | None = Field(
         None,
         description="Additional environment variables of the trainer, its export and the checks of its data; the "
-        "runner and git do not get them. Never for secrets.",
+        "runner and git do not get them. What looks like a secret is refused: it belongs into secretEnv.",
         examples=[{"HTTPS_PROXY": "http://proxy.example.com:3128"}],
         json_schema_extra=also("environment", "extraEnv", "envVars"),
+    )
+    secretEnv: Annotated[dict[EnvironmentName, SecretKey], Field(json_schema_extra=_exclude_reserved)] | None = Field(
+        None,
+        description="Environment variables of the trainer and its export alone, each with its value from a key of a Secret.",
+        examples=[{"WANDB_API_KEY": {"secretName": "wandb", "key": "api-key"}}],
+        json_schema_extra=also("secretEnvironment", "envFromSecret", "envSecrets"),
+    )
+    secretFiles: dict[SecretPath, SecretKey] | None = Field(
+        None,
+        description="Files in the home directory of the pod (/tmp/home), each a key of a Secret, by their paths in it.",
+        examples=[{".kaggle/kaggle.json": {"secretName": "kaggle", "key": "kaggle.json"}}],
     )
     podLabels: dict[LabelKey, LabelValue] | None = Field(
         None,

@@ -12,6 +12,7 @@ from trainchart.values.models.base import (
     Duration,
     Empty,
     KeyName,
+    Name,
     Named,
     ObjectName,
     Quantity,
@@ -244,6 +245,21 @@ class Cache(Section):
         json_schema_extra=also("claim", "pvc", "pvcName", "persistentVolumeClaim", "existingClaim", "volume"),
     )
     readOnly: bool = Field(False, description="Whether the cache is only read, because it was filled beforehand.")
+
+
+class SecretKey(Section):
+    """A key of a Secret in the namespace of the run."""
+
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            secretKeyRef="write {secretName: NAME, key: KEY}",
+            valueFrom="write {secretName: NAME, key: KEY}",
+            value="its value is a key of a Secret: write {secretName: NAME, key: KEY}",
+        )
+    )
+
+    secretName: Name = Field(description="Name of the Secret.", examples=["wandb"], json_schema_extra=also("name"))
+    key: KeyName = Field(description="Key of the Secret.", examples=["api-key"])
 
 
 class Mlflow(Section):

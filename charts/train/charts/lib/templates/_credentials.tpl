@@ -114,3 +114,18 @@ Usage: {{ include "train.secrets" . | fromJson }}
 {{- end -}}
 {{- $found | toJson -}}
 {{- end -}}
+
+{{- /*
+Returns the keys of Secrets that the trainer gets, as JSON, by the path of each in their volume: env/<variable> or files/<path>.
+Usage: {{ range $path, $secret := include "train.programSecrets" . | fromJson }}
+*/ -}}
+{{- define "train.programSecrets" -}}
+{{- $found := dict -}}
+{{- range $name, $secret := .Run.values.secretEnv -}}
+{{- $_ := set $found (printf "env/%s" $name) $secret -}}
+{{- end -}}
+{{- range $path, $secret := .Run.values.secretFiles -}}
+{{- $_ := set $found (printf "files/%s" $path) $secret -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}

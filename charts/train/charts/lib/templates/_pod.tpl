@@ -134,6 +134,11 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
   mountPath: {{ $mounts.secrets }}/{{ $name }}
   readOnly: true
 {{- end }}
+{{- if include "train.programSecrets" . | fromJson }}
+- name: program-secrets
+  mountPath: {{ $mounts.secrets }}/program
+  readOnly: true
+{{- end }}
 {{- if .Run.values.git.caBundle.configMapName }}
 - name: ca
   mountPath: {{ $mounts.secrets }}/ca
@@ -206,6 +211,21 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
     sizeLimit: {{ include "train.amount" $values.sharedMemory | quote }}
 {{- range $section, $keys := include "train.secrets" . | fromJson }}
 {{ include "train.pod.secret" (dict "name" $section "secret" (get $values $section).secretName "keys" $keys) }}
+{{- end }}
+{{- with include "train.programSecrets" . | fromJson }}
+- name: program-secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range $path, $secret := . }}
+      - secret:
+          name: {{ quote $secret.secretName }}
+          {{- /* As in train.pod.secret. */}}
+          optional: true
+          items:
+            - key: {{ quote $secret.key }}
+              path: {{ quote $path }}
+      {{- end }}
 {{- end }}
 {{- if $values.git.caBundle.configMapName }}
 - name: ca

@@ -46,6 +46,9 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- if .Run.values.mlflow.trackingUri -}}
 {{- $features = append $features "mlflow" -}}
 {{- end -}}
+{{- if include "train.programSecrets" . | fromJson -}}
+{{- $features = append $features "secrets" -}}
+{{- end -}}
 {{- if .Run.values.tune.trials -}}
 {{- $features = append $features "tune" -}}
 {{- end -}}

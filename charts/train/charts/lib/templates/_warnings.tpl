@@ -32,10 +32,5 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- $warnings = append $warnings (printf "%s: %s, so the training starts from random weights, and needs many epochs and images; %s" .setting (empty $value | ternary "is empty" (printf "is %q" $value)) .fix) -}}
 {{- end -}}
 {{- end -}}
-{{- range $name, $value := $values.env -}}
-{{- if regexMatch "://[^/ ]*@" $value -}}
-{{- $warnings = append $warnings (printf "env.%s: contains a user or password, which everybody who can read the release sees; use a URL without them" $name) -}}
-{{- end -}}
-{{- end -}}
 {{- concat $warnings (include "train.unlikely" . | fromJsonArray) (include "train.unused" . | fromJsonArray) | toJson -}}
 {{- end -}}

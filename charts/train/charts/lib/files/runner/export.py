@@ -27,7 +27,7 @@ def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
     if argv:
         cwd = context.model if context.model.is_dir() else context.folder
         try:
-            done = process.run(argv, cwd, family.environment())
+            done = process.run(argv, cwd, family.program_environment())
         except OSError as error:
             raise cannot_start("export-failed", argv, error) from error
         killed = done.killed("the exporter")

@@ -37,12 +37,22 @@ class Family:
         return hasattr(self._hooks, hook)
 
     def environment(self) -> Dict[str, str]:
-        """Return the environment of trainer, exporter and probes: the pod's, overridden by the values' `env`, then by
-        the family.
-        """
+        """Return the environment of probes: the pod's, overridden by the values' `env`, then by the family."""
+        return self._environment({})
+
+    def program_environment(self) -> Dict[str, str]:
+        """Return the environment of trainer and exporter, which alone get the values' `secretEnv`."""
+        given: Dict[str, str] = {}
+        if self._context.settings.has_secrets:
+            from features import secrets
+
+            given = secrets.give(self._context)
+        return self._environment(given)
+
+    def _environment(self, secrets: Dict[str, str]) -> Dict[str, str]:
         own = self._hooks.train_environment(self._context)
         roots = os.pathsep.join(sorted(map(str, self._context.view_targets)))
-        return {**self._context.environment, "PYTHONUNBUFFERED": "1", inside.ROOTS: roots, **own}
+        return {**self._context.environment, "PYTHONUNBUFFERED": "1", inside.ROOTS: roots, **secrets, **own}
 
     def probe(self, name: str, argument: Dict[str, Any], failure: str) -> Dict[str, Any]:
         """Run `probe_<name>.py` of the family, or of a feature that it uses, with the image's libraries, and return its

@@ -204,6 +204,7 @@ class Git:
             config.append(("http.sslCAInfo", settings.ca_bundle))
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_ASKPASS"))}
         environment.update(
+            HOME="/nonexistent",  # no .netrc, which may be the trainer's
             LC_ALL="C",
             GIT_CONFIG_NOSYSTEM="1",
             GIT_CONFIG_GLOBAL=os.devnull,

@@ -26,6 +26,7 @@ TAIL_BYTES = 12 << 20  # and this much of its end, which says why it ended
 KEPT = f"{KEPT_BYTES >> 20} MiB"
 
 _copy: Optional[_Copy] = None
+hidden: Set[str] = set()  # secrets that the log does not show
 
 
 def setup() -> None:
@@ -45,6 +46,13 @@ def keep(file: Path, folder: Path) -> None:
         _warn_not_kept(error)
 
 
+def without_secrets(text: str) -> str:
+    """Return a text for others, with *** for every secret in it."""
+    for secret in sorted(hidden, key=len, reverse=True):  # one may contain another
+        text = text.replace(secret, "***")
+    return text
+
+
 def event(name: str, /, **fields: Any) -> None:
     """Log one line: `trainchart time=... event=... key=value`. Fields that are None are left out. Keys may be any name
     of a trainer's metric: what would break the line, or clash with its own keys, is replaced or prefixed by `_`.
@@ -58,6 +66,7 @@ def event(name: str, /, **fields: Any) -> None:
 
 
 def line(text: str) -> None:
+    text = without_secrets(text)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
     if _copy:

@@ -200,7 +200,7 @@ class _Lines:
 
     def _write(self, line: bytes) -> None:
         self._written_at = time.monotonic()
-        text = line.decode("utf-8", "replace")
+        text = log.without_secrets(line.decode("utf-8", "replace"))
         self.tail.append(text[:2000])
         if not self._quiet:
             log.line(text)

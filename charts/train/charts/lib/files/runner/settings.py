@@ -137,6 +137,12 @@ class Cache:
 
 
 @dataclass(frozen=True)
+class SecretKey:
+    secret_name: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Mlflow:
     allow_plain_http: bool
     tracking_uri: str = ""
@@ -203,6 +209,8 @@ class Settings:
     publish: Publish
     mlflow: Mlflow
     env: Dict[str, str]  # of the trainer's processes; neither the runner nor git has it
+    secret_env: Dict[str, SecretKey]
+    secret_files: Dict[str, SecretKey]  # by their paths in HOME
 
     @property
     def world_size(self) -> int:
@@ -241,6 +249,11 @@ class Settings:
     def secret_folder(self, section: str) -> str:
         """Where the Secret that a section names is mounted, one file per key; "" for none."""
         return f"{self.pod.mounts['secrets']}/{section}" if getattr(self, section).secret_name else ""
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether trainer and exporter get any of their own."""
+        return bool(self.secret_env or self.secret_files)
 
     def git_credentials(self, section: str) -> GitCredentials:
         """Those of the repository of a section."""

@@ -155,7 +155,7 @@ def run_trainer(context: Context, family: Family, track: Track) -> None:
     progress = Progress(context, family, track) if context.rank == 0 else None
     cwd = context.model if context.model.is_dir() else context.folder
     try:
-        done = process.run(argv, cwd, family.environment(), tick=progress.poll if progress else None)
+        done = process.run(argv, cwd, family.program_environment(), tick=progress.poll if progress else None)
     except OSError as error:
         raise cannot_start("train-failed", argv, error) from error
     if progress:

@@ -93,6 +93,10 @@ def check_secrets(context: Context) -> None:
         if source.type == "s3" and source.secret_name:
             keys = {f"{name}.accessKeyKey": source.access_key_key, f"{name}.secretKeyKey": source.secret_key_key}
             _check_secret(f"{name}.secretName", source.secret_name, settings.secret_folder(name), keys, ascii_only=True)
+    if settings.has_secrets:
+        from features import secrets
+
+        secrets.check(context)
     if mlflow.tracking_uri and mlflow.secret_name:
         basic = {"mlflow.userKey": mlflow.user_key, "mlflow.passwordKey": mlflow.password_key}
         keys = {"mlflow.tokenKey": mlflow.token_key} if mlflow.token_key else basic

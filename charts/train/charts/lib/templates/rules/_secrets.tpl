@@ -1,0 +1,49 @@
+{{- /*
+No secret stands in `env`, which everybody sees who can read the release: neither by the name of a variable nor by the form of its
+value. No message shows a value. A variable and a file come from one place.
+*/ -}}
+{{- define "train.rules.secrets" -}}
+{{- $violations := list -}}
+{{- $values := .Run.values -}}
+{{- range $name, $value := $values.env -}}
+{{- with include "train.secret.kind" (dict "name" $name "value" $value) -}}
+{{- $violations = append $violations (printf "env.%s: %s, and everybody who can read the release would see it; put it into a Secret, and set secretEnv.%s to its secretName and key" $name . $name) -}}
+{{- end -}}
+{{- if hasKey $values.secretEnv $name -}}
+{{- $violations = append $violations (printf "secretEnv.%s: is in env, too; remove one of them" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- $paths := keys $values.secretFiles | sortAlpha -}}
+{{- range $path := $paths -}}
+{{- range $other := $paths -}}
+{{- if hasPrefix (printf "%s/" $path) $other -}}
+{{- $violations = append $violations (printf "secretFiles.%s: is a file, but %s needs a folder of that name; rename one of them" $path $other) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $violations | toJson -}}
+{{- end -}}
+
+{{- /*
+Returns why a variable looks like a secret, for a message; empty if it does not. A name counts only with a value that can be one: not
+with a truth value, a path, a special token such as </s>, or, for a TOKEN, a number.
+Usage: {{ with include "train.secret.kind" (dict "name" NAME "value" VALUE) }}
+*/ -}}
+{{- define "train.secret.kind" -}}
+{{- $name := upper .name -}}
+{{- $word := regexFind "(TOKEN|PASSWORD|PASSWD|PASSPHRASE|_PWD|SECRET|(API|ACCESS|SECRET|PRIVATE|ACCOUNT|STORAGE|AUTH|ENCRYPTION|SIGNING)_?KEY|CREDENTIALS?)$" $name -}}
+{{- $plain := regexMatch "^\\s*((?i)true|false|yes|no|on|off|none|null|auto|[.~]?(/[A-Za-z0-9@._-]+)+/?|<.*>|\\[.*\\]|)\\s*$" .value -}}
+{{- $number := and (hasSuffix "TOKEN" $name) (regexMatch "^[0-9]{1,9}$" .value) -}}
+{{- $issuer := regexFind "\\b(hf_[A-Za-z0-9]{20}|gh[opusr]_[A-Za-z0-9]{20}|github_pat_[A-Za-z0-9_]{20}|gl(pat|dt|ptt|cbt|soat|oas|rt|ft|agent)-[A-Za-z0-9_-]{16}|(AKIA|ASIA)[A-Z0-9]{16}\\b|LTAI[A-Za-z0-9]{12}|AKID[A-Za-z0-9]{24}|sk-[A-Za-z0-9]{32}|sk-(proj|ant|or|svcacct)-[A-Za-z0-9_-]{20}|nvapi-[A-Za-z0-9_-]{30}|xox[abeoprs]-[A-Za-z0-9-]{10}|AIza[A-Za-z0-9_-]{35}|npm_[A-Za-z0-9]{30}|pypi-[A-Za-z0-9_-]{50}|dckr_pat_[A-Za-z0-9_-]{20}|dapi[0-9a-f]{32}|wandb_v[0-9]_[A-Za-z0-9_]{20}|eyJ[A-Za-z0-9_-]{10,}[.]eyJ[A-Za-z0-9_-]{10})|-----BEGIN [A-Z ]*PRIVATE KEY" .value -}}
+{{- /* A key of Weights & Biases looks like a commit. */ -}}
+{{- $hexadecimal := and (regexMatch "^\\s*(local-)?[0-9a-f]{40}\\s*$" .value) (not (regexMatch "COMMIT|SHA|REV|REF|HASH|VERSION|DIGEST|CHECKSUM|TAG" $name)) -}}
+{{- if $issuer -}}
+{{- printf "its value begins like a token or key (%s...)" (regexFind "^(-----BEGIN|github_pat_|[A-Za-z0-9]+[_-]|AKIA|ASIA|LTAI|AKID|AIza|dapi|eyJ)" $issuer) -}}
+{{- else if $hexadecimal -}}
+{{- "its value has the 40 hexadecimal digits of a key of Weights & Biases" -}}
+{{- else if and $word (not $plain) (not $number) -}}
+{{- printf "its name says that it is a secret (%s)" (trimPrefix "_" $word) -}}
+{{- else if regexMatch "://[^/ ]*@" .value -}}
+{{- "its value is a URL with a user or password" -}}
+{{- end -}}
+{{- end -}}
