@@ -58,7 +58,8 @@ _SHARED_TYPES: dict[str, Any] = {
 
 def schema_text(families: Mapping[str, type[Section]] = FAMILIES) -> str:
     """The chart's `values.schema.json`: shape only."""
-    return json.dumps(schema(families, drop=(*DOCUMENTATION, PATTERN)), indent=2) + "\n"
+    # Not indented: every release keeps a copy, and the one to read is the editors'.
+    return json.dumps(schema(families, drop=(*DOCUMENTATION, PATTERN)), indent=0) + "\n"
 
 
 def editor_schema_text() -> str:
