@@ -12,8 +12,10 @@ from e2e.kube import Object
 from e2e.scenario import World
 from tests.chart.accepted import accepted, is_accepted, manifests
 from tests.chart.matrix import ADMITTED
+from tests.chart.resources import RESOURCES
 from tests.chart.rules import CPU, OWN
 from tests.chart.test_kubernetes_types import LEGAL
+from tests.chart.test_pods import template
 from tests.fuzz.test_hostile_texts import BASES
 from trainchart.files import Tree, overlay
 
@@ -72,6 +74,22 @@ def test_restricted_pod_security_admits_the_pods_of_accepted_values(
     ]
     assert len(pods) > COUNT / 2
     admitted(world, way, pods)
+
+
+def test_the_api_server_takes_the_resources_that_the_chart_takes(world: World) -> None:
+    """The table has what it takes, and the chart is held to the table without a cluster."""
+    spec = template(CPU)["spec"]
+    taken = {}
+    for name, (requests, limits, _) in RESOURCES.items():
+        (container,) = spec["containers"]
+        container["resources"] = {"requests": requests, "limits": limits}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "dry"}, "spec": spec}
+        in_this_cluster(pod)
+        code, _ = world.submitter.call(
+            *("kubectl", "-n", world.submitter.namespace, "create", "--dry-run=server", "-f", "-"), text=json.dumps(pod)
+        )
+        taken[name] = code == 0
+    assert taken == {name: accepted for name, (_, _, accepted) in RESOURCES.items()}
 
 
 def admitted(world: World, way: str, objects: Sequence[Object]) -> None:

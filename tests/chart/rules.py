@@ -176,6 +176,63 @@ RULES: dict[str, Rule] = {
         kept={"podLabels": {f"{'a' * 253}/b": ""}},
         message="podLabels: has a key whose part before the / has 254 characters, but Kubernetes allows 253; shorten it",
     ),
+    "a device of the accelerator's among the resources": Rule(
+        HAMI,
+        broken={"resources": {"limits": {"nvidia.com/gpumem": 4096}}},
+        kept={"resources": {"limits": {"rdma/hca": 1}}},
+        message="resources.limits: has nvidia.com/gpumem, which accelerator.memory requests with accelerator.profile hami-alauda; set these keys instead",
+    ),
+    "a resource that Kubernetes reserves": Rule(
+        NVIDIA,
+        broken={"resources": {"limits": {"kubernetes.io/batch": 1}}},
+        kept={"resources": {"limits": {"openshift.io/mlnxnics": 1}}},
+        message="resources.limits: has kubernetes.io/batch, a name that Kubernetes reserves; write the resource of a device plugin, such as rdma/hca",
+    ),
+    "a resource of a domain that is too long": Rule(
+        NVIDIA,
+        broken={"resources": {"limits": {f"{'a' * 245}/b": 1}}},
+        kept={"resources": {"limits": {f"{'a' * 244}/b": 1}}},
+        message="resources.limits: has a name whose domain has 245 characters, but Kubernetes allows 244; correct it",
+    ),
+    "an extended resource without a limit": Rule(
+        NVIDIA,
+        broken={"resources": {"requests": {"rdma/hca": 1}}},
+        kept={"resources": {"requests": {"rdma/hca": 1}, "limits": {"rdma/hca": 1}}},
+        message="resources.requests: has rdma/hca without a limit, but Kubernetes does not overcommit it; move it to resources.limits",
+    ),
+    "an extended resource that is overcommitted": Rule(
+        NVIDIA,
+        broken={"resources": {"requests": {"rdma/hca": 1}, "limits": {"rdma/hca": "1k"}}},
+        kept={"resources": {"requests": {"rdma/hca": 1000}, "limits": {"rdma/hca": "1k"}}},
+        message="resources.requests: has rdma/hca 1, but resources.limits 1k, and Kubernetes does not overcommit it; remove the request",
+    ),
+    "half an extended resource": Rule(
+        NVIDIA,
+        broken={"resources": {"limits": {"rdma/hca": 0.5}}},
+        kept={"resources": {"limits": {"rdma/hca": "2000m"}}},
+        message="resources.limits: has rdma/hca 0.5, but an extended resource is a whole number, such as 1; correct it",
+    ),
+    "half a huge page": Rule(
+        NVIDIA,
+        broken={"resources": {"limits": {"hugepages-2Mi": 3145728}}},
+        kept={"resources": {"limits": {"hugepages-2Mi": 4194304}}},
+        message="resources.limits: has hugepages-2Mi 3145728, which is no whole number of such pages; write a multiple of 2Mi",
+    ),
+    "huge pages without memory": Rule(
+        overlay(NVIDIA, {"resources": {"requests": {"cpu": "", "memory": ""}, "limits": {"cpu": "", "memory": ""}}}),
+        broken={"resources": {"limits": {"hugepages-1Gi": "2Gi"}}},
+        kept={"resources": {"limits": {"hugepages-1Gi": "2Gi"}, "requests": {"cpu": 1}}},
+        message="resources.limits: has hugepages-1Gi, but Kubernetes gives huge pages only with CPU or memory; set resources.requests.memory",
+    ),
+    "a workspace that is larger than the storage of the pod": Rule(
+        NVIDIA,
+        broken={"workspace": {"size": "50Gi"}, "resources": {"limits": {"ephemeral-storage": "20Gi"}}},
+        kept={
+            "workspace": {"type": "newClaim", "size": "50Gi"},
+            "resources": {"limits": {"ephemeral-storage": "20Gi"}},
+        },
+        message="workspace.size: 50Gi is more than resources.limits.ephemeral-storage 20Gi, which includes an emptyDir; raise the limit, or use a claim as workspace",
+    ),
     "half an owner": Rule(
         NVIDIA,
         broken={"owner": {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": ""}},

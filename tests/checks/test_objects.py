@@ -242,6 +242,7 @@ SAID = {
     "limit-range": 'pods "a" is forbidden: [maximum memory usage per Container is 256Mi, but limit is 512Mi nope]',
     "service-account": 'pods "a" is forbidden: error looking up service account training/nope: serviceaccount "nope" not found',
     "priority-class": 'pods "a" is forbidden: no PriorityClass with name nope was found',
+    "runtime-class": 'pods "a" is forbidden: pod rejected: RuntimeClass "nope" not found',
     "no-right": 'jobs.batch.volcano.sh is forbidden: User "system:serviceaccount:a:b" cannot create resource "jobs" in API group "batch.volcano.sh" in the namespace "nope"',
     "namespace-missing": 'create: failed to create: namespaces "nope" not found',
     "name-in-use": "Error: INSTALLATION FAILED: cannot reuse a name that is still in use",

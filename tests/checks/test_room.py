@@ -49,6 +49,22 @@ def test_the_best_nodes_are_named_with_their_number_of_pods() -> None:
     ]
 
 
+def test_a_resource_that_no_node_has_is_told_beside_devices_that_nodes_have() -> None:
+    """It is no part of them, as memory and cores of HAMi's devices are."""
+    ask = run(accelerator=GPU, resources={"limits": {"rdma/hca": 1}})
+    [(severity, text)] = on_nodes(ask, node(nvidia_com__gpu="2"))
+    lacks = "no node has rdma/hca, of which each pod requests 1; nodes have nvidia.com/gpu"
+    assert (severity, text) == ("problem", lacks)
+    assert on_nodes(ask, node(nvidia_com__gpu="2", rdma__hca="1"))[0] == ("ok", "nodes have nvidia.com/gpu, rdma/hca")
+
+
+def test_huge_pages_that_no_node_has_reserved_are_told() -> None:
+    ask = run(resources={"limits": {"memory": "8Gi", "hugepages-2Mi": "1Gi"}})
+    [(severity, text)] = on_nodes(ask, node())
+    assert severity == "problem"
+    assert text.startswith("each pod requests hugepages-2Mi 1Gi, and the largest node (")
+
+
 def test_devices_that_others_hold_make_the_run_wait() -> None:
     held = {
         "metadata": {"name": "other"},

@@ -74,6 +74,11 @@ def missing_priority(name: str) -> Finding:
     return _missing("priority-class", "PriorityClass", name, fix)
 
 
+def missing_runtime(name: str) -> Finding:
+    fix = "name another in runtimeClassName, or in that of the accelerator profile (`kubectl get runtimeclasses` lists them)"
+    return _missing("runtime-class", "RuntimeClass", name, fix)
+
+
 def check_device_class(name: str, found: Object | None) -> Finding:
     if found is not None:
         return _exists("DeviceClass", name)

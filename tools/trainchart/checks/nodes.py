@@ -88,8 +88,9 @@ def _check_devices(wanted: Amounts, nodes: list[_Node]) -> tuple[Finding | None,
     lacking = [name for name in devices if name not in offered]
     if not lacking:
         return ok(_DEVICES, f"nodes have {enumerate_names(devices)}"), []
-    if len(lacking) < len(devices):
-        # HAMi and its like register devices with a scheduler of their own, and nodes list their number alone.
+    # HAMi and its like register devices with a scheduler of their own, and nodes list their number alone.
+    known = {name.partition("/")[0] for name in devices if name in offered}
+    if all(name.partition("/")[0] in known for name in lacking):
         text_ = f"no node lists {enumerate_names(lacking)}, while nodes list {enumerate_names(sorted({*devices} - {*lacking}))}"
         fix = (
             "right only where the device plugin and its scheduler share out a device between themselves (HAMi); "
@@ -104,8 +105,8 @@ def _check_devices(wanted: Amounts, nodes: list[_Node]) -> tuple[Finding | None,
             f"no node has {name}, of which each pod requests {format_quantity(name, wanted[name])}" for name in lacking
         )
         + (f"; nodes have {enumerate_names(others)}" if others else "; nodes have no devices at all"),
-        "choose the accelerator.profile of what this cluster has (`kubectl describe nodes` lists it under Allocatable), "
-        "or let its device plugin be installed",
+        "choose the accelerator.profile, or in resources.limits the resources, of what this cluster has (`kubectl describe nodes` "
+        "lists it under Allocatable), or let its device plugin be installed",
     ), lacking
 
 

@@ -69,6 +69,7 @@ _KNOWN: tuple[tuple[str, Callable[..., Finding]], ...] = (
         names.missing_account,
     ),
     (r"no PriorityClass with name (?P<name>[\w.-]+)", names.missing_priority),
+    (r"RuntimeClass \"(?P<name>[\w.-]+)\" not found", names.missing_runtime),
     (
         r"cannot (?P<verb>\w+) resource \"networkpolicies\"(?:.*in the namespace \"(?P<namespace>[\w.-]+)\")?",
         _plain(

@@ -166,7 +166,7 @@ class _Explainer:
                 if _unprintable(key, LINE) is None:  # else the error of its name is enough
                     message = (
                         _no_such_name(node.get("propertyNames", {}))
-                        if patterns
+                        if patterns and not allowed
                         else self._unknown(key, node, allowed, path)
                     )
                     yield Violation((*path, key), found, message)

@@ -138,7 +138,7 @@ class Values(Section):
     )
     resources: Resources | None = Field(
         None,
-        description="CPU and memory of each pod; an empty one is not requested, or not limited.",
+        description="CPU, memory and other resources of each pod (docs/pods.md); an empty one is not requested, or not limited.",
         examples=[{"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "24Gi"}}],
     )
     sharedMemory: Annotated[Quantity, Named("SHARE_MEMORY_LIMIT_SIZE")] = Field(
@@ -234,6 +234,12 @@ class Values(Section):
         examples=[[{"key": "nvidia.com/gpu", "operator": "Exists"}]],
     )
     affinity: Affinity | None = Field(None, description="Affinity of the pods to nodes and to other pods.")
+    runtimeClassName: ObjectName = Field(
+        None,
+        description="RuntimeClass of the pods; empty: that of the accelerator profile.",
+        examples=["nvidia"],
+        json_schema_extra=also("runtimeClass", "runtime"),
+    )
     securityContext: SecurityContext | None = Field(
         None,
         description='User and groups of the training process. Every pod meets the Pod Security Standard "restricted".',

@@ -100,10 +100,11 @@ LabelValue = Annotated[
     Field(json_schema_extra=must_be("the value of a label: letters, digits, '-', '_' and '.'")),
 ]
 
+EXTENDED_RESOURCE = rf"^{_NAME}(\.{_NAME})*/{_LABEL}$"
 ResourceName = (
     Annotated[
         str,
-        StringConstraints(pattern=rf"^{_NAME}(\.{_NAME})*/{_LABEL}$", max_length=253),
+        StringConstraints(pattern=EXTENDED_RESOURCE, max_length=253),
         Field(json_schema_extra=must_be("the resource of a device plugin, such as vendor.example.com/gpu")),
     ]
     | Empty

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 
 from trainchart.values.models.base import (
+    EXTENDED_RESOURCE,
     MOST,
     Count,
     Duration,
@@ -61,8 +62,21 @@ _ALWAYS = 'every pod meets the Pod Security Standard "restricted" anyway; leave 
 _BOTH = "write it into resources.requests, resources.limits or both"
 
 
+_BY_NAME = (
+    "an extended resource is written as its device plugin names it: a domain in lower case and a name, such as rdma/hca"
+)
+
+
+def _also_by_name(schema: dict[str, Any]) -> None:
+    """Resources whose names no field of a model can have."""
+    names = (r"^ephemeral-storage$|^hugepages-[1-9][0-9]*(Ki|Mi|Gi)$", EXTENDED_RESOURCE)
+    schema["patternProperties"] = {name: TypeAdapter(Quantity).json_schema() for name in names}
+    schema["additionalProperties"] = False
+    schema.update(instead(gpu=_DEVICES, gpus=_DEVICES, ephemeralStorage="write ephemeral-storage", **{"*/*": _BY_NAME}))
+
+
 class ResourceList(Section):
-    model_config = ConfigDict(json_schema_extra=instead(gpu=_DEVICES, gpus=_DEVICES, **{"*/*": _DEVICES}))
+    model_config = ConfigDict(json_schema_extra=_also_by_name)
 
     cpu: Annotated[Quantity, Named("CPU")] = Field(None, description="CPU cores.", examples=["8", "500m"])
     memory: Annotated[Quantity, Named("MEMORY")] = Field(
@@ -71,7 +85,9 @@ class ResourceList(Section):
 
 
 class Resources(Section):
-    model_config = ConfigDict(json_schema_extra=instead(cpu=_BOTH, memory=_BOTH, gpu=_DEVICES, gpus=_DEVICES))
+    model_config = ConfigDict(
+        json_schema_extra=instead(gpu=_DEVICES, gpus=_DEVICES, **dict.fromkeys(("cpu", "memory", "*/*"), _BOTH))
+    )
 
     requests: Annotated[ResourceList | None, Named("{}_REQUEST")] = Field(
         None, description="What the scheduler reserves for a pod."
@@ -395,6 +411,12 @@ class ServiceAccount(Section):
     name: ObjectName = Field(
         None,
         description="Name of an existing service account; empty: a new one without rights, named like the release.",
+    )
+    automount: bool = Field(
+        False,
+        description="Whether the pods get a token of the service account for the API server. Workload identity of a cloud needs none: "
+        "see docs/pods.md.",
+        json_schema_extra=also("automountServiceAccountToken"),
     )
 
 

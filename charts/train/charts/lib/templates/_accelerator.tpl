@@ -14,6 +14,33 @@ Usage: {{ include "train.accelerator.resource" (dict "root" . "key" "count") }}
 {{- end -}}
 
 {{- /*
+Returns which key of `accelerator` requests a resource, and with which profiles, as JSON: those of the run's, else of the chart's. No
+profiles where nothing does.
+Usage: {{ include "train.accelerator.requests" (dict "root" . "name" NAME) | fromJson }}
+*/ -}}
+{{- define "train.accelerator.requests" -}}
+{{- $found := dict "profiles" list -}}
+{{- range $key, $_ := .root.Run.profile.resources -}}
+{{- if eq $.name (include "train.accelerator.resource" (dict "root" $.root "key" $key)) -}}
+{{- $_ := set $found "key" $key -}}
+{{- $_ := set $found "profiles" (list $.root.Run.profile.name) -}}
+{{- end -}}
+{{- end -}}
+{{- if not $found.profiles -}}
+{{- range $path, $_ := .root.Subcharts.lib.Files.Glob "files/accelerators/*.yaml" -}}
+{{- range $key, $resource := ($.root.Subcharts.lib.Files.Get $path | fromYaml).resources -}}
+{{- $pattern := regexQuoteMeta ($resource.name | default "") | replace "\\{variant\\}" "[-A-Za-z0-9_.]+" | printf "^%s$" -}}
+{{- if regexMatch $pattern $.name -}}
+{{- $_ := set $found "key" $key -}}
+{{- $_ := set $found "profiles" (append $found.profiles (base $path | trimSuffix ".yaml")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}
+
+{{- /*
 Returns the resource limits of the accelerator, as JSON: integers as text, by name. Only limits: Kubernetes derives the requests.
 Usage: {{ include "train.accelerator.limits" . | fromJson }}
 */ -}}

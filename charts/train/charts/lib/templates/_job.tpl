@@ -69,7 +69,7 @@ spec:
           {{- end }}
         spec:
           {{- include "train.pod.spec" . | nindent 10 }}
-          {{- with $profile.runtimeClassName }}
+          {{- with $values.runtimeClassName | default $profile.runtimeClassName }}
           runtimeClassName: {{ quote . }}
           {{- end }}
           {{- /* The runner enforces timeLimit itself, with a message; this is a fallback. */}}

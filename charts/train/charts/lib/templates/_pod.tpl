@@ -40,7 +40,7 @@ Usage: {{ include "train.pod.spec" . | nindent 6 }}
 {{- define "train.pod.spec" -}}
 restartPolicy: Never
 serviceAccountName: {{ include "train.name.serviceAccount" . | quote }}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ .Run.values.serviceAccount.automount }}
 enableServiceLinks: false
 {{- with .Run.values.imagePullSecrets }}
 imagePullSecrets:

@@ -23,6 +23,9 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- if not $values.tune.trials -}}
 {{- $groups = append $groups (list "tune" (list "failureLimit" "goal" "gracePeriod" "metric" "seed" "space") "without tune.trials there is no search; set it, such as 20, or leave this out") -}}
 {{- end -}}
+{{- if not $values.serviceAccount.name -}}
+{{- $groups = append $groups (list "serviceAccount" (list "automount") "the service account that the run brings has no rights; set serviceAccount.name, or leave this out") -}}
+{{- end -}}
 {{- if not $published -}}
 {{- $groups = append $groups (list "publish" (list "branch" "patience" "secretName") "publish.type none pushes nothing; leave it out, or set publish.type: git") -}}
 {{- end -}}

@@ -1,0 +1,72 @@
+"""What a cluster asks of a pod: labels and annotations, resources, runtime, service account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chart.accepted import is_accepted
+from tests.chart.resources import RESOURCES
+from tests.chart.rules import CPU, NVIDIA, OURS
+from trainchart.chart.render import render
+from trainchart.files import Tree, overlay
+
+MESHES = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
+NONE = {"requests": {"cpu": "", "memory": ""}, "limits": {"cpu": "", "memory": ""}}
+
+
+def template(values: Tree) -> dict[str, Any]:
+    """The pod template of the gang."""
+    (job,) = [manifest for manifest in render(values) if manifest["kind"] == "Job"]
+    found: dict[str, Any] = job["spec"]["tasks"][0]["template"]
+    return found
+
+
+def test_pods_have_the_user_s_labels_and_annotations_beside_the_run_s_and_no_sidecar_is_injected() -> None:
+    values = overlay(NVIDIA, {"podLabels": {"team": "vision"}, "podAnnotations": {"example.com/a": "1\n'2'"}})
+    (check,) = [manifest for manifest in render(values) if manifest["kind"] == "Pod"]
+    for metadata in (template(values)["metadata"], check["metadata"]):
+        own = {"app.kubernetes.io/name": "train", "app.kubernetes.io/instance": "run-42"}
+        assert metadata["labels"].items() >= {**own, "team": "vision", "sidecar.istio.io/inject": "false"}.items()
+        assert metadata["annotations"].items() >= {**MESHES, "example.com/a": "1\n'2'"}.items()
+    assert check["metadata"]["annotations"]["helm.sh/hook"] == "test"
+
+
+def test_where_sidecars_are_allowed_nothing_keeps_a_mesh_from_injecting_them() -> None:
+    metadata = template(overlay(NVIDIA, {"sidecars": "allow"}))["metadata"]
+    assert "annotations" not in metadata
+    assert not metadata["labels"].keys() & MESHES.keys()
+
+
+def test_what_the_user_sets_replaces_what_the_profile_has() -> None:
+    profile = {
+        **OURS,
+        "annotations": {"example.com/mode": "a", "example.com/policy": "b"},
+        "runtimeClassName": "vendor",
+    }
+    base = overlay(NVIDIA, {"accelerator": {"profile": "ours", "profiles": {"ours": profile}}})
+    assert template(base)["spec"]["runtimeClassName"] == "vendor"
+    found = template(overlay(base, {"podAnnotations": {"example.com/mode": "c"}, "runtimeClassName": "kata"}))
+    assert found["metadata"]["annotations"] == {"example.com/mode": "c", "example.com/policy": "b", **MESHES}
+    assert found["spec"]["runtimeClassName"] == "kata"
+
+
+def test_resources_of_any_name_stand_beside_the_accelerator_s() -> None:
+    more = {"limits": {"rdma/hca": 1, "vpc.amazonaws.com/efa": "4", "hugepages-2Mi": "1Gi", "example.com/none": ""}}
+    resources = template(overlay(NVIDIA, {"resources": more}))["spec"]["containers"][0]["resources"]
+    wanted = {"nvidia.com/gpu": "1", "rdma/hca": "1", "vpc.amazonaws.com/efa": "4", "hugepages-2Mi": "1Gi"}
+    assert resources["limits"].items() >= wanted.items()
+    assert "example.com/none" not in resources["limits"]
+
+
+@pytest.mark.parametrize(("requests", "limits", "accepted"), RESOURCES.values(), ids=RESOURCES)
+def test_resources_are_accepted_where_kubernetes_accepts_them(requests: Tree, limits: Tree, accepted: bool) -> None:
+    base = overlay(CPU, {"resources": NONE, "workspace": {"type": "newClaim"}})
+    assert is_accepted(overlay(base, {"resources": {"requests": requests, "limits": limits}})) is accepted
+
+
+def test_a_token_is_mounted_only_where_it_is_asked_for() -> None:
+    assert template(CPU)["spec"]["automountServiceAccountToken"] is False
+    own = template(overlay(CPU, {"serviceAccount": {"name": "trainer", "automount": True}}))["spec"]
+    assert (own["serviceAccountName"], own["automountServiceAccountToken"]) == ("trainer", True)
