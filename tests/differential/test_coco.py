@@ -341,6 +341,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return described
 
 
+@pytest.mark.parametrize("name", ["/etc/hostname", f"{12 * '../'}etc/hostname"])
+def test_an_image_outside_of_the_sources_is_not_opened(name: str, ppyoloe: Trainer) -> None:
+    verdict = ask(ppyoloe, document(images=[image(1, file_name=name), image(2)])).probe
+    assert not verdict["ok"]
+    assert "outside of the run's sources" in verdict["reason"]
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(documents(), documents(), st.booleans(), st.booleans(), st.sampled_from([0, 0, 1, 3]), st.booleans())
 def test_made_up_files_get_the_verdict_of_the_trainer(

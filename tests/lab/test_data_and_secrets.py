@@ -32,11 +32,6 @@ PADDLE = {
     "trainAnnotations": "train.json", "trainImages": "images",
 }  # fmt: skip
 LLM = {"dataset": "", "stage": "sft", "validationSize": 0, "arguments": {}, "datasetFormat": ""}
-COCO = {
-    "images": [{"id": 1, "file_name": "{secret}"}],
-    "categories": [{"id": 1}],
-    "annotations": [],
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,6 @@ HOSTILE = [
     Data("a test set", "yolov8", {"data.yaml": "train: .\nval: .\ntest: '{secret}'\nnames: [a]\n"}, YOLO8, "data.yaml names test,"),
     Data("a description that is a link", "yolov8", {"data.yaml": LINK}, YOLO8, "train.data: data.yaml leads"),
     Data("annotations that are a link", "ppyoloe", {"train.json": LINK, "images/a": ""}, PADDLE, "train.trainAnnotations: train.json leads"),
-    Data("an image", "ppyoloe", {"train.json": json.dumps(COCO), "images/a": ""}, PADDLE, "image 1: "),
     Data("a base of the configuration", "ppyoloe", {}, PADDLE, "train.config: ", {"c.yml": "_BASE_: ['base.yml']\n", "base.yml": LINK}),
     Data("an absolute file_name", "llm-sft", {"dataset_info.json": '{"x": {"file_name": "{secret}"}}'}, LLM, "dataset_info.json: x: file_name leads"),
     Data("a file_name that climbs", "llm-sft", {"dataset_info.json": '{"x": {"file_name": "../secret"}}'}, LLM, "dataset_info.json: x: file_name leads"),

@@ -28,7 +28,7 @@ COMMITS = 24
 DATA_BYTES = 2_000_000
 """Of LFS data in the newest commit; each of the four commits before it that touched data had as much."""
 
-FAMILY: Any = SimpleNamespace(probe=lambda name, argument, failure: {})
+FAMILY: Any = SimpleNamespace(has=lambda hook: False, probe=lambda name, argument, failure: {})
 
 
 @dataclass

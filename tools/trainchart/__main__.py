@@ -1,7 +1,16 @@
-"""`python -m trainchart`: the command, from a checkout that is not installed."""
+"""The command, installed or as `python -m trainchart`. It imports the rest where an interrupt prints no traceback."""
 
 import sys
 
-from trainchart.cli.main import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command of this process, and return its exit code."""
+    try:
+        from trainchart.cli.main import main as command
+    except KeyboardInterrupt:
+        return 130  # ExitCode.INTERRUPTED
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
