@@ -15,7 +15,9 @@ import pytest
 from tests.conftest import program
 from tests.lab.git_server import TOKEN, USER, push, serving
 from tests.local.conftest import PROGRAM, Engine, Ran
-from trainchart.errors import ExitCode
+from trainchart.cli import main as cli
+from trainchart.errors import ExitCode, FileError
+from trainchart.local.sources import fetch
 
 Call = Callable[..., Ran]
 
@@ -201,6 +203,42 @@ def test_wrong_values_and_folders_are_refused_before_anything_is_run(call: Call,
     assert "start" not in [words[0] for words in engine.calls]
     refused(call("try", "--keep", str(folders)), ExitCode.REFUSED, "--keep", "exists")
     refused(call("try", "--here", "--engine", "docker"), ExitCode.REFUSED, "--here")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("model.repository=https://me:s3cr3t@git.example.com/team/model.git", "contains a user or password"),
+        ("model.revision=--upload-pack=touch PLACE/made", "is not a valid name of a branch or tag"),
+        ("model.nosuch=1", "unknown key"),
+        ("replicas=0", "is less than 1"),
+        ("publish.type=push", "is not one of git, none"),
+        ("workspace.size=much", "is not a quantity"),
+    ],
+)
+@pytest.mark.parametrize("command", ["try", "check"])
+def test_a_value_that_the_cluster_refuses_is_refused_here_too_though_it_is_not_used(
+    command: str, wrong: str, message: str, call: Call, folders: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A git address with a token would be shown to everybody who sees this machine's processes, and a revision could be an
+    option of git.
+    """
+    given = ["--here", "--set", wrong.replace("PLACE", str(folders))]
+    if command == "try":
+        ran = call("try", *given, model=False)
+    else:
+        code = cli.main(["check-data", "custom", str(folders / "data"), "-f", str(folders / "run.yaml"), *given])
+        ran = Ran(code, *capfd.readouterr())
+    assert (ran.code, message in ran.err) == (ExitCode.REFUSED, True), ran
+    assert "s3cr3t" not in ran.err
+    assert "fetching" not in ran.err
+
+
+def test_git_takes_no_value_for_an_option(tmp_path: Path) -> None:
+    source = {"repository": str(tmp_path / "nosuch"), "revision": f"--upload-pack=touch {tmp_path}/made;"}
+    with pytest.raises(FileError, match="git fetch failed"):
+        fetch("model", source, tmp_path / "fetched")
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_source_that_only_the_cluster_reaches_needs_a_folder(call: Call) -> None:

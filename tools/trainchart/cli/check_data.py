@@ -15,6 +15,7 @@ from trainchart.cli.local_run import (
     EXIT_CODES,
     Place,
     add_local_options,
+    are_fitting,
     choose_place,
     is_configured,
     manifests,
@@ -83,6 +84,8 @@ def _check(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         files = stack.enter_context(as_paths(options.files))
         overrides = overrides_of(options)
+        if not are_fitting(files, overrides):
+            return ExitCode.REFUSED
         given = values_given(files, overrides)
         place = _place(options, str(given.get("image") or ""), family) if known else Place(None)
         sources = [name for name, folder in named.items() if folder or is_configured(given, name)]

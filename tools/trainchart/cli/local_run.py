@@ -199,6 +199,35 @@ def _without_device(given: Mapping[str, Any]) -> Tree:
     return values
 
 
+def are_fitting(files: Sequence[tuple[str, str]], overrides: Overrides) -> bool:
+    """Whether the cluster takes each value that the user has given, also those that this machine replaces; what is wrong has
+    been printed. Values may be missing.
+    """
+    from trainchart.checks.values import validated
+    from trainchart.cli.validate import format_report
+    from trainchart.values.validate import Report
+
+    given = values_given(files, overrides)
+    wrong = Report(
+        [
+            found
+            for found in validated(files, overrides, name=NAME, namespace=_NAMESPACE).diagnostics
+            if found.source == "schema" or (found.source == "rule" and _has(given, found.key or ""))
+        ],
+        "",
+    )
+    if not wrong.valid:
+        print_text(format_report(wrong), sys.stderr, styled=True)
+    return wrong.valid
+
+
+def _has(values: Any, key: str) -> bool:
+    """Whether the values have something at a key, such as model.revision."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return bool(values)
+
+
 def manifests(files: Sequence[tuple[str, str]], overrides: Overrides) -> list[dict[str, Any]] | None:
     """The objects of the run; None if the values are not valid, which has been printed."""
     from trainchart.chart.render import render

@@ -16,6 +16,7 @@ from trainchart.cli.console import LogPrinter
 from trainchart.cli.local_run import (
     EXIT_CODES,
     add_local_options,
+    are_fitting,
     check_image,
     choose_place,
     is_configured,
@@ -85,6 +86,8 @@ def _try(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         files = stack.enter_context(as_paths(options.files))
         overrides = overrides_of(options)
+        if not are_fitting(files, overrides):
+            return ExitCode.REFUSED
         given = values_given(files, overrides)
         place = without_needless_gpu(place, given)
         named = {"model": options.model, "dataset": options.data}

@@ -64,8 +64,8 @@ def fetch(section: str, source: Mapping[str, Any], folder: Path) -> Path:
     folder.mkdir()
     for command in (
         ["init", "--quiet"],
-        ["remote", "add", "origin", url],
-        ["fetch", "--quiet", "--depth=1", "--no-tags", "origin", revision],
+        ["remote", "add", "--", "origin", url],
+        ["fetch", "--quiet", "--depth=1", "--no-tags", "--", "origin", revision],  # a value is never an option
         ["checkout", "--quiet", "FETCH_HEAD"],
     ):
         _git(section, option, folder, *command)
