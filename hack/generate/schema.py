@@ -58,8 +58,7 @@ _SHARED_TYPES: dict[str, Any] = {
 
 def schema_text(families: Mapping[str, type[Section]] = FAMILIES) -> str:
     """The chart's `values.schema.json`: shape only."""
-    # Not indented: every release keeps a copy, and the one to read is the editors'.
-    return json.dumps(schema(families, drop=(*DOCUMENTATION, PATTERN)), indent=0) + "\n"
+    return json.dumps(schema(families, drop=(*DOCUMENTATION, PATTERN)), indent=2) + "\n"
 
 
 def editor_schema_text() -> str:

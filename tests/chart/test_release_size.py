@@ -19,7 +19,7 @@ from trainchart.chart.render import render, render_text
 from trainchart.files import Tree, load_values, overlay
 
 # Half a mebibyte was the aim. The checks of data that every family has would fit into it only as programs without their comments.
-BOUND = 544 * 1024
+BOUND = 560 * 1024
 EVERYTHING: Tree = {
     "model": {"type": "s3", "bucket": "models", "endpoint": "https://s3.example.com", "cached": True},
     "dataset": {"cached": True},
