@@ -56,6 +56,7 @@ def ask(
     evaluated: Document = None,
     files: dict[str, str | None] | None = None,
     most: int = 0,
+    ranks: int = 1,
     **train: Any,
 ) -> Verdict:
     """The verdicts on a dataset whose images are all there but for `files`."""
@@ -71,7 +72,7 @@ def ask(
                 (folder / "dataset" / f"{name}.json").write_text(content, encoding="utf-8")
 
     own = {"evalAnnotations": "val.json"} if evaluated is not None else {}
-    return trainer.ask(make, images=images, train={**own, **train}, maxBroken=most)
+    return trainer.ask(make, images=images, train={**own, **train}, maxBroken=most, ranks=ranks)
 
 
 def image_names(described: Document) -> list[str]:
@@ -90,14 +91,15 @@ def assert_agreed(verdict: Verdict, most: int = 0) -> None:
         assert not probe["ok"], (probe, reader)
         return
     parts = reader["parts"]
-    unusable = any(part["misread"] for part in parts.values()) or not parts["train"]["boxes"]
+    train = parts["train"]
+    unusable = any(part["misread"] for part in parts.values()) or not train["boxes"] or not train["batches"]
     if unusable:
         assert not probe["ok"], (probe, reader)
     elif probe["ok"]:
         counted = {(part["part"], part["unit"]): part["used"] for part in probe["parts"]}
         for name, part in parts.items():
             assert counted[name, "images"] == part["images"], (probe, reader)
-        assert counted["train", "boxes"] == parts["train"]["boxes"], (probe, reader)
+        assert counted["train", "boxes"] == train["boxes"], (probe, reader)
         for part in probe["parts"]:
             assert part["leftOutTotal"] == part["total"] - part["used"]
     else:
@@ -121,10 +123,12 @@ class Reported:
     evaluated: Document = None
     files: dict[str, str | None] = field(default_factory=dict)
     most: int = 0
+    ranks: int = 1
     train: dict[str, Any] = field(default_factory=dict)
 
 
 READER = "ppdet/data/source/coco.py, pycocotools/coco.py"
+BATCHES = "ppdet/engine/trainer.py: 'Samples in dataset are less than batch_size'"
 EVALUATE = {"evaluate": True}
 CATEGORIES = document()["categories"]
 REPORTS = {
@@ -281,6 +285,23 @@ REPORTS = {
     "evaluation, no info": Reported(
         "ppwwyyxx/cocoapi#32", document(), '"part": "eval"', ok=True, evaluated=document(), train=EVALUATE
     ),
+    "fewer images than a batch": Reported(
+        BATCHES, document(), "2 images are less than a batch of 3", train={"batchSize": 3}
+    ),
+    "fewer images than a batch of each process": Reported(
+        BATCHES, document(), "2 images for 2 processes are less than a batch of 2", ranks=2, train={"batchSize": 2}
+    ),
+    "an image for each process": Reported(BATCHES, document(), '"used": 2', ok=True, ranks=2),
+    "an incomplete batch is wanted": Reported(
+        BATCHES,
+        document(),
+        '"used": 2',
+        ok=True,
+        train={"batchSize": 3, "options": {"TrainReader.drop_last": False}},
+    ),
+    "images that repeat": Reported(
+        BATCHES, document(), '"used": 2', ok=True, train={"batchSize": 3, "options": {"TrainDataset.repeat": 2}}
+    ),
     "folders in file_name": Reported(
         READER, document(images=[image(1, file_name="a/b/1.jpg"), image(2)]), '"used": 2', ok=True
     ),
@@ -294,7 +315,7 @@ REPORTS = {
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_reported_file_gets_the_verdict_of_the_trainer(name: str, ppyoloe: Trainer) -> None:
     one = REPORTS[name]
-    verdict = ask(ppyoloe, one.described, one.evaluated, one.files, one.most, **one.train)
+    verdict = ask(ppyoloe, one.described, one.evaluated, one.files, one.most, one.ranks, **one.train)
     assert verdict.probe["ok"] == one.ok, verdict
     assert one.words in (json.dumps(verdict.probe) if one.ok else verdict.probe["reason"]), verdict.probe
     assert_agreed(verdict, one.most)

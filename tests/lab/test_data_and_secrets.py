@@ -95,7 +95,8 @@ def probe(family: str, base: Path, train: dict[str, Any]) -> subprocess.Complete
     lay_out(base / "image", {"ultralytics/__init__.py": "", "ultralytics/cfg/default.yaml": "{}", **llm})
     script = FILES / "families" / family / "probe_dataset.py"
     folders = {name: str(base / name) for name in ("model", "dataset", "scratch")}
-    argument = {**folders, "train": train, "hyperparameters": [], "maxBroken": 0}
+    run = {"replicas": 1, "processes": 1}
+    argument = {**folders, "train": train, "run": run, "hyperparameters": [], "maxBroken": 0}
     python_path = os.pathsep.join([str(base / "image"), str(FILES)])
     return subprocess.run(
         [sys.executable, str(script), json.dumps(argument)],

@@ -195,7 +195,8 @@ def test_the_best_weights_are_exported_else_the_last(hooks: ModuleType, make: Ca
 
 def probe(model: Path, dataset: Path, **train: Any) -> dict[str, Any]:
     folders = {"model": str(model), "dataset": str(dataset), "scratch": str(dataset)}
-    argument = {**folders, "train": {**TRAIN, **train}, "maxBroken": 0}
+    run = {"replicas": 1, "processes": 1}
+    argument = {**folders, "train": {**TRAIN, **train}, "run": run, "maxBroken": 0}
     done = subprocess.run(
         [sys.executable, str(FOLDER / "probe_dataset.py"), json.dumps(argument)],
         capture_output=True,

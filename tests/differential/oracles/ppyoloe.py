@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
+from paddle.io import DistributedBatchSampler
 from PIL import Image
 from ppdet.data.reader import EvalReader, TrainReader
 from ppdet.data.source.category import get_categories
@@ -23,7 +24,7 @@ import hooks  # noqa: E402 (of the family; load makes it importable)
 
 TRAIN = {
     "trainImages": "images", "trainAnnotations": "train.json", "evalImages": "images", "evalAnnotations": "", "evaluate": False,
-    "options": {},
+    "options": {}, "batchSize": 1, "config": "model.yml",
 }  # fmt: skip
 PREPARED = [{"Decode": {}}, {"Resize": {"target_size": [32, 32], "keep_ratio": False}}]
 NORMALIZED = [{"NormalizeImage": {"mean": [0, 0, 0], "std": [1, 1, 1], "is_scale": True}}, {"Permute": {}}]
@@ -34,8 +35,10 @@ def answer(request: Dict[str, Any]) -> Dict[str, Any]:
     folder = made(request)
     scratch = folder / "scratch"
     scratch.mkdir()
-    found = probe_dataset.data(folder / "dataset", train, request.get("maxBroken", 0), scratch)
-    return {"probe": found, "reader": read(made(request) / "dataset", train)}
+    (folder / "model.yml").write_text("TrainReader: {}\n")
+    ranks, most = request.get("ranks", 1), request.get("maxBroken", 0)
+    found = probe_dataset.data(folder, folder / "dataset", train, ranks, most, scratch)
+    return {"probe": found, "reader": read(made(request) / "dataset", train, ranks)}
 
 
 def made(request: Dict[str, Any]) -> Path:
@@ -51,12 +54,13 @@ def made(request: Dict[str, Any]) -> Path:
     return folder
 
 
-def read(dataset: Path, train: Dict[str, Any]) -> Dict[str, Any]:
+def read(dataset: Path, train: Dict[str, Any], ranks: int) -> Dict[str, Any]:
     """Return for each part what the trainer would use, or why it would not start, or end later."""
     arguments = hooks.datasets(dataset, train)
     parts = {}
     try:
         parts["train"] = part(arguments["TrainDataset"], arguments["TestDataset"]["anno_path"])
+        parts["train"]["batches"] = batches(arguments["TrainDataset"], train, ranks)
         if train["evaluate"]:
             parts["eval"] = part(arguments["EvalDataset"], arguments["TestDataset"]["anno_path"])
     except BaseException as error:  # SystemExit too
@@ -89,6 +93,15 @@ def part(arguments: Dict[str, Any], labels: str) -> Dict[str, Any]:
     boxes = sum(len(record.get("gt_bbox", ())) for record in dataset.roidbs)
     wrong = misread(dataset, json.loads(file.read_text()), file.with_name(labels)) if trained else []
     return {"images": len(dataset.roidbs), "boxes": boxes, "misread": wrong, "illegal": told.count}
+
+
+def batches(arguments: Dict[str, Any], train: Dict[str, Any], ranks: int) -> int:
+    """Return how many batches of an epoch the trainer hands to its first process."""
+    dataset = COCODataSet(**arguments)
+    dataset.parse_dataset()
+    own = {key[len("TrainReader.") :]: value for key, value in train["options"].items() if key[:12] == "TrainReader."}
+    reader = TrainReader(PREPARED, NORMALIZED, **{"batch_size": train["batchSize"], **own})
+    return len(DistributedBatchSampler(dataset, reader.batch_size, ranks, 0, reader.shuffle, reader.drop_last))
 
 
 class Warnings(logging.Handler):

@@ -30,6 +30,7 @@ class UnusableError(Exception):
 @dataclass
 class Part:
     images: List[str]  # paths of those that the reader uses
+    samples: int  # of an epoch: those images, as often as the option `repeat` says
     total: int  # of all images of the file
     broken: List[str]  # images that the reader leaves out because they are missing or invalid, with the reason,
     unneeded: List[str]  # and those that it leaves out by design
@@ -59,6 +60,7 @@ def read(arguments: Dict[str, Any]) -> Part:
             left.setdefault(unused(one, coco.imgs, reader.load_crowd), []).append(one["id"])
     return Part(
         images=[str(record["im_file"]) for record in records],
+        samples=len(reader),
         total=len(coco.imgs),
         broken=broken,
         unneeded=unneeded,
@@ -181,6 +183,18 @@ def refuse_misread(data: Dict[str, Any], records: List[Any]) -> None:
         if boxes is not None and not boxes.any(axis=1).all():
             reason = "the trainer would lose boxes, because an annotation's segmentation is an empty list in a list"
             raise UnusableError(f"image {number} ({file}): {reason}", "write [] in place of [[]] in that file")
+
+
+def refuse_no_batch(samples: int, sampler: Dict[str, Any]) -> None:
+    """Raise UnusableError if an epoch has no batch: the trainer would save an untrained model, and end normally."""
+    from paddle.io import DistributedBatchSampler
+
+    if not len(DistributedBatchSampler(range(samples), rank=0, **sampler)):
+        ranks, size = sampler["num_replicas"], sampler["batch_size"]
+        images = f"{samples} images" + f" for {ranks} processes" * (ranks > 1)
+        reason = f"{images} are less than a batch of {size}, and the trainer leaves out an incomplete batch"
+        fix = "lower train.batchSize, or set TrainReader.drop_last: false in train.options"
+        raise UnusableError(f"{reason}: nothing would be trained", fix)
 
 
 def invalid(image: Dict[str, Any], annotations: List[Any], arguments: Dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Checks PaddleDetection's configuration, data and options; downloads nothing.
 
-Argument: {"model", "dataset", "train", "maxBroken", "scratch"}.
+Argument: {"model", "dataset", "train", "run", "maxBroken", "scratch"}.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from runner import inside
 Answer = Optional[Dict[str, Any]]  # None if there is no problem
 
 
-def probe(model: Path, dataset: Path, train: Dict[str, Any], most: int, scratch: Path) -> Dict[str, Any]:
+def probe(model: Path, dataset: Path, train: Dict[str, Any], ranks: int, most: int, scratch: Path) -> Dict[str, Any]:
     problem = configuration(model, train["config"]) or pretrained(model, train["pretrainWeights"])
-    return problem or options(model, train) or data(dataset, train, most, scratch)
+    return problem or options(model, train) or data(model, dataset, train, ranks, most, scratch)
 
 
 def configuration(model: Path, name: str, named_by: str = "") -> Answer:
@@ -87,7 +87,20 @@ def pretrained(model: Path, name: str) -> Answer:
     return None
 
 
-def data(dataset: Path, train: Dict[str, Any], most: int, scratch: Path) -> Dict[str, Any]:
+def sampler(model: Path, train: Dict[str, Any], ranks: int) -> Dict[str, Any]:
+    """Return the arguments with which the trainer makes batches of a training with so many processes."""
+    from ppdet.core.workspace import load_config
+
+    section = {"drop_last": True, **load_config(str(model / train["config"])).get("TrainReader", {})}
+    section["batch_size"] = train["batchSize"]
+    for key, value in train["options"].items():
+        first, _, name = key.partition(".")
+        if first == "TrainReader":
+            section.update({name: value} if name else value)
+    return {"num_replicas": ranks, **{key: section[key] for key in ("batch_size", "drop_last")}}
+
+
+def data(model: Path, dataset: Path, train: Dict[str, Any], ranks: int, most: int, scratch: Path) -> Dict[str, Any]:
     """Return the answer for the dataset, of whose images at most `most` may be broken."""
     sections = hooks.datasets(dataset, train)
     parts: List[Dict[str, Any]] = []
@@ -109,6 +122,8 @@ def data(dataset: Path, train: Dict[str, Any], most: int, scratch: Path) -> Dict
             found = coco.read(arguments)
             categories[file] = found.categories
             refuse_unusable(found, name, most, dataset)
+            if name == "train":
+                coco.refuse_no_batch(found.samples, sampler(model, train, ranks))
             if name == "eval":
                 coco.evaluate(arguments, found, scratch)
         except coco.UnusableError as error:
@@ -250,4 +265,5 @@ def failure(reason: str, fix: str) -> Dict[str, Any]:
 if __name__ == "__main__":
     argument = json.loads(sys.argv[1])
     model, dataset, scratch = (Path(argument[name]) for name in ("model", "dataset", "scratch"))
-    print(json.dumps(probe(model, dataset, argument["train"], argument["maxBroken"], scratch)))
+    ranks = argument["run"]["replicas"] * argument["run"]["processes"]
+    print(json.dumps(probe(model, dataset, argument["train"], ranks, argument["maxBroken"], scratch)))
