@@ -341,7 +341,7 @@ RULES: dict[str, Rule] = {
         NVIDIA,
         broken={"accelerator": {"corePercent": 50}},
         kept={"accelerator": {"count": 2}},
-        message="accelerator.corePercent: is 50, but profile nvidia supports count; leave it empty or choose another profile",
+        message="accelerator.corePercent: is 50, but profile nvidia supports only count; leave it empty or choose another profile",
     ),
     "a count on cpu": Rule(
         CPU,
@@ -652,13 +652,13 @@ RULES: dict[str, Rule] = {
         HAMI,
         broken={"model": {"revision": "main~1"}},
         kept={"model": {"revision": "refs/tags/v7.0"}},
-        message='model.revision: "main~1" is not a valid name of a branch or tag, nor a commit; write it as main, v7.0 or a full commit',
+        message='model.revision: "main~1" is not a valid name of a branch or tag, nor a commit; use one such as main, v7.0 or a full commit',
     ),
     "a branch that git does not make": Rule(
         HAMI,
         broken={"publish": {"branch": "candidates/first.lock"}},
         kept={"publish": {"branch": "candidates/first.locked"}},
-        message='publish.branch: "candidates/first.lock" is not a valid branch name; write it as candidates/first',
+        message='publish.branch: "candidates/first.lock" is not a valid branch name; use one such as candidates/first',
     ),
     "an unencrypted URL": Rule(
         HAMI,
@@ -670,7 +670,7 @@ RULES: dict[str, Rule] = {
         HAMI,
         broken={"publish": {"repository": "git@git.example.com:out.git"}},
         kept={"publish": {"repository": "https://git.example.com:8443/out.git"}},
-        message='publish.repository: "git@git.example.com:out.git" is not an https:// URL; git over SSH is not supported, because credentials are a user and a token',
+        message='publish.repository: "git@git.example.com:out.git" is not an https:// URL, and git over SSH is not supported; write it as https://git.example.com/out.git, with git.secretName',
     ),
     "a push without credentials": Rule(
         HAMI,
@@ -688,7 +688,7 @@ RULES: dict[str, Rule] = {
         HAMI,
         broken={"publish": {"type": "none"}},
         kept={"publish": {"type": "none"}, "workspace": {"type": "existingClaim", "claimName": "data"}},
-        message="publish.type: none with workspace.type: emptyDir would lose the result with the pod; use a claim as workspace",
+        message="publish.type: none with workspace.type: emptyDir would lose the result with the pod; set workspace.type: newClaim",
     ),
     "a dataset outside the workspace": Rule(
         HAMI,
@@ -790,7 +790,7 @@ RULES: dict[str, Rule] = {
         HAMI,
         broken={"ttlAfterFinished": "1h", "publish": {"branch": ""}},
         kept={"ttlAfterFinished": "1h", "publish": {"branch": "candidates/first"}},
-        message="ttlAfterFinished: is 1h, but only the pods, which it removes, would know where the result is; set publish.branch, use a claim as workspace, or leave it empty",
+        message="ttlAfterFinished: is 1h, but only the pods, which it removes, would know where the result is; set publish.branch or workspace.type: newClaim, or leave it empty",
     ),
     "a clean-up after more seconds than Volcano can count": Rule(
         HAMI,

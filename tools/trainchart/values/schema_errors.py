@@ -232,6 +232,8 @@ class _Explainer:
                 return f"{found} is not one of {', '.join(map(str, choices))}; {instead}"
             suggestion = closest(str(value), [str(choice) for choice in choices])
             meant = f"; did you mean '{suggestion}'?" if suggestion else ""
+            if value is False and "no" in choices:
+                meant = "; put it in quotes: 'no' (YAML reads no without them as false)"
             return f"{found} is not one of {', '.join(map(str, choices))}{meant}"
         if isinstance(kind, _Kind.Not):
             return f"cannot be set: {self._at(where[:-1])['description']}; leave it out"
@@ -270,7 +272,10 @@ class _Explainer:
             return ""
         for end in range(len(path), 0, -1):
             for declared in self._declared(path[:end]):
-                for example in declared.get("examples", ())[:1]:
+                examples = declared.get("examples", ())
+                if isinstance(value, list) and any("," in str(example) for example in examples) and "string" in types:
+                    examples = [",".join(map(str, value))]
+                for example in examples[:1]:
                     in_map = isinstance(path[end - 1], str)
                     return f"; write {path[end - 1]}: {_flow(example)}" if in_map else f"; write {_flow(example)}"
             if isinstance(path[end - 1], str):
@@ -455,6 +460,9 @@ def _hint(value: Any, schemas: list[Schema], option: str, written: str) -> str:
     types = {kind for schema in schemas for kind in _kinds(schema)}
     as_text, as_read = _FIXES.get(option, ("", "take it out of the quotes"))
     if isinstance(value, (int, float)) and "string" in types and "number" not in types:
+        patterns = [schema.get("pattern", "") for schema in schemas]
+        if value == 0 and any(_is_duration(one, "1") and not _is_duration(one, "0") for one in patterns):
+            return ""  # no text of it is right either
         if any(_is_duration(schema.get("pattern", ""), str(value)) for schema in schemas):
             return f"; write {value}s for seconds"
         if as_text:

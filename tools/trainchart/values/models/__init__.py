@@ -78,6 +78,7 @@ class Values(Section):
             args=_COMMAND,
             script=_COMMAND,
             minAvailable="the pods of a run are a gang of replicas: all of them run, or none",
+            serviceAccountName="set serviceAccount.name",
             schedulerName="Volcano schedules the pods of every run",
             memory="write it into resources.requests, resources.limits or both; that of devices is accelerator.memory",
             cpu="write it into resources.requests, resources.limits or both",

@@ -73,7 +73,11 @@ Quantity = (
 """A Kubernetes quantity, such as 500m, 2, 512Mi or 20Gi."""
 
 _DURATION = Field(json_schema_extra=must_be("a duration: one whole number and s, m, h or d"))
-Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$"), _DURATION]
+Duration = Annotated[
+    str,
+    StringConstraints(pattern=r"^[1-9][0-9]{0,5}[smhd]$"),
+    Field(json_schema_extra=must_be("a duration: one whole number above 0 and s, m, h or d")),
+]
 
 OptionalDuration = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,5})[smhd]$"), _DURATION] | Empty
 """A duration, which may be 0."""

@@ -184,7 +184,7 @@ class Source(Section):
         None,
         description="git: URL of the repository.",
         examples=["https://git.example.com/team/model.git"],
-        json_schema_extra=also("url", "repo", "repoUrl", "git", "source"),
+        json_schema_extra=also("url", "repo", "repoUrl", "git", "source", "name"),
     )
     revision: Annotated[Text, Named("REPO_BRANCH")] = Field(
         None,

@@ -44,7 +44,7 @@ class LlmSft(Section):
     dataset: Text = Field(
         None,
         description="Datasets, splits, folders or files of the repository, with commas; empty: the only one.",
-        examples=["identity_alauda"],
+        examples=["identity_alauda", "en,zh"],
     )
     datasetFormat: Literal["", "alpaca", "sharegpt", "openai"] | None = Field(
         None, description="Format of records that no dataset_info.json describes; empty: found out."

@@ -55,7 +55,7 @@
 {{- $known := hasKey $profile.resources $key -}}
 {{- $resource := get $profile.resources $key | default dict -}}
 {{- if and $requested (not $known) -}}
-{{- $allowed := keys $profile.resources | sortAlpha | join ", " | default "none of count, corePercent, memory" -}}
+{{- $allowed := empty $profile.resources | ternary "none of count, corePercent, memory" (keys $profile.resources | sortAlpha | join ", " | printf "only %s") -}}
 {{- $violations = append $violations (printf "accelerator.%s: is %v, but profile %s supports %s; leave it empty or choose another profile" $key $requested $profile.name $allowed) -}}
 {{- else if and $requested $several $resource.oneDevice -}}
 {{- $violations = append $violations (printf "accelerator.%s: is %v, but with count %d profile %s allocates whole devices; leave it empty, or set accelerator.count: 1" $key $requested (int $accelerator.count) $profile.name) -}}

@@ -23,7 +23,7 @@
 {{- end -}}
 {{- end -}}
 {{- if include "train.ref.invalid" ($source.revision | default "") -}}
-{{- $violations = append $violations (printf "%s.revision: %q is not a valid name of a branch or tag, nor a commit; write it as main, v7.0 or a full commit" $section $source.revision) -}}
+{{- $violations = append $violations (printf "%s.revision: %q is not a valid name of a branch or tag, nor a commit; use one such as main, v7.0 or a full commit" $section $source.revision) -}}
 {{- end -}}
 {{- if and (eq $source.type "claim") (not $source.claimName) -}}
 {{- $violations = append $violations (printf "%s.claimName: is empty, but %s.type claim needs it; set a PersistentVolumeClaim in this namespace" $section $section) -}}
@@ -59,8 +59,10 @@
 {{- $url := (get $values $section).repository | default "" -}}
 {{- $complete := include "train.url.complete" $url -}}
 {{- $https := "is not an https:// URL; write it as https://git.example.com/team/model.git" -}}
+{{- $without := "remove it from the URL and set git.secretName" -}}
 {{- if regexMatch "^(ssh|git[+]ssh):|^[^/:@]*@[^/:]*:" $url -}}
-{{- $https = "is not an https:// URL; git over SSH is not supported, because credentials are a user and a token" -}}
+{{- $https = printf "is not an https:// URL, and git over SSH is not supported; write it as %s, with git.secretName" (regexMatch "^git@[^:@/]+:[^:@]*$" $url | ternary (regexReplaceAll "^git@([^:]*):/*(.*)$" $url "https://${1}/${2}") "https://git.example.com/team/model.git") -}}
+{{- $without = "git over SSH is not supported; write it as https://git.example.com/team/model.git, with git.secretName" -}}
 {{- else if regexMatch "^(file:|[.~/])" $url -}}
 {{- $https = printf "is not an https:// URL, but a path; for files of a volume set %s.type: claim" $section -}}
 {{- if eq $section "publish" -}}
@@ -69,7 +71,7 @@
 {{- end -}}
 {{- /* Checked first, in every spelling: no other message may show a URL with a password. A path may have an @. */ -}}
 {{- if and (contains "@" $url) (not (or (and $complete (not (regexMatch "//[^/]*/.*:.*@" $url))) (regexMatch "^git@[^:@/]+:[^:@]*$" $url))) -}}
-{{- $violations = append $violations (printf "%s.repository: contains a user or password; remove it from the URL and set git.secretName" $section) -}}
+{{- $violations = append $violations (printf "%s.repository: contains a user or password; %s" $section $without) -}}
 {{- else if regexMatch "[?#]" $url -}}
 {{- $violations = append $violations (printf "%s.repository: contains a query, and a token in it would be shown with the URL; remove it from the URL and set git.secretName" $section) -}}
 {{- else if and $url (not (regexMatch "^https?://" $url)) -}}
@@ -82,13 +84,13 @@
 {{- end -}}
 {{- $branch := $values.publish.branch | default "" -}}
 {{- if or (include "train.ref.invalid" $branch) (eq $branch "HEAD") -}}
-{{- $violations = append $violations (printf "publish.branch: %q is not a valid branch name; write it as candidates/first" $branch) -}}
+{{- $violations = append $violations (printf "publish.branch: %q is not a valid branch name; use one such as candidates/first" $branch) -}}
 {{- end -}}
 {{- if and (eq $values.publish.type "git") (not (or $values.git.secretName $values.publish.secretName)) -}}
 {{- $violations = append $violations "git.secretName: is empty, but publish.type git needs credentials to push; set a Secret with user and token, here or in publish.secretName, or set publish.type: none" -}}
 {{- end -}}
 {{- if and (eq $values.publish.type "none") (eq $values.workspace.type "emptyDir") -}}
-{{- $violations = append $violations "publish.type: none with workspace.type: emptyDir would lose the result with the pod; use a claim as workspace" -}}
+{{- $violations = append $violations "publish.type: none with workspace.type: emptyDir would lose the result with the pod; set workspace.type: newClaim" -}}
 {{- end -}}
 {{- $violations | toJson -}}
 {{- end -}}

@@ -25,7 +25,7 @@
 {{- end -}}
 {{- end -}}
 {{- if and $values.ttlAfterFinished (eq $workspace.type "emptyDir") (not (and (eq $values.publish.type "git") $values.publish.branch)) -}}
-{{- $violations = append $violations (printf "ttlAfterFinished: is %s, but only the pods, which it removes, would know where the result is; set publish.branch, use a claim as workspace, or leave it empty" $values.ttlAfterFinished) -}}
+{{- $violations = append $violations (printf "ttlAfterFinished: is %s, but only the pods, which it removes, would know where the result is; set publish.branch or workspace.type: newClaim, or leave it empty" $values.ttlAfterFinished) -}}
 {{- end -}}
 {{- $violations | toJson -}}
 {{- end -}}
