@@ -233,6 +233,38 @@ RULES: dict[str, Rule] = {
         },
         message="workspace.size: 50Gi is more than resources.limits.ephemeral-storage 20Gi, which includes an emptyDir; raise the limit, or use a claim as workspace",
     ),
+    "a spread that is said twice": Rule(
+        NVIDIA,
+        broken={"topologySpread": [{"topologyKey": "zone"}, {"topologyKey": "zone", "maxSkew": 2}]},
+        kept={
+            "topologySpread": [{"topologyKey": "zone"}, {"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]
+        },
+        message="topologySpread[1]: repeats topologyKey zone with whenUnsatisfiable DoNotSchedule; remove one of them",
+    ),
+    "domains of a spread that is a preference": Rule(
+        NVIDIA,
+        broken={"topologySpread": [{"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": 2}]},
+        kept={"topologySpread": [{"topologyKey": "zone", "minDomains": 2}]},
+        message="topologySpread[0].minDomains: is 2, but whenUnsatisfiable ScheduleAnyway does not use it; remove it, or set whenUnsatisfiable: DoNotSchedule",
+    ),
+    "a tier by number and by name": Rule(
+        NVIDIA,
+        broken={"networkTopology": {"mode": "hard", "highestTierAllowed": 1, "highestTierName": "rack"}},
+        kept={"networkTopology": {"mode": "hard", "highestTierAllowed": "", "highestTierName": "rack"}},
+        message='networkTopology.highestTierName: is "rack", but highestTierAllowed is 1, and Volcano takes one of them; remove one',
+    ),
+    "a HyperNode of any tier": Rule(
+        NVIDIA,
+        broken={"networkTopology": {"mode": "hard"}},
+        kept={"networkTopology": {"mode": "soft"}},
+        message="networkTopology.mode: is hard, which needs a tier; set networkTopology.highestTierAllowed, such as 1, or highestTierName",
+    ),
+    "a tier without a mode": Rule(
+        NVIDIA,
+        broken={"networkTopology": {"highestTierAllowed": 0}},
+        kept={"networkTopology": {"mode": "hard", "highestTierAllowed": 0}},
+        message="networkTopology.highestTierAllowed: is only for networkTopology.mode hard; set that mode, or remove it",
+    ),
     "half an owner": Rule(
         NVIDIA,
         broken={"owner": {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": ""}},

@@ -9,6 +9,8 @@ import pytest
 from tests.chart.accepted import is_accepted
 from tests.chart.resources import RESOURCES
 from tests.chart.rules import CPU, NVIDIA, OURS
+from tests.chart.test_kubernetes_types import DEFINITIONS
+from tests.values.test_parity import SCHEMA
 from trainchart.chart.render import render
 from trainchart.files import Tree, overlay
 
@@ -70,3 +72,37 @@ def test_a_token_is_mounted_only_where_it_is_asked_for() -> None:
     assert template(CPU)["spec"]["automountServiceAccountToken"] is False
     own = template(overlay(CPU, {"serviceAccount": {"name": "trainer", "automount": True}}))["spec"]
     assert (own["serviceAccountName"], own["automountServiceAccountToken"]) == ("trainer", True)
+
+
+def test_the_pods_of_the_gang_are_spread_and_no_other() -> None:
+    constraint = {"topologyKey": "zone", "maxSkew": 2, "minDomains": 3, "nodeTaintsPolicy": "Honor"}
+    spec = template(overlay(NVIDIA, {"topologySpread": [constraint, {"topologyKey": "kubernetes.io/hostname"}]}))[
+        "spec"
+    ]
+    own = {"labelSelector": {"matchLabels": {"volcano.sh/job-name": "run-42"}}, "whenUnsatisfiable": "DoNotSchedule"}
+    assert spec["topologySpreadConstraints"] == [
+        {**constraint, **own},
+        {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, **own},
+    ]
+    assert "topologySpreadConstraints" not in template(NVIDIA)["spec"]
+
+
+def test_a_constraint_has_the_fields_that_kubernetes_has_but_for_its_pods() -> None:
+    published = DEFINITIONS["io.k8s.api.core.v1.TopologySpreadConstraint"]["properties"]
+    assert {*SCHEMA["$defs"]["TopologySpread"]["properties"], "labelSelector", "matchLabelKeys"} == {*published}
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [{"mode": "hard", "highestTierAllowed": 1}, {"mode": "hard", "highestTierName": "rack"}, {"mode": "soft"}],
+)
+def test_the_job_has_the_network_topology(topology: Tree) -> None:
+    (job,) = [
+        manifest for manifest in render(overlay(NVIDIA, {"networkTopology": topology})) if manifest["kind"] == "Job"
+    ]
+    assert job["spec"]["networkTopology"] == topology
+
+
+def test_without_a_mode_the_job_has_no_network_topology() -> None:
+    (job,) = [manifest for manifest in render(NVIDIA) if manifest["kind"] == "Job"]
+    assert "networkTopology" not in job["spec"]

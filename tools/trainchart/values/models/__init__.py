@@ -20,13 +20,14 @@ from trainchart.values.models.base import (
     Quantity,
     Section,
 )
-from trainchart.values.models.kubernetes import Affinity, Toleration
+from trainchart.values.models.kubernetes import Affinity, Toleration, TopologySpread
 from trainchart.values.models.sections import (
     Cache,
     Dataset,
     Git,
     Mlflow,
     NetworkPolicy,
+    NetworkTopology,
     Owner,
     Publish,
     Resources,
@@ -235,6 +236,17 @@ class Values(Section):
         examples=[[{"key": "nvidia.com/gpu", "operator": "Exists"}]],
     )
     affinity: Affinity | None = Field(None, description="Affinity of the pods to nodes and to other pods.")
+    topologySpread: list[TopologySpread] = Field(
+        default_factory=list,
+        description="How the pods are spread over nodes, racks or zones.",
+        examples=[[{"topologyKey": "kubernetes.io/hostname"}]],
+        json_schema_extra=also("topologySpreadConstraints"),
+    )
+    networkTopology: NetworkTopology | None = Field(
+        None,
+        description="How near to each other the pods are in the network, by Volcano's HyperNodes (docs/pods.md).",
+        examples=[{"mode": "hard", "highestTierAllowed": 1}],
+    )
     runtimeClassName: ObjectName = Field(
         None,
         description="RuntimeClass of the pods; empty: that of the accelerator profile.",

@@ -159,6 +159,36 @@ class Affinity(Section):
     podAntiAffinity: PodAffinity | None = Field(None, description="Pods to stay away from.")
 
 
+class TopologySpread(Part):
+    """A TopologySpreadConstraint, whose pods are those of the run."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            KUBERNETES: True,
+            **instead(
+                **dict.fromkeys(("labelSelector", "matchLabelKeys"), "the pods of the run are spread, and no others")
+            ),
+        }
+    )
+
+    topologyKey: LabelKey = Field(
+        ...,
+        description="Label of nodes: nodes with the same value are one topology domain.",
+        examples=["kubernetes.io/hostname"],
+    )
+    maxSkew: int = Field(1, ge=1, le=MOST, description="By how many pods two domains may differ.")
+    whenUnsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"] = Field(
+        "DoNotSchedule", description="DoNotSchedule: the pods wait. ScheduleAnyway: it is a preference."
+    )
+    minDomains: int = Field(1, ge=1, le=MOST, description="With DoNotSchedule: how many domains there must be.")
+    nodeAffinityPolicy: Literal["Honor", "Ignore"] = Field(
+        "Honor", description="Whether only nodes that nodeSelector and affinity allow count."
+    )
+    nodeTaintsPolicy: Literal["Honor", "Ignore"] = Field(
+        "Ignore", description="Whether only nodes whose taints are tolerated count."
+    )
+
+
 class IpBlock(Part):
     cidr: Cidr = Field(..., description="Range of addresses.", examples=[_EXAMPLE_CIDR])
     excluded: list[Cidr] = Field(

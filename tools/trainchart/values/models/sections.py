@@ -420,6 +420,20 @@ class ServiceAccount(Section):
     )
 
 
+class NetworkTopology(Section):
+    mode: Literal["hard", "soft"] | Empty = Field(
+        None,
+        description="hard: all pods in one HyperNode. soft: as near to each other as possible. Empty: wherever there is room.",
+        examples=["hard"],
+    )
+    highestTierAllowed: Annotated[int, Field(ge=0, le=MOST)] | Empty = Field(
+        None, description="With hard: the highest tier that the HyperNode may have.", examples=[1]
+    )
+    highestTierName: Annotated[Text, Field(max_length=253)] = Field(
+        None, description="With hard: the name of that tier, instead of its number."
+    )
+
+
 class Owner(Section):
     apiVersion: ApiVersion | Empty = Field(
         None, description="API group and version of the owner.", examples=["tekton.dev/v1"]

@@ -28,6 +28,9 @@ spec:
   {{- with $values.priorityClassName }}
   priorityClassName: {{ quote . }}
   {{- end }}
+  {{- with $values.networkTopology.mode }}
+  networkTopology: {{ include "train.json" $values.networkTopology }}
+  {{- end }}
   {{- /* Gang scheduling: all pods or none. */}}
   minAvailable: {{ $replicas }}
   maxRetry: {{ $tries }}
@@ -71,6 +74,14 @@ spec:
           {{- include "train.pod.spec" . | nindent 10 }}
           {{- with $values.runtimeClassName | default $profile.runtimeClassName }}
           runtimeClassName: {{ quote . }}
+          {{- end }}
+          {{- with $values.topologySpread }}
+          topologySpreadConstraints:
+            {{- /* Volcano's label, which only the pods of the gang have. */}}
+            {{- $selector := dict "labelSelector" (dict "matchLabels" (dict "volcano.sh/job-name" (include "train.name" $))) }}
+            {{- range . }}
+            - {{ merge dict . $selector (dict "maxSkew" 1 "whenUnsatisfiable" "DoNotSchedule") | include "train.json" }}
+            {{- end }}
           {{- end }}
           {{- /* The runner enforces timeLimit itself, with a message; this is a fallback. */}}
           activeDeadlineSeconds: {{ add (include "train.seconds" $values.timeLimit) 300 }}

@@ -14,6 +14,27 @@
 {{- $_ := set $found "violations" (append $found.violations (printf "%s.tolerationSeconds: is %v, but only effect NoExecute evicts pods; set that effect, or remove it" $path $toleration.tolerationSeconds)) -}}
 {{- end -}}
 {{- end -}}
+{{- $spread := list -}}
+{{- range $number, $constraint := .Run.values.topologySpread -}}
+{{- $when := $constraint.whenUnsatisfiable | default "DoNotSchedule" -}}
+{{- $pair := list $constraint.topologyKey $when -}}
+{{- if has $pair $spread -}}
+{{- $_ := set $found "violations" (append $found.violations (printf "topologySpread[%d]: repeats topologyKey %s with whenUnsatisfiable %s; remove one of them" $number $constraint.topologyKey $when)) -}}
+{{- end -}}
+{{- $spread = append $spread $pair -}}
+{{- if and (hasKey $constraint "minDomains") (ne $when "DoNotSchedule") -}}
+{{- $_ := set $found "violations" (append $found.violations (printf "topologySpread[%d].minDomains: is %d, but whenUnsatisfiable %s does not use it; remove it, or set whenUnsatisfiable: DoNotSchedule" $number (int $constraint.minDomains) $when)) -}}
+{{- end -}}
+{{- end -}}
+{{- $network := .Run.values.networkTopology -}}
+{{- $tiers := pick $network "highestTierAllowed" "highestTierName" | keys | sortAlpha -}}
+{{- if eq (len $tiers) 2 -}}
+{{- $_ := set $found "violations" (append $found.violations (printf "networkTopology.highestTierName: is %q, but highestTierAllowed is %d, and Volcano takes one of them; remove one" $network.highestTierName (int $network.highestTierAllowed))) -}}
+{{- else if and (eq ($network.mode | default "") "hard") (not $tiers) -}}
+{{- $_ := set $found "violations" (append $found.violations "networkTopology.mode: is hard, which needs a tier; set networkTopology.highestTierAllowed, such as 1, or highestTierName") -}}
+{{- else if and $tiers (ne ($network.mode | default "") "hard") -}}
+{{- $_ := set $found "violations" (append $found.violations (printf "networkTopology.%s: is only for networkTopology.mode hard; set that mode, or remove it" (first $tiers))) -}}
+{{- end -}}
 {{- include "train.rules.placement.in" (dict "value" .Run.values.affinity "path" "affinity" "found" $found) -}}
 {{- include "train.rules.placement.in" (dict "value" .Run.values.networkPolicy.egress "path" "networkPolicy.egress" "found" $found) -}}
 {{- $found.violations | toJson -}}
