@@ -144,7 +144,7 @@ def distribution(module: str, requirements: str) -> str:
 
 def failed(node: Import, unchanged: bool) -> Optional[Exception]:
     """Import from the image. Returns whatever the library raises: the program will not survive it either, unless it has
-    changed what the library sees, such as KERAS_BACKEND. Then only a module that is not there counts.
+    changed what the library sees, such as KERAS_BACKEND. Then only a missing module counts.
     """
     try:
         exec(compile(ast.Module([node], []), "import", "exec"), {})  # noqa: S102 (an import alone)
