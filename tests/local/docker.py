@@ -3,7 +3,7 @@
 
 Below FAKE_DOCKER, `image` has the platform of the one image that there is, `info` the answer of `info`, and `says`, if it is
 there, what every container prints before it exits with the code in `exits`. `calls` gets the arguments of every call, and
-`settings-N.json` the settings of the Nth container.
+`settings-N.json` the settings of the Nth container. `left` has the containers that `ps` finds.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def main(argv: list[str]) -> int:
             print(f"Error: No such image: {argv[-1]}", file=sys.stderr)
             return 1
         print((STATE / "image").read_text())
+    if argv[0] == "ps":
+        print("\n".join((STATE / "left").read_text().split()) if (STATE / "left").exists() else "")
     if argv[0] == "create":
         (STATE / "created").write_text(json.dumps(argv))
         home = next(one["source"] for one in mounts(argv) if one["target"] == "/trainchart")

@@ -282,6 +282,23 @@ def test_working_folders_of_commands_that_were_killed_are_removed(call: Call, ca
     assert not (cache / "abandoned").exists()
 
 
+def test_containers_of_commands_that_were_killed_are_removed(call: Call, cache: Path, engine: Engine) -> None:
+    (engine.state / "left").write_text("0123abcd")
+    (engine.state / "says").touch()
+    (cache / "abandoned").mkdir(parents=True)
+    (cache / "abandoned" / "lock").touch()
+    os.utime(cache / "abandoned", (0, 0))
+    call("try")
+    found = next(words for words in engine.calls if words[0] == "ps")
+    assert found[-1] == "label=trainchart.folder=abandoned"
+    assert ["rm", "--force", "0123abcd"] in engine.calls
+    # Those of commands that run have another label.
+    created = next(words for words in engine.calls if words[0] == "create")
+    label = created[created.index("--label") + 1]
+    assert label.startswith("trainchart.folder=")
+    assert label != "trainchart.folder=abandoned"
+
+
 def test_a_full_disk_is_refused(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainchart.local.scratch.ROOM", 1 << 60)
     refused(call("try", "--here"), ExitCode.REFUSED, "TRAINCHART_CACHE", "make room")

@@ -92,7 +92,7 @@ def _check(options: argparse.Namespace) -> int:
         objects = manifests(files, on_this_machine(overrides, given, sources, place))
         if objects is None:
             return ExitCode.REFUSED
-        scratch = stack.enter_context(scratch_folder())
+        scratch = stack.enter_context(scratch_folder(place.discard))
         folders = {name: source_folder(name, named[name], given, scratch) for name in sources}
         log: list[bytes] = []
 

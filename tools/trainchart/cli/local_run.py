@@ -57,6 +57,13 @@ class Place:
     def __str__(self) -> str:
         return self.engine.name if self.engine else f"this Python ({sys.executable})"
 
+    def discard(self, folder: Path) -> None:
+        """End what a command that was killed has left running in its working folder."""
+        from trainchart.local import container
+
+        if self.engine:
+            container.remove_abandoned(self.engine, folder)
+
     def run(self, pod: LocalPod, show: Callable[[bytes], None]) -> int:
         """Run the pod, and return the exit code of its runner.
 

@@ -102,7 +102,7 @@ def _try(options: argparse.Namespace) -> int:
         if short is None:
             return ExitCode.REFUSED
         check_image(place, whole)
-        scratch = stack.enter_context(scratch_folder())
+        scratch = stack.enter_context(scratch_folder(place.discard))
         folders = {name: source_folder(name, named[name], given, scratch) for name in sources}
         trial = _Trial(place, scratch, folders)
         if shorter and "dataset" in folders:

@@ -19,10 +19,13 @@ from typing import Any
 from trainchart.errors import ExitCode, TrainchartError, UsageError
 from trainchart.local.pod import LocalPod
 from trainchart.local.program import Show, stream
+from trainchart.local.scratch import name_of
 from trainchart.terminal import printable
 
 PROGRAMS = ("docker", "podman")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_LABEL = "trainchart.folder"
+"""Of containers: the working folder of their command."""
 _SECONDS = 60.0  # for answers of the engine; a busy one takes a while
 _FOLDERS_OF_DEVICES = ("/etc/cdi", "/var/run/cdi")
 
@@ -162,10 +165,18 @@ def run(engine: Engine, pod: LocalPod, show: Show, *, network: bool = False, dev
         _run([engine.program, "rm", "--force", name])
 
 
+def remove_abandoned(engine: Engine, folder: Path) -> None:
+    """Remove the containers of a command that was killed: they would go on with what it tried, on its GPU."""
+    found = _run([engine.program, "ps", "--all", "--quiet", "--filter", f"label={_LABEL}={name_of(folder)}"])
+    if names := found.stdout.split():
+        _run([engine.program, "rm", "--force", *names])
+
+
 def _create_arguments(engine: Engine, pod: LocalPod, name: str, *, network: bool, devices: Sequence[str]) -> list[str]:
     program, *arguments = pod.command
     options = {
         "--name": name,
+        "--label": f"{_LABEL}={name_of(pod.folder(pod.directory))}",
         "--cap-drop": "ALL",
         "--security-opt": "no-new-privileges",
         "--shm-size": str(max(pod.shared_memory, 1 << 20)),

@@ -31,8 +31,9 @@ def cache() -> Path:
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A new folder that only this user enters; it is removed at the end, as are those of commands that were killed.
+def scratch_folder(discard: Callable[[Path], object] = lambda _: None) -> Iterator[Path]:
+    """A new folder that only this user enters; it is removed at the end, as are those of commands that were killed, for which
+    `discard` ends first what still uses them.
 
     Raises:
         FileError: it cannot be made, or its disk is full.
@@ -40,7 +41,7 @@ def scratch_folder() -> Iterator[Path]:
     parent = cache()
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(parent)
+        _remove_abandoned(parent, discard)
         folder = Path(tempfile.mkdtemp(dir=parent))
     except OSError as error:
         raise FileError(f"{parent} cannot be used: {error.strerror}; name another folder by TRAINCHART_CACHE") from None
@@ -63,12 +64,18 @@ def check_room(folder: Path, needed: int) -> None:
         )
 
 
-def _remove_abandoned(parent: Path) -> None:
+def name_of(inside: Path) -> str:
+    """The name of the folder in which a path lies."""
+    return inside.relative_to(cache()).parts[0]
+
+
+def _remove_abandoned(parent: Path, discard: Callable[[Path], object]) -> None:
     for folder in parent.iterdir():
         if time.time() - folder.stat().st_mtime < _NEW_SECONDS:
             continue
         with contextlib.suppress(OSError), (folder / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            discard(folder)
             remove(folder)
 
 
