@@ -26,6 +26,14 @@ SECRET_KEY: Tree = {"secretName": "wandb", "key": "api-key"}
 _INTO = "and everybody who can read the release would see it; put it into a Secret, and set secretEnv.{} to its secretName and key"
 
 
+MORE: Tree = {"name": "more", "claimName": "data", "mountPath": "/mnt/more"}
+
+
+def volume(**change: object) -> Tree:
+    """A further volume, with a change."""
+    return {"volumes": [{**MORE, **change}]}
+
+
 @dataclass(frozen=True)
 class Rule:
     """`broken` and `kept` are laid over `base`; nothing but this rule is broken by the one, and nothing by the other."""
@@ -853,6 +861,48 @@ RULES: dict[str, Rule] = {
         broken={"secretFiles": {".aws": SECRET_KEY, ".aws/credentials": SECRET_KEY}},
         kept={"secretFiles": {".aws/config": SECRET_KEY, ".aws/credentials": SECRET_KEY, ".aws.old": SECRET_KEY}},
         message="secretFiles..aws: is a file, but .aws/credentials needs a folder of that name; rename one of them",
+    ),
+    "a volume without a source": Rule(
+        CUSTOM,
+        broken=volume(claimName=""),
+        kept=volume(),
+        message="volumes[0]: more has no source; set one of claimName, configMapName, secretName and ephemeral",
+    ),
+    "a volume from two places": Rule(
+        CUSTOM,
+        broken=volume(secretName="tls"),
+        kept=volume(secretName=""),
+        message="volumes[0]: more has claimName and secretName, but a volume has one source; make a volume of each",
+    ),
+    "two volumes of one name": Rule(
+        CUSTOM,
+        broken={"volumes": [MORE, {**MORE, "mountPath": "/mnt/other"}]},
+        kept={"volumes": [MORE, {**MORE, "name": "other", "mountPath": "/mnt/other"}]},
+        message='volumes[1].name: "more" is the name of another volume; rename one of them',
+    ),
+    "two volumes at one path": Rule(
+        CUSTOM,
+        broken={"volumes": [MORE, {**MORE, "name": "other"}]},
+        kept={"volumes": [MORE, {**MORE, "name": "other", "mountPath": "/mnt/more/below"}]},
+        message='volumes[1].mountPath: "/mnt/more" is the path of another volume; use another, such as /mnt/other',
+    ),
+    "a volume over the run's": Rule(
+        CUSTOM,
+        broken=volume(mountPath="/workspace/data"),
+        kept=volume(mountPath="/workspaces"),
+        message='volumes[0].mountPath: "/workspace/data" and /workspace overlap, which the run or its container needs; use another, such as /mnt/more',
+    ),
+    "a volume that covers Volcano's": Rule(
+        CUSTOM,
+        broken=volume(mountPath="/etc"),
+        kept=volume(mountPath="/etc/pki"),
+        message='volumes[0].mountPath: "/etc" and /etc/volcano overlap, which the run or its container needs; use another, such as /mnt/more',
+    ),
+    "a claim of no bytes": Rule(
+        CUSTOM,
+        broken=volume(claimName="", ephemeral={"size": ""}),
+        kept=volume(claimName="", ephemeral={"size": "1"}),
+        message="volumes[0].ephemeral.size: is 0, but a claim requests at least one byte; set a size such as 20Gi",
     ),
     "a secret by its name": Rule(
         CUSTOM,

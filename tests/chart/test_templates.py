@@ -461,6 +461,32 @@ def test_credentials_and_certificates_are_mounted_as_files_and_nothing_more_of_t
     assert not [variable for variable in pod["containers"][0]["env"] if "secretKeyRef" in variable.get("valueFrom", {})]
 
 
+def test_further_volumes_are_mounted_in_the_run_alone() -> None:
+    volumes = [
+        {"name": "workspace", "claimName": "data", "subPath": "a/b", "mountPath": "/mnt/a"},
+        {"name": "b", "configMapName": "fonts", "mountPath": "/mnt/b"},
+        {"name": "c", "secretName": "tls", "mountPath": "/mnt/c"},
+        {"name": "d", "ephemeral": {"size": "1Gi"}, "mountPath": "/mnt/d", "readOnly": False},
+    ]
+    rendered = render(overlay(HAMI, {"volumes": volumes}))
+    pod = pod_of(overlay(HAMI, {"volumes": volumes}))
+    request = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    assert [one for one in pod["volumes"] if one["name"].startswith("volume-")] == [
+        {"name": "volume-workspace", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "volume-b", "configMap": {"name": "fonts"}},
+        {"name": "volume-c", "secret": {"secretName": "tls", "defaultMode": 0o440}},
+        {"name": "volume-d", "ephemeral": {"volumeClaimTemplate": {"spec": request}}},
+    ]
+    assert [one for one in pod["containers"][0]["volumeMounts"] if one["name"].startswith("volume-")] == [
+        {"name": "volume-workspace", "mountPath": "/mnt/a", "subPath": "a/b"},
+        {"name": "volume-b", "mountPath": "/mnt/b", "readOnly": True},
+        {"name": "volume-c", "mountPath": "/mnt/c", "readOnly": True},
+        {"name": "volume-d", "mountPath": "/mnt/d"},
+    ]
+    (check,) = [one for one in rendered if one["kind"] == "Pod"]
+    assert "/mnt/a" not in json.dumps(check)
+
+
 def test_the_trainers_secrets_are_mounted_as_files_under_the_names_that_it_uses() -> None:
     key = {"secretName": "wandb", "key": "api-key"}
     pod = pod_of(overlay(HAMI, {"secretEnv": {"WANDB_API_KEY": key}, "secretFiles": {".config/key": key}}))

@@ -90,6 +90,22 @@ def test_the_trainers_secrets_are_looked_for_key_by_key() -> None:
     assert check_secret(SPEC, wandb, Secret("Opaque", frozenset("a"))).text == "Secret wandb has no key b; it has a"
 
 
+def test_what_further_volumes_name_is_looked_for() -> None:
+    volumes = [
+        {"name": "a", "claimName": "data", "mountPath": "/mnt/a", "readOnly": True},
+        {"name": "b", "configMapName": "fonts", "mountPath": "/mnt/b"},
+        {"name": "c", "secretName": "tls", "mountPath": "/mnt/c"},
+        {"name": "d", "ephemeral": {"size": "1Gi", "storageClassName": "fast"}, "mountPath": "/mnt/d"},
+    ]
+    asked = run(volumes=volumes, replicas=2)
+    assert Claim("data", True) in asked.claims
+    assert Keys("fonts") in asked.config_maps
+    assert Keys("tls") in asked.secrets
+    [template] = asked.ephemeral_claims
+    assert check_new_claim(template, 1, captured("storageclasses")).text == "StorageClass fast does not exist"
+    assert check_secret(SPEC, Keys("tls"), Secret("Opaque", frozenset({"x", "y"}))).text == "Secret tls has x, y"
+
+
 def test_a_pull_secret_has_a_registry_s_password() -> None:
     assert check_pull_secret(SPEC, "pull", Secret("kubernetes.io/dockerconfigjson", frozenset())).severity == "ok"
     assert check_pull_secret(SPEC, "pull", Secret("Opaque", frozenset())).severity == "problem"
@@ -107,8 +123,7 @@ def test_a_ca_bundle_may_be_binary() -> None:
 
 def new_claim(replicas: int = 1, classes: list[Any] | None = None, **workspace: Any) -> Finding:
     [claim] = run(workspace={"type": "newClaim", **workspace}).made("PersistentVolumeClaim")
-    spec = requesting({}, replicas=replicas)
-    return check_new_claim(spec, claim, captured("storageclasses") if classes is None else classes)
+    return check_new_claim(claim, replicas, captured("storageclasses") if classes is None else classes)
 
 
 def test_a_new_claim_needs_a_storage_class_or_a_default() -> None:
@@ -119,7 +134,7 @@ def test_a_new_claim_needs_a_storage_class_or_a_default() -> None:
     )
     fast = new_claim(storageClassName="fast")
     assert fast.text == "StorageClass fast does not exist"
-    assert fast.fix == "name one that exists in workspace.storageClassName (standard)"
+    assert fast.fix == "name one that exists in storageClassName (standard)"
     plain = [{**one, "metadata": {"name": "standard"}} for one in captured("storageclasses")]
     none = new_claim(classes=plain)
     assert none.text == "no StorageClass is the default"

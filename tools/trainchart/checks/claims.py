@@ -24,9 +24,9 @@ _OF_ONE_NODE = (
 )
 
 
-def check_new_claim(spec: RunSpec, claim: Object, classes: list[Object]) -> Finding:
-    """Whether a claim that the release makes would get a volume that its pods can share."""
-    wanted, replicas = text(claim, "spec", "storageClassName"), spec.replicas
+def check_new_claim(claim: Object, replicas: int, classes: list[Object]) -> Finding:
+    """Whether a claim that the run brings along would get a volume, which its pods can share if there are several."""
+    wanted = text(claim, "spec", "storageClassName")
     subject = f"StorageClass {wanted or '(default)'}"
     names = sorted(text(one, "metadata", "name") for one in classes)
     if wanted:
@@ -116,7 +116,7 @@ def missing_class(name: str, names: Iterable[str] = (), claim: str = "", details
 
 def _choose_class(names: Iterable[str]) -> str:
     existing = enumerate_names(names) or "`kubectl get storageclasses` lists them"
-    return f"name one that exists in workspace.storageClassName ({existing})"
+    return f"name one that exists in storageClassName ({existing})"
 
 
 def unbound(claim: str, namespace: str, why: str = "", details: str = "") -> Finding:

@@ -244,7 +244,13 @@ def _quotas(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
 def _storage(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     for made in spec.made("PersistentVolumeClaim"):
         subject = f"StorageClass {made['spec'].get('storageClassName') or '(default)'}"
-        yield _checked(subject, partial(claims.check_new_claim, spec, made), reader.objects, kinds.STORAGE_CLASSES)
+        yield _checked(
+            subject, partial(claims.check_new_claim, made, spec.replicas), reader.objects, kinds.STORAGE_CLASSES
+        )
+    for template in spec.ephemeral_claims:
+        subject = f"StorageClass {template['spec'].get('storageClassName') or '(default)'}"
+        check = partial(claims.check_new_claim, template, 1)
+        yield _checked(subject, check, reader.objects, kinds.STORAGE_CLASSES)
     for claim in spec.claims:
         yield _checked(
             f"claim {claim.name}", partial(_claim, reader, spec, claim), reader.get, kinds.CLAIMS, claim.name

@@ -145,6 +145,14 @@ class RunSpec:
         return [Claim(name, read_only) for name, read_only in mounted.items()]
 
     @property
+    def ephemeral_claims(self) -> list[Object]:
+        """The claims that Kubernetes makes for every pod."""
+        templates = (
+            mapping(volume, "ephemeral", "volumeClaimTemplate") for volume in items(self.pod_template, "volumes")
+        )
+        return [template for template in templates if template]
+
+    @property
     def pull_secrets(self) -> list[str]:
         return [text(entry, "name") for entry in items(self.pod_template, "imagePullSecrets")]
 

@@ -29,7 +29,7 @@ def _check_keys(kind: str, wanted: Keys, there: list[str]) -> Finding:
     if lacking:
         has = f"it has {enumerate_names(there)}" if there else "it is empty"
         return missing_key(f"{kind} {wanted.name}", enumerate_names(lacking), has)
-    has = enumerate_names(key for key in wanted.keys if key in there)
+    has = enumerate_names(key for key in wanted.keys or there if key in there) or "no keys"
     return ok(f"{kind} {wanted.name}", f"{kind} {wanted.name} has {has}")
 
 

@@ -179,7 +179,10 @@ def on_this_machine(overrides: Overrides, given: Mapping[str, Any], sources: Seq
         "workspace": (NAME, {**_claim("workspace"), "type": "existingClaim"}),
         "publish": (NAME, {**publish, "type": "none"}),
         **{key: (NAME, {}) for key in ("cache", "git", "mlflow", "tune", "networkPolicy", "resources", "owner")},
-        **{key: (NAME, {}) for key in ("secretEnv", "secretFiles")},  # no cluster, no Secrets
+        # No cluster, no Secrets and claims.
+        "secretEnv": (NAME, {}),
+        "secretFiles": (NAME, {}),
+        "volumes": (NAME, []),
         "replicas": (NAME, 1),
         "retries": (NAME, 0),
     }

@@ -36,6 +36,7 @@ from trainchart.values.models.sections import (
     ServiceAccount,
     Source,
     Tune,
+    Volume,
     Workspace,
 )
 from trainchart.values.words import also, instead, must_be
@@ -47,7 +48,6 @@ EnvironmentName = Annotated[
 ]
 
 _RELEASE = "the run has the name and namespace of its release: helm install NAME -n NAMESPACE"
-_PODS = "the pods belong to the chart; it has no such setting"
 _HOST = (
     'the Pod Security Standard "restricted", which every pod meets, forbids the namespaces of its node; for a fast network '
     "request its device (resources.limits) and, with Multus, name its network in podAnnotations"
@@ -84,7 +84,7 @@ class Values(Section):
             memory="write it into resources.requests, resources.limits or both; that of devices is accelerator.memory",
             cpu="write it into resources.requests, resources.limits or both",
             tasks="a run has one kind of pod; set their number with replicas",
-            **dict.fromkeys(("volumes", "volumeMounts"), _PODS),
+            volumeMounts="write the mountPath of each volume in volumes",
             **dict.fromkeys(("hostNetwork", "hostPID", "hostIPC"), _HOST),
         )
     )
@@ -203,6 +203,12 @@ class Values(Section):
         None,
         description="Files in the home directory of the pod (/tmp/home), each a key of a Secret, by their paths in it.",
         examples=[{".kaggle/kaggle.json": {"secretName": "kaggle", "key": "kaggle.json"}}],
+    )
+    volumes: list[Volume] = Field(
+        default_factory=list,
+        description="Further volumes of the pods: claims, ConfigMaps, Secrets, or a new claim for every pod; see docs/pods.md.",
+        examples=[[{"name": "fonts", "configMapName": "fonts", "mountPath": "/usr/share/fonts/ours"}]],
+        json_schema_extra=also("extraVolumes"),
     )
     podLabels: dict[LabelKey, LabelValue] | None = Field(
         None,

@@ -141,7 +141,9 @@ Open = dict[str, Any]
 
 
 def section_of(annotation: Any) -> type[Section] | None:
-    """The section in an annotation such as `Git | None`."""
+    """The section in an annotation such as `Git | None`; an entry of a list is none."""
+    if get_origin(annotation) is list:
+        return None
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next((found for part in get_args(annotation) if (found := section_of(part))), None)

@@ -56,6 +56,27 @@ ModelName = Annotated[
 ]
 
 
+_PART = r"\.?[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*"
+MountPath = Annotated[
+    str,
+    StringConstraints(pattern=rf"^(/{_PART})+$", max_length=1000),
+    Field(
+        json_schema_extra=must_be(
+            "an absolute path without a slash at its end: letters, digits, '-', '_', '.', '@', '+'"
+        )
+    ),
+]
+RelativePath = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_PART}(/{_PART})*$", max_length=1000),
+    Field(json_schema_extra=must_be("a path inside the volume: letters, digits, '-', '_', '.', '@' and '+'")),
+]
+VolumeName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=50),
+    Field(json_schema_extra=must_be("the name of a volume: a-z, 0-9 and '-'")),
+]
+
 _DEVICES = "devices are requested with accelerator.profile and accelerator.count, which are limits and requests at once"
 _IN_A_SECRET = "put it into a Secret with the keys GIT_USER and GIT_TOKEN, and name the Secret in git.secretName"  # noqa: S105 - a message
 _ALWAYS = 'every pod meets the Pod Security Standard "restricted" anyway; leave it out'
@@ -276,6 +297,53 @@ class SecretKey(Section):
 
     secretName: Name = Field(description="Name of the Secret.", examples=["wandb"], json_schema_extra=also("name"))
     key: KeyName = Field(description="Key of the Secret.", examples=["api-key"])
+
+
+class Ephemeral(Section):
+    """A claim that Kubernetes makes for every pod, and removes with it."""
+
+    size: Quantity = Field(description="Size of the claim.", examples=["100Gi"])
+    storageClassName: ObjectName = Field(
+        None,
+        description="StorageClass of the claim; empty: the cluster's default.",
+        examples=["local-nvme"],
+        json_schema_extra=also("storageClass"),
+    )
+
+
+class Volume(Section):
+    """A further volume of the pods, from exactly one source."""
+
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            hostPath='a path of the node is forbidden by the Pod Security Standard "restricted"; name a claim in claimName',
+            emptyDir="write ephemeral: {size: 100Gi}; small files have room in /tmp",
+            nfs="make a PersistentVolume and a claim of it, and name the claim in claimName",
+            csi="make a PersistentVolume and a claim of it, and name the claim in claimName",
+            **dict.fromkeys(("items", "key"), "all keys are mounted; with subPath, one of them"),
+        )
+    )
+
+    name: VolumeName = Field(description="Name of the volume, for messages.", examples=["fonts"])
+    mountPath: MountPath = Field(
+        description="Where the pods have it.",
+        examples=["/usr/share/fonts/ours"],
+        json_schema_extra=also("path", "target", "mountpath"),
+    )
+    claimName: ObjectName = Field(
+        None,
+        description="Name of a PersistentVolumeClaim.",
+        json_schema_extra=also("claim", "pvc", "pvcName", "persistentVolumeClaim"),
+    )
+    configMapName: ObjectName = Field(
+        None, description="Name of a ConfigMap, whose keys are files.", json_schema_extra=also("configMap")
+    )
+    secretName: ObjectName = Field(
+        None, description="Name of a Secret, whose keys are files.", json_schema_extra=also("secret")
+    )
+    ephemeral: Ephemeral | None = Field(None, description="A claim that is made for every pod, and removed with it.")
+    subPath: RelativePath | Empty = Field(None, description="Folder or file of the volume; empty: all of it.")
+    readOnly: bool = Field(False, description="Whether it is mounted read-only; ConfigMaps and Secrets always are.")
 
 
 class Mlflow(Section):

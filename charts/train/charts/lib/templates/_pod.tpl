@@ -155,6 +155,16 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
   readOnly: true
 {{- end }}
 {{- end }}
+{{- range .Run.values.volumes }}
+- name: volume-{{ .name }}
+  mountPath: {{ quote .mountPath }}
+  {{- with .subPath }}
+  subPath: {{ quote . }}
+  {{- end }}
+  {{- if or .readOnly .configMapName .secretName }}
+  readOnly: true
+  {{- end }}
+{{- end }}
 {{- if .Run.values.cache.claimName }}
 - name: cache
   mountPath: {{ $mounts.cache }}
@@ -244,6 +254,34 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
     claimName: {{ quote $source.claimName }}
     readOnly: true
 {{- end }}
+{{- end }}
+{{- range $values.volumes }}
+- name: volume-{{ .name }}
+  {{- if .claimName }}
+  persistentVolumeClaim:
+    claimName: {{ quote .claimName }}
+    {{- if .readOnly }}
+    readOnly: true
+    {{- end }}
+  {{- else if .configMapName }}
+  configMap:
+    name: {{ quote .configMapName }}
+  {{- else if .secretName }}
+  secret:
+    secretName: {{ quote .secretName }}
+    defaultMode: 0440
+  {{- else }}
+  ephemeral:
+    volumeClaimTemplate:
+      spec:
+        accessModes: [ReadWriteOnce]
+        {{- with .ephemeral.storageClassName }}
+        storageClassName: {{ quote . }}
+        {{- end }}
+        resources:
+          requests:
+            storage: {{ include "train.amount" .ephemeral.size | quote }}
+  {{- end }}
 {{- end }}
 {{- with $values.cache.claimName }}
 - name: cache

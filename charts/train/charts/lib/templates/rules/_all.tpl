@@ -6,7 +6,7 @@ Usage: {{ include "train.rules" . }}
 */ -}}
 {{- define "train.rules" -}}
 {{- $violations := list -}}
-{{- range list "names" "sources" "secrets" "folders" "accelerator" "topology" "resources" "workspace" "train" "tune" "network" "placement" "pod" -}}
+{{- range list "names" "sources" "secrets" "folders" "accelerator" "topology" "resources" "workspace" "train" "tune" "network" "placement" "pod" "volumes" -}}
 {{- $violations = concat $violations (include (printf "train.rules.%s" .) $ | fromJsonArray) -}}
 {{- end -}}
 {{- if $violations -}}
