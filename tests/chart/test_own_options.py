@@ -40,6 +40,7 @@ def test_those_of_llm_sft_are_all_that_the_pod_sets() -> None:
     hooks = {"adapter_name_or_path", "export_dir", "overwrite_output_dir", "resume_from_checkpoint"}
     passed = set(re.findall(r'"(\w+)": |found\["(\w+)"\]', text.partition("def configuration")[2]))
     unnamed = {first or second for first, second in passed} | hooks | settings.keys()
+    settings.update(dataset="train.dataset", model_name_or_path="model.repository")
     assert own == {name: settings.get(name, "") for name in unnamed - {"report_to", "deepspeed", "eval_dataset"}}
 
 

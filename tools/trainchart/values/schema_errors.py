@@ -267,6 +267,8 @@ class _Explainer:
 
     def _right_form(self, value: Any, schemas: list[Schema], path: Path) -> str:
         """An example, where a list or a map was written for something else, or the other way around."""
+        if path[0] == "env" and isinstance(value, dict) and "valueFrom" in value:
+            return f"; for a key of a Secret write secretEnv: {{{path[-1]}: {{secretName: training-secrets, key: {path[-1]}}}}}"
         types = {kind for schema in schemas for kind in _kinds(schema)}
         if not (isinstance(value, (list, dict)) or types & {"array", "object"}):
             return ""
