@@ -195,6 +195,8 @@ CASES: dict[str, tuple[Data, str, str]] = {
     "an empty image": (data({"images/train/1.jpg": ("JPEG", 32, 32, 99999)}), "images/train/1.jpg: cannot", "images/train/1.jpg: cannot"),
     "half a JPEG": (data({"images/train/1.jpg": ("JPEG", 32, 32, 200)}), "images/train/1.jpg: ", "images/train/1.jpg: "),
     "half a PNG": (data({"images/train/1.jpg": ("PNG", 32, 32, 40)}), "images/train/1.jpg: ", "images/train/1.jpg: "),
+    "half a BMP": (data({"images/train/1.bmp": ("BMP", 64, 64, 6000)}), "cannot decode 1 images", "cannot decode 1 images"),
+    "most of a TIFF": (data({"images/val/2.tif": ("TIFF", 64, 64, 500)}), "cannot decode 1 images", "cannot decode 1 images"),
     "one broken record, and one may be": (
         data({"labels/train/1.txt": BOX.replace(" ", ",")}, most=1), ACCEPTED, ACCEPTED,
     ),
@@ -215,6 +217,10 @@ CASES: dict[str, tuple[Data, str, str]] = {
     "labels that are all empty": (
         data({f"labels/train/{number}.txt": "" for number in (1, 2, 3)}), "none of the images of train has a label",
         "none of the images of train has a label",
+    ),
+    "labels without images": (
+        data({"labels/train/8.txt": BOX, "labels/train/classes.txt": "a", "images/train/9.jfif": GOOD, "labels/train/9.txt": BOX}),
+        ACCEPTED, ACCEPTED,
     ),
     "images without labels among others": (data({"labels/train/1.txt": None, "labels/train/2.txt": ""}), ACCEPTED, ACCEPTED),
     "a validation without labels": (data({"labels/val/1.txt": None}), ACCEPTED, ACCEPTED),
@@ -247,7 +253,15 @@ CASES: dict[str, tuple[Data, str, str]] = {
     ),
     "a list with backslashes (yolov5#13610)": (
         data({"data.yaml": NAMES.replace("images/train", "train.txt"), "train.txt": "D:\\data\\1.jpg\nD:\\data\\2.jpg\n"}),
-        "the dataset has 2 damaged or invalid records", "the dataset has 2 damaged or invalid records",
+        "none of the 2 files exists that train.txt names", "none of the 2 files exists that train.txt names",
+    ),
+    "CVAT's list, from another folder (cvat#8046)": (
+        data({"data.yaml": "path: ./\n" + NAMES.replace("images/train", "train.txt"), "train.txt": "data/images/train/1.jpg\n"}),
+        "let the entries begin with ./", "let the entries begin with ./",
+    ),
+    "a list with a blank at the end of a line": (
+        data({"data.yaml": NAMES.replace("images/train", "train.txt"), "train.txt": "./images/train/1.jpg \n./images/train/2.jpg\n"}),
+        ACCEPTED, ACCEPTED,
     ),
     "a list with a name that is nowhere": (
         data({"data.yaml": NAMES.replace("images/train", "train.txt"), "train.txt": "./images/train/1.jpg\n./images/train/9.jpg\n"}),
@@ -262,6 +276,15 @@ CASES: dict[str, tuple[Data, str, str]] = {
         data({"data.yaml": NAMES.replace("images/val", "images/train"), "labels/train/1.txt": "0\n"}, most=1), ACCEPTED, ACCEPTED,
     ),
     "names as a map": (data({"data.yaml": NAMES.replace("[a, b]", "{0: a, 1: b}")}), ACCEPTED, ACCEPTED),
+    "names with a gap, and a class behind it": (
+        data({"data.yaml": NAMES.replace("[a, b]", "{0: a, 2: b}"), "labels/train/1.txt": BOX.replace("0 ", "2 ", 1)}),
+        "class indices 0-1", "class 2",
+    ),
+    "a description in UTF-16": (data({"data.yaml": NAMES.encode("utf-16")}), ACCEPTED, ACCEPTED),
+    "a description in GBK": (data({"data.yaml": NAMES.replace("a, b", "猫, 狗").encode("gbk")}), ACCEPTED, ACCEPTED),
+    "a description with another name": (
+        data({"data.yaml": None, "dataset.yml": NAMES}), "set train.data: dataset.yml", "set train.data: dataset.yml",
+    ),
     "names from 1": (data({"data.yaml": NAMES.replace("[a, b]", "{1: a, 2: b}")}), "class indices 0-1", "class 0"),
     "names with texts as keys": (data({"data.yaml": NAMES.replace("[a, b]", "{'0': a, '1': b}")}), ACCEPTED, "names keys must be integers"),
     "a number of classes alone": (data({"data.yaml": NAMES.replace("names: [a, b]", "nc: 2")}), ACCEPTED, "'names:' field missing"),
@@ -286,6 +309,9 @@ NOTES = {
     "a JPEG with more after its end (ultralytics#9315)": "1 JPEG files do not end as such, and are rewritten",
     "duplicate rows (yolov5 PR#5210)": "1 images have duplicate labels",
     "a validation without labels": "none of the images of val has a label",
+    "labels without images": "2 label files of train have no image, and are not used: 8.txt; 9.txt",
+    "a list with a blank at the end of a line": "train.txt: 1 entries do not end as a name of an image, and are not used",
+    "a description in GBK": "data.yaml is not UTF-8 text, from byte 48 on",
 }
 LEFT_OUT = {
     "an image of 8 pixels": "<10 pixels",
@@ -340,7 +366,7 @@ DESCRIPTIONS = st.just(NAMES) | st.builds(
     st.sampled_from(["", "path: .\n", "path: ''\n"]),
     st.sampled_from(
         ["names: [a]", "names: {0: a, 1: b}", "names: []", "names: {2: a}", "nc: 2", "nc: 2\nnames: [a, b]", "nc: 1\nnames: [a, b]",
-         "names: a", "nc: '2'", "names: [1, 2]", "nc: 2.5", "names: {0: a, 5: b}"]
+         "names: a", "nc: '2'", "names: [1, 2]", "nc: 2.5", "names: {0: a, 7: b}"]
     ),
 )  # fmt: skip
 

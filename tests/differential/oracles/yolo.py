@@ -76,6 +76,8 @@ def used(folder: Path, train: Dict[str, Any]) -> Dict[str, Any]:
         parts = {}
         os.chdir(TRAINER.model(folder))
         for part, built in TRAINER.built(folder, {**TRAINER.defaults, **train}):
+            for number in range(len(built.im_files)):  # as the training, which ends at one that it cannot decode
+                built.load_image(number)
             files = sorted(str(Path(file).relative_to(dataset)) for file in built.im_files)
             parts[part] = {"used": files, "total": built.total, "labels": TRAINER.labels(built)}
             for cache in folder.rglob("*.cache"):  # the next part may be the same folder

@@ -59,15 +59,23 @@ def records(train: Dict[str, Any], model: Path, dataset: Path, most: int, scratc
             module.IMG_FORMATS,
             module.img2label_paths,
             lambda image, label: module.verify_image_label((image, label, "")),
-            is_class=lambda number: single or number in names,
+            lambda image: module.cv2.imread(image, module.cv2.IMREAD_REDUCED_COLOR_8),
+            # train.py counts the names, and ends at a class from that number on.
+            is_class=lambda number: single or (number in names and number < len(names)),
             escape=str,
             encoding="utf-8",
         )
-        parts = {part: yolo.listed(reader, part, resolved[part], sources) for part in ("train", "val")}
+        notes = yolo.encoding(file)
+        parts = {part: yolo.listed(reader, part, resolved[part], sources, notes) for part in ("train", "val")}
         answer = yolo.check(reader, parts, resolved["path"], most, scratch)
+        answer["notes"] += notes
     else:
         answer["notes"].append(
             "images and labels are not checked: the model repository has no verify_image_label in utils/dataloaders.py"
+        )
+    if train["weights"] and not (model / train["weights"]).is_file():
+        answer["notes"].append(
+            f"train.weights: the model repository has no {train['weights']}, so the trainer tries to download it"
         )
     if model in file.parents and (dataset / file.name).is_file():
         answer["notes"].append(f"the dataset has a file {file.name} too; that of the model repository is used")
@@ -91,7 +99,7 @@ def find(name: str, model: Path, dataset: Path) -> Path:
     if own is None:
         raise InputError(
             f"train.data: neither the model repository, with its folder data/, nor the dataset has a file {name}",
-            "correct train.data, or push the file to the dataset repository",
+            yolo.other(dataset, name) or "correct train.data, or push the file to the dataset repository",
         )
     return own
 

@@ -65,7 +65,7 @@ def find_data(name: str, dataset: Path, model: Path) -> Path:
         return found
     raise InputError(
         f"train.data: neither the dataset nor the model repository nor ultralytics has a file {name}",
-        "correct train.data, or push the file to the dataset repository",
+        yolo.other(dataset, name) or "correct train.data, or push the file to the dataset repository",
     )
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, List, Sequence
 
 import inputs
 
@@ -31,12 +31,15 @@ def probe(
         inputs.check_names(hyperparameters)
         if model.is_dir():
             os.chdir(model)  # as the trainer: paths in lists of images may be relative to it
-        described = inputs.describe(inputs.find_data(train["data"], dataset, model), dataset, model)
+        file = inputs.find_data(train["data"], dataset, model)
+        described = inputs.describe(file, dataset, model)
         yolo.check_caches(dataset, model)
         inputs.check_formats(train["exportFormats"])
         inputs.check_options(chosen)
         load(weights, train["model"])
-        return records(described, chosen, inside.Sources(dataset, model), most, scratch)
+        answer = records(described, chosen, inside.Sources(dataset, model), most, scratch)
+        answer["notes"] += yolo.encoding(file)
+        return answer
     except InputError as error:
         return error.answer()
     except ImportError as error:
@@ -47,9 +50,11 @@ def records(
     described: Dict[str, Any], chosen: Dict[str, Any], sources: inside.Sources, most: int, scratch: Path
 ) -> Dict[str, Any]:
     """Return which images the trainer uses. Raises InputError."""
+    import cv2
     import run
     import yaml
     from ultralytics.data import utils
+    from ultralytics.utils import patches
 
     run.prepare()
     file = scratch / "dataset.yaml"
@@ -69,11 +74,17 @@ def records(
     wanted = chosen.get("classes")
     wanted = {wanted} if isinstance(wanted, int) else wanted
     reader = yolo.Reader(
-        utils.IMG_FORMATS, utils.img2label_paths, verify, is_wanted=lambda number: wanted is None or number in wanted
+        utils.IMG_FORMATS,
+        utils.img2label_paths,
+        verify,
+        lambda image: patches.imread(image, cv2.IMREAD_REDUCED_COLOR_8),
+        is_wanted=lambda number: wanted is None or number in wanted,
     )
-    listed = {part: yolo.listed(reader, part, data[part], sources) for part in ("train", "val")}
+    notes: List[str] = []
+    listed = {part: yolo.listed(reader, part, data[part], sources, notes) for part in ("train", "val")}
     used = {part: files[: limit(chosen.get("fraction", 1.0), part, len(files))] for part, files in listed.items()}
     answer = yolo.check(reader, used, described["path"], most, scratch)
+    answer["notes"] += notes
     for part in answer["parts"]:
         part["total"] = len(listed[part["part"]])
     return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ class Reader(NamedTuple):
     formats: Collection[str]  # extensions of images
     labels_of: Callable[[List[str]], List[str]]
     verify: Callable[[str, str], Sequence[Any]]  # image and label file -> what its verify_image_label returns
+    decode: Callable[[str], Any]  # image -> None if the training would end at it
     is_class: Callable[[float], bool] = lambda _: True  # where verify does not check it
     is_wanted: Callable[[float], bool] = lambda _: True  # of a class: its boxes are used
     escape: Callable[[str], str] = glob.escape  # of a folder's name
@@ -46,6 +48,7 @@ class Image(NamedTuple):
 
     left_out: str = ""
     misread: str = ""
+    is_undecodable: bool = False
     has_boxes: bool = False
     is_cut: bool = False
     duplicates: bool = False
@@ -65,11 +68,19 @@ def search(name: str, dataset: Path) -> Optional[Path]:
     return found[0] if found else None
 
 
+def other(dataset: Path, name: str) -> str:
+    """Return the fix that names another description of the dataset, or "" if it has none."""
+    found = next((path.name for path in sorted(dataset.glob("*.y*ml")) if path.name != name), "")
+    return found and f"set train.data: {found}, which the dataset has"
+
+
 def read(file: Path, sources: inside.Sources, yaml: Any) -> Dict[str, Any]:
     """Return a description of data, without its URL for downloads. Raises InputError."""
     check_inside(sources, file, f"train.data: {file.name}")
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8", errors="ignore"))
+        # ultralytics, too, removes what YAML does not allow, and thus reads UTF-16.
+        text = yaml.reader.Reader.NON_PRINTABLE.sub("", file.read_text(encoding="utf-8", errors="ignore"))
+        found = yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(
             f"train.data: {file.name} cannot be read: {inside.describe_error(error)}", "correct the file"
@@ -81,6 +92,15 @@ def read(file: Path, sources: inside.Sources, yaml: Any) -> Dict[str, Any]:
         if not described.get(key):
             raise InputError(f"train.data: {file.name} has no key '{key}'", "it needs train, val and names")
     return described
+
+
+def encoding(file: Path) -> List[str]:
+    """Return a note if a description is not UTF-8 text: the trainer reads it without the other bytes."""
+    try:
+        file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        return [f"train.data: {file.name} is not UTF-8 text, from byte {error.start} on: names lose such letters"]
+    return []
 
 
 def resolve(
@@ -97,10 +117,9 @@ def resolve(
     if root is None:
         root = next((root for root in roots if root.is_dir()), dataset)
         key, each = next((key, each) for key, each in named if not _at(root, each))
-        own = next((other.name for other in sorted(dataset.glob("*.y*ml")) if other.name != file.name), "")
         raise InputError(
             f"train.data: {file.name} names {key}: {each}, and {root / each} does not exist; the dataset is at {dataset}",
-            f"set train.data: {own}, which the dataset has" if own else "correct the file, or push the missing folder",
+            other(dataset, file.name) or "correct the file, or push the missing folder",
         )
     resolved = {**described, "path": str(root)}
     for key in ("train", "val", "test"):
@@ -156,19 +175,43 @@ def check_caches(*folders: Path) -> None:
             )
 
 
-def listed(reader: Reader, part: str, named: Any, sources: inside.Sources) -> List[str]:
-    """Return the images in a part's folders and lists, as the trainer finds them. Raises InputError."""
+def listed(reader: Reader, part: str, named: Any, sources: inside.Sources, notes: List[str]) -> List[str]:
+    """Return the images in a part's folders and lists, as the trainer finds them. Raises InputError.
+
+    Adds notes on what it passes over.
+    """
+
+    def is_image(file: str) -> bool:
+        return file.rpartition(".")[2].lower() in reader.formats
+
     found: List[str] = []
     for path in map(Path, _list(named)):
         pattern = f"{reader.escape(str(path))}/**/*.*"
-        found += glob.glob(pattern, recursive=True) if path.is_dir() else entries(path, reader.encoding)  # noqa: PTH207
-    images = sorted(file for file in found if file.rpartition(".")[2].lower() in reader.formats)
+        named_in = [] if path.is_dir() else entries(path, reader.encoding)
+        if named_in and not any(map(os.path.exists, named_in)):
+            raise InputError(
+                f"train.data: {part}: none of the {len(named_in)} files exists that {path.name} names, such as {named_in[0]!r}",
+                "let the entries begin with ./ for the folder of the list; others begin at the model repository's",
+            )
+        passed = [repr(entry) for entry in named_in if entry.strip() and not is_image(entry)]
+        if passed:
+            notes.append(
+                f"{path.name}: {len(passed)} entries do not end as a name of an image, and are not used: {_first(passed)}"
+            )
+        found += glob.glob(pattern, recursive=True) if path.is_dir() else named_in  # noqa: PTH207
+    images = sorted(filter(is_image, found))
     if not images:
         raise InputError(
             f"train.data: {part} has no images in {', '.join(_list(named))}", "correct the path, or push the images"
         )
-    for label in reader.labels_of(images):
+    labels = set(reader.labels_of(images))
+    for label in labels:
         check_inside(sources, Path(label), f"train.data: {part}: {label}")
+    if all(map(os.path.isdir, _list(named))):
+        folders = {Path(label).parent for label in labels} - {Path(image).parent for image in images}
+        more = sorted(path.name for folder in folders for path in folder.glob("*.txt") if str(path) not in labels)
+        if alone := [name for name in more if name != "classes.txt"]:
+            notes.append(f"{len(alone)} label files of {part} have no image, and are not used: {_first(alone)}")
     return images
 
 
@@ -185,6 +228,10 @@ def check(reader: Reader, parts: Dict[str, List[str]], root: str, most: int, scr
         texts = ((file.replace(f"{root}/", "", 1), getattr(images[file], field)) for file in among)
         return [f"{file}: {text}" if isinstance(text, str) else file for file, text in texts if text]
 
+    undecodable = named("is_undecodable")
+    if undecodable:
+        reason = f"the trainer cannot decode {len(undecodable)} images, and would end there: {_first(undecodable)}"
+        raise InputError(reason, "replace or remove them")
     misread = named("misread")
     if misread:
         raise InputError(
@@ -239,10 +286,12 @@ def _image(reader: Reader, file: str, scratch: Path) -> Image:
     if labels is None:
         text = text.replace("ignoring corrupt image/label: ", "").replace(given, Path(file).name)[:200]
         # It tries to import what would open another format.
-        return Image(f"cannot be opened: {text}" if text.startswith("No module") else text or "left out")
+        unknown = "cannot be opened: not an image, or of a format without its library: "
+        return Image(unknown + text if text.startswith("No module") else text or "left out")
     classes = sorted({float(row[0]) for row in labels})
     misread = [f"class {number:g}, which names does not have" for number in classes if not reader.is_class(number)]
     if any(len(points) == 2 for points in found[3]):
         misread.append("a box among outlines is read as an outline")
     has_boxes = any(map(reader.is_wanted, classes))
-    return Image("", "; ".join(misread), has_boxes, is_cut, "duplicate labels" in text)
+    undecodable = reader.decode(given) is None
+    return Image("", "; ".join(misread), undecodable, has_boxes, is_cut, "duplicate labels" in text)
