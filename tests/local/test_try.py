@@ -202,6 +202,8 @@ def test_wrong_values_and_folders_are_refused_before_anything_is_run(call: Call,
     refused(call("try"), ExitCode.REFUSED, "outside is a link to /etc", "which a run would not have")
     assert "start" not in [words[0] for words in engine.calls]
     refused(call("try", "--keep", str(folders)), ExitCode.REFUSED, "--keep", "exists")
+    refused(call("try", "--keep", str(folders / "run.yaml" / "kept")), ExitCode.REFUSED, "--keep", "cannot be made")
+    assert "start" not in [words[0] for words in engine.calls]
     refused(call("try", "--here", "--engine", "docker"), ExitCode.REFUSED, "--here")
 
 

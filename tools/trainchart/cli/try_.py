@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -68,8 +69,10 @@ def run(options: argparse.Namespace) -> int:
     signals.interrupt_once()
     overrides = overrides_of(options)
     check_values("try", options.files, overrides)
-    if options.keep and options.keep.exists():
+    if options.keep and os.access(options.keep, os.F_OK):
         raise FileError(f"--keep: {options.keep} exists; name a new folder")
+    if options.keep and not _can_be_made(options.keep.absolute()):
+        raise FileError(f"--keep: {options.keep} cannot be made; name a folder where you may write")
     try:
         return _try(options)
     except KeyboardInterrupt:
@@ -168,6 +171,12 @@ class _Trial:
                     shutil.move(path, folder / path.name)
         except OSError as error:
             raise FileError(f"--keep: {folder} cannot be written: {error.strerror or error}") from None
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Whether a new folder may be made there, as far as can be told before."""
+    above = next(path for path in folder.parents if os.access(path, os.F_OK))
+    return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
 
 
 def _few(data: Path, scratch: Path, most: int) -> Path:
