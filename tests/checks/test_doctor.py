@@ -32,6 +32,12 @@ def test_a_run_for_which_all_is_there_has_only_good_lines() -> None:
     assert {check.severity for check in checks} == {"ok"}, checks
 
 
+def test_hyper_nodes_are_looked_for_where_the_run_asks_for_their_topology() -> None:
+    checks = found(stocked(FakeApi()), run(networkTopology={"mode": "soft"}))
+    (told,) = [check for check in checks if check.severity != "ok"]
+    assert (told.key, told.severity) == ("no-hypernode", "warning")
+
+
 def test_nothing_is_asked_twice() -> None:
     server = stocked(FakeApi())
     found(server)

@@ -11,7 +11,7 @@ import pytest
 from tests.checks.cluster import captured, node, queue, quota, requesting, run
 from trainchart.checks.finding import Finding
 from trainchart.checks.limit_range import check_limit_ranges
-from trainchart.checks.nodes import check_nodes
+from trainchart.checks.nodes import check_network_topology, check_nodes
 from trainchart.checks.queue import check_guarantees, check_queue
 from trainchart.checks.quota import check_quota
 from trainchart.checks.run_spec import RunSpec
@@ -63,6 +63,22 @@ def test_huge_pages_that_no_node_has_reserved_are_told() -> None:
     [(severity, text)] = on_nodes(ask, node())
     assert severity == "problem"
     assert text.startswith("each pod requests hugepages-2Mi 1Gi, and the largest node (")
+
+
+@pytest.mark.parametrize(
+    ("topology", "tiers", "key"),
+    [
+        ({"mode": "soft"}, {}, "no-hypernode"),
+        ({"mode": "soft"}, {2: "rack"}, "ok"),
+        ({"mode": "hard", "highestTierAllowed": 1}, {2: "rack"}, "no-hypernode-tier"),
+        ({"mode": "hard", "highestTierAllowed": 2}, {2: "rack", 3: "row"}, "ok"),
+        ({"mode": "hard", "highestTierName": "row"}, {2: "rack"}, "no-hypernode-tier"),
+        ({"mode": "hard", "highestTierName": "rack"}, {2: "rack"}, "ok"),
+    ],
+)
+def test_hyper_nodes_have_a_tier_that_the_run_allows(topology: Any, tiers: dict[int, str], key: str) -> None:
+    found = [{"spec": {"tier": tier, "tierName": name}} for tier, name in tiers.items()]
+    assert check_network_topology(run(networkTopology=topology), found).key == key
 
 
 def test_devices_that_others_hold_make_the_run_wait() -> None:

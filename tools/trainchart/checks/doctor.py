@@ -100,6 +100,9 @@ def _steps(
     if not quick:
         yield "nodes", _nodes(reader, spec)
         yield "device classes", _device_classes(reader, spec)
+        if spec.network_topology:
+            check = partial(nodes.check_network_topology, spec)
+            yield "HyperNodes", iter([_checked("HyperNodes", check, reader.objects, kinds.HYPER_NODES)])
     yield "the queue", _queue(reader, spec)
     yield "limits", iter([limits])
     yield "quotas", _quotas(reader, spec)

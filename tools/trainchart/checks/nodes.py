@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from trainchart.checks.finding import Finding, count, enumerate_names, ok, problem, waiting, warning
 from trainchart.checks.run_spec import RunSpec
-from trainchart.cluster.fields import Object, dig, mapping, text
+from trainchart.cluster.fields import Object, dig, mapping, number, text, whole
 from trainchart.cluster.nodes import format_taint, is_cordoned, is_ready, is_selected, untolerated
 from trainchart.cluster.quantities import (
     Amounts,
@@ -77,6 +77,24 @@ def check_nodes(spec: RunSpec, nodes: Iterable[Object], pods: Iterable[Object] |
         or _gang_too_large(spec.replicas, wanted, usable)
         or _room(spec.replicas, wanted, usable, are_known=pods is not None),
     ]
+
+
+def check_network_topology(spec: RunSpec, hyper_nodes: Sequence[Object]) -> Finding:
+    """Whether the cluster has HyperNodes of the tier that the run allows. Whether the scheduler has the plugin is not known."""
+    subject, wanted = "HyperNodes", spec.network_topology
+    if not hyper_nodes:
+        text_ = "the cluster has no HyperNode, and Volcano ignores networkTopology without them"
+        fix = "let an administrator describe the network with HyperNodes (docs/pods.md), or leave networkTopology out"
+        return warning("no-hypernode", subject, text_, fix)
+    tiers = {number(one, "spec", "tier"): text(one, "spec", "tierName") for one in hyper_nodes}
+    known = enumerate_names(f"{tier} {name}".strip() for tier, name in sorted(tiers.items()))
+    highest = whole(wanted.get("highestTierAllowed"))
+    named = text(wanted, "highestTierName")
+    if (highest is not None and highest < min(tiers)) or (named and named not in tiers.values()):
+        text_ = f"no HyperNode has tier {named or highest}{'' if named else ' or lower'}; their tiers are {known}"
+        fix = "set networkTopology.highestTierAllowed or highestTierName to one of these tiers"
+        return problem("no-hypernode-tier", subject, text_, fix)
+    return ok(subject, f"the cluster has {count(len(hyper_nodes), 'HyperNode')}, with the tiers {known}")
 
 
 def _check_devices(wanted: Amounts, nodes: list[_Node]) -> tuple[Finding | None, list[str]]:

@@ -65,6 +65,7 @@ READER: tuple[Right, ...] = (
     Right(kinds.STORAGE_CLASSES, ("get", "list"), "doctor, status: StorageClass of a claim"),
     Right(kinds.PRIORITY_CLASSES, ("get", "list"), "doctor: priorityClassName"),
     Right(kinds.DEVICE_CLASSES, ("get", "list"), "doctor: devices by dynamic resource allocation"),
+    Right(kinds.HYPER_NODES, ("get", "list"), "doctor: networkTopology"),
 )
 """Of deploy/cluster-reader.yaml: optional, of the whole cluster, and only to read."""
 

@@ -63,6 +63,10 @@ class RunSpec:
         return text(self.job, "spec", "priorityClassName") or text(self.pod_template, "priorityClassName")
 
     @property
+    def network_topology(self) -> Object:
+        return mapping(self.job, "spec", "networkTopology")
+
+    @property
     def replicas(self) -> int:
         return number(self.job, "spec", "tasks", 0, "replicas") or 1
 
