@@ -119,6 +119,15 @@ def test_this_python_runs_it_too_and_keeps_what_is_asked_for(call: Call, folders
     assert (listing(folders / "model"), listing(folders / "data")) == before
 
 
+def test_a_program_is_started_by_this_python_though_its_environment_is_not_active(
+    call: Call, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    (folders / "model" / "train.py").write_text(f"import sys\nprint('prefix', sys.prefix)\n{PROGRAM}")
+    ran = call("try", "--here")
+    assert (ran.code, f"prefix {sys.prefix}" in ran.out.splitlines()) == (0, True), ran
+
+
 @pytest.mark.lab
 def test_the_users_own_git_fetches_what_no_folder_is_given_for(
     call: Call, folders: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import site
 import sys
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ def run(pod: LocalPod, show: Show) -> int:
     environment = {
         **os.environ,
         **pod.environment,
+        "PATH": _path(os.environ.get("PATH", os.defpath)),
         "HOME": str(temporary / "home"),
         "TMPDIR": str(temporary),
         "TERMINATION_LOG": str(temporary / "termination-log"),
@@ -50,6 +52,12 @@ def run(pod: LocalPod, show: Show) -> int:
     program, *arguments = pod.command
     argv = [sys.executable if program == "python3" else program, *arguments]
     return stream(argv, show, directory=home, environment=environment, grace=_GRACE_SECONDS)
+
+
+def _path(path: str) -> str:
+    """PATH, with the programs of this Python first if `python3` is another one: it need not be that of an active environment."""
+    own = Path(sys.executable).with_name("python3")
+    return path if shutil.which("python3", path=path) == str(own) else f"{own.parent}{os.pathsep}{path}"
 
 
 def _move_mounts(file: Path, pod: LocalPod) -> None:
