@@ -92,6 +92,15 @@ Name = Annotated[
 
 ObjectName = Name | Empty
 
+Bucket = (
+    Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9._:]*$", max_length=255),
+        Field(json_schema_extra=must_be("the name of a bucket, without s3:// and folders")),
+    ]
+    | Empty
+)
+
 _LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LabelKey = Annotated[
     str,

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 from trainchart.values.models.base import (
     EXTENDED_RESOURCE,
     MOST,
+    Bucket,
     Count,
     Duration,
     Empty,
@@ -228,7 +229,7 @@ class Source(Section):
     endpoint: Text = Field(
         None, description="s3: URL of the object store.", examples=["https://s3.eu-central-1.amazonaws.com"]
     )
-    bucket: Text = Field(None, description="s3: name of the bucket.", examples=["datasets"])
+    bucket: Bucket = Field(None, description="s3: name of the bucket.", examples=["datasets"])
     prefix: Text = Field(None, description="s3: folder of the bucket; empty: all of it.", examples=["coco"])
     region: Text = Field("us-east-1", description="s3: region that requests are signed for.", examples=["us-east-1"])
     secretName: ObjectName = Field(
