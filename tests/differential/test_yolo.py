@@ -170,6 +170,10 @@ CASES: dict[str, tuple[Data, str, str]] = {
         data({f"images/train/{number}.jpg": None for number in (1, 2, 3)}, {"images/train/a.txt": ""}),
         "train has no images", "train has no images",
     ),
+    "a row with a confidence among others": (
+        data({"labels/train/1.txt": BOX + "0 0.5 0.5 0.2 0.2 0.9\n"}),
+        "its rows of labels differ in their number of columns", "its rows of labels differ in their number of columns",
+    ),
     # More reports.
     "a class by its name (ultralytics#707)": (
         data({"labels/train/1.txt": "text 0.5 0.5 0.2 0.2\n"}), "could not convert string to float", "could not convert string to float",

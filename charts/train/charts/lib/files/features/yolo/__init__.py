@@ -285,6 +285,8 @@ def _image(reader: Reader, file: str, scratch: Path) -> Image:
     labels, text = found[1], " ".join(str(found[-1]).rpartition(f"{given}: ")[2].split())
     if labels is None:
         text = text.replace("ignoring corrupt image/label: ", "").replace(given, Path(file).name)[:200]
+        if "inhomogeneous" in text:  # NumPy's words
+            text = "its rows of labels differ in their number of columns"
         # It tries to import what would open another format.
         unknown = "cannot be opened: not an image, or of a format without its library: "
         return Image(unknown + text if text.startswith("No module") else text or "left out")
