@@ -72,6 +72,7 @@ def test_everything_that_lacks_is_named_at_once_with_its_place_and_what_to_insta
         "import site\nsite.addsitedir('/opt/vendor')\nimport nosuch\n",
         "import sys\ndef add(path):\n    sys.path.insert(0, path)\nadd('/opt/vendor')\nimport nosuch\n",
         "import init_paths\nimport nosuch\n",
+        "exec(open('set_env.py').read())\nimport nosuch\n",
         "from init_paths import add\nadd('/opt/vendor')\nimport nosuch\n",
         "import collections.abc\ncollections.Old = collections.abc.Mapping\nfrom collections import Old\n",
         "import compiled\n",

@@ -38,7 +38,7 @@ Import = Union[ast.Import, ast.ImportFrom]
 
 # What a statement may do for the imports after it: bring a module, look for modules elsewhere, or change what libraries see.
 EFFECTS = {
-    "brings": r"\b(pip3?|conda|setup\.py)\b|\bcheck_requirements\(|\bsys\.(modules\[|meta_path)",
+    "brings": r"\b(pip3?|conda|setup\.py)\b|\b(check_requirements|exec)\(|\bsys\.(modules\[|meta_path)",
     "looks": r"\bsys\.path\b|\baddsitedir\(",
     "changes": r"\b(environ|putenv|setattr|load_dotenv)\b",
 }
