@@ -862,6 +862,18 @@ RULES: dict[str, Rule] = {
         kept={"secretFiles": {".aws/config": SECRET_KEY, ".aws/credentials": SECRET_KEY, ".aws.old": SECRET_KEY}},
         message="secretFiles..aws: is a file, but .aws/credentials needs a folder of that name; rename one of them",
     ),
+    "a workspace of each pod that nothing leaves": Rule(
+        CPU,
+        broken={"publish": {"type": "none"}, "workspace": {"type": "ephemeral"}},
+        kept={"publish": {"type": "none"}, "workspace": {"type": "newClaim"}},
+        message="publish.type: none with workspace.type: ephemeral would lose the result with the pod; set workspace.type: newClaim",
+    ),
+    "a search in workspaces of each pod": Rule(
+        NVIDIA,
+        broken={"replicas": 2, "workspace": {"type": "ephemeral"}, "tune": SEARCH},
+        kept={"replicas": 2, "workspace": {"type": "ephemeral"}},
+        message="workspace.type: is ephemeral, but the 2 pods of a search share one workspace; use a claim",
+    ),
     "a volume without a source": Rule(
         CUSTOM,
         broken=volume(claimName=""),

@@ -461,6 +461,21 @@ def test_credentials_and_certificates_are_mounted_as_files_and_nothing_more_of_t
     assert not [variable for variable in pod["containers"][0]["env"] if "secretKeyRef" in variable.get("valueFrom", {})]
 
 
+def test_an_ephemeral_workspace_is_a_claim_of_each_pod() -> None:
+    values = overlay(HAMI, {"workspace": {"type": "ephemeral", "size": "9Gi", "storageClassName": "local"}})
+    (volume,) = [one for one in pod_of(values)["volumes"] if one["name"] == "workspace"]
+    assert volume["ephemeral"]["volumeClaimTemplate"]["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "local",
+        "resources": {"requests": {"storage": "9Gi"}},
+    }
+    kinds = {one["kind"]: one for one in render(values)}
+    assert "PersistentVolumeClaim" not in kinds
+    assert "annotations" not in kinds["Job"]["metadata"], "no other run can be in its folder"
+    assert settings(values)["run"]["workspaceBytes"] == 0, "its disk has the size"
+    assert kinds["Pod"]["spec"]["volumes"][1] == {"name": "workspace", "emptyDir": {"sizeLimit": "1Gi"}}
+
+
 def test_further_volumes_are_mounted_in_the_run_alone() -> None:
     volumes = [
         {"name": "workspace", "claimName": "data", "subPath": "a/b", "mountPath": "/mnt/a"},

@@ -358,7 +358,7 @@ def test_an_identical_upgrade_passes_and_another_is_refused_with_the_way_out(clu
 def test_a_run_on_an_emptydir_has_no_checkpoints_to_continue_from(cluster: Cluster) -> None:
     cluster.hold(objects_of(HAMI))
     said = cluster.upgrade(overlay(HAMI, OTHER))
-    assert "Install a new release; this run's workspace is an emptyDir, so it starts from scratch." in said
+    assert "Install a new release; this run's workspace is deleted with its pods, so it starts from scratch." in said
     assert "existingClaim" not in said
 
 

@@ -110,7 +110,7 @@ def test_an_empty_dir_keeps_nothing(cluster: Cluster, capsys: pytest.CaptureFixt
     volumes = [{"name": "workspace", "emptyDir": {}}]
     cluster.job["spec"]["tasks"][0]["template"] = {"spec": {"volumes": volumes}}
     assert cli.main(["logs", NAME, "--attempt", "1"]) == 4
-    assert "run-42 keeps nothing: its workspace is an emptyDir" in capsys.readouterr().err
+    assert "run-42 keeps nothing: its workspace is deleted with each pod" in capsys.readouterr().err
     assert cluster.created == []
 
 

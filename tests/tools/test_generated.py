@@ -170,7 +170,10 @@ def test_the_reference_is_whole_tables() -> None:
     [
         ("replicas", "| `replicas` | whole number from 1 to 1000 | `1` |"),
         ("timeLimit", "| `timeLimit` | duration | `720h` |"),
-        ("workspace.type", "| `workspace.type` | `emptyDir`, `newClaim` or `existingClaim` | `emptyDir` |"),
+        (
+            "workspace.type",
+            "| `workspace.type` | `emptyDir`, `ephemeral`, `newClaim` or `existingClaim` | `emptyDir` |",
+        ),
         ("accelerator.memory", "| `accelerator.memory` | quantity |  |"),
         ("train.batchSize", "| `train.batchSize` | whole number from 1 | `16` |"),
         ("git.allowPlainHttp", "| `git.allowPlainHttp` | `true` or `false` | `false` |"),

@@ -26,7 +26,7 @@ WRONG = {
     "timeLimit: 5 hours": "1:1 timeLimit: '5 hours' is not a duration: one whole number above 0 and s, m, h or d, such as 90m or 72h",
     "publish: {type: svn}": "1:11 publish.type: 'svn' is not one of git, none",
     "workspace: {type: emptydir}": (
-        "1:13 workspace.type: 'emptydir' is not one of emptyDir, newClaim, existingClaim; did you mean 'emptyDir'?"
+        "1:13 workspace.type: 'emptydir' is not one of emptyDir, ephemeral, newClaim, existingClaim; did you mean 'emptyDir'?"
     ),
     "replica: 2": "1:1 replica: unknown key, did you mean 'replicas'?",
     "accelerator: {core_percent: 5}": "1:15 accelerator.core_percent: unknown key, did you mean 'corePercent'?",

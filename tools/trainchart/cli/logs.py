@@ -81,7 +81,7 @@ def _no_pods_message(snapshot: Snapshot, options: argparse.Namespace) -> str:
     if not snapshot.has_finished:
         return f"{name} is {snapshot.state.value} and has no pods yet; `{command_line(options, 'status {}')}` says why"
     if snapshot.job and not snapshot.workspace_claim:
-        return f"{name} has no pods any more; its log was in its workspace, an emptyDir, and is lost"
+        return f"{name} has no pods any more; its log was in their workspace, and is lost"
     saved = command_line(options, f"logs {{}} --attempt {snapshot.attempt + 1}")
     return f"{name} has no pods any more; for the log saved in its workspace, run: {saved}"
 

@@ -72,7 +72,7 @@ def _no_result_message(record: Record, options: argparse.Namespace) -> str:
     if record.status in ("pending", "running", "restarting", "ending"):
         return f"{name} is {record.status} and has no result yet; to follow it, run: {command_line(options, 'wait {}')}"
     whole = f"to read its workspace, run: {command_line(options, 'result {} --whole')}"
-    on_claim = text(record.settings, "workspace", "type") != "emptyDir"
+    on_claim = text(record.settings, "workspace", "type") not in ("emptyDir", "ephemeral")
     if record.status in ("failed", "stopped"):
         why = f"for the reason, run: {command_line(options, 'status {}')}"
         gone = f"{name} {'has failed' if record.status == 'failed' else 'was stopped'}, and the pods that had its result are gone"
@@ -85,4 +85,4 @@ def _no_result_message(record: Record, options: argparse.Namespace) -> str:
     gone = f"the Job or the pods of {name} were deleted{published}"
     if on_claim:
         return f"{gone}; {whole}"
-    return gone + ("" if published else "; its workspace was an emptyDir, and its result is lost")
+    return gone + ("" if published else "; its workspace was deleted with them, and its result is lost")

@@ -23,7 +23,7 @@ def add_parser(commands: Commands) -> None:
         "stop",
         help="stop a run gracefully; what is installed of it stays",
         description="Stop a run gracefully (Volcano: AbortJob) and wait until its pods are gone. What is installed of it stays. On "
-        "a claim the runner saves its log; if the workspace is an emptyDir, the log is written to a local file.",
+        "a claim the runner saves its log; if the workspace is deleted with its pod, the log is written to a local file.",
         epilog=exit_codes(
             ExitCode.TIMED_OUT, ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN,
             ok="stopped, or finished before",

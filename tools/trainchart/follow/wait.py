@@ -231,7 +231,7 @@ def place_of_artifacts(api: Api, run: Snapshot) -> str:
         return f"on claim {claim}" if claim else ""
     directory = text(settings, "workspace", "directory") or run.name
     if not claim:
-        return "gone with the pod: the workspace is an emptyDir, and publish.type is none"
+        return "gone with the pod and its workspace: publish.type is none"
     return f"{directory}/artifacts on claim {claim}"
 
 

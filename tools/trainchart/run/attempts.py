@@ -126,7 +126,7 @@ def _reader(api: Api, snapshot: Snapshot, files: Sequence[str], attempt: int | N
         )
     if not claim:
         raise NotFoundError(
-            f"{snapshot.name} keeps nothing: its workspace is an emptyDir, which is removed with each pod, its log "
+            f"{snapshot.name} keeps nothing: its workspace is deleted with each pod, its log "
             "included; with workspace.type newClaim or existingClaim the log of every attempt is kept"
         )
     directory = text(settings_of(api, snapshot.name), "workspace", "directory") or snapshot.name

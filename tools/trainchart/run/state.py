@@ -187,7 +187,7 @@ class Snapshot:
 
     @property
     def workspace_claim(self) -> str:
-        """The claim that outlives its pods; empty where the workspace is an emptyDir."""
+        """The claim that outlives its pods; empty where each pod has its own."""
         volume = next((one for one in items(self.pod_spec, "volumes") if text(one, "name") == "workspace"), {})
         return text(volume, "persistentVolumeClaim", "claimName")
 
@@ -206,7 +206,7 @@ class Snapshot:
         if self.job is None:
             return "a new release on its claim, if it had one, resumes from its checkpoints"
         if not self.workspace_claim:
-            return "a new release starts from scratch, because its workspace was an emptyDir"
+            return "a new release starts from scratch, because its workspace is deleted with its pods"
         where = f"workspace.claimName: {self.workspace_claim} and the same workspace.directory"
         return f"a new release with workspace.type: existingClaim, {where} resumes from its checkpoints"
 

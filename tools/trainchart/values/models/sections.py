@@ -118,10 +118,10 @@ class Resources(Section):
 
 
 class Workspace(Section):
-    type: Literal["emptyDir", "newClaim", "existingClaim"] = Field(
+    type: Literal["emptyDir", "ephemeral", "newClaim", "existingClaim"] = Field(
         "emptyDir",
-        description="emptyDir: a new one for every pod. newClaim: a claim of this release. existingClaim: the claim "
-        "claimName.",
+        description="emptyDir: a new one for every pod, on its node. ephemeral: a new claim for every pod, deleted with "
+        "it. newClaim: a claim of this release. existingClaim: the claim claimName.",
         json_schema_extra=instead(
             **dict.fromkeys(
                 ("pvc", "claim", "volume", "persistentvolumeclaim"), "write newClaim, or existingClaim with claimName"
@@ -129,7 +129,7 @@ class Workspace(Section):
         ),
     )
     size: Annotated[Quantity, Named("TEMPORARY_STORAGE_SIZE")] = Field(
-        "5Gi", description="Size of the emptyDir or the new claim.", examples=["5Gi"]
+        "5Gi", description="Size of the emptyDir, or of a new claim.", examples=["5Gi"]
     )
     claimName: ObjectName = Field(
         None,

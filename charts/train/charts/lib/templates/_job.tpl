@@ -17,7 +17,7 @@ kind: Job
 metadata:
   name: {{ include "train.name" . | quote }}
   {{- include "train.metadata" . | nindent 2 }}
-  {{- if ne $values.workspace.type "emptyDir" }}
+  {{- if not (include "train.workspace.temporary" .) }}
   annotations:
     {{- /* `trainchart doctor` reads which run uses which folder of a claim. */}}
     trainchart.dev/workspace-directory: {{ include "train.workspace.directory" . | quote }}

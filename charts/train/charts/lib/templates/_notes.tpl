@@ -35,8 +35,8 @@ The result goes to {{ include "train.printable" $values.publish.repository }}, b
 {{- else }}
 The result stays in the workspace, in {{ $directory }}/artifacts.
 {{- end }}
-{{- if eq $values.workspace.type "emptyDir" }}
-The logs of earlier attempts are lost with their pods. The workspace is an emptyDir: {{ if gt (int $values.replicas) 1 }}every pod has its own clone, and {{ end }}a restarted run starts from scratch.
+{{- if include "train.workspace.temporary" . }}
+The logs of earlier attempts are lost with their pods. The workspace is deleted with its pod: {{ if gt (int $values.replicas) 1 }}every pod has its own clone, and {{ end }}a restarted run starts from scratch.
 {{- else }}
 All pods share one clone, and a restarted run resumes from its last checkpoint. So does a new release on the same claim with workspace.directory: {{ $directory }} and the same settings.
 The logs of every attempt are kept there, in {{ $directory }}/logs.

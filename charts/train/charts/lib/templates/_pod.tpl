@@ -193,6 +193,23 @@ Usage: {{ include "train.pod.secret" (dict "name" VOLUME "secret" SECRET "keys" 
 {{- end -}}
 
 {{- /*
+A claim that Kubernetes makes for every pod, and deletes with it.
+Usage: {{ include "train.pod.ephemeral" (dict "size" "5Gi" "storageClassName" CLASS) | nindent 2 }}
+*/ -}}
+{{- define "train.pod.ephemeral" -}}
+ephemeral:
+  volumeClaimTemplate:
+    spec:
+      accessModes: [ReadWriteOnce]
+      {{- with .storageClassName }}
+      storageClassName: {{ quote . }}
+      {{- end }}
+      resources:
+        requests:
+          storage: {{ include "train.amount" .size | quote }}
+{{- end -}}
+
+{{- /*
 The volumes of the pod.
 Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 */ -}}
@@ -209,6 +226,8 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 {{- if eq $values.workspace.type "emptyDir" }}
   emptyDir:
     sizeLimit: {{ include "train.amount" $values.workspace.size | quote }}
+{{- else if eq $values.workspace.type "ephemeral" }}
+  {{- include "train.pod.ephemeral" $values.workspace | nindent 2 }}
 {{- else }}
   persistentVolumeClaim:
     claimName: {{ include "train.name.claim" . | quote }}
@@ -271,16 +290,7 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
     secretName: {{ quote .secretName }}
     defaultMode: 0440
   {{- else }}
-  ephemeral:
-    volumeClaimTemplate:
-      spec:
-        accessModes: [ReadWriteOnce]
-        {{- with .ephemeral.storageClassName }}
-        storageClassName: {{ quote . }}
-        {{- end }}
-        resources:
-          requests:
-            storage: {{ include "train.amount" .ephemeral.size | quote }}
+  {{- include "train.pod.ephemeral" .ephemeral | nindent 2 }}
   {{- end }}
 {{- end }}
 {{- with $values.cache.claimName }}

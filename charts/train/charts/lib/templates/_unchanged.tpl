@@ -25,7 +25,7 @@ up (helm template, a dry run on the client, the first installation), nothing is 
 {{- if $lines -}}
 {{- $wayOut := printf "The release has no Job, and its ConfigMap cannot be changed: %s, then install it again" $uninstall -}}
 {{- if $live.job -}}
-{{- $wayOut = "Install a new release; this run's workspace is an emptyDir, so it starts from scratch" -}}
+{{- $wayOut = "Install a new release; this run's workspace is deleted with its pods, so it starts from scratch" -}}
 {{- range $volume := (first $live.job.spec.tasks).template.spec.volumes -}}
 {{- if and (eq $volume.name "workspace") (hasKey $volume "persistentVolumeClaim") -}}
 {{- $wayOut = printf "Install a new release. Once this run has finished, it continues from its checkpoints, where the training is the same, with workspace.type: existingClaim, workspace.claimName: %s and workspace.directory: %s" $volume.persistentVolumeClaim.claimName (dig "settings" "workspace" "directory" $name $old) -}}

@@ -10,10 +10,10 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- $published := eq $values.publish.type "git" -}}
 {{- $groups := list -}}
 {{- if ne $type "newClaim" -}}
-{{- $groups = append $groups (list "workspace" (list "keep" "storageClassName") (printf "workspace.type %s makes no claim; leave it out, or set workspace.type: newClaim" $type)) -}}
+{{- $groups = append $groups (list "workspace" (eq $type "ephemeral" | ternary (list "keep") (list "keep" "storageClassName")) (printf "workspace.type %s makes no claim; leave it out, or set workspace.type: newClaim" $type)) -}}
 {{- end -}}
-{{- if eq $type "emptyDir" -}}
-{{- $groups = append $groups (list "workspace" (list "accessMode") "workspace.type emptyDir is no claim; leave it out, or set workspace.type: newClaim") -}}
+{{- if include "train.workspace.temporary" . -}}
+{{- $groups = append $groups (list "workspace" (list "accessMode") (printf "workspace.type %s is of one pod; leave it out, or set workspace.type: newClaim" $type)) -}}
 {{- end -}}
 {{- if not $values.mlflow.trackingUri -}}
 {{- $groups = append $groups (list "mlflow" (list "allowPlainHttp" "experiment" "passwordKey" "secretName" "tokenKey" "userKey") "without mlflow.trackingUri nothing is tracked; set it, or leave this out") -}}

@@ -1,6 +1,16 @@
 {{- /* The run's folder in the workspace. Usage: {{ include "train.workspace.directory" . }} */ -}}
 {{- define "train.workspace.directory" -}}{{ .Run.values.workspace.directory | default .Release.Name }}{{- end -}}
 
+{{- /*
+Returns "true" if every pod has a workspace of its own, which is deleted with it.
+Usage: {{ if include "train.workspace.temporary" . }}
+*/ -}}
+{{- define "train.workspace.temporary" -}}
+{{- if has .Run.values.workspace.type (list "emptyDir" "ephemeral") -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{- /* The claim of the workspace. Usage: {{ include "train.workspace" . }} */ -}}
 {{- define "train.workspace" -}}
 {{- if eq .Run.values.workspace.type "newClaim" -}}

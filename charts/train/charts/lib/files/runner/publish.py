@@ -297,4 +297,4 @@ def _artifacts_location(context: Context) -> str:
     """Return where the artifacts are if they cannot be pushed, for messages."""
     if context.settings.workspace.shared:
         return f"the artifacts stay in {context.settings.directory}/artifacts of the workspace's claim"
-    return "the artifacts are lost with this pod, whose workspace is an emptyDir"
+    return "the artifacts are lost with this pod and its workspace"

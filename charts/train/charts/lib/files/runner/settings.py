@@ -82,7 +82,7 @@ class Workspace:
     @property
     def shared(self) -> bool:
         """Whether it is one for all pods, and outlives them."""
-        return self.type != "emptyDir"
+        return self.type not in ("emptyDir", "ephemeral")
 
 
 @dataclass(frozen=True)

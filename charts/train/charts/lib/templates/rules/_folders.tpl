@@ -27,7 +27,7 @@ mounted twice. The runner checks its settings again. Paths are compared without 
 {{- else if eq (clean $directory) "." -}}
 {{- $violations = append $violations (printf "workspace.directory: %q is the workspace itself, which other runs may share; use a path inside it, or leave it empty" $directory) -}}
 {{- end -}}
-{{- $claim := ternary "" (include "train.name.claim" .) (eq $values.workspace.type "emptyDir") -}}
+{{- $claim := ternary "" (include "train.name.claim" .) (not (empty (include "train.workspace.temporary" .))) -}}
 {{- range $name := list "model" "dataset" -}}
 {{- $source := get $values $name -}}
 {{- $folder := $source.subPath | default "." -}}

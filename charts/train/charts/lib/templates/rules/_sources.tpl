@@ -89,8 +89,8 @@
 {{- if and (eq $values.publish.type "git") (not (or $values.git.secretName $values.publish.secretName)) -}}
 {{- $violations = append $violations "git.secretName: is empty, but publish.type git needs credentials to push; set a Secret with user and token, here or in publish.secretName, or set publish.type: none" -}}
 {{- end -}}
-{{- if and (eq $values.publish.type "none") (eq $values.workspace.type "emptyDir") -}}
-{{- $violations = append $violations "publish.type: none with workspace.type: emptyDir would lose the result with the pod; set workspace.type: newClaim" -}}
+{{- if and (eq $values.publish.type "none") (include "train.workspace.temporary" .) -}}
+{{- $violations = append $violations (printf "publish.type: none with workspace.type: %s would lose the result with the pod; set workspace.type: newClaim" $values.workspace.type) -}}
 {{- end -}}
 {{- $violations | toJson -}}
 {{- end -}}

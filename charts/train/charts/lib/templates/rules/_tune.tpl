@@ -17,8 +17,8 @@
 {{- if lt $trials (int $values.replicas) -}}
 {{- $violations = append $violations (printf "replicas: %d pods for tune.trials %d would leave some without a trial; lower replicas, or raise tune.trials" (int $values.replicas) $trials) -}}
 {{- end -}}
-{{- if and (gt (int $values.replicas) 1) (eq $values.workspace.type "emptyDir") -}}
-{{- $violations = append $violations (printf "workspace.type: is emptyDir, but the %d pods of a search share one workspace; use a claim" (int $values.replicas)) -}}
+{{- if and (gt (int $values.replicas) 1) (include "train.workspace.temporary" $) -}}
+{{- $violations = append $violations (printf "workspace.type: is %s, but the %d pods of a search share one workspace; use a claim" $values.workspace.type (int $values.replicas)) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $parameter := $tune.space -}}

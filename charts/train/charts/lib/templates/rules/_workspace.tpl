@@ -8,11 +8,11 @@
 {{- if and (ne $workspace.type "existingClaim") $workspace.claimName -}}
 {{- $violations = append $violations (printf "workspace.claimName: is %q, but workspace.type %s does not use it; leave it empty, or set workspace.type: existingClaim" $workspace.claimName $workspace.type) -}}
 {{- end -}}
-{{- if and (eq $workspace.type "newClaim") (lt (include "train.quantity" $workspace.size | int64) 1) -}}
+{{- if and (has $workspace.type (list "newClaim" "ephemeral")) (lt (include "train.quantity" $workspace.size | int64) 1) -}}
 {{- $violations = append $violations (printf "workspace.size: is %v, but a claim requests at least one byte; set a size such as 20Gi" $workspace.size) -}}
 {{- end -}}
 {{- $pinned := hasKey (.Run.values.nodeSelector | default dict) "kubernetes.io/hostname" -}}
-{{- if and (gt (int .Run.values.replicas) 1) (ne $workspace.type "emptyDir") (ne $workspace.accessMode "ReadWriteMany") (not $pinned) -}}
+{{- if and (gt (int .Run.values.replicas) 1) (not (include "train.workspace.temporary" .)) (ne $workspace.accessMode "ReadWriteMany") (not $pinned) -}}
 {{- $violations = append $violations (printf "workspace.accessMode: %s cannot be mounted by %d pods on different nodes; use ReadWriteMany, workspace.type: emptyDir, or pin the pods with nodeSelector kubernetes.io/hostname" $workspace.accessMode (int .Run.values.replicas)) -}}
 {{- end -}}
 {{- $values := .Run.values -}}
@@ -24,7 +24,7 @@
 {{- $violations = append $violations (printf "ttlAfterFinished: %s exceeds the maximum of Volcano; set at most 24855d, or leave it empty" .) -}}
 {{- end -}}
 {{- end -}}
-{{- if and $values.ttlAfterFinished (eq $workspace.type "emptyDir") (not (and (eq $values.publish.type "git") $values.publish.branch)) -}}
+{{- if and $values.ttlAfterFinished (include "train.workspace.temporary" .) (not (and (eq $values.publish.type "git") $values.publish.branch)) -}}
 {{- $violations = append $violations (printf "ttlAfterFinished: is %s, but only the pods, which it removes, would know where the result is; set publish.branch or workspace.type: newClaim, or leave it empty" $values.ttlAfterFinished) -}}
 {{- end -}}
 {{- $violations | toJson -}}
