@@ -81,6 +81,7 @@ def test_an_admitted_cell_renders_objects_that_the_published_schemas_allow(admit
         check_object(manifest)
 
 
+@pytest.mark.lab
 @of_every_admitted_cell
 def test_a_cell_renders_the_same_bytes_twice_and_leaves_no_template_behind(admitted: Admitted) -> None:
     assert render_text(admitted.cell.values) == admitted.texts

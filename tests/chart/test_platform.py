@@ -116,6 +116,7 @@ def names(values: Tree) -> list[tuple[str, str]]:
 # -- the chart as a whole
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("version", ["helm", "helm3"])
 def test_both_helm_programs_render_what_the_engine_in_process_does(

@@ -387,6 +387,7 @@ def test_objects_of_another_release_are_helm_s_to_refuse(cluster: Cluster) -> No
     assert cluster.upgrade(overlay(CLAIM, OTHER)) == ""
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("statuses", [["failed"], ["failed", "failed"]])
 @pytest.mark.parametrize("values", [CLAIM, CLEANED])
 def test_a_failed_installation_may_be_repeated(values: Tree, statuses: list[str], cluster: Cluster) -> None:
@@ -401,6 +402,7 @@ def test_a_failed_installation_may_be_repeated(values: Tree, statuses: list[str]
     )
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("statuses", [["deployed"], ["superseded", "failed"], ["failed", "deployed"], []])
 @pytest.mark.parametrize("then", [CLEANED, CLAIM, overlay(CLEANED, OTHER)])
 def test_a_run_that_was_cleaned_up_is_not_started_again(then: Tree, statuses: list[str], cluster: Cluster) -> None:

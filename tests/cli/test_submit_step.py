@@ -301,6 +301,7 @@ def test_a_signal_after_the_end_changes_neither_exit_code_nor_outputs(step: Step
 # -- owners
 
 
+@pytest.mark.lab
 def test_a_run_and_its_release_belong_to_the_owner(step: Step) -> None:
     code, said = step.run("--no-wait", "--owner", *OWNER)
     assert (code, said.splitlines()[-1]) == (0, "NOTES: made")
@@ -378,6 +379,7 @@ def killed(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+@pytest.mark.lab
 def test_the_run_of_a_killed_attempt_is_followed(step: Step) -> None:
     words, outputs = step.outputs()
     first = step.start("--adopt", "--owner", *OWNER, *words)

@@ -187,6 +187,7 @@ def test_an_lfs_server_that_the_repository_names_is_named_when_it_fails(
     assert "localhost:9, reached by a redirect, a proxy or the repository's .lfsconfig" in caught.value.reason
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

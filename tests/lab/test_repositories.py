@@ -37,6 +37,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda row: row.name)
 def test_a_hostile_repository(
     hostile: Repository, server: Server, tmp_path: Path, make_context: Callable[..., Context]

@@ -62,6 +62,7 @@ def test_the_container_is_as_restricted_as_the_pod(call: Call, engine: Engine, f
     assert "git-credentials" not in " ".join(created)
 
 
+@pytest.mark.lab
 def test_the_network_and_the_gpu_are_given_if_asked_for_and_there(call: Call, engine: Engine) -> None:
     (engine.state / "info").write_text(json.dumps({"Architecture": "x86_64", "Runtimes": {"nvidia": {}}}))
     (engine.state / "says").touch()
@@ -184,6 +185,7 @@ def test_an_image_for_another_machine_is_said(call: Call, engine: Engine) -> Non
     assert "image registry.example.com/team/image:1 is for linux/s390x" in call("try").err
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     ("said", "words"),
     [

@@ -149,6 +149,7 @@ def test_there_are_fourteen() -> None:
     assert {demo.stage for demo in DEMOS.values()} == {"pt", "sft", "dpo", "kto"}
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("name", DEMOS)
 def test_a_demo_dataset_is_valid_with_the_notebook_s_arguments(name: str, tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"

@@ -118,6 +118,7 @@ def test_a_program_is_started_as_it_is_and_what_it_leaves_is_published(
     assert git("-C", repository, "show", f"{branch}:model/w.ckpt").startswith("version https://git-lfs")
 
 
+@pytest.mark.lab
 def test_a_program_gets_its_secrets_and_neither_the_log_nor_git_does(
     home: Callable[..., Path], run: Callable[..., Ended], secret: Path, tmp_path: Path
 ) -> None:

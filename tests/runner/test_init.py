@@ -163,6 +163,7 @@ def test_a_stop_signal_that_came_before_the_first_line_is_taken(
     assert len(run.log.splitlines()) == 1
 
 
+@pytest.mark.lab
 def test_a_stop_signal_at_any_moment_of_the_start_ends_with_a_word_or_before_the_first_line(
     home: Callable[..., Path], started: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -425,6 +425,7 @@ def test_the_service_s_name_must_lead_to_rank_0(make_context: Callable[..., Cont
 # the run's folder
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("folder", json.loads((FILES / "pod.json").read_text())["ownFolders"])
 def test_a_dataset_in_a_folder_of_the_run_s_own_is_refused_and_nothing_is_lost(
     folder: str, make_home: Callable[..., Path], run: Callable[..., Ended], tmp_path: Path

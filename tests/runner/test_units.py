@@ -344,6 +344,7 @@ def test_a_metric_may_be_called_anything(key: str) -> None:
 # result
 
 
+@pytest.mark.lab
 @hypothesis_settings(deadline=None)
 @given(
     st.recursive(

@@ -101,6 +101,7 @@ def safe_open(path, framework):
 }
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("bomb", BOMBS)
 @pytest.mark.parametrize(
     "lay",

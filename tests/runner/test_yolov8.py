@@ -375,6 +375,7 @@ def test_a_complete_dataset_is_counted(pod: Pod) -> None:
     assert found["notes"] == []
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     ("train", "words"),
     [

@@ -96,6 +96,7 @@ def test_the_platform_chart_packs_whole(tmp_path: Path, helm: str) -> None:
     assert names == {path.relative_to(PLATFORM).as_posix() for path in PLATFORM.rglob("*") if path.is_file()}
 
 
+@pytest.mark.lab
 def test_the_wheel_has_the_version_of_the_tools(built: Path) -> None:
     assert {path.name.split("-")[1].removesuffix(".tar.gz") for path in built.iterdir()} == {__version__}
 

@@ -37,6 +37,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.lab
 def test_a_release_is_one_tagged_commit_with_one_version_everywhere(repository: Path) -> None:
     release(repository, "7.8.9", TODAY)
     assert git(repository, "describe", "--exact-match") == "v7.8.9"

@@ -74,6 +74,7 @@ def test_both_find_the_same(tmp_path: Path, other: HelmProgram, case: str) -> No
     assert by(other, ask) == by(LIBRARY, ask)
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("name", rows(RULES, *list(RULES)[::40]))
 def test_both_report_the_same_broken_rules(tmp_path: Path, other: HelmProgram, name: str) -> None:
     own = tmp_path / "own.yaml"
@@ -87,6 +88,7 @@ def test_both_report_the_same_broken_rules(tmp_path: Path, other: HelmProgram, n
     assert not report.valid
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("name", ["A B", "a" * 60, '"', "\u202e", "{{ x }}"])
 def test_both_judge_a_release_s_name_by_the_chart_s_rule(other: HelmProgram, name: str) -> None:
     def ask() -> Report:
@@ -104,6 +106,7 @@ def test_both_render_the_same_texts_of_the_same_values(other: HelmProgram, numbe
     assert texts["NOTES.txt"]
 
 
+@pytest.mark.lab
 def test_a_template_that_is_no_yaml_and_one_that_fails_are_reported_alike(tmp_path: Path, other: HelmProgram) -> None:
     templates = {
         "one.yaml": "a: [\n---\nb: 1\n---\n- c\n",

@@ -81,6 +81,7 @@ def test_the_program_helm_gives_the_same_verdict(tmp_path: Path, helm: str, text
     assert report.valid == (process.returncode == 0), (report.diagnostics, process.stderr)
 
 
+@pytest.mark.lab
 def test_the_chosen_values_are_of_both_kinds(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     verdicts = []
