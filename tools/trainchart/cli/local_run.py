@@ -128,14 +128,15 @@ def choose_place(options: argparse.Namespace) -> Place:
 
 def without_needless_gpu(place: Place, given: Mapping[str, Any]) -> Place:
     """The place, with its GPU only if the values ask for one of its kind."""
-    from trainchart.chart.families import profile_data, profile_names
+    from trainchart.chart.families import local_profile, profile_data, profile_names
 
+    local, _ = local_profile()
     accelerator = section(given, "accelerator")
     name = accelerator.get("profile")
     profile = section(section(accelerator, "profiles"), str(name)) or (
         profile_data(str(name)) if name in profile_names() else {}
     )
-    return replace(place, gpu=place.gpu and profile.get("backend") == "cuda")
+    return replace(place, gpu=place.gpu and profile.get("backend") == profile_data(local)["backend"])
 
 
 def values_given(files: Sequence[tuple[str, str]], overrides: Overrides) -> Tree:

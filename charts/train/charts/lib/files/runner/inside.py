@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Optional
+from typing import Any, Iterator, Optional
 
 FIX = "put the file into the source, and name it by a path inside it"
 
@@ -68,11 +68,6 @@ def _links(folder: str) -> Iterator[Path]:
                 yield Path(entry.path)
             elif entry.is_dir() and entry.name != ".git":
                 yield from _links(entry.path)
-
-
-def lines(path: Path) -> Iterable[str]:
-    """Return the entries of a list of files, without surrounding whitespace."""
-    return filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines()))
 
 
 def describe_error(error: Exception) -> str:
