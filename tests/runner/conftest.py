@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,11 @@ from tests.lab.git_server import TOKEN, USER, Server, git, push, serving
 FILES = Path(__file__).parents[2] / "charts" / "train" / "charts" / "lib" / "files"
 __all__ = ["TOKEN", "USER", "Server", "git", "push"]  # for the tests beside this file
 UID = "0a1b2c3d-1111-2222-3333-444455556666"
+
+
+def fake_family(probe: Callable[..., dict[str, Any]] = lambda *_: {}) -> Any:
+    """A family that has no hooks, and whose probes answer as given."""
+    return SimpleNamespace(has=lambda hook: False, probe=probe)
 
 
 @pytest.fixture(scope="session", autouse=True)

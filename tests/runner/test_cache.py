@@ -17,9 +17,9 @@ from runner.git import Git
 from runner.remote import Remote
 from runner.settings import GitCredentials
 
-from .conftest import Server, push
+from .conftest import Server, fake_family, push
 
-FAMILY: Any = SimpleNamespace(has=lambda hook: False, probe=lambda name, argument, failure: {})
+FAMILY = fake_family()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from runner import verify
 from runner.context import Context
 
-from .conftest import FILES
+from .conftest import FILES, fake_family
 
 PROBE = FILES / "features/pytorch/probe_device.py"
 TORCH = """
@@ -82,6 +81,6 @@ def test_verify_asks_with_the_family_s_libraries(make_context: Callable[..., Con
         return {}
 
     context = make_context({"run.family.libraries": ["trainer"], "publish.type": "none"})
-    verify.verify(context, SimpleNamespace(probe=probe, has=lambda hook: False))  # type: ignore[arg-type]
+    verify.verify(context, fake_family(probe))
     (question,) = asked
     assert question == ("device", {"backend": "cpu", "count": 0, "libraries": ["trainer"]}, "verify-failed")

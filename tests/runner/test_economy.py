@@ -12,7 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ import pytest
 from runner import prepare
 from runner.context import Context
 
-from .conftest import Server, git, push
+from .conftest import Server, fake_family, git, push
 
 pytestmark = pytest.mark.lab
 
@@ -28,7 +27,7 @@ COMMITS = 24
 DATA_BYTES = 2_000_000
 """Of LFS data in the newest commit; each of the four commits before it that touched data had as much."""
 
-FAMILY: Any = SimpleNamespace(has=lambda hook: False, probe=lambda name, argument, failure: {})
+FAMILY = fake_family()
 
 
 @dataclass

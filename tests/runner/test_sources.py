@@ -24,7 +24,7 @@ from runner.git import Git
 from runner.remote import Remote, classify
 from runner.workspace import Workspace
 
-from .conftest import FILES, Ended, Server, git, push
+from .conftest import FILES, Ended, Server, fake_family, git, push
 
 
 @pytest.fixture
@@ -368,7 +368,7 @@ def test_a_shared_workspace_is_prepared_once_for_all_ranks(
         asked.append(name)
         return {}
 
-    family: Any = SimpleNamespace(probe=probe)
+    family = fake_family(probe)
     assert prepare.prepare(one, family, lambda: None) == 2000 + len("*.pt filter=lfs diff=lfs merge=lfs -text\n")
     push(server, name, {"a.pt": "b" * 2000}, lfs="*.pt")
     requests = len(server.requests)
