@@ -860,7 +860,7 @@ RULES: dict[str, Rule] = {
         CUSTOM,
         broken={"secretFiles": {".aws": SECRET_KEY, ".aws/credentials": SECRET_KEY}},
         kept={"secretFiles": {".aws/config": SECRET_KEY, ".aws/credentials": SECRET_KEY, ".aws.old": SECRET_KEY}},
-        message="secretFiles..aws: is a file, but .aws/credentials needs a folder of that name; rename one of them",
+        message="secretFiles: has the file .aws, but .aws/credentials needs a folder of that name; rename one of them",
     ),
     "a workspace of each pod that nothing leaves": Rule(
         CPU,

@@ -17,7 +17,7 @@ value. No message shows a value. A variable and a file come from one place.
 {{- range $path := $paths -}}
 {{- range $other := $paths -}}
 {{- if hasPrefix (printf "%s/" $path) $other -}}
-{{- $violations = append $violations (printf "secretFiles.%s: is a file, but %s needs a folder of that name; rename one of them" $path $other) -}}
+{{- $violations = append $violations (printf "secretFiles: has the file %s, but %s needs a folder of that name; rename one of them" $path $other) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
