@@ -55,7 +55,7 @@ PARAMETERS = "charts/platform/files/parameters.json"
 SCHEMAS = {f"{CHART}/values.schema.json", "values/schema.json"}
 MUTATIONS = {
     "a default": ("__init__.py", '"720h"', '"719h"', {*REFERENCE, DEFAULTS}),
-    "a description": ("sections.py", "Size of the emptyDir or", "Size of the volume or", {*REFERENCE, "values/schema.json", PARAMETERS}),
+    "a description": ("sections.py", "Size of the emptyDir, or", "Size of the volume, or", {*REFERENCE, "values/schema.json", PARAMETERS}),
     "a section": (
         "__init__.py",
         "    cache: Cache | None",
