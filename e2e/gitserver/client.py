@@ -19,6 +19,8 @@ from e2e.cluster.steps import CACHE
 
 FOLDER = CACHE / "gitserver"
 ADMIN = "admin-of-tests"
+SSH_PORT, SSH_NODE_PORT = 2222, 30322
+HOST_KEY = FOLDER / "ssh_host_key"  # by which ssh clients know the server
 TIMEOUT_SECONDS = 30
 READ_ATTEMPTS = 10
 
@@ -76,8 +78,29 @@ class GitServer:
     def delete_repository(self, owner: str, name: str) -> None:
         self._api("DELETE", f"/repos/{owner}/{name}", missing_ok=True)
 
-    def clone_url(self, owner: str, name: str, *, inside: bool) -> str:
+    def clone_url(self, owner: str, name: str, *, inside: bool, ssh: bool = False) -> str:
+        if ssh:
+            return f"ssh://git@{':'.join(self._ssh_address(inside))}/{owner}/{name}.git"
         return f"{self.url_inside if inside else self.url_outside}/{owner}/{name}.git"
+
+    def _ssh_address(self, inside: bool) -> tuple[str, str]:
+        host = urllib.parse.urlsplit(self.url_inside if inside else self.url_outside).hostname
+        return str(host), str(SSH_PORT if inside else SSH_NODE_PORT)
+
+    def add_ssh_key(self, user: str, public_key: str) -> None:
+        """Let whoever has the private key act as `user` over ssh."""
+        self._api("POST", f"/admin/users/{user}/keys", {"title": f"key-{secrets.token_hex(4)}", "key": public_key})
+
+    def add_deploy_key(self, owner: str, name: str, public_key: str, *, write: bool = False) -> None:
+        """Let whoever has the private key read, or also write, this repository over ssh."""
+        request = {"title": f"key-{secrets.token_hex(4)}", "key": public_key, "read_only": not write}
+        self._api("POST", f"/repos/{owner}/{name}/keys", request)
+
+    @property
+    def known_hosts(self) -> str:
+        """The server's host key as a known_hosts file names it, for pods and for this host."""
+        names = ",".join("[{}]:{}".format(*self._ssh_address(inside)) for inside in (True, False))
+        return f"{names} {HOST_KEY.with_suffix('.pub').read_text()}"
 
     # Branches
 

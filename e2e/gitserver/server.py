@@ -13,7 +13,7 @@ from e2e.cluster import docker, kind
 from e2e.cluster.kind import KUBECTL
 from e2e.cluster.steps import Step, StepError, digest, quiet, step, temporary_folder
 
-from .client import ADMIN, FOLDER, GitServer, GitServerError, connect
+from .client import ADMIN, FOLDER, HOST_KEY, GitServer, GitServerError, connect
 
 HERE = Path(__file__).resolve().parent
 NODE_PORT = 30300
@@ -32,7 +32,10 @@ KEY_FILE = /etc/gitea/tls.key
 DOMAIN = gitea.git.svc
 ROOT_URL = https://gitea.git.svc:3000/
 HTTP_PORT = 3000
-DISABLE_SSH = true
+START_SSH_SERVER = true
+BUILTIN_SSH_SERVER_USER = git
+SSH_LISTEN_PORT = 2222
+SSH_SERVER_HOST_KEYS = /etc/gitea/ssh_host_key
 OFFLINE_MODE = true
 LFS_START_SERVER = true
 LFS_JWT_SECRET = $lfs_jwt_secret
@@ -86,8 +89,11 @@ def ensure(image: str) -> GitServer:
         _make_authority(current)
         _make_certificate(current, address)
         password_file = _once("admin-password", secrets.token_urlsafe(18))
-        configuration = _once("app.ini", Template(CONFIGURATION).substitute(_new_secrets()))
-        files = [configuration, FOLDER / "tls.crt", FOLDER / "tls.key"]
+        secrets_file = _once("secrets.json", json.dumps(_new_secrets()))
+        configuration = FOLDER / "app.ini"
+        _write_private(configuration, Template(CONFIGURATION).substitute(json.loads(secrets_file.read_text())))
+        _make_host_key(current)
+        files = [configuration, FOLDER / "tls.crt", FOLDER / "tls.key", HOST_KEY]
         server = GitServer(
             url_inside="https://gitea.git.svc:3000",
             url_outside=f"https://{address}:{NODE_PORT}",
@@ -146,6 +152,15 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(text)
     partial.replace(path)
+
+
+def _make_host_key(current: Step) -> None:
+    if not HOST_KEY.exists():
+        with temporary_folder() as work:
+            new = work / HOST_KEY.name
+            current.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "trainchart tests", "-f", new])
+            new.with_suffix(".pub").replace(HOST_KEY.with_suffix(".pub"))
+            new.replace(HOST_KEY)
 
 
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
