@@ -185,7 +185,7 @@ def look_up(context: Context, git: Git, name: str, source: Source, cwd: Path) ->
     if source.type == "s3":
         from features import s3
 
-        return Pinned(source.location, "", s3.digest(s3.listing(_store(context, name, source))))
+        return Pinned(source.location, "", s3.digest(s3.listing(s3.Store.of(context.settings, name))))
     _mounted(context, name, source)
     return Pinned(source.location, "", "")
 
@@ -232,7 +232,7 @@ def _fetch(
         return checkout.fetch(git, name, pinned, tree, room)
     from features import s3
 
-    store = _store(context, name, source)
+    store = s3.Store.of(context.settings, name)
     items = s3.listing(store)
     if s3.digest(items) != pinned.commit:
         raise RunnerError(
@@ -243,23 +243,6 @@ def _fetch(
     s3.fetch(store, items, tree, state, room)
     lfs.refuse_pointers(name, tree)
     return sum(item.size for item in items), {item.key: s3.content_digest(item) for item in items}
-
-
-def _store(context: Context, name: str, source: Source) -> Any:
-    from features import s3
-
-    return s3.Store(
-        key=name,
-        endpoint=source.endpoint.rstrip("/"),
-        bucket=source.bucket,
-        prefix=source.prefix,
-        region=source.region,
-        credentials=context.settings.secret_folder(name),
-        access_key_name=source.access_key_key,
-        secret_key_name=source.secret_key_key,
-        secret_name=source.secret_name,
-        ca_bundle=context.settings.ca_bundle,
-    )
 
 
 def _mounted(context: Context, name: str, source: Source) -> Path:

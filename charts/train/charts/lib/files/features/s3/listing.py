@@ -28,7 +28,7 @@ class Item:
     etag: str
 
 
-def listing(store: Store) -> List[Item]:
+def listing(store: Store, may_be_empty: bool = False) -> List[Item]:
     """Return all objects below the prefix, sorted by key, without those that only represent a folder. Raises
     RunnerError.
     """
@@ -43,8 +43,7 @@ def listing(store: Store) -> List[Item]:
             before = len(items)
             items.update((item.key, item) for item in _items(store, page))
             if len(items) > MAX_OBJECTS:
-                raise RunnerError(
-                    "prepare-failed",
+                raise store.failure(
                     f"{store.key}.prefix {store.prefix!r}: more than {MAX_OBJECTS} objects are in {store.location}",
                     "pack them into archives, or choose a prefix with fewer",
                 )
@@ -60,9 +59,9 @@ def listing(store: Store) -> List[Item]:
             query = {**query, "continuation-token": token}
     finally:
         client.close()
-    if not items:
+    if not items and not may_be_empty:
         fix = f"correct {store.key}.bucket or {store.key}.prefix, or upload the files; a prefix names a folder"
-        raise RunnerError("prepare-failed", f"{store.key}.prefix {store.prefix!r}: {store.location} is empty", fix)
+        raise store.failure(f"{store.key}.prefix {store.prefix!r}: {store.location} is empty", fix)
     return sorted(items.values(), key=lambda item: item.key)
 
 
@@ -130,8 +129,7 @@ def _items(store: Store, page: ElementTree.Element) -> List[Item]:
 
 
 def _not_s3(store: Store, problem: str) -> RunnerError:
-    return RunnerError(
-        "prepare-failed",
+    return store.failure(
         f"{store.key}.endpoint {store.endpoint}: the server does not answer like an S3 object store: {problem}",
         f"correct {store.key}.endpoint",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import ssl
@@ -11,11 +12,12 @@ import urllib.request
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import IO, Any, Dict, Optional, Tuple
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from runner import credential, log
 from runner.errors import RunnerError
+from runner.settings import Settings
 
 from . import signature
 from .signature import Credentials
@@ -24,13 +26,23 @@ RETRY_SECONDS = (2.0, 4.0, 8.0)
 RETRY_AFTER_SECONDS = 60.0
 TIMEOUT_SECONDS = 30  # for a silent connection
 _REGION = "us-east-1"  # the name used by servers without regions
+# Codes of temporary failures, whatever their status. The first two: what arrived is not what was sent.
+_TEMPORARY = (
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+    "IncompleteBody",
+    "RequestTimeout",
+    "SlowDown",
+    "OperationAborted",
+    "ConditionalRequestConflict",
+)
 
 
 @dataclass(frozen=True)
 class Store:
     """A bucket, or the part of it below a prefix."""
 
-    key: str  # section of the values, such as "dataset", for messages
+    key: str  # section of the values: "model", "dataset" or "publish"
     endpoint: str
     bucket: str
     prefix: str
@@ -40,6 +52,23 @@ class Store:
     secret_key_name: str
     secret_name: str
     ca_bundle: str  # CA file trusted in addition to the system's; "" for none
+
+    @classmethod
+    def of(cls, settings: Settings, section: str) -> Store:
+        """Return the store of a section of the values whose type is s3."""
+        place = getattr(settings, section)
+        return cls(
+            key=section,
+            endpoint=place.endpoint.rstrip("/"),
+            bucket=place.bucket,
+            prefix=place.prefix,
+            region=place.region,
+            credentials=settings.secret_folder(section),
+            access_key_name=place.access_key_key,
+            secret_key_name=place.secret_key_key,
+            secret_name=place.secret_name,
+            ca_bundle=settings.ca_bundle,
+        )
 
     @property
     def folder(self) -> str:
@@ -63,11 +92,20 @@ class Store:
             problem = f"has no readable key {name}"
         except credential.CredentialError as error:
             problem = f"cannot be used: {error}"
-        raise RunnerError(
-            "prepare-failed",
+        raise self.failure(
             f"secret {self.secret_name} of {self.key}.secretName {problem}",
             f"add the key to the secret, or set {self.key}.accessKeyKey and {self.key}.secretKeyKey to keys that it has",
         )
+
+    @property
+    def rights(self) -> str:
+        """What the key must be allowed to do with the bucket, for messages."""
+        return "list, read and write" if self.key == "publish" else "list and read"
+
+    def failure(self, reason: str, fix: str, unreachable: bool = False) -> RunnerError:
+        """Return the failure of the stage that uses the store."""
+        refused = "publish-refused" if self.key == "publish" else "prepare-failed"
+        return RunnerError(f"{refused.partition('-')[0]}-unreachable" if unreachable else refused, reason, fix)
 
 
 class RefusedError(Exception):
@@ -102,19 +140,30 @@ class Client:
         self._connection: Optional[http.client.HTTPConnection] = None
 
     def get(self, key: str, query: Dict[str, str], headers: Dict[str, str]) -> http.client.HTTPResponse:
-        """One GET of an object (`key`) or, with an empty key, of the bucket. Raises RefusedError or BrokenError."""
+        return self.request("GET", key, query, headers)
+
+    def request(
+        self, method: str, key: str, query: Dict[str, str], headers: Dict[str, str], body: Optional[IO[bytes]] = None
+    ) -> http.client.HTTPResponse:
+        """Send one request for an object (`key`) or, with an empty key, for the bucket.
+
+        With a body, `headers` has its content-length and x-amz-content-sha256.
+
+        Raises:
+            RefusedError, BrokenError, RunnerError
+        """
         path = quote(f"/{self.store.bucket}/{key}" if key else f"/{self.store.bucket}", safe="/~")
         signed = {"host": self._endpoint.netloc, **headers}
         if self._credentials:
             region = self.store.region or _REGION
-            signed = signature.sign("GET", path, query, signed, self._credentials, region, time.gmtime())
+            signed = signature.sign(method, path, query, signed, self._credentials, region, time.gmtime())
         # The query exactly as signed: sorted, with spaces as %20.
         suffix = f"?{urlencode(sorted(query.items()), quote_via=quote, safe='~')}" if query else ""
         try:
-            answer = self._send(self._target_of(path + suffix), signed)
-            if answer.status in (200, 206):
+            answer = self._send(method, self._target_of(path + suffix), signed, body)
+            if 200 <= answer.status < 300:
                 return answer
-            body = answer.read(65536)
+            text = answer.read(65536)
         except ssl.SSLCertVerificationError as error:
             self.close()
             raise self._untrusted(error) from error
@@ -122,7 +171,7 @@ class Client:
             self.close()
             raise BrokenError(_describe(error)) from error
         self.close()
-        raise _error(answer, body)
+        raise _error(answer, text)
 
     def close(self) -> None:
         if self._connection:
@@ -141,10 +190,10 @@ class Client:
 
     def unreachable(self, reason: str) -> RunnerError:
         key = self.store.key
-        return RunnerError(
-            "prepare-unreachable",
+        return self.store.failure(
             f"{key}.endpoint {self.store.endpoint}: the server cannot be reached, or failed: {reason}",
             f"check {key}.endpoint, the server, and the cluster's network and DNS",
+            unreachable=True,
         )
 
     def refused(self, refused: RefusedError) -> RunnerError:
@@ -167,6 +216,12 @@ class Client:
             )
         elif refused.code == "RequestTimeTooSkewed":
             fix = "set the clock of the node or of the object store"
+        elif refused.status == 413:
+            fix = (
+                "raise the limit for requests of the server or a proxy before it, such as nginx's client_max_body_size"
+            )
+        elif "Quota" in refused.code:
+            fix = "raise the quota of the bucket or its owner, or remove what is not needed there"
         elif refused.code in (
             "AuthorizationHeaderMalformed",
             "InvalidRegion",
@@ -178,25 +233,29 @@ class Client:
             fix = f"set {key}.region{right}, and {key}.endpoint to the server of that region"
         elif refused.code in ("AccessDenied", "AllAccessDisabled") or refused.status in (401, 403):
             if self._credentials:
-                fix = (
-                    f"allow the key of secret {store.secret_name} to list and read this bucket, or correct {key}.bucket"
-                )
+                fix = f"allow the key of secret {store.secret_name} to {store.rights} this bucket, or correct {key}.bucket"
             else:
-                fix = f"set {key}.secretName to a Secret with a key that is allowed to list and read this bucket"
-        return RunnerError("prepare-failed", f"{what}: the server at {store.endpoint} answered {refused}", fix)
+                fix = f"set {key}.secretName to a Secret with a key that is allowed to {store.rights} this bucket"
+        return store.failure(f"{what}: the server at {store.endpoint} answered {refused}", fix)
 
-    def _send(self, target: str, headers: Dict[str, str]) -> http.client.HTTPResponse:
+    def _send(
+        self, method: str, target: str, headers: Dict[str, str], body: Optional[IO[bytes]]
+    ) -> http.client.HTTPResponse:
         """Send the request on the open connection, or on a new one if the server has closed that for being idle."""
         reused = self._connection is not None
         try:
             connection = self._connect()
-            connection.request("GET", target, headers=headers)
+            if body:
+                body.seek(0)
+            # A server that refuses a body may answer, and close, before it has read all of it.
+            with contextlib.suppress(BrokenPipeError):
+                connection.request(method, target, body, headers)
             return connection.getresponse()
         except (http.client.RemoteDisconnected, ConnectionError):
             self.close()
             if not reused:
                 raise
-            return self._send(target, headers)
+            return self._send(method, target, headers, body)
 
     def _target_of(self, path: str) -> str:
         """Return the request target: a proxy for plain HTTP needs the whole URL."""
@@ -204,8 +263,7 @@ class Client:
         return f"http://{self._endpoint.netloc}{path}" if plain else path
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> RunnerError:
-        return RunnerError(
-            "prepare-failed",
+        return self.store.failure(
             f"{self.store.key}.endpoint {self.store.endpoint}: the server's TLS certificate is not trusted: {error.verify_message}",
             "set git.caBundle to the CA that signed it",
         )
@@ -242,7 +300,7 @@ def _proxy(endpoint: SplitResult) -> Optional[SplitResult]:
 def _error(answer: http.client.HTTPResponse, body: bytes) -> Exception:
     status, reason = answer.status, answer.reason
     code, message, region = _parse_error(body)
-    if status >= 500 or status in (408, 429) or code in ("RequestTimeout", "SlowDown"):
+    if (status >= 500 and code != "NotImplemented") or status in (408, 429) or code in _TEMPORARY:
         after = answer.getheader("Retry-After") or ""  # in seconds; dates are not supported
         seconds = float(after) if re.fullmatch(r"\d{1,9}", after) else 0.0
         return BrokenError(f"{status} {code or reason}: {message}".rstrip(": "), seconds)
