@@ -192,7 +192,26 @@ class Git(Section):
     )
 
 
-class Source(Section):
+class ObjectStore(Section):
+    """Where a source is read, or the result written, if its type is s3."""
+
+    endpoint: Text = Field(
+        None,
+        description="s3: URL of the object store.",
+        examples=["https://s3.eu-central-1.amazonaws.com"],
+        json_schema_extra=also("endpointUrl"),
+    )
+    bucket: Bucket = Field(None, description="s3: name of the bucket.", examples=["datasets"])
+    prefix: Text = Field(None, description="s3: folder of the bucket; empty: all of it.", examples=["coco"])
+    region: Text = Field("us-east-1", description="s3: region that requests are signed for.", examples=["us-east-1"])
+    secretName: ObjectName = None
+    accessKeyKey: KeyName = Field("AWS_ACCESS_KEY_ID", description="s3: key of the access key ID in the Secret.")
+    secretKeyKey: KeyName = Field(
+        "AWS_SECRET_ACCESS_KEY", description="s3: key of the secret access key in the Secret."
+    )
+
+
+class _Origin(Section):
     type: Literal["git", "claim", "s3"] = Field(
         "git",
         description="git: a repository. claim: a PersistentVolumeClaim. s3: a bucket of an S3-compatible object store.",
@@ -226,21 +245,14 @@ class Source(Section):
         examples=["datasets/coco8"],
         json_schema_extra=also("folder", "directory"),
     )
-    endpoint: Text = Field(
-        None, description="s3: URL of the object store.", examples=["https://s3.eu-central-1.amazonaws.com"]
-    )
-    bucket: Bucket = Field(None, description="s3: name of the bucket.", examples=["datasets"])
-    prefix: Text = Field(None, description="s3: folder of the bucket; empty: all of it.", examples=["coco"])
-    region: Text = Field("us-east-1", description="s3: region that requests are signed for.", examples=["us-east-1"])
+
+
+class Source(ObjectStore, _Origin):
     secretName: ObjectName = Field(
         None,
         description="git: Secret with the user and the token for this repository's server; empty: git.secretName if "
         "that is for the same server, else none. s3: Secret with the access key; empty: a public bucket.",
         examples=["s3-credentials"],
-    )
-    accessKeyKey: KeyName = Field("AWS_ACCESS_KEY_ID", description="s3: key of the access key ID in the Secret.")
-    secretKeyKey: KeyName = Field(
-        "AWS_SECRET_ACCESS_KEY", description="s3: key of the secret access key in the Secret."
     )
     cached: bool = Field(False, description="Whether it is kept in the cache volume, for this and later runs.")
 
