@@ -81,7 +81,7 @@ class Crowd:
         status = {"state": state, "conditions": [{"status": "Running", "lastTransitionTime": AT}], "minAvailable": 1}
         self._status(kinds.JOBS, name, status)
         container = {
-            "name": "train",
+            "name": self.job["spec"]["tasks"][0]["template"]["spec"]["containers"][0]["name"],
             "image": "x",
             "imageID": "",
             "ready": False,

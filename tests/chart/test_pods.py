@@ -37,8 +37,30 @@ def test_pods_have_the_user_s_labels_and_annotations_beside_the_run_s_and_no_sid
 
 def test_where_sidecars_are_allowed_nothing_keeps_a_mesh_from_injecting_them() -> None:
     metadata = template(overlay(NVIDIA, {"sidecars": "allow"}))["metadata"]
-    assert "annotations" not in metadata
-    assert not metadata["labels"].keys() & MESHES.keys()
+    assert not (metadata["labels"] | metadata["annotations"]).keys() & MESHES.keys()
+
+
+def test_allowed_sidecars_start_before_the_run_and_let_it_end_them_unless_the_user_wants_otherwise() -> None:
+    allowed = overlay(NVIDIA, {"sidecars": "allow"})
+    assert template(allowed)["metadata"]["annotations"] == {
+        "proxy.istio.io/config": '{"holdApplicationUntilProxyStarts":true}',
+        "config.linkerd.io/proxy-admin-shutdown": "enabled",
+        "kubectl.kubernetes.io/default-container": template(allowed)["spec"]["containers"][0]["name"],
+    }
+    own = {"config.linkerd.io/proxy-admin-shutdown": "disabled"}
+    assert template(overlay(allowed, {"podAnnotations": own}))["metadata"]["annotations"].items() >= own.items()
+    programs = [
+        {*each["data"]} for values in (NVIDIA, allowed) for each in render(values) if each["kind"] == "ConfigMap"
+    ]
+    assert programs[1] - programs[0] == {"features.sidecars.__init__.py"}
+
+
+def test_the_container_of_the_run_is_the_first_by_name_whatever_is_injected() -> None:
+    """Volcano takes a pod's exit code from the first container status, and the kubelet sorts them by name."""
+    (check,) = [manifest for manifest in render(NVIDIA) if manifest["kind"] == "Pod"]
+    for spec in (template(NVIDIA)["spec"], check["spec"]):
+        (container,) = spec["containers"]
+        assert container["name"] < min("1", "aaa", "istio-proxy")
 
 
 def test_what_the_user_sets_replaces_what_the_profile_has() -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from trainchart.cluster import kinds
 from trainchart.cluster.connection import NO_CONNECTION, Connection
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError
-from trainchart.cluster.fields import Object, dig, text
+from trainchart.cluster.fields import Object, dig, items, text
 from trainchart.cluster.kinds import Kind
 
 EVERYTHING = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
@@ -127,12 +127,17 @@ class FakeApi:
         self,
         pod: str,
         *,
+        container: str = "",
         follow: bool = False,
         since: str = "",
         timestamps: bool = False,
         tail: int | None = None,
     ) -> Iterator[bytes]:
         self._call("get", Kind("pods/log"), pod)
+        there = next((one for one in self._of(kinds.PODS) if text(one, "metadata", "name") == pod), {})
+        names = [text(one, "name") for one in items(there, "spec", "containers")]
+        if len(names) > 1 and container not in names:
+            raise RefusedError(f"a container name must be specified for pod {pod}, choose one of: {names}")
         if pod not in self.logs:
             raise NotFoundError(f'pods "{pod}" not found')
         lines = self.logs[pod].splitlines()

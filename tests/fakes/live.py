@@ -128,7 +128,14 @@ class Cluster(FakeApi):
         return iter(())
 
     def log(
-        self, pod: str, *, follow: bool = False, since: str = "", timestamps: bool = False, tail: int | None = None
+        self,
+        pod: str,
+        *,
+        container: str = "",
+        follow: bool = False,
+        since: str = "",
+        timestamps: bool = False,
+        tail: int | None = None,
     ) -> Iterator[bytes]:
         """Yield whole lines since a second, as the kubelet does, then what comes, until the container has finished."""
         self._call("get", Kind("pods/log"), pod)

@@ -147,11 +147,13 @@ def test_a_claim_that_only_one_node_may_mount_is_read_there(cluster: Cluster) ->
 def test_a_helper_pod_has_the_labels_and_annotations_of_the_run_s_pods(cluster: Cluster) -> None:
     on_a_claim(cluster)
     assert cluster.job
-    given = {"labels": {"team": "vision"}, "annotations": {"linkerd.io/inject": "disabled"}}
+    given = {"labels": {"team": "vision"}, "annotations": {"example.com/a": "1"}}
     cluster.job["spec"]["tasks"][0]["template"]["metadata"] = given
     found = helper_pod.pod(state.load(cast(Api, cluster), NAME), "reader", [])["metadata"]
-    assert found["labels"] == {"team": "vision", "app.kubernetes.io/component": "reader"}
-    assert found["annotations"] == given["annotations"]
+    # Whatever the run allows, nothing would end a sidecar of this pod.
+    no_sidecar = {"sidecar.istio.io/inject": "false"}
+    assert found["labels"] == {"team": "vision", "app.kubernetes.io/component": "reader", **no_sidecar}
+    assert found["annotations"] == {"example.com/a": "1", "linkerd.io/inject": "disabled", **no_sidecar}
 
 
 def test_a_log_that_the_node_has_truncated_is_an_error() -> None:

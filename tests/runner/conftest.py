@@ -125,10 +125,12 @@ def make_home(tmp_path: Path, secret: Path) -> Callable[..., Path]:
             section = DEFAULTS.get(key) if key != "train" and isinstance(value, dict) else None
             target[last] = value if section is None else {**section, **value}
         home = tmp_path / name
-        home.mkdir(exist_ok=True)
+        (home / "features").mkdir(parents=True, exist_ok=True)
+        # Without `sidecars`, as in most runs: it would ask servers of this machine to end.
+        features = [path for path in (FILES / "features").iterdir() if path.name != "sidecars"]
         for link, target_path in (
             ("runner", FILES / "runner"),
-            ("features", FILES / "features"),
+            *((f"features/{path.name}", path) for path in features),
             ("family", family or FILES / "families" / "yolov5"),
         ):
             if not (home / link).is_symlink():

@@ -184,6 +184,7 @@ def on_this_machine(overrides: Overrides, given: Mapping[str, Any], sources: Seq
         "secretEnv": (NAME, {}),
         "secretFiles": (NAME, {}),
         "volumes": (NAME, []),
+        "sidecars": (NAME, "disable"),
         "replicas": (NAME, 1),
         "retries": (NAME, 0),
     }

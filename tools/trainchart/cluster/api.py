@@ -194,12 +194,13 @@ class Api:
         self,
         pod: str,
         *,
+        container: str = "",
         follow: bool = False,
         since: str = "",
         timestamps: bool = False,
         tail: int | None = None,
     ) -> Iterator[bytes]:
-        """Yield the lines of a pod's log, without line breaks. `since` is an RFC 3339 time, in whole seconds.
+        """Yield the lines of a pod's log, without line breaks. `container` may be left out where it has only one. `since` is an RFC 3339 time, in whole seconds.
 
         Raises:
             NotFoundError
@@ -207,6 +208,7 @@ class Api:
             UnreachableError: also if a followed log breaks off.
         """
         query = {
+            "container": container,
             "follow": "true" if follow else "",
             "sinceTime": since,
             "timestamps": "true" if timestamps else "",

@@ -149,9 +149,9 @@ class PodLog:
     def _read(self) -> Iterator[Line]:
         """Read one connection."""
         since = self._position.resume_from()
-        name, known = self._pod.name, False
+        name, container, known = self._pod.name, self._pod.container, False
         tail = None if since else self._tail
-        for raw in self._api.log(name, follow=True, since=since, timestamps=True, tail=tail):
+        for raw in self._api.log(name, container=container, follow=True, since=since, timestamps=True, tail=tail):
             taken = self._position.take(raw)
             if taken is None:
                 continue
@@ -228,7 +228,7 @@ def current_lines(
     def lines_of(pod: Pod) -> Iterator[Line]:
         position = Position()
         try:
-            for raw in api.log(pod.name, timestamps=True, tail=tail):
+            for raw in api.log(pod.name, container=pod.container, timestamps=True, tail=tail):
                 taken = position.take(raw)
                 if taken:
                     yield Line(pod, *taken)

@@ -92,7 +92,7 @@ def _tail(api: Api, pod: Pod, count: int) -> tuple[Progress | None, Event | None
     """Return the progress of a rank, and its latest event."""
     progress, last = Progress(), None
     try:
-        for line in api.log(pod.name, tail=count):
+        for line in api.log(pod.name, container=pod.container, tail=count):
             last = progress.feed(line.decode("utf-8", "replace")) or last
     except (NotFoundError, RefusedError):  # it is gone, or has not started
         return None, None

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 START_SECONDS = 120.0
 LIFE_SECONDS = 600  # the pod ends by itself if nobody is left to delete it
 POLL_SECONDS = 0.5
+NO_SIDECAR_LABELS = {"sidecar.istio.io/inject": "false"}
+NO_SIDECAR_ANNOTATIONS = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
+"""What a mesh documents to inject no sidecar."""
 _INHERITED = ("nodeSelector", "tolerations", "imagePullSecrets", "serviceAccountName", "securityContext")
 
 
@@ -37,12 +40,13 @@ def pod(snapshot: Snapshot, role: str, command: Sequence[str]) -> Object:
     template = snapshot.pod_spec
     container = mapping(template, "containers", 0)
     small = {"cpu": "100m", "memory": "128Mi"}
-    # Those of the run's pods: its NetworkPolicy applies to this pod too, and no sidecar keeps it running.
+    # Those of the run's pods: its NetworkPolicy applies to this pod too. No sidecar may keep it running, even where the run
+    # allows them: nothing in this pod would end it.
     inherited = mapping(snapshot.job, "spec", "tasks", 0, "template", "metadata")
     metadata: Object = {
         "name": f"{snapshot.name}-{role}-{secrets.token_hex(3)}",
-        "labels": {**mapping(inherited, "labels"), "app.kubernetes.io/component": role},
-        "annotations": mapping(inherited, "annotations"),
+        "labels": {**mapping(inherited, "labels"), **NO_SIDECAR_LABELS, "app.kubernetes.io/component": role},
+        "annotations": {**mapping(inherited, "annotations"), **NO_SIDECAR_ANNOTATIONS},
     }
     if snapshot.uid:  # it is removed with the run if nobody is left to delete it
         metadata["ownerReferences"] = [snapshot.reference]
@@ -59,7 +63,7 @@ def pod(snapshot: Snapshot, role: str, command: Sequence[str]) -> Object:
             "enableServiceLinks": False,
             "containers": [
                 {
-                    "name": role,
+                    "name": text(container, "name") or role,
                     "image": text(container, "image"),
                     "imagePullPolicy": text(container, "imagePullPolicy") or "IfNotPresent",
                     "command": list(command),
@@ -103,7 +107,7 @@ def run(
             api.create(kinds.CONFIG_MAPS, {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}})
         notify(f"pod {name} {purpose}")
         _await_end(api, name, purpose, may_fail=may_fail)
-        return list(api.log(name))
+        return list(api.log(name, container=text(pod, "spec", "containers", 0, "name")))
     except ForbiddenError as error:
         needs = "`create pods`, `get pods/log` and `delete pods`"
         raise ForbiddenError(f"{error}; a pod that {purpose} needs {needs}") from None
@@ -120,7 +124,9 @@ def _await_end(api: Api, name: str, purpose: str, *, may_fail: bool) -> None:
         if found.phase == "Succeeded" or (may_fail and found.phase == "Failed" and not found.message):
             return
         if found.phase == "Failed":
-            output = found.termination or b" ".join(_until_error(api.log(name, tail=3))).decode("utf-8", "replace")
+            output = found.termination or b" ".join(
+                _until_error(api.log(name, container=found.container, tail=3))
+            ).decode("utf-8", "replace")
             reason = found.message or output.strip() or found.exit_reason
             raise HelperPodError(f"pod {name}, which {purpose}, failed: {reason}")
         if not found.name:

@@ -22,7 +22,6 @@ PART_OF = "app.kubernetes.io/part-of=trainchart"
 FAMILY = "trainchart.dev/family"
 FOLLOWER = "trainchart.dev/follower"
 """Annotation of a Job that has a guard: the pod that follows the run."""
-CONTAINER = "train"
 
 PEER_LOST = 43
 STOPPED = 143
@@ -81,6 +80,10 @@ class Pod:
     attempt: int | None = None
     """Its JOB_ATTEMPT, from 0."""
     uid: str = ""
+    container: str = ""
+    """Its main container: the first by name, as Volcano takes it."""
+    others: tuple[str, ...] = ()
+    """Its other containers that are running, which somebody has injected. A native sidecar, which ends with the pod, is none."""
     image: str = ""
     created: datetime | None = None
     started: datetime | None = None
@@ -97,7 +100,7 @@ class Pod:
     """Why the cluster removed it: PreemptionByScheduler, EvictionByEvictionAPI, DeletionByTaintManager, ..."""
     disrupted_message: str = ""
     exit_code: int | None = None
-    """Of the container; None until it has finished."""
+    """Of the main container; None until it has finished."""
     exit_reason: str = ""
     """Completed, Error, OOMKilled, StartError, ContainerCannotRun, ContainerStatusUnknown."""
     termination: str = ""
@@ -116,6 +119,11 @@ class Pod:
     @property
     def is_running(self) -> bool:
         return self.phase == "Running" and not self.has_finished
+
+    @property
+    def is_kept_running(self) -> bool:
+        """Whether other containers keep the pod running after the main one has ended."""
+        return self.phase == "Running" and self.exit_code is not None and bool(self.others)
 
     @property
     def oom_killed(self) -> bool:
@@ -169,7 +177,11 @@ class Snapshot:
         if self.state is State.COMPLETED:
             return True
         running = self.state is State.RUNNING and len(self.pods) >= self.replicas
-        return running and self.attempt == 0 and all(pod.is_running or pod.exit_code == 0 for pod in self.pods)
+        return (
+            running
+            and self.attempt == 0
+            and all(pod.is_running or (pod.exit_code == 0 and not pod.is_kept_running) for pod in self.pods)
+        )
 
     @property
     def rank_0(self) -> Pod | None:
@@ -290,8 +302,9 @@ def snapshot_of(job: Object, pods: Iterable[Object]) -> Snapshot:
 
 def pod_of(pod: Object) -> Pod:
     name, status = text(pod, "metadata", "name"), mapping(pod, "status")
-    statuses = items(status, "containerStatuses")
-    container = next((one for one in statuses if text(one, "name") == CONTAINER), statuses[0] if statuses else {})
+    statuses = sorted(items(status, "containerStatuses"), key=_name)
+    spec = min(items(pod, "spec", "containers"), key=_name, default={})
+    container, others = statuses[0] if statuses else {}, statuses[1:]
     ended = dig(container, "state", "terminated")
     # The pod of a lost node may have this in its last state only.
     ended = ended if isinstance(ended, dict) else mapping(container, "lastState", "terminated")
@@ -307,7 +320,9 @@ def pod_of(pod: Object) -> Pod:
         node=text(pod, "spec", "nodeName"),
         attempt=whole(dig(pod, "metadata", "annotations", "volcano.sh/job-retry-count")),
         uid=text(pod, "metadata", "uid"),
-        image=text(container, "image") or text(pod, "spec", "containers", 0, "image"),
+        container=_name(spec),
+        others=tuple(_name(one) for one in others if dig(one, "state", "running") is not None),
+        image=text(container, "image") or text(spec, "image"),
         created=moment(pod, "metadata", "creationTimestamp"),
         started=moment(container, "state", "running", "startedAt") or moment(ended, "startedAt"),
         ended=moment(ended, "finishedAt"),
@@ -323,6 +338,10 @@ def pod_of(pod: Object) -> Pod:
         termination=termination,
         result=parsed(termination) or None,
     )
+
+
+def _name(container: object) -> str:
+    return text(container, "name")
 
 
 def _blame(pod: Pod) -> tuple[int, float, int]:

@@ -10,6 +10,7 @@ from trainchart.cluster import kinds, own_pod
 from trainchart.cluster.fields import Object, items, mapping, text
 from trainchart.errors import TrainchartError, UsageError
 from trainchart.run import state
+from trainchart.run.helper_pod import NO_SIDECAR_ANNOTATIONS, NO_SIDECAR_LABELS
 from trainchart.submit.owner import Retried
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ def guard_pod(name: str, job: Object, pod: Object, seconds: float) -> Object:
             "labels": {
                 "app.kubernetes.io/part-of": "trainchart",
                 "app.kubernetes.io/instance": name,
-                "sidecar.istio.io/inject": "false",  # with a sidecar it would never end
+                **NO_SIDECAR_LABELS,  # with one it would never end
             },
-            "annotations": {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"},
+            "annotations": NO_SIDECAR_ANNOTATIONS,
             "ownerReferences": [job],
         },
         "spec": {

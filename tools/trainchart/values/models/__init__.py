@@ -227,7 +227,7 @@ class Values(Section):
     sidecars: Literal["disable", "allow"] = Field(
         "disable",
         description="disable: the pods have the labels and annotations that keep Istio and Linkerd from injecting their sidecars. "
-        "allow: without them; see docs/pods.md.",
+        "allow: without them, and sidecars are ended with the run; see docs/pods.md.",
         json_schema_extra=also("sidecarInjection", "istio", "linkerd"),
     )
     nodeSelector: dict[LabelKey, LabelValue] | None = Field(

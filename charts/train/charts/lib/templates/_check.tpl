@@ -19,7 +19,7 @@ spec:
   {{- include "train.pod.spec" $check | nindent 2 }}
   activeDeadlineSeconds: 300
   containers:
-    - name: check
+    - name: {{ include "train.name.container" . }}
       image: {{ .Run.values.image | quote }}
       imagePullPolicy: {{ .Run.values.imagePullPolicy | quote }}
       command: [python3, -m, runner, --check]

@@ -93,7 +93,7 @@ spec:
               resourceClaimTemplateName: {{ include "train.name.devices" . | quote }}
           {{- end }}
           containers:
-            - name: train
+            - name: {{ include "train.name.container" . }}
               image: {{ $values.image | quote }}
               imagePullPolicy: {{ $values.imagePullPolicy | quote }}
               command: [python3, -m, runner]

@@ -7,6 +7,13 @@ objects have other names.
 {{- /* The name of the Job. Usage: {{ include "train.name" . }} */ -}}
 {{- define "train.name" -}}{{ .Release.Name }}{{- end -}}
 
+{{- /*
+The container of the Job's pods, and of the pod of `helm test`. Volcano takes a pod's exit code from the first of its container
+statuses, which the kubelet sorts by name: this one has to come before those that a webhook injects, such as istio-proxy.
+Usage: {{ include "train.name.container" . }}
+*/ -}}
+{{- define "train.name.container" -}}0-runner{{- end -}}
+
 {{- /* The Service of rank 0. Usage: {{ include "train.name.service" . }} */ -}}
 {{- define "train.name.service" -}}{{ .Release.Name }}-master{{- end -}}
 

@@ -17,6 +17,18 @@ Usage: {{ include "train.sidecars.labels" . | fromJson }}
 {{- end -}}
 
 {{- /*
+Annotations that allowed sidecars take, as JSON: a mesh whose sidecars are ordinary containers lets them start before the run, and
+be ended by it (files/features/sidecars); `kubectl logs` shows the run.
+Usage: {{ include "train.sidecars.allowed" . | fromJson }}
+*/ -}}
+{{- define "train.sidecars.allowed" -}}
+{{- $hold := dict "holdApplicationUntilProxyStarts" true | toJson -}}
+{{- $container := include "train.name.container" . -}}
+{{- $allowed := dict "proxy.istio.io/config" $hold "config.linkerd.io/proxy-admin-shutdown" "enabled" "kubectl.kubernetes.io/default-container" $container -}}
+{{- eq .Run.values.sidecars "allow" | ternary $allowed dict | toJson -}}
+{{- end -}}
+
+{{- /*
 The labels of a pod, as JSON: the user's, and those that select the run.
 Usage: {{ include "train.pod.labels" . }}
 */ -}}
@@ -26,11 +38,11 @@ Usage: {{ include "train.pod.labels" . }}
 {{- end -}}
 
 {{- /*
-The annotations of a pod, as JSON: the accelerator profile's, and over them the user's.
+The annotations of a pod, as JSON: the accelerator profile's and those of sidecars, and over them the user's.
 Usage: {{ include "train.pod.annotations" . | fromJson }}
 */ -}}
 {{- define "train.pod.annotations" -}}
-{{- mergeOverwrite dict (.Run.profile.annotations | default dict) .Run.values.podAnnotations (include "train.sidecars.annotations" . | fromJson) | include "train.json" -}}
+{{- mergeOverwrite dict (.Run.profile.annotations | default dict) (include "train.sidecars.allowed" . | fromJson) .Run.values.podAnnotations (include "train.sidecars.annotations" . | fromJson) | include "train.json" -}}
 {{- end -}}
 
 {{- /*

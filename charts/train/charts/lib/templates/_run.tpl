@@ -49,6 +49,9 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- if include "train.programSecrets" . | fromJson -}}
 {{- $features = append $features "secrets" -}}
 {{- end -}}
+{{- if eq .Run.values.sidecars "allow" -}}
+{{- $features = append $features "sidecars" -}}
+{{- end -}}
 {{- if .Run.values.tune.trials -}}
 {{- $features = append $features "tune" -}}
 {{- end -}}

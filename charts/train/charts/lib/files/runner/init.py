@@ -61,7 +61,18 @@ def _supervise(child: int) -> NoReturn:
                 break
             if pid == child:
                 _end(os.getpid(), 0)
+                _end_sidecars()
                 os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+
+
+def _end_sidecars() -> None:
+    """End the pod's sidecars, where the run allows any. Whatever fails, the run's exit code stays."""
+    try:
+        from features import sidecars
+    except ImportError:
+        return
+    with contextlib.suppress(Exception):
+        sidecars.end()
 
 
 def kill_strays() -> None:
