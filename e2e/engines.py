@@ -188,7 +188,7 @@ def assert_stopped(engine: Engine, name: str) -> None:
 
 
 # What has no parameter: the CA of this git server, and that this image's Pillow cannot draw YOLOv5's pictures.
-BESIDE: Values = {"git": {"caBundle": {"configMapName": CA_BUNDLE}}, "train": {"arguments": ["--noplots"]}}
+BESIDE: Values = {"caBundle": {"configMapName": CA_BUNDLE}, "train": {"arguments": ["--noplots"]}}
 
 
 def reference_parameters(engine: Engine) -> dict[str, str]:

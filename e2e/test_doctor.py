@@ -294,12 +294,12 @@ WRONG: dict[str, tuple[Object, str, str]] = {
         "Secret without-token has no key GIT_TOKEN; it has GIT_USER",
     ),
     "missing CA bundle": (
-        {"git": {"caBundle": {"configMapName": "no-ca"}}},
+        {"caBundle": {"configMapName": "no-ca"}},
         "ConfigMap no-ca",
         "ConfigMap no-ca does not exist",
     ),
     "missing key of the CA bundle": (
-        {"git": {"caBundle": {"key": "tls.crt"}}},
+        {"caBundle": {"key": "tls.crt"}},
         f"ConfigMap {CA_BUNDLE}",
         f"ConfigMap {CA_BUNDLE} has no key tls.crt; it has ca.crt",
     ),

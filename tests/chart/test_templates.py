@@ -181,7 +181,7 @@ def test_the_runner_takes_what_the_chart_renders_and_fills_in_what_is_empty(tmp_
     assert (found.model_name, found.directory, found.publish.branch) == ("yolov5-trained", "run-42", "")
     assert (found.workspace.shared, found.run.workspace_bytes) == (True, 0)
     assert (found.accelerator.profile, found.run.backend, found.accelerator.count) == ("cpu", "cpu", 0)
-    assert (found.ca_bundle, found.cache_folder, found.secret_folder("mlflow")) == ("", "", "")
+    assert (found.ca_file, found.cache_folder, found.secret_folder("mlflow")) == ("", "", "")
     assert loaded(overlay(CPU, {"publish": {"modelName": "m"}}), tmp_path).model_name == "m"
 
 
@@ -190,7 +190,7 @@ def test_the_runner_takes_what_the_chart_renders_and_fills_in_what_is_empty(tmp_
 def test_the_runner_finds_what_the_pod_mounts(cell: Any, tmp_path: Path) -> None:
     more = {
         "cache": {"claimName": "cache"},
-        "git": {"caBundle": {"configMapName": "ca"}},
+        "caBundle": {"configMapName": "ca"},
         "mlflow": {"trackingUri": "https://m", "secretName": "ml", "tokenKey": "T"},
         "dataset": {"type": "claim", "claimName": "coco", "repository": ""},
     }
@@ -199,7 +199,7 @@ def test_the_runner_finds_what_the_pod_mounts(cell: Any, tmp_path: Path) -> None
     mounted = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
     assert found.pod.mounts["workspace"] == mounted["workspace"]
     assert (found.cache_folder, found.mount("dataset")) == (mounted["cache"], mounted["dataset"])
-    assert (found.ca_bundle, found.secret_folder("mlflow")) == (f"{mounted['ca']}/ca.crt", mounted["mlflow"])
+    assert (found.ca_file, found.secret_folder("mlflow")) == (f"{mounted['ca']}/ca.crt", mounted["mlflow"])
     assert {found.git_credentials(name).folder for name in found.repositories()} <= {mounted.get("git"), ""}
 
 
@@ -453,12 +453,33 @@ def pod_of(values: Tree) -> Tree:
 
 
 def test_credentials_and_certificates_are_mounted_as_files_and_nothing_more_of_them() -> None:
-    git = {"git": {"caBundle": {"configMapName": "git-ca", "key": "root.pem"}, "tokenKey": "PASS"}}
+    git = {"caBundle": {"configMapName": "git-ca", "key": "root.pem"}, "git": {"tokenKey": "PASS"}}
     pod = one(overlay(HAMI, git), "Job")["spec"]["tasks"][0]["template"]["spec"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     assert [item["key"] for item in volumes["git"]["secret"]["items"]] == ["GIT_USER", "PASS"]
     assert volumes["ca"]["configMap"]["items"] == [{"key": "root.pem", "path": "ca.crt"}]
     assert not [variable for variable in pod["containers"][0]["env"] if "secretKeyRef" in variable.get("valueFrom", {})]
+
+
+def variables(values: Tree) -> dict[str, str]:
+    return {one["name"]: one.get("value", "") for one in pod_of(values)["containers"][0]["env"]}
+
+
+def test_a_proxy_is_told_to_every_program_but_not_for_what_is_inside_the_cluster() -> None:
+    inside = "localhost,127.0.0.1,::1,.svc,.cluster.local,run-42-master"
+    found = variables(
+        overlay(HAMI, {"proxy": {"httpsProxy": "http://proxy:3128", "noProxy": "git.example.com, 10.0.0.0/8"}})
+    )
+    for spelled in ("HTTPS_PROXY", "https_proxy"):
+        assert found[spelled] == "http://proxy:3128"
+    for spelled in ("NO_PROXY", "no_proxy"):
+        assert found[spelled] == f"git.example.com,10.0.0.0/8,{inside}"
+    assert "HTTP_PROXY" not in found
+    assert variables(overlay(HAMI, {"proxy": {"noProxy": "a"}}))["NO_PROXY"] == f"a,{inside}", (
+        "with a proxy of the image"
+    )
+    assert variables(overlay(HAMI, {"proxy": {"noProxy": "*"}}))["NO_PROXY"] == "*"
+    assert not [name for name in variables(HAMI) if "proxy" in name.lower()]
 
 
 def test_an_ephemeral_workspace_is_a_claim_of_each_pod() -> None:

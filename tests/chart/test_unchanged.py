@@ -115,7 +115,7 @@ def test_what_differs_is_named_by_its_value_with_old_and_new(
         ({"imagePullSecrets": ["pull"]}, {"imagePullSecrets": []}),
         ({"resources": {"limits": {"cpu": "8"}}}, {"resources": {"limits": {"cpu": ""}}}),
         ({"ttlAfterFinished": "1h"}, {"ttlAfterFinished": ""}),
-        ({"git": {"caBundle": {"configMapName": "ca"}}}, {"git": {"caBundle": {"configMapName": ""}}}),
+        ({"caBundle": {"configMapName": "ca"}}, {"caBundle": {"configMapName": ""}}),
         ({"train": {"arguments": ["--cos-lr"]}}, {"train": {"arguments": []}}),
     ],
 )

@@ -26,7 +26,7 @@ UNUSED: dict[str, tuple[Tree, Tree]] = {
     ),
     "tune.metric": ({}, {"tune": {"trials": 2, "space": {"lr0": {"low": 0.1, "high": 0.2}}}}),
     "publish.branch": ({"publish": {"type": "none"}, **CLAIM}, {"publish": {"type": "git"}}),
-    "git.caBundle.key": ({}, {"git": {"caBundle": {"configMapName": "ca"}}}),
+    "caBundle.key": ({}, {"caBundle": {"configMapName": "ca"}}),
     "git.userKey": (
         {"git": {"secretName": ""}, "publish": {"type": "none"}, **CLAIM},
         {"git": {"secretName": "git-credentials"}, "publish": {"type": "git"}},

@@ -16,6 +16,7 @@ from trainchart.cluster import kinds
 from trainchart.files import load_values, overlay
 
 Object = dict[str, Any]
+CA = (Path(__file__).parents[1] / "data/ca.crt").read_text(encoding="ascii")
 CANARY = "canary-6b1f2c"  # no Secret of a test is shown, as it is or in Base64
 CODED = base64.b64encode(CANARY.encode()).decode()
 OBJECTS = Path(__file__).parent / "objects"
@@ -42,7 +43,7 @@ def stocked(api: FakeApi) -> FakeApi:
     api.put(kinds.NAMESPACES, {"metadata": {"name": api.namespace}})
     data = {"GIT_USER": CODED, "GIT_TOKEN": CODED}
     api.put(kinds.SECRETS, {"metadata": {"name": "git-credentials"}, "type": "Opaque", "data": data})
-    api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "git-ca"}, "data": {"ca.crt": CANARY}})
+    api.put(kinds.CONFIG_MAPS, {"metadata": {"name": "git-ca"}, "data": {"ca.crt": f"# {CANARY}\n{CA}"}})
     return api
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import ssl
 from typing import Any
 
 import pytest
 
-from tests.checks.cluster import captured, requesting, run
+from tests.checks.cluster import CA, captured, requesting, run
 from trainchart.checks.claims import check_claim, check_new_claim
 from trainchart.checks.doctor import check_probe, pod_of
 from trainchart.checks.finding import Finding
@@ -116,6 +118,25 @@ def test_a_ca_bundle_may_be_binary() -> None:
     wanted = Keys("ca", ("ca.crt",))
     assert check_config_map(SPEC, wanted, {"binaryData": {"ca.crt": "LQ=="}}).severity == "ok"
     assert check_config_map(SPEC, wanted, {"data": {}}).text == "ConfigMap ca has no key ca.crt; it is empty"
+
+
+def test_a_ca_bundle_has_certificates_that_the_runner_can_load() -> None:
+    spec = run(caBundle={"configMapName": "ca"})
+    [wanted] = spec.config_maps
+    encoded = {
+        name: base64.b64encode(one).decode()
+        for name, one in (("pem", CA.encode()), ("der", ssl.PEM_cert_to_DER_cert(CA)))
+    }
+    for fine in ({"data": {"ca.crt": CA}}, {"binaryData": {"ca.crt": encoded["pem"]}}):
+        assert check_config_map(spec, wanted, fine).severity == "ok"
+    for wrong in (
+        {"data": {"ca.crt": "changeme"}},
+        {"binaryData": {"ca.crt": encoded["der"]}},
+        {"data": {"ca.crt": ""}},
+    ):
+        found = check_config_map(spec, wanted, wrong)
+        assert found.text == "key ca.crt of ConfigMap ca has no CA certificates in PEM format"
+        assert found.severity == "problem"
 
 
 # -- claims

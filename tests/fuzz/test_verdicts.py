@@ -54,7 +54,7 @@ INDIFFERENT: list[Tree] = [
     {"publish": {"branch": "candidates/first", "modelName": "first", "maxBatchSize": 16}},
     {"train": {"epochs": 300, "workers": 8, "arguments": ["--optimizer", "AdamW"]}},
     {"train": {"imageSize": "", "weights": None}},
-    {"git": {"userKey": "user", "tokenKey": None, "caBundle": {"configMapName": "ca"}}},
+    {"git": {"userKey": "user", "tokenKey": None}, "caBundle": {"configMapName": "ca"}, "proxy": {"noProxy": ".a"}},
     {"workspace": {"size": "1.5Ti", "storageClassName": "", "keep": True}},
 ]
 

@@ -216,7 +216,7 @@ def test_another_lfs_server_that_wants_credentials_was_sent_none(
 @pytest.mark.parametrize(
     ("names", "days", "words"),
     [
-        ("127.0.0.1", 2, "set git.caBundle to the CA"),  # signed by itself
+        ("127.0.0.1", 2, "set caBundle to the CA"),  # signed by itself
         ("127.0.0.2", 2, "use the name in the certificate"),
         ("127.0.0.1", -1, "has expired|valid now"),  # GnuTLS says no more than that it is not valid
     ],
@@ -237,11 +237,11 @@ def test_a_certificate_says_what_is_wrong_with_it(
     httpd.handle_error = lambda *_: None  # type: ignore[method-assign]
     httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    trusted = words != "set git.caBundle to the CA"
-    context = make_context({"git.caBundle.configMapName": "ca" if trusted else ""})
+    trusted = words != "set caBundle to the CA"
+    context = make_context({"caBundle.configMapName": "ca" if trusted else ""})
     if trusted:
-        Path(context.settings.ca_bundle).parent.mkdir()
-        shutil.copy(tmp_path / "crt", context.settings.ca_bundle)
+        Path(context.settings.ca_file).parent.mkdir()
+        shutil.copy(tmp_path / "crt", context.settings.ca_file)
     with pytest.raises(RunnerError) as caught:
         Git(context).refs(Remote("model", f"https://127.0.0.1:{httpd.server_port}/x.git"), tmp_path)
     httpd.shutdown()

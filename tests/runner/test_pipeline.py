@@ -369,7 +369,7 @@ def test_check_names_every_problem_and_ends_with_the_first_code(
     good = run(home, "--check")
     assert good.code == 0, good.log
     assert len([line for line in good.events("check") if " item=" in line]) == 6
-    bad = run(tiny({"model.revision": "mian", "git.caBundle.configMapName": "nowhere"}), "--check")
+    bad = run(tiny({"model.revision": "mian", "caBundle.configMapName": "nowhere"}), "--check")
     assert bad.code == 20
     problems = [line.split(" item=")[1].split()[0] for line in bad.events("check") if "ok=false" in line]
     assert problems == ["mounts", "model"], bad.log

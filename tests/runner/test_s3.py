@@ -160,12 +160,10 @@ def test_speaks_tls_with_the_given_authority_only(bucket: Bucket, store: s3.Stor
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
     with serving(bucket, tls) as server:
-        trusting = replace(
-            store, endpoint=f"https://127.0.0.1:{server.server_port}", ca_bundle=str(tmp_path / "tls.crt")
-        )
+        trusting = replace(store, endpoint=f"https://127.0.0.1:{server.server_port}", ca_file=str(tmp_path / "tls.crt"))
         assert len(s3.listing(trusting)) == 2
-        failure = refused(lambda: s3.listing(replace(trusting, ca_bundle="")))
-    assert (failure.exit.name, failure.fix) == ("prepare-failed", "set git.caBundle to the CA that signed it")
+        failure = refused(lambda: s3.listing(replace(trusting, ca_file="")))
+    assert (failure.exit.name, failure.fix) == ("prepare-failed", "set caBundle to the CA that signed it")
 
 
 # What is wrong, and with which key

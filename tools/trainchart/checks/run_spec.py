@@ -138,6 +138,12 @@ class RunSpec:
             if (config_map := mapping(volume, "configMap")) and not self._makes("ConfigMap", text(config_map, "name"))
         )
 
+    @property
+    def authorities(self) -> dict[str, str]:
+        """The ConfigMap of `caBundle`, with the key of the CA certificates in it."""
+        mounted = (mapping(one, "configMap") for one in items(self.pod_template, "volumes") if one["name"] == "ca")
+        return {text(one, "name"): text(one, "items", 0, "key") for one in mounted}
+
     @cached_property
     def claims(self) -> list[Claim]:
         mounted: dict[str, bool] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import ssl
 
 from trainchart.checks.finding import Finding, enumerate_names, ok, problem
 from trainchart.checks.reader import Secret
 from trainchart.checks.run_spec import Keys, RunSpec
-from trainchart.cluster.fields import Object, mapping
+from trainchart.cluster.fields import Object, mapping, text
 
 _PULL_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 
@@ -21,7 +23,22 @@ def check_secret(spec: RunSpec, wanted: Keys, secret: Secret | None) -> Finding:
 def check_config_map(spec: RunSpec, wanted: Keys, found: Object | None) -> Finding:
     if found is None:
         return missing("ConfigMap", wanted, spec)
-    return _check_keys("ConfigMap", wanted, sorted({*mapping(found, "data"), *mapping(found, "binaryData")}))
+    keys = _check_keys("ConfigMap", wanted, sorted({*mapping(found, "data"), *mapping(found, "binaryData")}))
+    key = spec.authorities.get(wanted.name, "")
+    return keys if keys.severity != "ok" or not key else _check_authorities(keys, wanted.name, key, found)
+
+
+def _check_authorities(fine: Finding, name: str, key: str, found: Object) -> Finding:
+    """Whether the runner can load the certificates of `caBundle`, as it will."""
+    content = text(found, "data", key).encode() or base64.b64decode(text(found, "binaryData", key))
+    try:  # a comment may have any characters
+        ssl.create_default_context().load_verify_locations(cadata=content.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        subject, fix = f"ConfigMap {name}", "put certificates that begin with -----BEGIN CERTIFICATE----- into the key"
+        return problem(
+            "ca-bundle-invalid", subject, f"key {key} of {subject} has no CA certificates in PEM format", fix
+        )
+    return fine
 
 
 def _check_keys(kind: str, wanted: Keys, there: list[str]) -> Finding:

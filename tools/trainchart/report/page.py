@@ -32,7 +32,7 @@ _STAGES = ("verify", "prepare", "train", "export", "publish")
 # Settings that the page shows elsewhere, and those that only connect the pods.
 _ELSEWHERE = {"run.version", "run.name", "image", *SOURCES, "publish.repository", "publish.branch"}
 _WIRING = {
-    *("git", "imagePullPolicy", "imagePullSecrets", "securityContext", "serviceAccount"),
+    *("git", "caBundle", "proxy", "imagePullPolicy", "imagePullSecrets", "securityContext", "serviceAccount"),
     *("accelerator.profiles", "accelerator.resourceNames"),
     *("run.namespace", "run.service", "run.backend", "run.credentials"),
     *("run.family.features", "run.family.libraries", "run.family.modelPath", "run.family.writesBeside"),

@@ -22,6 +22,7 @@ from trainchart.values.models.base import (
 )
 from trainchart.values.models.kubernetes import Affinity, Toleration, TopologySpread
 from trainchart.values.models.sections import (
+    CaBundle,
     Cache,
     Dataset,
     Git,
@@ -29,6 +30,7 @@ from trainchart.values.models.sections import (
     NetworkPolicy,
     NetworkTopology,
     Owner,
+    Proxy,
     Publish,
     Resources,
     SecretKey,
@@ -153,7 +155,7 @@ class Values(Section):
         None, description="Volume that the run works in.", examples=[{"type": "newClaim", "size": "50Gi"}]
     )
     git: Annotated[Git | None, Named("GIT_CREDENTIAL_{}")] = Field(
-        None, description="Credentials and CA certificates for all git repositories."
+        None, description="Credentials for all git repositories."
     )
     model: Annotated[Source | None, Named("MODEL_{}")] = Field(
         None,
@@ -186,11 +188,23 @@ class Values(Section):
         description="Tracking of the run's parameters, metrics and state on an MLflow server. The Secret has a token, "
         "or a user and a password.",
     )
+    caBundle: CaBundle | None = Field(
+        None,
+        description="CA certificates that git, object stores, MLflow and the trainer's programs trust, beside those of the image.",
+        examples=[{"configMapName": "company-ca"}],
+        json_schema_extra=also("ca", "caCert", "caCertificates", "caConfigMap", "trustedCA"),
+    )
+    proxy: Proxy | None = Field(
+        None,
+        description="HTTP proxy of git, object stores, MLflow and the trainer's programs; empty: that of the image, if it sets one.",
+        examples=[{"httpsProxy": "http://proxy.example.com:3128", "noProxy": ".example.com"}],
+        json_schema_extra=also("proxies", "httpProxy", "httpsProxy"),
+    )
     env: Annotated[dict[EnvironmentName, str], Field(json_schema_extra=_exclude_reserved)] | None = Field(
         None,
         description="Additional environment variables of the trainer, its export and the checks of its data; the "
         "runner and git do not get them. What looks like a secret is refused: it belongs into secretEnv.",
-        examples=[{"HTTPS_PROXY": "http://proxy.example.com:3128"}],
+        examples=[{"NCCL_DEBUG": "INFO"}],
         json_schema_extra=also("environment", "extraEnv", "envVars"),
     )
     secretEnv: Annotated[dict[EnvironmentName, SecretKey], Field(json_schema_extra=_exclude_reserved)] | None = Field(

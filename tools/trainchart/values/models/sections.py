@@ -152,9 +152,74 @@ class Workspace(Section):
     )
 
 
+_TRUST = "name a ConfigMap with the CA certificates in caBundle.configMapName instead; certificates are always verified"
+
+
 class CaBundle(Section):
-    configMapName: ObjectName = Field(None, description="Name of a ConfigMap with the CA certificates.")
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            secretName="CA certificates are not secret: put them into a ConfigMap, and name it in caBundle.configMapName"
+        )
+    )
+
+    configMapName: ObjectName = Field(
+        None,
+        description="Name of a ConfigMap with the CA certificates, in PEM format.",
+        examples=["company-ca"],
+        json_schema_extra=also("configMap", "name"),
+    )
     key: KeyName = Field("ca.crt", description="Key of the CA certificates in the ConfigMap.")
+
+
+ProxyUrl = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^http://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$",
+        max_length=300,
+    ),
+    Field(json_schema_extra=must_be("the http:// address of a proxy without user, password and path")),
+]
+NoProxy = Annotated[
+    str,
+    StringConstraints(pattern=r"^\*$|^ *[^\s,*/@]+(/[0-9]{1,3})?( *, *[^\s,*/@]+(/[0-9]{1,3})?)* *$", max_length=4000),
+    Field(
+        json_schema_extra=must_be(
+            "host names, .domains, addresses and networks with commas between them, without schemes and wildcards"
+        )
+    ),
+]
+
+
+class Proxy(Section):
+    """The names are those of Docker's and OpenShift's proxy settings."""
+
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            url="write httpProxy, httpsProxy, or both",
+            user="a proxy with credentials is not supported: they would be in the environment of the pods; let one without forward to it",
+            secretName="a proxy with credentials is not supported: they would be in the environment of the pods; let one without forward to it",
+        )
+    )
+
+    httpProxy: ProxyUrl | Empty = Field(
+        None,
+        description="Proxy for http:// addresses.",
+        examples=["http://proxy.example.com:3128"],
+        json_schema_extra=also("http", "HTTP_PROXY"),
+    )
+    httpsProxy: ProxyUrl | Empty = Field(
+        None,
+        description="Proxy for https:// addresses; it is itself spoken to at http://.",
+        examples=["http://proxy.example.com:3128"],
+        json_schema_extra=also("https", "HTTPS_PROXY"),
+    )
+    noProxy: NoProxy | Empty = Field(
+        None,
+        description="What is reached without the proxy: host names (and what is below them), addresses and networks, with commas "
+        "between them. localhost, the run's own Service, .svc and .cluster.local always are.",
+        examples=[".example.com,10.0.0.0/8"],
+        json_schema_extra=also("no", "NO_PROXY", "exclude"),
+    )
 
 
 class Git(Section):
@@ -164,8 +229,8 @@ class Git(Section):
             username=_IN_A_SECRET,
             password=_IN_A_SECRET,
             token=_IN_A_SECRET,
-            sslVerify="name a ConfigMap with the CA certificates in git.caBundle.configMapName instead; certificates are always verified",
-            insecure="name a ConfigMap with the CA certificates in git.caBundle.configMapName instead; certificates are always verified",
+            **dict.fromkeys(("sslVerify", "insecure", "sslCAInfo"), _TRUST),
+            caBundle="write caBundle beside git, not in it; it is for git, object stores and MLflow alike",
             sshKey="git over SSH is not supported; write repositories as https:// URLs",
         )
     )
@@ -182,11 +247,6 @@ class Git(Section):
         description="Key of the user in every git Secret; without it, the token is sent with the user oauth2.",
     )
     tokenKey: KeyName = Field("GIT_TOKEN", description="Key of the token or password in every git Secret.")
-    caBundle: CaBundle | None = Field(
-        None,
-        description="CA certificates of a git server whose certificate is not publicly trusted.",
-        examples=[{"configMapName": "git-ca"}],
-    )
     allowPlainHttp: bool = Field(
         False, description="Whether repositories may be at http://, where the token is sent unencrypted."
     )

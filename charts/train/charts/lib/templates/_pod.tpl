@@ -124,6 +124,28 @@ Usage: {{ include "train.pod.env" . | nindent 12 }}
     fieldRef:
       apiVersion: v1
       fieldPath: metadata.namespace
+{{- range $name, $value := include "train.pod.proxy" . | fromJson }}
+- name: {{ $name }}
+  value: {{ quote $value }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+The variables of `proxy`, as JSON, in both spellings: curl, and so git, reads http_proxy in lower case only. What is inside the cluster
+is reached without it.
+Usage: {{ include "train.pod.proxy" . | fromJson }}
+*/ -}}
+{{- define "train.pod.proxy" -}}
+{{- $proxy := .Run.values.proxy -}}
+{{- $found := dict -}}
+{{- with $proxy.httpProxy }}{{ $_ := set $found "HTTP_PROXY" . }}{{ end -}}
+{{- with $proxy.httpsProxy }}{{ $_ := set $found "HTTPS_PROXY" . }}{{ end -}}
+{{- if or $found $proxy.noProxy -}}
+{{- $inside := list "localhost" "127.0.0.1" "::1" ".svc" ".cluster.local" (include "train.name.service" .) -}}
+{{- $_ := set $found "NO_PROXY" (eq ($proxy.noProxy | default "") "*" | ternary "*" (concat (splitList "," ($proxy.noProxy | default "" | nospace)) $inside | compact | uniq | join ",")) -}}
+{{- end -}}
+{{- range $name, $value := $found }}{{ $_ := set $found (lower $name) $value }}{{ end -}}
+{{- $found | toJson -}}
 {{- end -}}
 
 {{- /*
@@ -151,7 +173,7 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
   mountPath: {{ $mounts.secrets }}/program
   readOnly: true
 {{- end }}
-{{- if .Run.values.git.caBundle.configMapName }}
+{{- if .Run.values.caBundle.configMapName }}
 - name: ca
   mountPath: {{ $mounts.secrets }}/ca
   readOnly: true
@@ -268,13 +290,13 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
               path: {{ quote $path }}
       {{- end }}
 {{- end }}
-{{- if $values.git.caBundle.configMapName }}
+{{- if $values.caBundle.configMapName }}
 - name: ca
   configMap:
-    name: {{ $values.git.caBundle.configMapName | quote }}
+    name: {{ $values.caBundle.configMapName | quote }}
     optional: true
     items:
-      - key: {{ $values.git.caBundle.key | quote }}
+      - key: {{ $values.caBundle.key | quote }}
         path: ca.crt
 {{- end }}
 {{- range $name := include "train.sources" . | fromJsonArray }}

@@ -29,8 +29,8 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- if not $published -}}
 {{- $groups = append $groups (list "publish" (list "branch" "patience" "secretName") "publish.type none pushes nothing; leave it out, or set publish.type: git") -}}
 {{- end -}}
-{{- if not $values.git.caBundle.configMapName -}}
-{{- $groups = append $groups (list "git.caBundle" (list "key") "git.caBundle.configMapName is empty; set it, or leave this out") -}}
+{{- if not $values.caBundle.configMapName -}}
+{{- $groups = append $groups (list "caBundle" (list "key") "caBundle.configMapName is empty; set it, or leave this out") -}}
 {{- end -}}
 {{- if not (or $values.git.secretName $values.model.secretName $values.dataset.secretName $values.publish.secretName) -}}
 {{- $groups = append $groups (list "git" (list "tokenKey" "userKey") "no Secret is named; set git.secretName, or leave this out") -}}

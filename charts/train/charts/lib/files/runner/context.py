@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+from . import network
 from .lease import Lease, SharedLease
 from .settings import Settings
 from .workspace import Workspace
@@ -73,8 +74,13 @@ class Context:
 
     @property
     def environment(self) -> Dict[str, str]:
-        """The trainer's environment: the pod's, and the values' `env`, which the runner and git do not get."""
-        return {**os.environ, **self.settings.env}
+        """The trainer's environment: the pod's, and the values' `env`, which the runner and git do not get.
+
+        With `caBundle`, OpenSSL and Python's requests, which brings authorities of its own, trust what the runner does.
+        """
+        joined = network.joined_bundle(self.settings.ca_file)
+        trusted = {"SSL_CERT_FILE": joined, "REQUESTS_CA_BUNDLE": joined} if joined else {}
+        return {**os.environ, **trusted, **self.settings.env}
 
     @property
     def workspace(self) -> Workspace:

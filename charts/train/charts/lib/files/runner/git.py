@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Pattern, Tuple
 
-from . import kills, log, process
+from . import kills, log, network, process
 from .context import COMMIT, Context, Pinned
 from .errors import RunnerError
 from .remote import Remote, cause, classify
@@ -200,8 +200,8 @@ class Git:
             ("user.name", "trainchart"),
             ("user.email", "trainchart@users.noreply.invalid"),
         ]
-        if settings.ca_bundle:
-            config.append(("http.sslCAInfo", settings.ca_bundle))
+        if settings.ca_file:
+            config.append(("http.sslCAInfo", network.joined_bundle(settings.ca_file)))
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_ASKPASS"))}
         environment.update(
             HOME="/nonexistent",  # no .netrc, which may be the trainer's

@@ -114,32 +114,32 @@ KINDS = (
     _kind(
         "certificate-file",
         r"error setting certificate (verify locations|file)|error adding trust anchors|error reading ca cert",
-        "the file of git.caBundle cannot be used",
-        "put CA certificates in PEM format into the object that git.caBundle names",
+        "the file of caBundle cannot be used",
+        "put CA certificates in PEM format into the object that caBundle names",
     ),
     _kind(
         "certificate",
         r"SSL certificate|certificate verif|self.signed certificate|x509:|issuer certificate",
         "the server's TLS certificate is not trusted",
-        "set git.caBundle to the CA that signed it, and check that it is valid now and for this host",
+        "set caBundle to the CA that signed it, and check that it is valid now and for this host",
     ),
     _kind(
         "proxy-login",
         r"error: 407|HTTP 407|HTTP code 407 from proxy|tunnel failed, response 407|Proxy Authentication Required",
         "the proxy requires credentials",
-        "use a proxy that requires none, or add the host of {key} to the pod's NO_PROXY",
+        "use a proxy that requires none, or add the host of {key} to proxy.noProxy",
     ),
     _kind(
         "proxy-refused",
         r"HTTP code 4\d\d from proxy|tunnel failed, response 4\d\d|proxyconnect.*Forbidden",
         "the proxy does not let the run through to this host",
-        "allow the host of {key} in the proxy, or add it to the pod's NO_PROXY",
+        "allow the host of {key} in the proxy, or add it to proxy.noProxy",
     ),
     _temporary(
         "proxy",
         r"Could not resolve proxy|proxyconnect|from proxy after CONNECT|Proxy CONNECT aborted|CONNECT tunnel failed|connect to proxy",
         "the proxy cannot be reached, or failed",
-        "check the proxy that the pod's HTTPS_PROXY names, or add the host of {key} to its NO_PROXY",
+        "check proxy.httpsProxy (or the HTTPS_PROXY of the image), or add the host of {key} to proxy.noProxy",
     ),
     _kind(
         "no-credentials",

@@ -94,7 +94,6 @@ class CaBundle:
 class Git:
     user_key: str
     token_key: str
-    ca_bundle: CaBundle
     allow_plain_http: bool
     secret_name: str = ""
 
@@ -201,6 +200,7 @@ class Settings:
     accelerator: Accelerator
     workspace: Workspace
     git: Git
+    ca_bundle: CaBundle
     model: Source
     dataset: Dataset
     cache: Cache
@@ -242,9 +242,9 @@ class Settings:
         return self.pod.mounts["cache"] if self.cache.claim_name else ""
 
     @property
-    def ca_bundle(self) -> str:
-        """The file of the CA certificates; "" for none."""
-        return f"{self.pod.mounts['secrets']}/ca/ca.crt" if self.git.ca_bundle.config_map_name else ""
+    def ca_file(self) -> str:
+        """The file of the values' CA certificates; "" for none."""
+        return f"{self.pod.mounts['secrets']}/ca/ca.crt" if self.ca_bundle.config_map_name else ""
 
     def secret_folder(self, section: str) -> str:
         """Where the Secret that a section names is mounted, one file per key; "" for none."""

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any, Dict, List
 
-from . import credential, log, process
+from . import credential, log, network, process
 from .context import Context
 from .errors import RunnerError
 from .family import Family
@@ -69,13 +69,8 @@ def check_programs(family: Family) -> None:
 
 
 def check_mounts(context: Context) -> None:
-    bundle = context.settings.ca_bundle
-    if bundle and not Path(bundle).is_file():
-        raise RunnerError(
-            "verify-failed",
-            f"git.caBundle: file {bundle} does not exist",
-            "check the name and key that git.caBundle refers to",
-        )
+    if context.settings.ca_file:
+        network.check_bundle(context.settings.ca_file)
     check_secrets(context)
 
 

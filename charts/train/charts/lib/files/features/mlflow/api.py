@@ -6,7 +6,6 @@ import base64
 import http.client
 import json
 import re
-import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlencode, urlsplit
 
-from runner import credential
+from runner import credential, network
 
 TIMEOUT_SECONDS = 5.0
 UID_TAG = "trainchart.uid"
@@ -35,7 +34,7 @@ class Config:
     token_key: str = ""
     user_key: str = ""
     password_key: str = ""
-    ca_bundle: str = ""  # CA file trusted in addition to the system's; "" for none
+    ca_file: str = ""  # trusted in addition to the system's; "" for none
 
 
 class ApiError(Exception):
@@ -197,10 +196,12 @@ class Api:
 
     def _open(self, request: urllib.request.Request) -> Any:
         if self._opener is None:
-            context = ssl.create_default_context()
-            if self.config.ca_bundle:
-                context.load_verify_locations(self.config.ca_bundle)
-            self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
+            proxy = network.proxy_of(self._base)
+            self._opener = urllib.request.build_opener(
+                _NoRedirect,
+                urllib.request.HTTPSHandler(context=network.tls_context(self.config.ca_file)),
+                urllib.request.ProxyHandler({urlsplit(self._base).scheme: proxy.geturl()} if proxy else {}),
+            )
         return self._opener.open(request, timeout=self.timeout)
 
     def _authorization(self) -> Dict[str, str]:

@@ -75,7 +75,7 @@ def _config(context: Context) -> Any:
         token_key=settings.token_key,
         user_key=settings.user_key,
         password_key=settings.password_key,
-        ca_bundle=context.settings.ca_bundle,
+        ca_file=context.settings.ca_file,
     )
 
 

@@ -8,14 +8,13 @@ import re
 import ssl
 import threading
 import time
-import urllib.request
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Dict, Optional, Tuple
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-from runner import credential, log
+from runner import credential, log, network
 from runner.errors import RunnerError
 from runner.settings import Settings
 
@@ -51,7 +50,7 @@ class Store:
     access_key_name: str  # keys of that secret
     secret_key_name: str
     secret_name: str
-    ca_bundle: str  # CA file trusted in addition to the system's; "" for none
+    ca_file: str  # trusted in addition to the system's; "" for none
 
     @classmethod
     def of(cls, settings: Settings, section: str) -> Store:
@@ -67,7 +66,7 @@ class Store:
             access_key_name=place.access_key_key,
             secret_key_name=place.secret_key_key,
             secret_name=place.secret_name,
-            ca_bundle=settings.ca_bundle,
+            ca_file=settings.ca_file,
         )
 
     @property
@@ -207,7 +206,7 @@ class Client:
         elif refused.status == 407:
             what, fix = (
                 f"{key}.endpoint {store.endpoint}",
-                "use a proxy that requires no credentials, or add the host to the pod's NO_PROXY",
+                "use a proxy that requires no credentials, or add the host to proxy.noProxy",
             )
         elif 300 <= refused.status < 400 and not refused.region:
             what, fix = (
@@ -259,25 +258,23 @@ class Client:
 
     def _target_of(self, path: str) -> str:
         """Return the request target: a proxy for plain HTTP needs the whole URL."""
-        plain = self._endpoint.scheme == "http" and _proxy(self._endpoint)
+        plain = self._endpoint.scheme == "http" and network.proxy_of(self.store.endpoint)
         return f"http://{self._endpoint.netloc}{path}" if plain else path
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> RunnerError:
         return self.store.failure(
             f"{self.store.key}.endpoint {self.store.endpoint}: the server's TLS certificate is not trusted: {error.verify_message}",
-            "set git.caBundle to the CA that signed it",
+            "set caBundle to the CA that signed it",
         )
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection:
             return self._connection
-        endpoint, proxy = self._endpoint, _proxy(self._endpoint)
+        endpoint, proxy = self._endpoint, network.proxy_of(self.store.endpoint)
         place = proxy or endpoint
         connection: http.client.HTTPConnection
         if endpoint.scheme == "https":
-            context = ssl.create_default_context()
-            if self.store.ca_bundle:
-                context.load_verify_locations(self.store.ca_bundle)
+            context = network.tls_context(self.store.ca_file)
             connection = http.client.HTTPSConnection(
                 place.hostname or "", place.port, timeout=TIMEOUT_SECONDS, context=context
             )
@@ -287,14 +284,6 @@ class Client:
             connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_SECONDS)
         self._connection = connection
         return connection
-
-
-def _proxy(endpoint: SplitResult) -> Optional[SplitResult]:
-    """Return the proxy from the environment, which git and other programs of the pod use too."""
-    url = urllib.request.getproxies().get(endpoint.scheme)
-    if not url or urllib.request.proxy_bypass(endpoint.netloc):
-        return None
-    return urlsplit(url if "//" in url else f"//{url}")
 
 
 def _error(answer: http.client.HTTPResponse, body: bytes) -> Exception:
