@@ -26,7 +26,7 @@ from trainchart.cluster import kinds
 from trainchart.errors import ExitCode, UsageError
 from trainchart.files import overlay
 from trainchart.follow.outcome import Outcome
-from trainchart.submit.helm import check_arguments
+from trainchart.install.helm import check_arguments
 from trainchart.values.validate import values_of
 
 FILES = [

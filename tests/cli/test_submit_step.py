@@ -30,7 +30,7 @@ from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedErro
 from trainchart.cluster.fields import Object, text
 from trainchart.cluster.kinds import Kind
 from trainchart.errors import UsageError
-from trainchart.submit.names import generate_name
+from trainchart.install.names import generate_name
 
 NAME, UID = "run-42", "5f0c-job"
 OWNER = ("tekton.dev/v1", "PipelineRun", "nightly", "5f0c-owner")

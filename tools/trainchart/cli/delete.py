@@ -67,9 +67,9 @@ def _try_to_delete(api: Api, name: str, options: argparse.Namespace) -> int:
 
 
 def _delete(api: Api, name: str, options: argparse.Namespace) -> None:
+    from trainchart.install.remove import remove
     from trainchart.run import state
     from trainchart.run.installed import installed, user_of
-    from trainchart.submit.remove import remove
 
     unseen: list[str] = []
     found = installed(api, name, notify=unseen.append)

@@ -131,7 +131,7 @@ def helm_of(options: argparse.Namespace, api: Api) -> tuple[Engine, Target]:
     import os
 
     from trainchart.chart.engines import engine
-    from trainchart.submit.helm import target_of
+    from trainchart.install.helm import target_of
 
     choose_helm(options)
     return engine(), target_of(api, options.kubeconfig, os.environ)

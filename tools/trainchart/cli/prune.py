@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from trainchart.cluster.fields import Object
-    from trainchart.submit.prune import Due, Outcome
+    from trainchart.install.prune import Due, Outcome
 
 
 def add_parser(commands: Commands) -> None:
@@ -55,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
     from datetime import timedelta
     from functools import cache
 
+    from trainchart.install.prune import due, prune
     from trainchart.run.installed import installed
-    from trainchart.submit.prune import due, prune
 
     api = connect(options)
     found = installed(api, all_namespaces=options.all_namespaces, notify=print_message)

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from trainchart.cluster.api import Api
     from trainchart.cluster.fields import Object
     from trainchart.files import Tree
+    from trainchart.install.owner import Owner
     from trainchart.run.state import Snapshot
-    from trainchart.submit.owner import Owner
     from trainchart.values.overrides import Overrides
 
 
@@ -161,9 +161,9 @@ def _is_installed(options: argparse.Namespace) -> bool:
     """
     from trainchart.cluster import kinds
     from trainchart.follow.retry import Retry
-    from trainchart.submit.install import was_installed
-    from trainchart.submit.names import generate_name
-    from trainchart.submit.owner import Owner
+    from trainchart.install.install import was_installed
+    from trainchart.install.names import generate_name
+    from trainchart.install.owner import Owner
 
     owner = Owner(*options.owner) if options.adopt and options.owner else None
     if owner and options.generate_name:
@@ -181,11 +181,11 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted
     from trainchart.chart.engine import NewRelease
     from trainchart.chart.engines import engine
     from trainchart.follow.retry import Retry
-    from trainchart.submit.adopt import adopt
-    from trainchart.submit.guard import check_guard
-    from trainchart.submit.helm import check_arguments, target_of
-    from trainchart.submit.install import InterruptedInstallError, install
-    from trainchart.submit.owner import LABEL, Owner, check_owner
+    from trainchart.install.adopt import adopt
+    from trainchart.install.guard import check_guard
+    from trainchart.install.helm import check_arguments, target_of
+    from trainchart.install.install import InterruptedInstallError, install
+    from trainchart.install.owner import LABEL, Owner, check_owner
 
     choose_helm(options)
     helm = engine()
@@ -237,7 +237,7 @@ def _check_options(options: argparse.Namespace, owner: Owner | None) -> None:
         UsageError
     """
     from trainchart.chart.paths import CHART
-    from trainchart.submit.names import generate_name
+    from trainchart.install.names import generate_name
 
     options.chart = options.chart or CHART
     if not (options.chart / "Chart.yaml").exists():
@@ -275,8 +275,8 @@ def _follow(
 ) -> Submitted:
     """What comes after the installation, where a signal is the run's; `notes` are those of Helm."""
     from trainchart.follow.retry import Retry
-    from trainchart.submit.guard import start_guard
-    from trainchart.submit.owner import own_release
+    from trainchart.install.guard import start_guard
+    from trainchart.install.owner import own_release
 
     retry = Retry(print_message, limit=_OUTAGE_SECONDS)
     try:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object, number, text
 from trainchart.errors import TrainchartError
+from trainchart.install.remove import remove
 from trainchart.run.installed import Installed, user_of
 from trainchart.run.settings import settings_of
 from trainchart.run.state import State
-from trainchart.submit.remove import remove
 
 if TYPE_CHECKING:
     from trainchart.chart.engine import Engine, Target

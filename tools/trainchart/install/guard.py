@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from trainchart.cluster import kinds, own_pod
 from trainchart.cluster.fields import Object, items, mapping, text
 from trainchart.errors import TrainchartError, UsageError
+from trainchart.install.owner import Retried
 from trainchart.run import state
 from trainchart.run.helper_pod import NO_SIDECAR_ANNOTATIONS, NO_SIDECAR_LABELS
-from trainchart.submit.owner import Retried
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api

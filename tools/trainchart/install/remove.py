@@ -13,9 +13,9 @@ from trainchart.cluster.errors import ForbiddenError
 from trainchart.cluster.fields import text
 from trainchart.cluster.helm import release_selector
 from trainchart.errors import ExitCode, TrainchartError
+from trainchart.install.install import exit_code_of
 from trainchart.run.installed import INSTANCE, Installed, is_kept
 from trainchart.run.state import PART_OF
-from trainchart.submit.install import exit_code_of
 
 # The Job first, so that its pods end; its claim last.
 _OBJECTS = (

@@ -10,8 +10,8 @@ from trainchart.chart.engine import Engine, Target
 from trainchart.cluster import helm, kinds
 from trainchart.cluster.errors import ForbiddenError
 from trainchart.cluster.fields import Object, text
-from trainchart.submit.owner import LABEL, Owner
-from trainchart.submit.remove import uninstall
+from trainchart.install.owner import LABEL, Owner
+from trainchart.install.remove import uninstall
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
