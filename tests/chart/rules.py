@@ -26,6 +26,7 @@ SECRET_KEY: Tree = {"secretName": "wandb", "key": "api-key"}
 _INTO = "and everybody who can read the release would see it; put it into a Secret, and set secretEnv.{} to its secretName and key"
 
 
+STORED: Tree = {"type": "s3", "repository": "", "endpoint": "https://s3.example.com", "bucket": "coco"}
 MORE: Tree = {"name": "more", "claimName": "data", "mountPath": "/mnt/more"}
 
 
@@ -541,6 +542,39 @@ RULES: dict[str, Rule] = {
             }
         },
         message="dataset.endpoint: must be only the URL of an object store, such as https://s3.example.com; set credentials with dataset.secretName",
+    ),
+    "an object store with a path in its URL": Rule(
+        HAMI,
+        broken={"dataset": {**STORED, "endpoint": "https://s3.example.com/coco/train/"}},
+        kept={"dataset": STORED},
+        message="dataset.endpoint: must be only the URL of an object store, such as https://s3.example.com; write it as "
+        "https://s3.example.com, and the folder in dataset.prefix: train",
+    ),
+    "an object store by its bucket": Rule(
+        HAMI,
+        broken={"dataset": {**STORED, "endpoint": "s3://coco/train"}},
+        kept={"dataset": {**STORED, "prefix": "train"}},
+        message="dataset.endpoint: must be only the URL of an object store, such as https://s3.example.com; write the "
+        "bucket in dataset.bucket: coco, and the folder in dataset.prefix: train",
+    ),
+    "hosts below an IP address": Rule(
+        HAMI,
+        broken={"dataset": {**STORED, "endpoint": "http://10.0.0.7:9000", "addressing": "virtual"}},
+        kept={"dataset": {**STORED, "endpoint": "http://10.0.0.7:9000", "addressing": "path"}},
+        message="dataset.addressing: is virtual, but an IP address has no hosts below it; set it to path, or "
+        "dataset.endpoint to a host name",
+    ),
+    "a bucket that is no part of a host": Rule(
+        HAMI,
+        broken={"dataset": {**STORED, "bucket": "My_Bucket", "addressing": "virtual"}},
+        kept={"dataset": {**STORED, "bucket": "my-bucket", "addressing": "virtual"}},
+        message='dataset.addressing: is virtual, but bucket "My_Bucket" cannot be part of a host name; set it to path',
+    ),
+    "an identity beside a Secret": Rule(
+        HAMI,
+        broken={"dataset": {**STORED, "secretName": "s3", "workloadIdentity": True}},
+        kept={"dataset": {**STORED, "workloadIdentity": True}},
+        message="dataset.workloadIdentity: is true, but dataset.secretName is set too; leave one of them out",
     ),
     "a folder outside the volume": Rule(
         HAMI,

@@ -15,7 +15,7 @@ import pytest
 from runner import settings
 from runner.errors import RunnerError
 from tests.chart.matrix import FAMILIES, ROOT
-from tests.chart.rules import CUSTOM, HAMI, NVIDIA, RULES, Rule
+from tests.chart.rules import CUSTOM, HAMI, NVIDIA, RULES, STORED, Rule
 from tests.conftest import rows
 from tests.runner.conftest import sample_settings
 from trainchart.chart.paths import CHART, LIB
@@ -236,6 +236,53 @@ def test_a_password_or_token_in_a_url_is_refused_wherever_a_url_stands_and_shown
     told = broken_rules(overlay(HAMI, URLS[place](url)))
     assert told
     assert "sesame" not in "".join(told)
+
+
+ENDPOINTS = {
+    # As users of boto3, the AWS CLI and their own tools write them.
+    "": "that of AWS is https://s3.eu-central-1.amazonaws.com, with your region",
+    "s3.amazonaws.com": "write it as https://s3.amazonaws.com",
+    "s3.eu-west-1.amazonaws.com/": "write it as https://s3.eu-west-1.amazonaws.com",
+    "oss-cn-hangzhou-internal.aliyuncs.com": "write it as https://oss-cn-hangzhou-internal.aliyuncs.com",
+    "minio:9000": "write it as http://minio:9000",
+    "minio.storage.svc:9000": "write it as http://minio.storage.svc:9000",
+    "10.0.0.7:9000": "write it as http://10.0.0.7:9000",
+    "https://s3.example.com/coco": "write it as https://s3.example.com",
+    "https://s3.example.com/coco/": "write it as https://s3.example.com",
+    "https://s3.example.com/coco/train/": "write it as https://s3.example.com, and the folder in dataset.prefix: train",
+    "https://account.r2.cloudflarestorage.com/coco": "write it as https://account.r2.cloudflarestorage.com",
+    "https://s3.example.com/tenant/data": "write it as https://s3.example.com, and the folder in dataset.prefix: tenant/data",
+    "s3://coco/train/": "write the bucket in dataset.bucket: coco, and the folder in dataset.prefix: train",
+    "oss://coco": "write the bucket in dataset.bucket: coco",
+    "cos://coco-1250000000": "write the bucket in dataset.bucket: coco-1250000000",
+    "ftp://s3.example.com": "set credentials with dataset.secretName",
+    "s3://key:sesame@coco": "set credentials with dataset.secretName",
+}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_an_endpoint_that_is_no_url_of_a_store_is_refused_with_the_right_one(endpoint: str) -> None:
+    (told,) = broken_rules(overlay(HAMI, {"dataset": {**STORED, "endpoint": endpoint}}))
+    assert told == (
+        "dataset.endpoint: must be only the URL of an object store, such as https://s3.example.com; "
+        f"{ENDPOINTS[endpoint]}"
+    )
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *(
+            "http://minio:9000/",
+            "https://s3.dualstack.us-east-1.amazonaws.com",
+            "https://s3-fips.us-gov-west-1.amazonaws.com",
+        ),
+        *("https://s3-accelerate.amazonaws.com", "https://storage.googleapis.com", "http://[fd00::7]:9000"),
+        *("https://coco.oss-cn-hangzhou.aliyuncs.com", "https://cos.ap-guangzhou.myqcloud.com"),
+    ],
+)
+def test_an_endpoint_of_a_store_is_accepted(endpoint: str) -> None:
+    assert not broken_rules(overlay(HAMI, {"dataset": {**STORED, "endpoint": endpoint}}))
 
 
 PLACES: dict[str, tuple[Callable[[str], Tree], dict[str, bool]]] = {

@@ -366,7 +366,7 @@ MOUNTED: dict[str, tuple[Tree, dict[str, list[str]]]] = {
         {name: [name, "GIT_USER", "GIT_TOKEN"] for name in ("model", "dataset", "publish")},
     ),
     "stores and nothing published": ({**UNPUBLISHED, "model": STORED, "dataset": STORED}, {
-        name: ["s3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] for name in ("model", "dataset")
+        name: ["s3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] for name in ("model", "dataset")
     }),
     "a result's that is not published": (
         {**UNPUBLISHED, "publish": {"type": "none", "secretName": "out"}}, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]},

@@ -25,6 +25,10 @@ class Bucket:
     objects: dict[str, bytes] = field(default_factory=dict)
     url: str = ""
     public: bool = False
+    token: str = ""  # of a session, which requests must have too
+    domain: str = ""  # the bucket is also at datasets.<domain>, as with MINIO_DOMAIN
+    own_domain: str = ""  # a host that is the bucket
+    path_refused: tuple[str, str] | None = None  # code and message for requests that have the bucket in the path
     page: int = 1000
     encodes: bool = True  # keys in listings, as the client asks
     ranges: bool = True
@@ -33,6 +37,7 @@ class Bucket:
     cut: list[int] = field(default_factory=list)  # of the next objects only so many bytes are sent
     pause: float = 0.0  # before each object
     requests: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)  # of these requests
     connections: int = 0
 
 
@@ -49,6 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         bucket = self.bucket
+        bucket.hosts.append(self.headers["Host"].partition(":")[0])
         bucket.requests.append(f"{self.path} {self.headers.get('Range', '')}".strip())
         line, authorization = f"GET {self.path}", self.headers.get("Authorization")
         answered(bucket.faults, line, authorization, self.honest).send(self)
@@ -59,7 +65,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return Answer(bucket.failures.pop(0), {}, error("SlowDown", "Reduce your request rate."))
         if not bucket.public and (problem := self.check_signature()):
             return Answer(403, {}, error(*problem))
-        name, _, key = unquote(parts.path).lstrip("/").partition("/")
+        host, path = self.headers["Host"].partition(":")[0], unquote(parts.path).lstrip("/")
+        if bucket.domain and host.endswith(f".{bucket.domain}"):
+            name, key = host[: -len(bucket.domain) - 1], path
+        elif bucket.own_domain and host == bucket.own_domain:
+            name, key = "datasets", path
+        else:
+            name, _, key = path.partition("/")
+            if bucket.path_refused:
+                return Answer(403, {}, error(*bucket.path_refused))
+        if not name:
+            return Answer(200, {}, b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>")
         if name != "datasets":
             return Answer(404, {}, error("NoSuchBucket", "The specified bucket does not exist"))
         return self.give(key) if key else self.list({k: v[0] for k, v in parse_qs(parts.query).items()})
@@ -73,6 +89,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         access, scope, names, signature = found.groups()
         if access != ACCESS:
             return "InvalidAccessKeyId", "The Access Key Id you provided does not exist in our records."
+        if self.bucket.token and self.headers.get("x-amz-security-token") != self.bucket.token:
+            return "ExpiredToken", "The provided token has expired."
         path, _, query = self.path.partition("?")
         headers = "".join(f"{name}:{self.headers[name].strip()}\n" for name in names.split(";"))
         query = "&".join(sorted(query.split("&"))) if query else ""
@@ -83,7 +101,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         secret = b"AWS4" + SECRET.encode()
         for part in [*scope.split("/"), text]:
             secret = hmac.digest(secret, part.encode(), "sha256")
-        if {"host", "x-amz-date"} - set(names.split(";")) or secret.hex() != signature:
+        demanded = {"host", "x-amz-date"} | {"x-amz-security-token"} & {name.lower() for name in self.headers}
+        if demanded - set(names.split(";")) or secret.hex() != signature:
             return "SignatureDoesNotMatch", "The request signature we calculated does not match yours."
         return None
 

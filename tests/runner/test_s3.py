@@ -152,6 +152,30 @@ def test_reads_a_public_bucket_without_credentials(store: s3.Store, bucket: Buck
     assert len(s3.listing(replace(store, credentials="", secret_name=""))) == 2
 
 
+def test_a_session_token_of_the_secret_is_sent_and_signed(store: s3.Store, bucket: Bucket, tmp_path: Path) -> None:
+    bucket.token = "canary-session"
+    told = refused(lambda: s3.listing(store))
+    assert "dataset.secretName robot: the server" in told.reason
+    assert "ExpiredToken" in told.reason
+    assert told.fix == "put new keys with a new AWS_SESSION_TOKEN into that secret: the session has ended"
+    (tmp_path / "s3-secret" / "AWS_SESSION_TOKEN").write_text("canary-session\n")
+    assert len(s3.listing(replace(store))) == 2
+
+
+def test_a_secret_that_is_renewed_during_a_run_is_read_again(
+    store: s3.Store, bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = tmp_path / "s3-secret" / "AWS_SESSION_TOKEN"
+    token.write_text("first-session")
+    bucket.token = "first-session"
+    items = s3.listing(store)
+    bucket.token = "second-session"
+    token.write_text("second-session")
+    s3.fetch(store, items, tmp_path / "data", tmp_path / "state", Room())
+    assert content(tmp_path / "data") == {"a.txt": b"alpha", "deep/b.bin": b"b" * 3000}
+    assert "session" not in capsys.readouterr().out
+
+
 def test_speaks_tls_with_the_given_authority_only(bucket: Bucket, store: s3.Store, tmp_path: Path) -> None:
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-keyout", "tls.key", "-out", "tls.crt", "-days", "2", "-subj", "/CN=x"]

@@ -265,9 +265,36 @@ class ObjectStore(Section):
     prefix: Text = Field(None, description="s3: folder of the bucket; empty: all of it.", examples=["coco"])
     region: Text = Field("us-east-1", description="s3: region that requests are signed for.", examples=["us-east-1"])
     secretName: ObjectName = None
+    addressing: Literal["auto", "virtual", "path", "domain"] = Field(
+        "auto",
+        description="s3: where requests name the bucket. virtual: in the host (bucket.s3.example.com). path: in the path "
+        "(s3.example.com/bucket). domain: nowhere, as the endpoint is a domain of the bucket's own. auto: path, unless "
+        "the store demands virtual.",
+        json_schema_extra={
+            **also("addressingStyle", "addressing_style", "urlStyle"),
+            **instead(
+                **dict.fromkeys(
+                    ("vhost", "virtual-hosted", "virtualhost", "dns", "subdomain", "host"), "write virtual"
+                ),
+                **dict.fromkeys(("path-style", "pathstyle"), "write path"),
+                **dict.fromkeys(("cname", "customDomain"), "write domain"),
+            ),
+        },
+    )
+    workloadIdentity: bool = Field(
+        False,
+        description="s3: whether requests are signed with the identity that the cloud gives to the service account of the "
+        "pods (AWS: IAM role for service accounts, EKS Pod Identity), instead of a Secret.",
+        json_schema_extra=also("identity", "irsa", "podIdentity", "useIam", "iamRole", "useIAM"),
+    )
     accessKeyKey: KeyName = Field("AWS_ACCESS_KEY_ID", description="s3: key of the access key ID in the Secret.")
     secretKeyKey: KeyName = Field(
         "AWS_SECRET_ACCESS_KEY", description="s3: key of the secret access key in the Secret."
+    )
+    sessionTokenKey: KeyName = Field(
+        "AWS_SESSION_TOKEN",
+        description="s3: key of the session token in the Secret; a Secret with a permanent access key has none.",
+        json_schema_extra=also("sessionToken", "securityTokenKey"),
     )
 
 
@@ -311,7 +338,8 @@ class Source(ObjectStore, _Origin):
     secretName: ObjectName = Field(
         None,
         description="git: Secret with the user and the token for this repository's server; empty: git.secretName if "
-        "that is for the same server, else none. s3: Secret with the access key; empty: a public bucket.",
+        "that is for the same server, else none. s3: Secret with the access key; empty, without workloadIdentity: a "
+        "public bucket.",
         examples=["s3-credentials"],
     )
     cached: bool = Field(False, description="Whether it is kept in the cache volume, for this and later runs.")

@@ -100,7 +100,7 @@ Usage: {{ include "train.secrets" . | fromJson }}
 {{- range $section := include "train.sources" . | fromJsonArray -}}
 {{- $source := get $values $section -}}
 {{- if eq $source.type "s3" -}}
-{{- $_ := set $found $section (list $source.accessKeyKey $source.secretKeyKey) -}}
+{{- $_ := set $found $section (list $source.accessKeyKey $source.secretKeyKey $source.sessionTokenKey) -}}
 {{- end -}}
 {{- end -}}
 {{- $mlflow := $values.mlflow -}}

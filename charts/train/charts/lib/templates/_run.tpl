@@ -35,6 +35,9 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- range include "train.sources" . | fromJsonArray -}}
 {{- if eq (get $.Run.values .).type "s3" -}}
 {{- $features = append $features "s3" -}}
+{{- if (get $.Run.values .).workloadIdentity -}}
+{{- $features = append $features "identity" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if gt (int .Run.values.replicas) 1 -}}

@@ -38,9 +38,9 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- range $section := list "model" "dataset" -}}
 {{- $source := get $values $section -}}
 {{- if ne $source.type "s3" -}}
-{{- $groups = append $groups (list $section (list "accessKeyKey" "region" "secretKeyKey") (printf "%s.type %s does not use it; leave it out, or set %s.type: s3" $section $source.type $section)) -}}
+{{- $groups = append $groups (list $section (list "accessKeyKey" "addressing" "region" "secretKeyKey" "sessionTokenKey" "workloadIdentity") (printf "%s.type %s does not use it; leave it out, or set %s.type: s3" $section $source.type $section)) -}}
 {{- else if not $source.secretName -}}
-{{- $groups = append $groups (list $section (list "accessKeyKey" "secretKeyKey") (printf "it is a key of the Secret %s.secretName, which is empty; set it, or leave this out" $section)) -}}
+{{- $groups = append $groups (list $section (list "accessKeyKey" "secretKeyKey" "sessionTokenKey") (printf "it is a key of the Secret %s.secretName, which is empty; set it, or leave this out" $section)) -}}
 {{- end -}}
 {{- end -}}
 {{- if not (or $values.model.cached $values.dataset.cached) -}}

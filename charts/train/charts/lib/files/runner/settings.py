@@ -107,6 +107,9 @@ class Source:
     region: str
     access_key_key: str
     secret_key_key: str
+    session_token_key: str
+    addressing: str
+    workload_identity: bool
     repository: str = ""  # git
     revision: str = ""
     claim_name: str = ""  # claim

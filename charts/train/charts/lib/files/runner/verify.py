@@ -87,7 +87,10 @@ def check_secrets(context: Context) -> None:
     for name, source in settings.sources.items():
         if source.type == "s3" and source.secret_name:
             keys = {f"{name}.accessKeyKey": source.access_key_key, f"{name}.secretKeyKey": source.secret_key_key}
-            _check_secret(f"{name}.secretName", source.secret_name, settings.secret_folder(name), keys, ascii_only=True)
+            folder = settings.secret_folder(name)
+            if (Path(folder) / source.session_token_key).exists():  # optional
+                keys[f"{name}.sessionTokenKey"] = source.session_token_key
+            _check_secret(f"{name}.secretName", source.secret_name, folder, keys, ascii_only=True)
     if settings.has_secrets:
         from features import secrets
 

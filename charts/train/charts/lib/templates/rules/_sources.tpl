@@ -30,9 +30,7 @@
 {{- else if and (eq $source.type "s3") (not $source.bucket) -}}
 {{- $violations = append $violations (printf "%s.bucket: is empty, but %s.type s3 needs it; set a bucket" $section $section) -}}
 {{- else if eq $source.type "s3" -}}
-{{- if not (and (regexMatch "^https?://[^/@?#]+/?$" ($source.endpoint | default "")) (include "train.url.host" $source.endpoint)) -}}
-{{- $violations = append $violations (printf "%s.endpoint: must be only the URL of an object store, such as https://s3.example.com; set credentials with %s.secretName" $section $section) -}}
-{{- end -}}
+{{- $violations = concat $violations (include "train.rules.bucket" (dict "section" $section "place" $source) | fromJsonArray) -}}
 {{- end -}}
 {{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($source.subPath | default "") -}}
 {{- $violations = append $violations (printf "%s.subPath: %q leaves the volume; use a path inside it" $section $source.subPath) -}}
@@ -91,6 +89,46 @@
 {{- end -}}
 {{- if and (eq $values.publish.type "none") (include "train.workspace.temporary" .) -}}
 {{- $violations = append $violations (printf "publish.type: none with workspace.type: %s would lose the result with the pod; set workspace.type: newClaim" $values.workspace.type) -}}
+{{- end -}}
+{{- $violations | toJson -}}
+{{- end -}}
+
+{{- /*
+Returns the violations of a section whose type is s3, as JSON.
+Usage: {{ include "train.rules.bucket" (dict "section" "dataset" "place" .Run.values.dataset) | fromJsonArray }}
+*/ -}}
+{{- define "train.rules.bucket" -}}
+{{- $violations := list -}}
+{{- $place := .place -}}
+{{- $endpoint := $place.endpoint | default "" -}}
+{{- if not (and (regexMatch "^https?://[^/@?#]+/?$" $endpoint) (include "train.url.host" $endpoint)) -}}
+{{- $fix := printf "set credentials with %s.secretName" .section -}}
+{{- if not $endpoint -}}
+{{- $fix = "that of AWS is https://s3.eu-central-1.amazonaws.com, with your region" -}}
+{{- else if regexMatch "^(s3|s3a|s3n|oss|cos|obs|gs|tos)://[^/@?#%:]+(/[^@?#%:]*)?$" $endpoint -}}
+{{- $parts := regexReplaceAll "^[a-z0-9]+://" $endpoint "" | splitn "/" 2 -}}
+{{- $fix = printf "write the bucket in %s.bucket: %s" .section $parts._0 -}}
+{{- with trimAll "/" ($parts._1 | default "") -}}
+{{- $fix = printf "%s, and the folder in %s.prefix: %s" $fix $.section . -}}
+{{- end -}}
+{{- else if and (regexMatch "^[^/@?#]+/?$" $endpoint) (include "train.url.host" (printf "https://%s" $endpoint)) -}}
+{{- $fix = printf "write it as %s://%s" (regexMatch "^[^.]*(:|$)|[.]svc([.:/]|$)|^[0-9.]+(:|/|$)" $endpoint | ternary "http" "https") (trimSuffix "/" $endpoint) -}}
+{{- else if and (regexMatch "^https?://[^/@?#]+/[^@?#%:]+$" $endpoint) (include "train.url.host" $endpoint) -}}
+{{- $parts := regexReplaceAll "^https?://[^/]+/+" $endpoint "" | splitn "/" 2 -}}
+{{- $folder := eq $parts._0 $place.bucket | ternary ($parts._1 | default "") (printf "%s/%s" $parts._0 ($parts._1 | default "")) | trimAll "/" -}}
+{{- $fix = printf "write it as %s" (regexFind "^https?://[^/]+" $endpoint) -}}
+{{- if $folder -}}
+{{- $fix = printf "%s, and the folder in %s.prefix: %s" $fix .section $folder -}}
+{{- end -}}
+{{- end -}}
+{{- $violations = append $violations (printf "%s.endpoint: must be only the URL of an object store, such as https://s3.example.com; %s" .section $fix) -}}
+{{- else if and (eq $place.addressing "virtual") (regexMatch "^[0-9.]+$|^\\[" (regexReplaceAll "^https?://" $endpoint "" | splitList ":" | first | trimSuffix "/")) -}}
+{{- $violations = append $violations (printf "%s.addressing: is virtual, but an IP address has no hosts below it; set it to path, or %s.endpoint to a host name" .section .section) -}}
+{{- else if and (eq $place.addressing "virtual") (not (regexMatch "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" $place.bucket)) -}}
+{{- $violations = append $violations (printf "%s.addressing: is virtual, but bucket %q cannot be part of a host name; set it to path" .section $place.bucket) -}}
+{{- end -}}
+{{- if and $place.workloadIdentity $place.secretName -}}
+{{- $violations = append $violations (printf "%s.workloadIdentity: is true, but %s.secretName is set too; leave one of them out" .section .section) -}}
 {{- end -}}
 {{- $violations | toJson -}}
 {{- end -}}

@@ -14,6 +14,8 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 class Credentials(NamedTuple):
     access_key: str
     secret_key: str
+    session_token: str = ""  # of temporary ones
+    expires: float = 0.0  # seconds since the epoch; 0: nobody has said
 
     def __repr__(self) -> str:
         return "Credentials(...)"  # never print the keys
@@ -37,6 +39,8 @@ def sign(
     stamp = time.strftime("%Y%m%dT%H%M%SZ", now)
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     headers = {"x-amz-content-sha256": _EMPTY, **headers, "x-amz-date": stamp}
+    if credentials.session_token:
+        headers["x-amz-security-token"] = credentials.session_token
     names = ";".join(sorted(headers))
     canonical = "\n".join(
         [

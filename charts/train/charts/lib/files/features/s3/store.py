@@ -10,15 +10,18 @@ import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Dict, Optional, Tuple
+from functools import cached_property
+from typing import IO, Any, Dict, Optional
 from urllib.parse import quote, urlencode, urlsplit
 
-from runner import credential, log, network
+from runner import log, network
 from runner.errors import RunnerError
 from runner.settings import Settings
 
 from . import signature
+from .address import Addresses, demands_virtual
+from .keys import Keys
+from .refusals import EXPIRED, explain
 from .signature import Credentials
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
@@ -51,6 +54,9 @@ class Store:
     secret_key_name: str
     secret_name: str
     ca_file: str  # trusted in addition to the system's; "" for none
+    addressing: str = "auto"
+    session_token_name: str = "AWS_SESSION_TOKEN"  # noqa: S105 (a key of that secret, which may lack it)
+    workload_identity: bool = False  # requests are signed with the pod's identity, not with a secret
 
     @classmethod
     def of(cls, settings: Settings, section: str) -> Store:
@@ -67,6 +73,9 @@ class Store:
             secret_key_name=place.secret_key_key,
             secret_name=place.secret_name,
             ca_file=settings.ca_file,
+            addressing=place.addressing,
+            session_token_name=place.session_token_key,
+            workload_identity=place.workload_identity,
         )
 
     @property
@@ -79,22 +88,19 @@ class Store:
     def location(self) -> str:
         return f"{self.endpoint.rstrip('/')}/{self.bucket}/{self.folder}"
 
-    def read_credentials(self) -> Optional[Credentials]:
-        if not self.credentials:
-            return None
-        return Credentials(self._secret(self.access_key_name), self._secret(self.secret_key_name))
+    @property
+    def signed_region(self) -> str:
+        return self.region or _REGION
 
-    def _secret(self, name: str) -> str:
-        try:
-            return credential.read_key(Path(self.credentials), name, ascii_only=True).strip()
-        except OSError:
-            problem = f"has no readable key {name}"
-        except credential.CredentialError as error:
-            problem = f"cannot be used: {error}"
-        raise self.failure(
-            f"secret {self.secret_name} of {self.key}.secretName {problem}",
-            f"add the key to the secret, or set {self.key}.accessKeyKey and {self.key}.secretKeyKey to keys that it has",
-        )
+    @cached_property
+    def addresses(self) -> Addresses:
+        """The address of the bucket, which all clients of this store share."""
+        return Addresses(self.key, self.endpoint, self.bucket, self.addressing)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The credentials, which all clients of this store share."""
+        return Keys(self)
 
     @property
     def rights(self) -> str:
@@ -110,11 +116,12 @@ class Store:
 class RefusedError(Exception):
     """The server's error for a request that a retry does not help."""
 
-    def __init__(self, status: int, code: str, message: str, region: str = "") -> None:
+    def __init__(self, status: int, code: str, message: str, region: str = "", endpoint: str = "") -> None:
         super().__init__(f"{status} {code}: {message}" if code or message else str(status))
         self.status = status
         self.code = code
-        self.region = region
+        self.region = region  # the bucket's
+        self.endpoint = endpoint  # the host that the server recommends
 
 
 class BrokenError(Exception):
@@ -134,8 +141,8 @@ class Client:
     def __init__(self, store: Store, stop: Optional[threading.Event] = None) -> None:
         self.store = store
         self._stop = stop or threading.Event()
-        self._credentials = store.read_credentials()
-        self._endpoint = urlsplit(store.endpoint)
+        self._address = store.addresses.current
+        self._endpoint = urlsplit(self._address.endpoint)
         self._connection: Optional[http.client.HTTPConnection] = None
 
     def get(self, key: str, query: Dict[str, str], headers: Dict[str, str]) -> http.client.HTTPResponse:
@@ -144,18 +151,46 @@ class Client:
     def request(
         self, method: str, key: str, query: Dict[str, str], headers: Dict[str, str], body: Optional[IO[bytes]] = None
     ) -> http.client.HTTPResponse:
-        """Send one request for an object (`key`) or, with an empty key, for the bucket.
+        """Send one request for an object (`key`) or, with an empty key, for the bucket. It is sent again to another
+        address of the bucket, or with renewed credentials, where the server's answer demands that.
 
         With a body, `headers` has its content-length and x-amz-content-sha256.
 
         Raises:
             RefusedError, BrokenError, RunnerError
         """
-        path = quote(f"/{self.store.bucket}/{key}" if key else f"/{self.store.bucket}", safe="/~")
+        keys, addresses, first = self.store.keys, self.store.addresses, None
+        renewed = False
+        while True:
+            used = keys.current(self.wait_to_retry)
+            try:
+                return self._request(method, key, query, headers, body, used)
+            except RefusedError as refused:
+                if addresses.change(self._address, not key, refused):
+                    first = first or refused
+                    self._address = addresses.current
+                    self._endpoint = urlsplit(self._address.endpoint)
+                elif refused.code in EXPIRED and not renewed and keys.renew(used, self.wait_to_retry):
+                    renewed = True
+                elif first and first.code != "NoSuchKey" and not demands_virtual(first):  # the other one was a guess
+                    raise first from refused
+                else:
+                    raise
+
+    def _request(
+        self,
+        method: str,
+        key: str,
+        query: Dict[str, str],
+        headers: Dict[str, str],
+        body: Optional[IO[bytes]],
+        credentials: Optional[Credentials],
+    ) -> http.client.HTTPResponse:
+        path = quote(f"{self._address.folder}/{key}" if key else self._address.folder or "/", safe="/~")
         signed = {"host": self._endpoint.netloc, **headers}
-        if self._credentials:
-            region = self.store.region or _REGION
-            signed = signature.sign(method, path, query, signed, self._credentials, region, time.gmtime())
+        if credentials:
+            region = self.store.signed_region
+            signed = signature.sign(method, path, query, signed, credentials, region, time.gmtime())
         # The query exactly as signed: sorted, with spaces as %20.
         suffix = f"?{urlencode(sorted(query.items()), quote_via=quote, safe='~')}" if query else ""
         try:
@@ -197,45 +232,7 @@ class Client:
 
     def refused(self, refused: RefusedError) -> RunnerError:
         """Return the failure, which names the values key to correct."""
-        store, key = self.store, self.store.key
-        what, fix = f"{key}.bucket {store.bucket}", f"correct {key}.bucket and {key}.endpoint"
-        if refused.code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"):
-            name = store.access_key_name if refused.code == "InvalidAccessKeyId" else store.secret_key_name
-            what = f"{key}.secretName {store.secret_name}"
-            fix = f"correct {name} in that secret: {store.endpoint} does not accept it"
-        elif refused.status == 407:
-            what, fix = (
-                f"{key}.endpoint {store.endpoint}",
-                "use a proxy that requires no credentials, or add the host to proxy.noProxy",
-            )
-        elif 300 <= refused.status < 400 and not refused.region:
-            what, fix = (
-                f"{key}.endpoint {store.endpoint}",
-                f"set {key}.endpoint to the address that it redirects to",
-            )
-        elif refused.code == "RequestTimeTooSkewed":
-            fix = "set the clock of the node or of the object store"
-        elif refused.status == 413:
-            fix = (
-                "raise the limit for requests of the server or a proxy before it, such as nginx's client_max_body_size"
-            )
-        elif "Quota" in refused.code:
-            fix = "raise the quota of the bucket or its owner, or remove what is not needed there"
-        elif refused.code in (
-            "AuthorizationHeaderMalformed",
-            "InvalidRegion",
-            "PermanentRedirect",
-            "TemporaryRedirect",
-        ):
-            what = f"{key}.region {store.region or _REGION}"
-            right = f" to {refused.region}" if refused.region else ""
-            fix = f"set {key}.region{right}, and {key}.endpoint to the server of that region"
-        elif refused.code in ("AccessDenied", "AllAccessDisabled") or refused.status in (401, 403):
-            if self._credentials:
-                fix = f"allow the key of secret {store.secret_name} to {store.rights} this bucket, or correct {key}.bucket"
-            else:
-                fix = f"set {key}.secretName to a Secret with a key that is allowed to {store.rights} this bucket"
-        return store.failure(f"{what}: the server at {store.endpoint} answered {refused}", fix)
+        return explain(self.store, self.store.keys.held, refused)
 
     def _send(
         self, method: str, target: str, headers: Dict[str, str], body: Optional[IO[bytes]]
@@ -258,7 +255,7 @@ class Client:
 
     def _target_of(self, path: str) -> str:
         """Return the request target: a proxy for plain HTTP needs the whole URL."""
-        plain = self._endpoint.scheme == "http" and network.proxy_of(self.store.endpoint)
+        plain = self._endpoint.scheme == "http" and network.proxy_of(self._address.endpoint)
         return f"http://{self._endpoint.netloc}{path}" if plain else path
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> RunnerError:
@@ -270,7 +267,7 @@ class Client:
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection:
             return self._connection
-        endpoint, proxy = self._endpoint, network.proxy_of(self.store.endpoint)
+        endpoint, proxy = self._endpoint, network.proxy_of(self._address.endpoint)
         place = proxy or endpoint
         connection: http.client.HTTPConnection
         if endpoint.scheme == "https":
@@ -288,22 +285,24 @@ class Client:
 
 def _error(answer: http.client.HTTPResponse, body: bytes) -> Exception:
     status, reason = answer.status, answer.reason
-    code, message, region = _parse_error(body)
+    found = _parse_error(body)
+    code, message = found["Code"], found["Message"][:300]
     if (status >= 500 and code != "NotImplemented") or status in (408, 429) or code in _TEMPORARY:
         after = answer.getheader("Retry-After") or ""  # in seconds; dates are not supported
         seconds = float(after) if re.fullmatch(r"\d{1,9}", after) else 0.0
         return BrokenError(f"{status} {code or reason}: {message}".rstrip(": "), seconds)
-    return RefusedError(status, code or reason, message, region)
+    region = found["Region"] or answer.getheader("x-amz-bucket-region") or ""
+    return RefusedError(status, code or reason, message, region, found["Endpoint"])
 
 
-def _parse_error(body: bytes) -> Tuple[str, str, str]:
-    """Return code, message and region of an S3 error; empty ones if it is not one."""
+def _parse_error(body: bytes) -> Dict[str, str]:
+    """Return what an S3 error says; empty texts if it is not one."""
+    names = ("Code", "Message", "Region", "Endpoint")
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 (from the configured server)
     except ElementTree.ParseError:
-        return "", "", ""
-    found = {name: (root.findtext(f"{{*}}{name}") or "") for name in ("Code", "Message", "Region")}
-    return found["Code"], found["Message"][:300], found["Region"]
+        return dict.fromkeys(names, "")
+    return {name: (root.findtext(f"{{*}}{name}") or "").strip() for name in names}
 
 
 def _describe(error: Any) -> str:
