@@ -14,13 +14,13 @@ from e2e.kube import Kube, Object, poll
 from e2e.scenario import ROOT
 
 
-def trainchart(kube: Kube, *arguments: str, timeout: float = 60) -> tuple[int, str, str]:
+def trainchart(kube: Kube, *arguments: str, text: str = "", timeout: float = 60) -> tuple[int, str, str]:
     """Exit code, output and errors of a command under this account, in this namespace."""
     command, *rest = arguments
     done = subprocess.run(
         [sys.executable, "-m", "trainchart", command, "-n", kube.namespace, *rest],
         env={**kube.environment(), "PYTHONPATH": str(ROOT / "tools")},
-        stdin=subprocess.DEVNULL,
+        input=text,
         capture_output=True,
         text=True,
         timeout=timeout,

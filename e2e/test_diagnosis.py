@@ -196,7 +196,7 @@ def test_a_worker_that_never_joins_is_named_while_others_wait_and_when_they_give
 
 def _container(pod: str) -> str:
     """The id of a pod's container that runs."""
-    rule = f'labels."io.kubernetes.pod.name"=={pod},labels."io.kubernetes.container.name"==train'
+    rule = f'labels."io.kubernetes.pod.name"=={pod},labels."io.kubernetes.container.name"==0-runner'
     found = in_node("ctr", "-n", "k8s.io", "containers", "list", "-q", rule).strip()
     tasks = in_node("ctr", "-n", "k8s.io", "tasks", "list") if found else ""
     return found if any(row.split()[0] == found and "RUNNING" in row for row in tasks.splitlines()) else ""

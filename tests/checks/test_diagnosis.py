@@ -65,6 +65,7 @@ CAUSES = {
     "restartme": ("train-killed", "problem", ["rank 0 failed in stage train (train-killed, code 41): killed by"]),
     "root-image": ("image-runs-as-root", "problem", ["runs as root"]),
     "selector": ("no-node-matches", "problem", ["gpu=a100", "no node has the label gpu at all"]),
+    "sidecar": ("sidecar", "problem", ["rank 0 has ended with exit code 0, but aaa", "trainchart stop sidecar"]),
     "stopme": ("stopped-by-user", "info", ["a user stopped it"]),
     "unbound": ("claim-unbound", "problem", ["PersistentVolumeClaim unbound is not bound"]),
     "wide": ("gang-too-large", "problem", ["6 pods of cpu 400m", "all nodes together take 5"]),

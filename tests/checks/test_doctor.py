@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -210,3 +211,35 @@ def test_values_of_the_command_line_are_those_of_the_run(
     error = capsys.readouterr().err
     assert "--param REPLICAS: error: 'x' is not a whole number" in error
     assert """--set: error: 'queue': key "queue" has no value""" in error
+
+
+INJECTED = {
+    "native": ({"initContainers": [{"name": "vault", "restartPolicy": "Always"}]}, {}, [("ok", "vault")]),
+    "no sidecar": ({"initContainers": [{"name": "istio-init"}]}, {}, []),
+    "ended by the run": ({"containers": [{"name": "istio-proxy"}]}, {"sidecars": "allow"}, [("ok", "istio-proxy")]),
+    "could be ended": ({"containers": [{"name": "linkerd-proxy"}]}, {}, [("warning", "set sidecars: allow")]),
+    "unknown": ({"containers": [{"name": "aaa"}]}, {"sidecars": "allow"}, [("warning", "podAnnotations")]),
+    "first by name": (
+        {"containers": [{"name": "0"}]},
+        {},
+        [("warning", "never finishes"), ("warning", "whose exit code Volcano would take")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("added", "values", "expected"), INJECTED.values(), ids=INJECTED)
+def test_what_webhooks_inject_is_told_from_the_dry_run_of_a_pod(
+    added: dict[str, Any], values: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    class Injecting(FakeApi):
+        def create(self, kind: kinds.Kind, body: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+            made = copy.deepcopy(super().create(kind, body, dry_run=dry_run))
+            if kind is kinds.PODS:
+                for place, containers in added.items():
+                    made["spec"][place] = [*containers, *made["spec"].get(place, [])]
+            return made
+
+    told = [check for check in found(stocked(Injecting()), run(**values)) if check.subject == "sidecars"]
+    assert len(told) == len(expected)
+    for check, (severity, words) in zip(told, expected, strict=True):
+        assert (check.severity, words in f"{check.text}; {check.fix}") == (severity, True), check

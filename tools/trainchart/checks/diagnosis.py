@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from trainchart.checks import job, pods
+from trainchart.checks import job, pods, sidecars
 from trainchart.checks.containers import waiting_containers
 from trainchart.checks.ended import missing_secret, why_failed
 from trainchart.checks.facts import Facts, gather, is_cut_off
@@ -92,6 +92,8 @@ def _running(run: Snapshot, facts: Facts) -> Iterator[Finding]:
         yield pods.cut_off(lost, facts)
     if run.culprit:
         yield why_failed(run, run.culprit)
+    if kept := sidecars.kept_running(run, facts):
+        yield kept
     yield from _incomplete(run, facts)
     if run.attempt > 0:
         yield job.restarting(run, facts)

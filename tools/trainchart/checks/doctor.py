@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from trainchart.checks import claims, folder, limit_range, names, nodes, queue, quota, rights, secrets, server
+from trainchart.checks import claims, folder, limit_range, names, nodes, queue, quota, rights, secrets, server, sidecars
 from trainchart.checks.finding import Finding, ok, warning
 from trainchart.checks.reader import ClusterReader, NoRightError, Refusal
 from trainchart.checks.refusals import check_dry_run, explain
@@ -304,7 +304,15 @@ def _job(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
 
 def _pod(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     """A pod as Volcano would make it: Pod Security, quota, limits, priority, and whatever policies the cluster has."""
-    yield _dry_run(reader, "a pod of the gang", kinds.PODS, pod_of(spec))
+    subject = "a pod of the gang"
+    try:
+        answer = reader.dry_run(kinds.PODS, pod_of(spec))
+    except NoRightError as error:
+        yield error.finding(subject)
+        return
+    yield check_dry_run(subject, answer)
+    if not isinstance(answer, Refusal):
+        yield from sidecars.check_injected(spec, answer)
 
 
 def _objects(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:

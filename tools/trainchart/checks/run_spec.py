@@ -123,11 +123,15 @@ class RunSpec:
             if (secret := mapping(part, "secret"))
         )
 
+    @cached_property
+    def settings(self) -> Object:
+        """The runner's settings; empty for a submitted run."""
+        runs = [text(item, "data", "settings.json") for item in self.made("ConfigMap")]
+        return parsed(next(filter(None, runs), ""))
+
     def _optional(self, volume: str) -> tuple[str, ...]:
         """Keys of a mounted Secret that the run does without: a git server takes a token without a user."""
-        runs = [text(item, "data", "settings.json") for item in self.made("ConfigMap")]
-        settings = parsed(next(filter(None, runs), ""))
-        git, of_git = mapping(settings, "git"), mapping(settings, "run", "credentials").values()
+        git, of_git = mapping(self.settings, "git"), mapping(self.settings, "run", "credentials").values()
         return (text(git, "userKey"),) if volume in of_git and git["userKey"] != git["tokenKey"] else ()
 
     @cached_property
