@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -82,6 +83,20 @@ def test_resources_of_any_name_stand_beside_the_accelerator_s() -> None:
     wanted = {"nvidia.com/gpu": "1", "rdma/hca": "1", "vpc.amazonaws.com/efa": "4", "hugepages-2Mi": "1Gi"}
     assert resources["limits"].items() >= wanted.items()
     assert "example.com/none" not in resources["limits"]
+
+
+@pytest.mark.parametrize(
+    ("name", "locks"),
+    [
+        *[(name, True) for name in ("rdma/hca_shared", "vpc.amazonaws.com/efa", "aliyun/erdma", "mellanox.com/ib")],
+        *[(name, False) for name in ("hugepages-2Mi", "example.com/efast", "example.com/library")],
+    ],
+)
+def test_a_device_for_rdma_is_known_by_the_name_of_its_resource(name: str, locks: bool) -> None:
+    values = overlay(NVIDIA, {"resources": {"limits": {name: "1Gi" if name.startswith("huge") else "1"}}})
+    (run,) = [manifest for manifest in render(values) if manifest["kind"] == "ConfigMap"]
+    assert json.loads(run["data"]["settings.json"])["run"]["rdma"] is locks
+    assert ("features.rdma.__init__.py" in run["data"]) is locks
 
 
 @pytest.mark.parametrize(("requests", "limits", "accepted"), RESOURCES.values(), ids=RESOURCES)

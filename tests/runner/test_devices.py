@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from features import rdma
 from runner import verify
 from runner.context import Context
 
@@ -20,6 +22,7 @@ from .conftest import FILES, fake_family
 PROBE = FILES / "features/pytorch/probe_device.py"
 TORCH = """
 import os
+import resource
 class cuda:
     is_available = staticmethod(lambda: True)
     device_count = staticmethod(lambda: int(os.environ["DEVICES"]))
@@ -84,3 +87,29 @@ def test_verify_asks_with_the_family_s_libraries(make_context: Callable[..., Con
     verify.verify(context, fake_family(probe))
     (question,) = asked
     assert question == ("device", {"backend": "cpu", "count": 0, "libraries": ["trainer"]}, "verify-failed")
+
+
+# -- memory that a device for RDMA may read and write
+
+
+def test_the_limit_of_locked_memory_is_raised_as_far_as_it_may_be_and_a_low_one_is_told() -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 1048576)); from features import rdma; "
+        "rdma.check(); print(resource.getrlimit(resource.RLIMIT_MEMLOCK))"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    warning, limits = said.splitlines()
+    assert limits == "(1048576, 1048576)"
+    assert "event=warning" in warning
+    assert "the pod may lock 1024 KiB of memory" in warning
+    assert "LimitMEMLOCK=infinity" in warning
+
+
+def test_nothing_is_said_where_all_memory_may_be_locked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_to: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (65536, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
+    rdma.check()
+    assert (set_to, capsys.readouterr().out) == ([(resource.RLIM_INFINITY, resource.RLIM_INFINITY)], "")

@@ -1,4 +1,17 @@
 {{- /*
+Not empty if a resource of the values is a device for RDMA, by its name: rdma/..., vpc.amazonaws.com/efa, aliyun/erdma,
+nvidia.com/sriov-rdma-vf, nvidia.com/roce_gdr, mellanox.com/ib, ...
+Usage: {{ if include "train.resources.rdma" . }}
+*/ -}}
+{{- define "train.resources.rdma" -}}
+{{- range $section := list "requests" "limits" -}}
+{{- range $name, $_ := get $.Run.values.resources $section -}}
+{{- if regexMatch "rdma|roce|infiniband|/(efa|ib|hca)([-_.]|$)" (lower $name) -}}{{- $name -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /*
 Returns the resources of the training container, as JSON: requests, limits (including devices), and the claim for devices that are
 allocated dynamically. Empty if nothing is configured.
 Usage: {{ include "train.resources" . | fromJson }}

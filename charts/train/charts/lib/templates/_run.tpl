@@ -55,6 +55,9 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- if eq .Run.values.sidecars "allow" -}}
 {{- $features = append $features "sidecars" -}}
 {{- end -}}
+{{- if include "train.resources.rdma" . -}}
+{{- $features = append $features "rdma" -}}
+{{- end -}}
 {{- if .Run.values.tune.trials -}}
 {{- $features = append $features "tune" -}}
 {{- end -}}
@@ -81,6 +84,7 @@ Usage: {{ include "train.settings" . }}
   "patienceSeconds" (include "train.seconds" $values.publish.patience | int64)
   "sharedMemoryBytes" (include "train.quantity" $values.sharedMemory | int64)
   "workspaceBytes" (ternary (include "train.quantity" $values.workspace.size | int64) 0 (eq $values.workspace.type "emptyDir"))
+  "rdma" (include "train.resources.rdma" . | empty | not)
   "credentials" (include "train.git.credentials" . | fromJson)
   "family" (pick .Run.family "framework" "task" "launcher" "modelPath" "features" "libraries" "writesBeside")) -}}
 {{- $values | toPrettyJson | include "train.json.escaped" -}}

@@ -53,6 +53,7 @@ class Run:
     patience_seconds: int  # how long publish retries
     shared_memory_bytes: int
     workspace_bytes: int  # of an emptyDir; 0: as much as the disk has
+    rdma: bool  # whether it requests a device for RDMA
     family: Family
     credentials: Dict[str, str]  # section with a repository -> the section whose secretName answers for it
 

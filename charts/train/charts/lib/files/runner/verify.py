@@ -29,6 +29,10 @@ def verify(context: Context, family: Family) -> None:
     check_workspace(context)
     check_shared_memory(context)
     run = context.settings.run
+    if run.rdma:
+        from features import rdma
+
+        rdma.check()
     argument: Dict[str, Any] = {"backend": run.backend, "count": context.settings.accelerator.count}
     if run.family.libraries:
         argument["libraries"] = run.family.libraries
