@@ -44,6 +44,7 @@ test: tools ## Fast tests: no cluster, no network
 
 .PHONY: lab
 lab: tools ## Exhaustive tests against misbehaving servers, hostile repositories and kills at any moment: no cluster, no network
+	@python3 -m e2e.cluster sshd
 	$(PYTHON) -m pytest -m lab -n 2 --durations=5
 
 .PHONY: differential

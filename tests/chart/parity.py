@@ -16,7 +16,7 @@ from trainchart.chart.paths import LIB
 from trainchart.files import Tree, overlay
 
 PLACES: dict[str, Callable[[str], Tree]] = {
-    "model.repository": lambda url: {"model": {"repository": url}},
+    "model.repository": lambda url: {"model": {"repository": url, "secretName": "of-the-model"}},
     "publish.repository": lambda url: {"publish": {"repository": url}},
     "dataset.endpoint": lambda url: {"dataset": {"type": "s3", "repository": "", "bucket": "b", "endpoint": url}},
     "mlflow.trackingUri": lambda url: {"mlflow": {"trackingUri": url}},

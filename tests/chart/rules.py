@@ -740,17 +740,23 @@ RULES: dict[str, Rule] = {
         kept={"git": {"allowPlainHttp": True}, "dataset": {"repository": "http://git.example.com/d.git"}},
         message='dataset.repository: "http://git.example.com/d.git" would send the token unencrypted; use https://, or set git.allowPlainHttp: true',
     ),
-    "git over SSH": Rule(
+    "an address of git over SSH that is none": Rule(
         HAMI,
-        broken={"publish": {"repository": "git@git.example.com:out.git"}},
-        kept={"publish": {"repository": "https://git.example.com:8443/out.git"}},
-        message='publish.repository: "git@git.example.com:out.git" is not an https:// URL, and git over SSH is not supported; write it as https://git.example.com/out.git, with git.secretName',
+        broken={"publish": {"repository": "ssh://git@git.example.com:team/out.git"}},
+        kept={"publish": {"repository": "ssh://git@git.example.com:2222/team/out.git"}},
+        message='publish.repository: "ssh://git@git.example.com:team/out.git" is not a URL of git over SSH; write it as ssh://git@git.example.com/team/model.git or git@git.example.com:team/model.git, or with a port as ssh://git@git.example.com:2222/team/model.git',
+    ),
+    "git over SSH without a key": Rule(
+        HAMI,
+        broken={"model": {"repository": "git@github.example:team/m.git"}},
+        kept={"model": {"repository": "git@github.example:team/m.git", "secretName": "deploy-key"}},
+        message='model.repository: "git@github.example:team/m.git" is reached over SSH, which needs a private key; set model.secretName to a Secret with the keys ssh-privatekey and known_hosts',
     ),
     "a push without credentials": Rule(
         HAMI,
         broken={"git": {"secretName": ""}},
         kept={"git": {"secretName": ""}, "publish": {"secretName": "out"}},
-        message="git.secretName: is empty, but publish.type git needs credentials to push; set a Secret with user and token, here or in publish.secretName, or set publish.type: none",
+        message="git.secretName: is empty, but publish.type git needs credentials to push; set a Secret with user and token (or with the private key, for SSH), here or in publish.secretName, or set publish.type: none",
     ),
     "a token in the query of a repository": Rule(
         HAMI,

@@ -357,6 +357,19 @@ UNPUBLISHED = {"publish": {"type": "none"}, "workspace": {"type": "newClaim"}}
 MOUNTED: dict[str, tuple[Tree, dict[str, list[str]]]] = {
     "one server": ({}, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]}),
     "a source elsewhere": (ELSEWHERE, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]}),
+    "a source over ssh": (
+        {"dataset": {"repository": "git@data.example.org:team/coco.git", "secretName": "deploy-key"}},
+        {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"], "dataset": ["deploy-key", "ssh-privatekey", "known_hosts"]},
+    ),
+    "everything over ssh, with keys of other names": (
+        {
+            "model": {"repository": "ssh://git@git.example.com:22/team/m.git"},
+            "dataset": {"repository": "git@GIT.example.com:team/coco.git"},
+            "publish": {"repository": "git@git.example.com:team/out.git"},
+            "git": {"privateKeyKey": "id", "knownHostsKey": "hosts"},
+        },
+        {"git": ["git-credentials", "id", "hosts"]},
+    ),
     "a source elsewhere with its own": (
         {"dataset": {**ELSEWHERE["dataset"], "secretName": "hub"}, "git": {"userKey": "username"}},
         {"git": ["git-credentials", "username", "GIT_TOKEN"], "dataset": ["hub", "username", "GIT_TOKEN"]},
@@ -392,6 +405,17 @@ def test_only_the_secrets_that_something_of_the_run_uses_are_mounted(
     }
     folders = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"] if one["name"] in secrets}
     assert folders == {name: f"/var/run/trainchart/{name}" for name in secrets}
+
+
+def test_a_run_over_ssh_has_a_user_of_its_name_and_no_other_run_has() -> None:
+    over_ssh = {"model": {"repository": "git@git.example.com:team/m.git", "secretName": "key"}}
+    values = overlay(HAMI, {**over_ssh, "securityContext": {"runAsUser": 4321, "runAsGroup": 77}})
+    text = one(values, "ConfigMap")["data"]["passwd"]
+    assert text.splitlines()[0] == "trainchart:x:4321:77::/tmp/home:/usr/sbin/nologin"
+    (mounted,) = [one for one in pod_of(values)["containers"][0]["volumeMounts"] if one["mountPath"] == "/etc/passwd"]
+    assert mounted == {"name": "run", "mountPath": "/etc/passwd", "subPath": "passwd", "readOnly": True}
+    assert "passwd" not in one(HAMI, "ConfigMap")["data"]
+    assert "/etc/passwd" not in str(pod_of(HAMI))
 
 
 ANSWERS: dict[str, tuple[Tree, dict[str, str]]] = {

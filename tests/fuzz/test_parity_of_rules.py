@@ -24,11 +24,11 @@ _hosts = st.one_of(
 _ports = st.one_of(st.just(""), st.integers(-1, 70000).map(lambda port: f":{port}"), st.just(":"), st.just(":080"))
 _made = st.builds(
     lambda *parts: "".join(parts),
-    st.sampled_from(["https://", "http://", "HTTPS://", "ssh://", "https:/", "https:///", ""]),
-    st.sampled_from(["", "", "", "u@", "u:p@"]),
+    st.sampled_from(["https://", "http://", "HTTPS://", "ssh://", "ssh://", "https:/", "https:///", ""]),
+    st.sampled_from(["", "", "", "u@", "git@", "u:p@"]),
     _hosts,
     _ports,
-    st.sampled_from(["", "/", "/x", "//x", "/a/b.git"]),
+    st.sampled_from(["", "/", "/x", "//x", "/a/b.git", ":x", ":a/b.git"]),
     _edges,
 )
 urls = st.one_of(_made, st.builds(lambda url, more: url + more, st.sampled_from(list(URLS)), _edges))

@@ -54,7 +54,7 @@ def server(lfs_server: Server) -> Server:
     lfs_server.answers.clear()
     lfs_server.faults.clear()
     lfs_server.requests.clear()
-    lfs_server.no_protocol_v2 = False
+    lfs_server.no_protocol_v2 = lfs_server.signed_objects = False
     return lfs_server
 
 

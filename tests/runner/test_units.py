@@ -102,7 +102,11 @@ STORED = {"type": "s3", "bucket": "b"}
         ({"model.revision": "--upload-pack=x"}, "model.revision"),
         ({"publish.branch": "a..b"}, "publish.branch"),
         ({"publish.branch": "-x"}, "publish.branch"),
-        ({"publish.repository": "git@host:a/b"}, "publish.repository"),
+        ({"publish.repository": "git@host/a/b"}, "publish.repository"),
+        (
+            {"publish.repository": "git@host:a/b", "git.secretName": ""},
+            "git.secretName is empty, and publish.repository",
+        ),
         ({"publish.repository": "https://user:hunter2@host/a"}, "publish.repository must not hold a user or password"),
         (
             {"publish.repository": "http://host/a", "git.allowPlainHttp": False, "sources": {}},

@@ -80,6 +80,10 @@ VolumeName = Annotated[
 
 _DEVICES = "devices are requested with accelerator.profile and accelerator.count, which are limits and requests at once"
 _IN_A_SECRET = "put it into a Secret with the keys GIT_USER and GIT_TOKEN, and name the Secret in git.secretName"  # noqa: S105 - a message
+_IN_AN_SSH_SECRET = (
+    "put the private key and the server's host keys into a Secret with the keys ssh-privatekey and known_hosts, and name "  # noqa: S105
+    "the Secret in git.secretName; host keys are always checked"
+)
 _ALWAYS = 'every pod meets the Pod Security Standard "restricted" anyway; leave it out'
 _BOTH = "write it into resources.requests, resources.limits or both"
 
@@ -231,15 +235,19 @@ class Git(Section):
             token=_IN_A_SECRET,
             **dict.fromkeys(("sslVerify", "insecure", "sslCAInfo"), _TRUST),
             caBundle="write caBundle beside git, not in it; it is for git, object stores and MLflow alike",
-            sshKey="git over SSH is not supported; write repositories as https:// URLs",
+            **dict.fromkeys(
+                ("ssh", "sshKey", "privateKey", "deployKey", "identityFile", "knownHosts", "strictHostKeyChecking"),
+                _IN_AN_SSH_SECRET,
+            ),
+            submodules="write it for each source: model.submodules, dataset.submodules",
         )
     )
 
     secretName: Annotated[ObjectName, Named("SECRET_NAME", required=True)] = Field(
         None,
-        description="Secret with the user and the token (or password) for the server of publish.repository (if "
-        "nothing is published: of model.repository, else of dataset.repository), and for no other server; empty: "
-        "public repositories.",
+        description="Secret with the user and the token (or password), or for ssh with the private key, for the server of "
+        "publish.repository (if nothing is published: of model.repository, else of dataset.repository), and for no other "
+        "server; empty: public repositories.",
         examples=["git-credentials"],
     )
     userKey: KeyName = Field(
@@ -247,6 +255,14 @@ class Git(Section):
         description="Key of the user in every git Secret; without it, the token is sent with the user oauth2.",
     )
     tokenKey: KeyName = Field("GIT_TOKEN", description="Key of the token or password in every git Secret.")
+    privateKeyKey: KeyName = Field(
+        "ssh-privatekey", description="Key of the private key in every git Secret, for repositories over ssh."
+    )
+    knownHostsKey: KeyName = Field(
+        "known_hosts",
+        description="Key of the host keys in every git Secret, in the format of OpenSSH's known_hosts, as ssh-keyscan "
+        "prints them.",
+    )
     allowPlainHttp: bool = Field(
         False, description="Whether repositories may be at http://, where the token is sent unencrypted."
     )
@@ -310,7 +326,7 @@ class _Origin(Section):
     )
     repository: Annotated[Text, Named("REPO_URL", required=True)] = Field(
         None,
-        description="git: URL of the repository.",
+        description="git: URL of the repository: https://, or with a private key ssh://git@host/path or git@host:path.",
         examples=["https://git.example.com/team/model.git"],
         json_schema_extra=also("url", "repo", "repoUrl", "git", "source", "name"),
     )
@@ -337,7 +353,7 @@ class _Origin(Section):
 class Source(ObjectStore, _Origin):
     secretName: ObjectName = Field(
         None,
-        description="git: Secret with the user and the token for this repository's server; empty: git.secretName if "
+        description="git: Secret with the user and the token, or the private key, for this repository's server; empty: git.secretName if "
         "that is for the same server, else none. s3: Secret with the access key; empty, without workloadIdentity: a "
         "public bucket.",
         examples=["s3-credentials"],
@@ -530,11 +546,13 @@ class Publish(Section):
     )
     repository: Annotated[Text, Named("REPO_URL", required=True)] = Field(
         None,
-        description="URL of the git repository to push to.",
+        description="URL of the git repository to push to: https://, or with a private key ssh://.",
         json_schema_extra=also("url", "repo", "repoUrl", "git", "output"),
     )
     secretName: ObjectName = Field(
-        None, description="Secret with the user and the token for the repository's server; empty: git.secretName."
+        None,
+        description="Secret with the user and the token, or the private key, for the repository's server; empty: "
+        "git.secretName.",
     )
     branch: Annotated[Branch | None, Named("REPO_BRANCH")] = Field(
         None,

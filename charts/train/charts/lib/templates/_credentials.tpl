@@ -4,12 +4,26 @@ tracker of the run uses it. There is one pod template, so every rank mounts the 
 */ -}}
 
 {{- /*
-Returns scheme, host and port of a URL, for comparison; empty if it is not a URL.
+Returns scheme, host and port of a URL, for comparison; empty if it is not a URL. A repository over SSH may be written as git does too,
+user@host:path.
 Usage: {{ include "train.origin" URL }}
 */ -}}
 {{- define "train.origin" -}}
+{{- if include "train.url.ssh" . -}}
+{{- regexReplaceAll "^(ssh://[^@]*@([^/]*)/|[^@]*@(\\[[^]]*\\]|[^:]*):).*$" . "ssh://${2}${3}" | lower | trimSuffix ":22" -}}
+{{- else -}}
 {{- $origin := regexFind "^https?://[^/?#]+" . | lower -}}
 {{- $origin | trimSuffix (ternary ":443" ":80" (hasPrefix "https:" $origin)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* An IPv6 address in brackets, and a port, as regular expressions. Usage: {{ include "train.url.address" . }} */ -}}
+{{- define "train.url.address" -}}
+\[([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){7}|([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})?::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})?)\]
+{{- end -}}
+
+{{- define "train.url.port" -}}
+(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?
 {{- end -}}
 
 {{- /*
@@ -17,7 +31,18 @@ Returns "true" if a URL begins with a scheme, a valid host and a valid port or n
 Usage: {{ if include "train.url.host" URL }}
 */ -}}
 {{- define "train.url.host" -}}
-{{- if regexMatch "^https?://([\\pL\\pN._-]+|\\[([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){7}|([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})?::([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})?)\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/|$)" . -}}
+{{- if regexMatch (printf "^https?://([\\pL\\pN._-]+|%s)%s(/|$)" (include "train.url.address" .) (include "train.url.port" .)) . -}}
+true
+{{- end -}}
+{{- end -}}
+
+{{- /*
+Returns "true" if a URL is that of a repository over SSH: ssh://user@host[:port]/path, or user@host:path. The runner has the same rule.
+Usage: {{ if include "train.url.ssh" URL }}
+*/ -}}
+{{- define "train.url.ssh" -}}
+{{- $server := printf "[A-Za-z0-9_][A-Za-z0-9._+-]*@([A-Za-z0-9][A-Za-z0-9._-]*|%s)" (include "train.url.address" .) -}}
+{{- if regexMatch (printf "^(ssh://%s%s/+|%s:/*)~?[\\pL\\pN_.][\\pL\\pN._~%%+=,/()-]*$" $server (include "train.url.port" .) $server) . -}}
 true
 {{- end -}}
 {{- end -}}
@@ -54,6 +79,16 @@ Usage: {{ include "train.repositories" . | fromJson }}
 {{- end -}}
 {{- end -}}
 {{- $found | toJson -}}
+{{- end -}}
+
+{{- /*
+Returns "true" if the run uses a repository over SSH.
+Usage: {{ if include "train.ssh" . }}
+*/ -}}
+{{- define "train.ssh" -}}
+{{- range include "train.repositories" . | fromJson -}}
+{{- include "train.url.ssh" . -}}
+{{- end -}}
 {{- end -}}
 
 {{- /*
@@ -94,8 +129,12 @@ Usage: {{ include "train.secrets" . | fromJson }}
 {{- define "train.secrets" -}}
 {{- $values := .Run.values -}}
 {{- $found := dict -}}
-{{- range $by := include "train.git.credentials" . | fromJson | values -}}
-{{- $_ := set $found $by (list $values.git.userKey $values.git.tokenKey) -}}
+{{- range $section, $by := include "train.git.credentials" . | fromJson -}}
+{{- $keys := list $values.git.userKey $values.git.tokenKey -}}
+{{- if include "train.url.ssh" (get $values $section).repository -}}
+{{- $keys = list $values.git.privateKeyKey $values.git.knownHostsKey -}}
+{{- end -}}
+{{- $_ := set $found $by $keys -}}
 {{- end -}}
 {{- range $section := include "train.sources" . | fromJsonArray -}}
 {{- $source := get $values $section -}}

@@ -157,6 +157,12 @@ Usage: {{ include "train.pod.mounts" . | nindent 12 }}
 - name: run
   mountPath: /trainchart
   readOnly: true
+{{- if include "train.ssh" . }}
+- name: run
+  mountPath: /etc/passwd
+  subPath: passwd
+  readOnly: true
+{{- end }}
 - name: workspace
   mountPath: {{ $mounts.workspace }}
 - name: tmp

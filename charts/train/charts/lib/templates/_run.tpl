@@ -40,6 +40,9 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if include "train.ssh" . -}}
+{{- $features = append $features "ssh" -}}
+{{- end -}}
 {{- if gt (int .Run.values.replicas) 1 -}}
 {{- $features = append $features "gang" -}}
 {{- end -}}
@@ -100,6 +103,14 @@ Usage: {{ include "train.run.data" . }}
 {{- define "train.run.data" }}
   settings.json: |
     {{- include "train.settings" . | nindent 4 }}
+{{- if include "train.ssh" . }}
+  {{- /* ssh runs for a user with a name only, and images do not know that of runAsUser. */}}
+  passwd: |
+    {{- $ids := .Run.values.securityContext }}
+    trainchart:x:{{ int64 $ids.runAsUser }}:{{ int64 $ids.runAsGroup }}::/tmp/home:/usr/sbin/nologin
+    root:x:0:0:root:/root:/usr/sbin/nologin
+    nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+{{- end }}
 {{- range $target, $path := .Run.files }}
   {{- /* The indicator is for a file that begins with a blank line or space. */}}
   {{ $target | replace "/" "." }}: |2
@@ -113,6 +124,9 @@ Usage: {{ include "train.run.items" . | nindent 6 }}
 */ -}}
 {{- define "train.run.items" -}}
 - {key: settings.json, path: settings.json}
+{{- if include "train.ssh" . }}
+- {key: passwd, path: passwd}
+{{- end }}
 {{- range $target, $_ := .Run.files }}
 - {key: {{ $target | replace "/" "." }}, path: {{ $target }}}
 {{- end }}

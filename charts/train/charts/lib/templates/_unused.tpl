@@ -35,6 +35,9 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- if not (or $values.git.secretName $values.model.secretName $values.dataset.secretName $values.publish.secretName) -}}
 {{- $groups = append $groups (list "git" (list "tokenKey" "userKey") "no Secret is named; set git.secretName, or leave this out") -}}
 {{- end -}}
+{{- if not (include "train.ssh" .) -}}
+{{- $groups = append $groups (list "git" (list "knownHostsKey" "privateKeyKey") "no repository is reached over SSH; write one as ssh://git@git.example.com/team/model.git, or leave this out") -}}
+{{- end -}}
 {{- range $section := list "model" "dataset" -}}
 {{- $source := get $values $section -}}
 {{- if ne $source.type "s3" -}}

@@ -16,7 +16,7 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- $used := false -}}
 {{- range $section, $by := include "train.git.credentials" . | fromJson -}}
 {{- $used = or $used (eq $by "git") -}}
-{{- if and $values.git.secretName (not (get $values $by).secretName) -}}
+{{- if and $values.git.secretName (not (get $values $by).secretName) (not (include "train.url.ssh" (get $values $section).repository)) -}}
 {{- $warnings = append $warnings (printf "%s.repository: is on another server than %s.repository, and git.secretName is only for that one, so it is fetched without credentials; set %s.secretName unless it is public" $section $home $section) -}}
 {{- end -}}
 {{- end -}}

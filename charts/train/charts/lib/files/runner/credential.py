@@ -10,13 +10,15 @@ none); requests for another scheme, host or port than its URL's get no answer, w
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 from urllib.parse import urlsplit
 
 DEFAULT_USER = "oauth2"  # for a token without a user: GitLab requires this name, GitHub and Gitea accept any
-_PORTS = {"https": 443, "http": 80}
+_PORTS = {"https": 443, "http": 80, "ssh": 22}
+_SCP = re.compile(r"([^/@:]+@(?:\[[^]]*\]|[^/@:]+)):(?!//)")  # git@host:path
 
 
 class CredentialError(ValueError):
@@ -68,7 +70,7 @@ def read_git(folder: Path, user_key: str, token_key: str) -> Tuple[str, str]:
 def origin(url: str) -> Optional[Tuple[str, str, int]]:
     """Return scheme, host and port of a URL; None if it has no host or port."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(_SCP.sub(r"ssh://\1/", url, 1) if _SCP.match(url) else url)
         port = parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -10,12 +11,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Pattern, Tuple
+from typing import Callable, ContextManager, Dict, List, Optional, Pattern, Tuple
 
 from . import kills, log, network, process
 from .context import COMMIT, Context, Pinned
 from .errors import RunnerError
 from .remote import Remote, cause, classify
+from .settings import is_ssh
 from .workspace import is_temporary
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
@@ -73,17 +75,17 @@ class Git:
         quiet: bool = False,
     ) -> Tuple[int, str, str]:
         """Run git once. Returns its exit code, its stdout (if captured), and the text that explains a failure."""
-        argv, environment = ["git", *arguments], self._environment(remote.key)
-        done = process.run(
-            argv,
-            cwd,
-            environment,
-            capture=capture,
-            tick=self._tick,
-            stdin=stdin,
-            quiet=quiet,
-            stall_seconds=STALL_SECONDS,
-        )
+        with self._ssh(remote) as variables:
+            done = process.run(
+                ["git", *arguments],
+                cwd,
+                {**self._environment(remote.key), **variables},
+                capture=capture,
+                tick=self._tick,
+                stdin=stdin,
+                quiet=quiet,
+                stall_seconds=STALL_SECONDS,
+            )
         explained = _explain(f"git {arguments[0]}", done, cwd, Path(self._settings.pod.mounts["workspace"]))
         return done.code, done.output, "\n".join([*done.tail, *explained])
 
@@ -162,6 +164,14 @@ class Git:
             f"{remote.key}.revision {revision} is neither a branch nor a tag of {remote.url}; {hint}",
             f"correct {remote.key}.revision",
         )
+
+    def _ssh(self, remote: Remote) -> ContextManager[Dict[str, str]]:
+        """Return the variables by which git starts ssh, if the remote is one over SSH."""
+        if not is_ssh(remote.url):
+            return contextlib.nullcontext({})
+        from features import ssh
+
+        return ssh.environment(self._settings, remote)
 
     def _environment(self, section: str) -> Dict[str, str]:
         """Return git's environment, which holds its whole configuration: the image's and the repository's are not read.

@@ -142,6 +142,36 @@ KINDS = (
         "check proxy.httpsProxy (or the HTTPS_PROXY of the image), or add the host of {key} to proxy.noProxy",
     ),
     _kind(
+        "ssh-host-changed",
+        r"HOST IDENTIFICATION HAS CHANGED|host key for .* has changed|REVOKED HOST KEY",
+        "the server's host key is not the one in {secret}: somebody may be between it and the cluster",
+        "ask the owner of the server; if its key has changed, put what ssh-keyscan prints into key known_hosts",
+    ),
+    _kind(
+        "ssh-host-unknown",
+        r"host key is known for|Host key verification failed",
+        "the server's host key is not in {secret}",
+        "put the lines that `ssh-keyscan HOST` prints into key known_hosts, and compare them with what its owner publishes",
+    ),
+    _kind(
+        "ssh-key",
+        r"Permission denied \([a-z]|Too many authentication failures",
+        "the server refused the key of {secret}",
+        "add its public half as a deploy key of {key}, and check the user in the URL, which is often git",
+    ),
+    _kind(
+        "ssh-algorithms",
+        r"Unable to negotiate with .* no matching",
+        "the server and the ssh of the image have no algorithm in common",
+        "use an image with another OpenSSH, or update the server of {key}",
+    ),
+    _kind(
+        "ssh-protocol",
+        r"banner (exchange|line)|Protocol mismatch|remote protocol version",
+        "the port is not one of an SSH server",
+        "check the port of {key}: it is 22, or written as ssh://git@host:2222/path",
+    ),
+    _kind(
         "no-credentials",
         r"could not read (Username|Password)|credentials for .* not found",
         "the server requires credentials, and none are configured for it",
@@ -200,7 +230,8 @@ KINDS = (
     ),
     _kind(
         "forbidden",
-        r"error: 403|HTTP 403|403 Forbidden|Authorization error|permission to .* denied|not allowed to",
+        r"error: 403|HTTP 403|403 Forbidden|Authorization error|permission to .* denied|not allowed to"
+        r"|marked as read.only|not have write access|DENIED by",
         "access denied",
         "allow the user of {secret} to {right} this repository",
     ),
@@ -258,7 +289,7 @@ KINDS = (
         "unreachable",
         r"Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|timed? ?out"
         r"|error: 5\d\d|HTTP 5\d\d|early EOF|unexpected disconnect|RPC failed|too slow|hung up|Empty reply"
-        r"|unreachable|TLS|SSL_|gnutls|protocol error|Unable to parse HTTP response|\bEOF\b"
+        r"|Connection closed by|unreachable|TLS|SSL_|gnutls|protocol error|Unable to parse HTTP response|\bEOF\b"
         r"|Server error|Fatal error:|Internal Server Error|Bad Gateway|Service Unavailable|goroutine \d+"
         # Any other failure of the transport; the server's answers are distinguished above.
         r"|HTTP/?2 |unable to access",
@@ -278,7 +309,11 @@ _URL = re.compile(r"https?://[^\s'\"]+")
 _QUERY = re.compile(r"\?[^\s'\"]+")  # of a signed URL
 # Do not say why.
 _SUMMARY = re.compile(r"error: failed to (fetch|push) some|fatal: (expected flush|the remote end hung up)")
-_ERROR = re.compile(r"fatal:|error:|remote: (error|fatal):|batch response:|LFS:|expected OID|\[")
+# What git adds to whatever ssh has said.
+_OF_SSH = re.compile(
+    r"fatal: Could not read from remote|Please make sure you have the correct|and the repository exists"
+)
+_ERROR = re.compile(r"fatal:|error:|remote: (error|fatal):|batch re(sponse|quest):|LFS:|expected OID|\[")
 
 
 @dataclass(frozen=True)
@@ -319,6 +354,7 @@ def classify(text: str) -> Kind:
 def cause(text: str) -> str:
     """Return the most telling line of git's output: a refused ref, else the last error, else the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not _OF_SSH.match(line)] or lines
     refused = [line for line in lines if line.startswith("! [")]
     errors = list(filter(_ERROR.match, lines))
     telling = [line for line in errors or lines if not _SUMMARY.match(line)]

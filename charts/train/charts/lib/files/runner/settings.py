@@ -24,6 +24,8 @@ _PORT = r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][
 _GROUPS = r"([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})"
 _ADDRESS = rf"\[([0-9A-Fa-f]{{1,4}}(:[0-9A-Fa-f]{{1,4}}){{7}}|{_GROUPS}?::{_GROUPS}?)\]"
 _URL = re.compile(rf"https?://([\w.-]+|{_ADDRESS})(:({_PORT}))?(/|$)")
+_SSH_SERVER = rf"[A-Za-z0-9_][A-Za-z0-9._+-]*@([A-Za-z0-9][A-Za-z0-9._-]*|{_ADDRESS})"
+_SSH = re.compile(rf"(ssh://{_SSH_SERVER}(:({_PORT}))?/+|{_SSH_SERVER}:/*)~?[\w.][\w.~%+=,/()-]*")
 _CONFIGURED_BY = {"git": "repository", "claim": "claim_name", "s3": "bucket"}
 
 
@@ -95,6 +97,8 @@ class CaBundle:
 class Git:
     user_key: str
     token_key: str
+    private_key_key: str
+    known_hosts_key: str
     allow_plain_http: bool
     secret_name: str = ""
 
@@ -271,10 +275,13 @@ class Settings:
             found["publish"] = self.publish.repository
         return found
 
+    def repositories_over_ssh(self) -> Dict[str, str]:
+        return {section: url for section, url in self.repositories().items() if is_ssh(url)}
+
     @property
     def model_name(self) -> str:
         """What the result is called: as its repository, where the values do not say."""
-        last = (self.publish.repository or self.run.name).rstrip("/").rpartition("/")[2]
+        last = re.split("[/:]", (self.publish.repository or self.run.name).rstrip("/"))[-1]
         return self.publish.model_name or (last[:-4] if last.endswith(".git") else last)
 
 
@@ -350,11 +357,14 @@ def _validate(settings: Settings) -> None:
         _expect(valid, f"{name}.revision", "must be a branch, a tag or a full commit")
     _check_folders(settings)
     for section, url in settings.repositories().items():
-        _check_url(f"{section}.repository", url, settings.git.allow_plain_http, "git.allowPlainHttp")
-        _expect(bool(urlsplit(url).path.strip("/")), f"{section}.repository", "must name a repository")
+        if not is_ssh(url):
+            _check_url(f"{section}.repository", url, settings.git.allow_plain_http, "git.allowPlainHttp")
+            _expect(bool(urlsplit(url).path.strip("/")), f"{section}.repository", "must name a repository")
         _expect(section in run.credentials, f"run.credentials.{section}", "is missing")
         by = run.credentials[section]
         _expect(by in ("git", section), f"run.credentials.{section}", f"must be git or {section}")
+        named = bool(settings.git_credentials(section).folder)
+        _expect(named or not is_ssh(url), f"{by}.secretName", f"is empty, and {section}.repository needs a private key")
     for name, source in settings.sources.items():
         if source.type == "s3":  # signed requests do not carry the key
             _check_url(f"{name}.endpoint", source.endpoint, True, "")
@@ -370,6 +380,11 @@ def _validate(settings: Settings) -> None:
         "publish.branch",
         "is not a branch name that git accepts, of A-Z, a-z, 0-9, '-', '_', '.' and '/'",
     )
+
+
+def is_ssh(url: str) -> bool:
+    """Whether a URL is that of a repository over SSH: ssh://user@host[:port]/path, or user@host:path."""
+    return bool(_SSH.fullmatch(url))
 
 
 def _check_url(key: str, url: str, allow_plain_http: bool, allowed_by: str) -> None:

@@ -58,6 +58,9 @@ def check_tools(context: Context) -> None:
             "use an image with a newer git",
         )
     _version(["git-lfs", "version"], "git-lfs", users)
+    over_ssh = ", ".join(f"{section}.repository" for section in context.settings.repositories_over_ssh())
+    if over_ssh:
+        _version(["ssh", "-V"], "ssh", over_ssh)
 
 
 def check_programs(family: Family) -> None:
@@ -82,9 +85,14 @@ def check_secrets(context: Context) -> None:
     """Check that every key that the run reads from mounted Secrets exists and can be sent. No message shows a value."""
     settings = context.settings
     git, mlflow = settings.git, settings.mlflow
+    over_ssh = settings.repositories_over_ssh()
+    if over_ssh:
+        from features import ssh
+
+        ssh.check(context)
     for section in settings.repositories():
         found = settings.git_credentials(section)
-        if found.folder:
+        if found.folder and section not in over_ssh:
             _check_secret(found.key, found.secret, found.folder, {"git.tokenKey": git.token_key})
             if (Path(found.folder) / git.user_key).exists():  # optional
                 _check_secret(found.key, found.secret, found.folder, {"git.userKey": git.user_key})
@@ -106,14 +114,25 @@ def check_secrets(context: Context) -> None:
         _check_secret("mlflow.secretName", mlflow.secret_name, folder, keys, ascii_only=bool(mlflow.token_key))
 
 
+def find_key(where: str, secret: str, folder: str, value: str, key: str) -> Path:
+    """Return the file of a key of a mounted Secret. `value` names the key in the values, `where` the Secret.
+
+    Raises:
+        RunnerError: it does not exist.
+    """
+    file = Path(folder) / key
+    if not file.exists():
+        raise RunnerError(
+            "verify-failed",
+            f"{value}: the secret {secret} has no key {key}",
+            f"add the key to the secret, or correct {value}; {where} names the secret",
+        )
+    return file
+
+
 def _check_secret(where: str, secret: str, folder: str, keys: Dict[str, str], ascii_only: bool = False) -> None:
     for value, key in keys.items():
-        if not (Path(folder) / key).exists():
-            raise RunnerError(
-                "verify-failed",
-                f"{value}: the secret {secret} has no key {key}",
-                f"add the key to the secret, or correct {value}; {where} names the secret",
-            )
+        find_key(where, secret, folder, value, key)
         problem = credential.find_problem(Path(folder), key, ascii_only)
         if problem:
             raise RunnerError(

@@ -56,11 +56,12 @@
 {{- range $section := list "model" "dataset" "publish" -}}
 {{- $url := (get $values $section).repository | default "" -}}
 {{- $complete := include "train.url.complete" $url -}}
+{{- $over := include "train.url.ssh" $url -}}
 {{- $https := "is not an https:// URL; write it as https://git.example.com/team/model.git" -}}
 {{- $without := "remove it from the URL and set git.secretName" -}}
-{{- if regexMatch "^(ssh|git[+]ssh):|^[^/:@]*@[^/:]*:" $url -}}
-{{- $https = printf "is not an https:// URL, and git over SSH is not supported; write it as %s, with git.secretName" (regexMatch "^git@[^:@/]+:[^:@]*$" $url | ternary (regexReplaceAll "^git@([^:]*):/*(.*)$" $url "https://${1}/${2}") "https://git.example.com/team/model.git") -}}
-{{- $without = "git over SSH is not supported; write it as https://git.example.com/team/model.git, with git.secretName" -}}
+{{- if regexMatch "^(ssh|git[+]ssh|ssh[+]git):|^git@|^[^/:@]*@[^/:]*:" $url -}}
+{{- $https = "is not a URL of git over SSH; write it as ssh://git@git.example.com/team/model.git or git@git.example.com:team/model.git, or with a port as ssh://git@git.example.com:2222/team/model.git" -}}
+{{- $without = "the key of git over SSH comes from a Secret; write it as ssh://git@git.example.com/team/model.git, and set git.secretName" -}}
 {{- else if regexMatch "^(file:|[.~/])" $url -}}
 {{- $https = printf "is not an https:// URL, but a path; for files of a volume set %s.type: claim" $section -}}
 {{- if eq $section "publish" -}}
@@ -68,24 +69,30 @@
 {{- end -}}
 {{- end -}}
 {{- /* Checked first, in every spelling: no other message may show a URL with a password. A path may have an @. */ -}}
-{{- if and (contains "@" $url) (not (or (and $complete (not (regexMatch "//[^/]*/.*:.*@" $url))) (regexMatch "^git@[^:@/]+:[^:@]*$" $url))) -}}
+{{- if and (contains "@" $url) (not (or $over (and $complete (not (regexMatch "//[^/]*/.*:.*@" $url))) (regexMatch "^[A-Za-z+]*(://)?git@[^:@/?#]+[:/][^:@?#]*$" $url))) -}}
 {{- $violations = append $violations (printf "%s.repository: contains a user or password; %s" $section $without) -}}
 {{- else if regexMatch "[?#]" $url -}}
 {{- $violations = append $violations (printf "%s.repository: contains a query, and a token in it would be shown with the URL; remove it from the URL and set git.secretName" $section) -}}
-{{- else if and $url (not (regexMatch "^https?://" $url)) -}}
-{{- $violations = append $violations (printf "%s.repository: %s%s" $section (regexMatch "^(git@[^:]+:[^:%]*|([A-Za-z+]*:?/+)?[^:%/]*(:[0-9]*)?(/[^:%]*)?)$" $url | ternary (printf "%q " $url) "") $https) -}}
-{{- else if and $url (not $complete) -}}
+{{- else if and $url (not $over) (not (regexMatch "^https?://" $url)) -}}
+{{- $violations = append $violations (printf "%s.repository: %s%s" $section (regexMatch "^([a-z+]*(://)?git@[^:/]+[:/][^:%]*|([A-Za-z+]*:?/+)?[^:%/]*(:[0-9]*)?(/[^:%]*)?)$" $url | ternary (printf "%q " $url) "") $https) -}}
+{{- else if and $url (not $over) (not $complete) -}}
 {{- $violations = append $violations (printf "%s.repository: must have a host, optionally a port, and a repository, without spaces, such as https://git.example.com/team/model.git; correct it (it is not shown because it may contain a token)" $section) -}}
 {{- else if and (hasPrefix "http://" $url) (not $values.git.allowPlainHttp) -}}
 {{- $violations = append $violations (printf "%s.repository: %q would send the token unencrypted; use https://, or set git.allowPlainHttp: true" $section $url) -}}
+{{- end -}}
+{{- end -}}
+{{- range $section, $by := include "train.git.credentials" . | fromJson -}}
+{{- $url := (get $values $section).repository -}}
+{{- if and (include "train.url.ssh" $url) (not (get $values $by).secretName) -}}
+{{- $violations = append $violations (printf "%s.repository: %q is reached over SSH, which needs a private key; set %s.secretName to a Secret with the keys %s and %s" $section $url $by $values.git.privateKeyKey $values.git.knownHostsKey) -}}
 {{- end -}}
 {{- end -}}
 {{- $branch := $values.publish.branch | default "" -}}
 {{- if or (include "train.ref.invalid" $branch) (eq $branch "HEAD") -}}
 {{- $violations = append $violations (printf "publish.branch: %q is not a valid branch name; use one such as candidates/first" $branch) -}}
 {{- end -}}
-{{- if and (eq $values.publish.type "git") (not (or $values.git.secretName $values.publish.secretName)) -}}
-{{- $violations = append $violations "git.secretName: is empty, but publish.type git needs credentials to push; set a Secret with user and token, here or in publish.secretName, or set publish.type: none" -}}
+{{- if and (eq $values.publish.type "git") (not (or $values.git.secretName $values.publish.secretName)) (not (include "train.url.ssh" ($values.publish.repository | default ""))) -}}
+{{- $violations = append $violations "git.secretName: is empty, but publish.type git needs credentials to push; set a Secret with user and token (or with the private key, for SSH), here or in publish.secretName, or set publish.type: none" -}}
 {{- end -}}
 {{- if and (eq $values.publish.type "none") (include "train.workspace.temporary" .) -}}
 {{- $violations = append $violations (printf "publish.type: none with workspace.type: %s would lose the result with the pod; set workspace.type: newClaim" $values.workspace.type) -}}
