@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-VERSION_FILE = "tools/trainchart/__init__.py"
+VERSION_FILE = "tools/trainchart/version.py"
 CHANGELOG = "CHANGELOG.md"
 UNRELEASED = "## Unreleased\n"
 

@@ -20,8 +20,8 @@ ADVICE = "Needs Debian's packages and PyPI; run the same command again."
 
 
 def name() -> str:
-    version = re.search(r'^__version__ = "(.+)"', (ROOT / "tools/trainchart/__init__.py").read_text(), re.MULTILINE)
-    assert version, "tools/trainchart/__init__.py has no version"
+    version = re.search(r'^__version__ = "(.+)"', (ROOT / "tools/trainchart/version.py").read_text(), re.MULTILINE)
+    assert version, "tools/trainchart/version.py has no version"
     return f"trainchart/trainchart:{version[1]}"
 
 

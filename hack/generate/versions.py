@@ -1,11 +1,11 @@
-"""The version, which is written in `trainchart/__init__.py` alone, in the files that Helm reads it from."""
+"""The version, which is written in `trainchart/version.py` alone, in the files that Helm reads it from."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from trainchart import __version__
+from trainchart.version import __version__
 
 
 def chart_text(path: Path) -> str:

@@ -15,8 +15,8 @@ import yaml
 
 from hack.package import package_chart, package_python
 from tests.values.checks import ROOT, YOLOV5
-from trainchart import __version__
 from trainchart.chart.paths import CHART, LIB
+from trainchart.version import __version__
 
 PLATFORM = ROOT / "charts/platform"
 

@@ -14,8 +14,8 @@ from tests.chart.matrix import ROOT
 
 PACKAGE = ROOT / "tools" / "trainchart"
 FOUNDATION = "foundation"
-MOST_IMPORTS = 35
-"""Between packages, the foundation included: 30 when this was written. A package that imports everything is no part."""
+MOST_IMPORTS = 45
+"""Between packages, the foundation included: 44 when this was written, of which the two front doors, `cli` and `client`, have 19. A package that imports everything is no part."""
 
 
 def documented_imports() -> dict[str, set[str]]:
@@ -55,7 +55,9 @@ def imports(name: str) -> Iterator[str]:
 
 def package_of(module: str) -> str:
     """The row of the table that a module belongs to; single files without a row are the foundation."""
-    first = module.split(".")[1] if "." in module else ""
+    if "." not in module:
+        return "client"  # the package itself has the names of the Python API
+    first = module.split(".")[1]
     return "cli" if first == "__main__" else first if first in DOCUMENTED else FOUNDATION
 
 

@@ -1,3 +1,58 @@
-"""Tools around the chart: typed values and their schema, rendering, and the `trainchart` command."""
+"""Tools around the chart: typed values and their schema, rendering, the `trainchart` command and the Python API.
 
-__version__ = "0.1.0"
+    import trainchart as tc
+
+    values = tc.preset("yolov8", accelerator="nvidia")
+    run = tc.submit([values, {"train": {"epochs": 10}}], name="run-42")
+    run.wait()
+
+docs/python.md describes it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from trainchart.version import __version__
+
+if TYPE_CHECKING:
+    from trainchart.client.errors import ClusterError, InvalidValuesError, RunFailedError, WaitTimeoutError
+    from trainchart.client.functions import preset, runs, submit, validate
+    from trainchart.client.runs import Cluster, Run, Runs
+    from trainchart.errors import TrainchartError
+
+# Loaded at their first use: the commands start without them.
+_PLACES = {
+    **dict.fromkeys(("preset", "runs", "submit", "validate"), "trainchart.client.functions"),
+    **dict.fromkeys(("Cluster", "Run", "Runs"), "trainchart.client.runs"),
+    **dict.fromkeys(
+        ("ClusterError", "InvalidValuesError", "RunFailedError", "WaitTimeoutError"), "trainchart.client.errors"
+    ),
+    "TrainchartError": "trainchart.errors",
+}
+__all__ = [
+    "Cluster",
+    "ClusterError",
+    "InvalidValuesError",
+    "Run",
+    "RunFailedError",
+    "Runs",
+    "TrainchartError",
+    "WaitTimeoutError",
+    "__version__",
+    "preset",
+    "runs",
+    "submit",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

@@ -26,6 +26,10 @@ class Finding:
     details: str = ""
     """What the cluster itself said, unchanged."""
 
+    def __str__(self) -> str:
+        """What was found; what to do."""
+        return f"{self.text}; {self.fix}" if self.fix else self.text
+
     def on(self, connection: Connection) -> Finding:
         """The same, whose commands (in backticks) use the cluster that was checked."""
         return replace(self, text=connection.commands_in(self.text), fix=connection.commands_in(self.fix))
@@ -53,6 +57,10 @@ def waiting(key: str, subject: str, text: str, fix: str = "", details: str = "")
 
 def info(key: str, subject: str, text: str, fix: str = "", details: str = "") -> Finding:
     return Finding(key, "info", subject, text, fix, details)
+
+
+def has_problem(findings: Iterable[Finding]) -> bool:
+    return any(finding.severity == "problem" for finding in findings)
 
 
 def enumerate_names(names: Iterable[str], most: int = 5) -> str:

@@ -57,6 +57,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
+    from trainchart.checks.finding import has_problem
     from trainchart.checks.values import as_paths
 
     overrides = overrides_of(options)
@@ -109,11 +110,10 @@ def valid_run_spec(
         warnings: print warnings about valid values too.
     """
     from trainchart.checks.values import run_spec_from, validated
-    from trainchart.cli.validate import format_report
 
     report = validated(files, overrides, name=name, namespace=namespace, chart=chart)
     if not report.valid or (warnings and report.diagnostics):
-        print_text(format_report(report), sys.stderr, styled=True)
+        print_text(report.text(coloured), sys.stderr, styled=True)
     if not report.valid:
         return None
     return run_spec_from([path for path, _ in files], overrides, name=name, namespace=namespace, chart=chart)
@@ -132,7 +132,7 @@ def run_checks(
     """Run the checks and return their findings. Those to `show` are printed at once, above a line of progress."""
     from trainchart.checks.data import check_data
     from trainchart.checks.doctor import examine
-    from trainchart.checks.finding import not_checked
+    from trainchart.checks.finding import has_problem, not_checked
 
     def examined() -> Iterator[Finding]:
         yield from examine(api, spec, quick=quick, named=named, notify=progress)
@@ -158,15 +158,10 @@ def run_checks(
     return findings
 
 
-def has_problem(findings: Iterable[Finding]) -> bool:
-    return any(finding.severity == "problem" for finding in findings)
-
-
 def format_finding(finding: Finding) -> str:
     """`severity  what was found; what to do`."""
-    fix = f"; {finding.fix}" if finding.fix else ""
     padding = " " * (12 - len(finding.severity))
-    return f"{coloured(finding.severity)}{padding}{printable(finding.text + fix)}"
+    return f"{coloured(finding.severity)}{padding}{printable(str(finding))}"
 
 
 def summary(findings: Iterable[Finding]) -> str:
@@ -183,6 +178,8 @@ def summary(findings: Iterable[Finding]) -> str:
 def _format_json(findings: Sequence[Finding], calls: int) -> str:
     import json
     from dataclasses import asdict
+
+    from trainchart.checks.finding import has_problem
 
     return json.dumps(
         {"ok": not has_problem(findings), "findings": [asdict(finding) for finding in findings], "calls": calls},

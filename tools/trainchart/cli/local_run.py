@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainchart.cli.output import coloured
 from trainchart.cli.parser import Parser
 from trainchart.errors import ExitCode, FileError, RenderError, UsageError
 from trainchart.files import Tree, overlay
@@ -216,7 +217,6 @@ def are_fitting(files: Sequence[tuple[str, str]], overrides: Overrides) -> bool:
     been printed. Values may be missing.
     """
     from trainchart.checks.values import validated
-    from trainchart.cli.validate import format_report
     from trainchart.values.validate import Report
 
     given = values_given(files, overrides)
@@ -229,7 +229,7 @@ def are_fitting(files: Sequence[tuple[str, str]], overrides: Overrides) -> bool:
         "",
     )
     if not wrong.valid:
-        print_text(format_report(wrong), sys.stderr, styled=True)
+        print_text(wrong.text(coloured), sys.stderr, styled=True)
     return wrong.valid
 
 
@@ -244,12 +244,11 @@ def manifests(files: Sequence[tuple[str, str]], overrides: Overrides) -> list[di
     """The objects of the run; None if the values are not valid, which has been printed."""
     from trainchart.chart.render import render
     from trainchart.checks.values import validated
-    from trainchart.cli.validate import format_report
     from trainchart.values.validate import values_of
 
     report = validated(files, overrides, name=NAME, namespace=_NAMESPACE)
     if not report.valid:
-        print_text(format_report(report), sys.stderr, styled=True)
+        print_text(report.text(coloured), sys.stderr, styled=True)
         return None
     return render(values_of([path for path, _ in files], overrides), name=NAME, namespace=_NAMESPACE)
 

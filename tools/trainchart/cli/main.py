@@ -130,9 +130,9 @@ def _open_closed_streams() -> None:
 
 def make_parser(first: Sequence[str] = ()) -> Parser:
     """The command line: every command with its options, or, to start sooner, the one that the first argument names."""
-    from trainchart import __version__
     from trainchart.cli.parser import Parser, exit_codes
     from trainchart.errors import ExitCode
+    from trainchart.version import __version__
 
     parser = Parser(
         prog="trainchart",

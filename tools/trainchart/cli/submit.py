@@ -313,7 +313,8 @@ def _interrupted_code(options: argparse.Namespace) -> int:
 
 def _passes_doctor(api: Api, spec: RunSpec, *, quick: bool) -> bool:
     """Whether doctor finds no problem. Prints all findings but those of quick checks that pass."""
-    from trainchart.cli.doctor import has_problem, run_checks, summary
+    from trainchart.checks.finding import has_problem
+    from trainchart.cli.doctor import run_checks, summary
 
     def show(finding: Finding) -> bool:
         return not quick or finding.severity in ("problem", "warning", "waiting")

@@ -9,10 +9,10 @@ from trainchart.cli.options import add_format_option, add_values_options, check_
 from trainchart.cli.output import coloured
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode, UsageError
-from trainchart.terminal import print_text, printable
+from trainchart.terminal import print_text
 
 if TYPE_CHECKING:
-    from trainchart.values.validate import Diagnostic, Report
+    from trainchart.values.validate import Report
 
 
 def add_parser(commands: Commands) -> None:
@@ -41,29 +41,8 @@ def run(options: argparse.Namespace) -> ExitCode:
     if options.format == "json":
         print_text(_format_json(report))
     else:
-        print_text(format_report(report), styled=True)
+        print_text(report.text(coloured), styled=True)
     return ExitCode.OK if report.valid else ExitCode.REFUSED
-
-
-def format_report(report: Report) -> str:
-    """A line per diagnostic, as compilers print them, and a last line with the counts."""
-    lines = [_format_diagnostic(diagnostic) for diagnostic in report.diagnostics]
-    counts = [
-        f"{count} {severity}{'' if count == 1 else 's'}"
-        for severity in ("error", "warning")
-        if (count := sum(diagnostic.severity == severity for diagnostic in report.diagnostics))
-    ]
-    if report.valid:
-        counts.insert(0, printable(f"valid: {report.summary}"))
-    return "\n".join([*lines, ", ".join(counts)])
-
-
-def _format_diagnostic(diagnostic: Diagnostic) -> str:
-    parts = (diagnostic.file, diagnostic.line, diagnostic.column)
-    place = ":".join(str(part) for part in parts if part is not None)
-    message = f"{diagnostic.key}: {diagnostic.message}" if diagnostic.key else diagnostic.message
-    before = f"{printable(place)}: " if place else ""
-    return f"{before}{coloured(diagnostic.severity)}: {printable(message)}"
 
 
 def _format_json(report: Report) -> str:

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trainchart import __version__
 from trainchart.report.chart import HEIGHT, WIDTH, Chart, curves, format_figure, scatter
 from trainchart.report.scale import MAX_POINTS, drawable, groups
 from trainchart.run.events import Progress, Trial, failure_of
@@ -22,6 +21,7 @@ from trainchart.run.metrics import headline
 from trainchart.run.record import Record
 from trainchart.run.settings import SOURCES, sources
 from trainchart.units import duration, size
+from trainchart.version import __version__
 
 MAX_ROWS = 100  # of a table: the log has what is longer
 MAX_WARNINGS = 50

@@ -7,7 +7,7 @@ rendered by Helm, its rules. Lines come from a second reading (`locate`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Literal
@@ -47,6 +47,13 @@ class Diagnostic:
     message: str
     source: Source
 
+    def text(self, severity: str = "") -> str:
+        """`file:line:column: error: key: message`, as compilers print it; `severity` is how that word is shown."""
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        message = f"{self.key}: {self.message}" if self.key else self.message
+        before = f"{printable(place)}: " if place else ""
+        return f"{before}{severity or self.severity}: {printable(message)}"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -58,6 +65,21 @@ class Report:
     @property
     def valid(self) -> bool:
         return not any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+
+    def text(self, shown: Callable[[str], str] = str) -> str:
+        """A line per diagnostic, and a last line with the counts; `shown` is how the word of a severity looks."""
+        lines = [diagnostic.text(shown(diagnostic.severity)) for diagnostic in self.diagnostics]
+        counts = [
+            f"{count} {severity}{'' if count == 1 else 's'}"
+            for severity in ("error", "warning")
+            if (count := sum(diagnostic.severity == severity for diagnostic in self.diagnostics))
+        ]
+        if self.valid:
+            counts.insert(0, printable(f"valid: {self.summary}"))
+        return "\n".join([*lines, ", ".join(counts)])
+
+    def __str__(self) -> str:
+        return self.text()
 
 
 def validate(

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from trainchart import __version__
 from trainchart.values.models.base import Duration, Image, LabelKey, LabelValue, Line, Name, Section
 from trainchart.values.models.kubernetes import Toleration
+from trainchart.version import __version__
 
 
 def _require_all(schema: dict[str, Any]) -> None:

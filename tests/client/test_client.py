@@ -1,0 +1,256 @@
+"""The Python API: `import trainchart`, as a notebook uses it, against the fake clusters of the commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trainchart as tc
+from tests.checks.cluster import ROOT
+from tests.cli.test_submit import Cluster as Releases
+from tests.cli.test_submit import cluster as releases  # noqa: F401 - a fixture
+from tests.cli.test_submit import helm_that
+from tests.fakes.live import NAME, Cluster, stamped
+from trainchart.chart import engines
+from trainchart.chart.helm_program import HelmProgram
+from trainchart.checks import diagnosis
+from trainchart.client import progress, runs
+from trainchart.cluster.errors import NotFoundError
+
+FILES = [ROOT / f"{name}.yaml" for name in ("values/custom", "values/accelerators/cpu", "e2e/values/custom")]
+RESULT = {"status": "completed", "branch": "sft-1", "commit": "c0ffee", "metrics": {"epochs": 2, "loss": 0.25}}
+
+# Of the values that these tests submit.
+pytestmark = pytest.mark.filterwarnings("ignore:.*publish.patience")
+
+
+def use(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs.Cluster, "api", cluster)
+    monkeypatch.setattr(diagnosis, "diagnose", lambda *_: [])
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    cluster = Cluster()
+    use(cluster, monkeypatch)
+    yield cluster
+    Cluster.close_all()
+
+
+def epoch(number: int, loss: float) -> bytes:
+    return stamped(number, 0, f"trainchart time=t event=metrics epoch={number} epochs=2 train/loss={loss}")
+
+
+def finished(live: Cluster, code: int = 0, result: dict[str, Any] | None = None, phase: str = "Completed") -> None:
+    live.pod(0, 0, epoch(1, 0.5), epoch(2, 0.25))
+    live.end(0, code, result or RESULT)
+    live.phase(phase)
+
+
+# -- values
+
+
+def test_values_are_a_mapping_or_files_or_both_and_later_ones_win() -> None:
+    report = tc.validate([*FILES, {"replicas": 2}])
+    assert report.valid, str(report)
+    assert "replicas 2" in report.summary
+    assert tc.validate({"family": "yolov5"}).valid is False
+
+
+def test_what_is_wrong_is_said_as_validate_says_it_with_the_mapping_s_place() -> None:
+    report = tc.validate([*FILES, {"train": {"epoch": 3}, "replica": 2}])
+    assert not report.valid
+    assert "values 4:3:1: error: replica: unknown key, did you mean 'replicas'?" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([], "no values are given"),
+        (3, "give a mapping"),
+        ([3], "values of type int"),
+        ({"env": {"A": object()}}, "use text"),
+    ],
+)
+def test_what_is_no_value_is_refused_in_a_sentence(values: Any, words: str) -> None:
+    with pytest.raises(tc.TrainchartError, match=words):
+        tc.validate(values)
+
+
+def test_a_preset_is_a_mapping_that_is_valid_when_changed() -> None:
+    with pytest.warns(UserWarning, match="."):
+        values = tc.preset("yolov8", accelerator="cpu")
+    assert values["family"] == "yolov8"
+    values["train"]["epochs"] = 3
+    assert tc.validate(values).valid
+
+
+# -- submit
+
+
+@pytest.fixture
+def helm(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:  # noqa: F811
+    use(releases, monkeypatch)
+    program = helm_that(releases)
+    engines.use(HelmProgram(program))
+    yield program
+    engines.use(None)
+
+
+def test_a_run_is_submitted_as_by_the_command(helm: str, releases: Releases) -> None:  # noqa: F811
+    run = tc.submit([*FILES, {"env": {"LR": "0.125"}}], name="run-42")
+    assert (run.name, run.namespace) == ("run-42", releases.namespace)
+    installed = (releases.state.parent / "values").read_text()
+    assert "0.125" in installed
+    assert tc.submit(FILES, prefix="nightly-").name.startswith("nightly-")
+    with pytest.raises(tc.TrainchartError, match="a release of this name exists"):
+        tc.submit(FILES, name="run-42")
+
+
+def test_nothing_is_installed_for_values_or_a_cluster_that_cannot_run_it(helm: str, releases: Releases) -> None:  # noqa: F811
+    with pytest.raises(tc.InvalidValuesError) as invalid:
+        tc.submit([*FILES, {"replicas": 0}], name="run-42")
+    assert not invalid.value.report.valid
+    with pytest.raises(tc.ClusterError, match="Secret nowhere does not exist") as sick:
+        tc.submit([*FILES, {"git": {"secretName": "nowhere"}}], name="run-42")
+    assert [finding.key for finding in sick.value.findings if finding.severity == "problem"] == ["secret-missing"]
+    for name, prefix in (("", ""), ("a", "b")):
+        with pytest.raises(tc.TrainchartError, match="either name or prefix"):
+            tc.submit(FILES, name=name, prefix=prefix)
+    assert not list(releases.state.iterdir())
+    tc.submit([*FILES, {"git": {"secretName": "nowhere"}}], name="run-42", doctor=False)
+    assert [path.name for path in releases.state.iterdir()] == ["run-42"]
+
+
+# -- a run
+
+
+def test_waiting_shows_the_run_and_returns_its_result(live: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(live)
+    run = tc.Run(NAME)
+    assert run.wait()["branch"] == "sft-1"
+    assert f"{NAME} completed" in capsys.readouterr().out
+    assert run.wait(progress=False)["commit"] == "c0ffee"
+    assert capsys.readouterr().out == ""
+    assert run.state == "completed"
+    assert run.result() == RESULT
+
+
+def test_a_failed_run_is_an_error_with_its_code_and_reason(live: Cluster) -> None:
+    failure = {"stage": "train", "code": 40, "name": "train-failed", "reason": "no such file", "fix": "add it"}
+    finished(live, 40, {"status": "failed", "failure": failure}, phase="Failed")
+    with pytest.raises(tc.RunFailedError, match="no such file") as failed:
+        tc.Run(NAME).wait()
+    assert failed.value.code == 40
+
+
+def test_a_wait_that_takes_too_long_is_a_timeout_and_the_run_continues(live: Cluster) -> None:
+    with pytest.raises(TimeoutError, match="continues"):
+        tc.Run(NAME).wait(timeout=0)
+    assert live.created == [], "no command was sent"
+
+
+def test_ctrl_c_stops_following_only(
+    live: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainchart.follow.wait.wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tc.Run(NAME).wait()
+    assert f"stopped following; {NAME} continues" in capsys.readouterr().err
+    assert live.created == []
+
+
+def test_metrics_are_rows_or_a_data_frame_where_pandas_is(live: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished(live)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert [(row["epoch"], row["train/loss"]) for row in tc.Run(NAME).metrics()] == [(1, 0.5), (2, 0.25)]
+
+
+def test_logs_are_lines_and_end_with_the_run_or_with_the_reader(live: Cluster) -> None:
+    live.pod(0, 0, stamped(1, 0, "one"), stamped(2, 0, "two"))
+    live.phase("Running")
+    run = tc.Run(NAME)
+    assert list(run.logs()) == ["one", "two"]
+    assert list(run.logs(tail=1)) == ["two"]
+    followed = run.logs(follow=True)
+    assert next(followed) == "one"
+    followed.close()  # type: ignore[attr-defined]
+
+    def end() -> None:
+        live.end(0)
+        live.phase("Completed")
+
+    threading.Timer(0.1, end).start()
+    assert list(run.logs(follow=True)) == ["one", "two"]
+
+
+def test_a_run_that_does_not_exist_is_an_error_and_no_traceback_in_a_cell(live: Cluster) -> None:
+    live.job, live.settings = None, None
+    run = tc.Run("gone")
+    with pytest.raises(NotFoundError):
+        run.result()
+    assert "gone" in run._repr_html_()
+
+
+# -- notebooks
+
+
+def test_a_notebook_shows_a_run_as_its_page_and_runs_as_a_table(live: Cluster, tmp_path: Path) -> None:
+    finished(live)
+    assert live.job
+    live.job["metadata"]["labels"]["app.kubernetes.io/part-of"] = "trainchart"
+    shown = tc.Run(NAME)._repr_html_()
+    assert shown.startswith('<iframe srcdoc="')
+    assert "&lt;svg" in shown, "with its curve"
+    assert "<script" not in shown.lower()
+    assert (tc.Run(NAME).report().write(tmp_path / "run.html")).read_text().startswith("<!DOCTYPE html>")
+    listed = tc.runs()
+    assert [run.name for run in listed] == [NAME]
+    assert NAME in repr(listed)
+    assert f"<td>{NAME}</td>" in listed._repr_html_()
+    assert list(tc.runs(states=("failed",))) == []
+    with pytest.raises(tc.TrainchartError, match="'done' is none; there are pending"):
+        tc.runs(states=("done",))
+
+
+def test_a_cell_has_lines_and_one_that_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    calls: list[tuple[str, Any]] = []
+
+    class Handle:
+        def update(self, data: Any, **_: Any) -> None:
+            calls.append(("update", data))
+
+    def display(data: Any, **_: Any) -> Handle:
+        calls.append(("display", data))
+        return Handle()
+
+    console = progress.Notebook(display)
+    console.line("prepare begins")
+    console.live("epoch 1")
+    console.live("epoch 2")
+    assert capsys.readouterr().out == "prepare begins\n"
+    assert calls == [("display", {"text/plain": "epoch 1"}), ("update", {"text/plain": "epoch 2"})]
+
+
+def test_importing_it_loads_nothing_that_takes_time() -> None:
+    code = "import sys, trainchart; print([name for name in ('pydantic', 'kubernetes', 'jinja2', 'yaml') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_packages_keep_the_names_of_the_functions_free() -> None:
+    """`trainchart.submit` would become a package at the first import of one of that name."""
+    functions = {name for name in tc.__all__ if name.islower()}
+    assert not functions & {path.stem for path in (ROOT / "tools/trainchart").iterdir()}
+    assert set(tc.__all__) <= set(dir(tc))
+    with pytest.raises(AttributeError, match="submitt"):
+        _ = tc.submitt

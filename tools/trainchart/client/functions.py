@@ -1,0 +1,158 @@
+"""The functions of the Python API: what the commands of the same names do."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from trainchart.client.errors import ClusterError, InvalidValuesError
+from trainchart.client.runs import Cluster, Run, Runs
+from trainchart.client.values import Values, as_files
+from trainchart.errors import UsageError
+from trainchart.values.validate import Report
+
+
+def validate(values: Values, *, name: str = "run-42", namespace: str = "training") -> Report:
+    """Check values as `helm install` would, without a cluster. `report.valid` says whether they are; printed, it says what is not.
+
+    Raises:
+        UsageError: Helm is missing, or `values` are none.
+    """
+    from trainchart.checks.values import as_paths, validated
+
+    with as_files(values) as (files, called), as_paths(files, called) as paths:
+        return validated(paths, name=name, namespace=namespace)
+
+
+def preset(
+    family: str,
+    *,
+    accelerator: str | None = None,
+    variant: str | None = None,
+    count: int | None = None,
+    gpu_memory: str | None = None,
+    fraction: str | None = None,
+    replicas: int | None = None,
+) -> dict[str, Any]:
+    """Small values for a family on an accelerator, which the chart accepts. Its warnings are Python's.
+
+    Args:
+        family: what to train, such as "yolov8".
+        accelerator: what to train on, such as "nvidia" or "cpu".
+        variant: of the accelerator's profile, such as a MIG slice.
+        count: devices per pod.
+        gpu_memory: memory of a whole device, such as "24Gi".
+        fraction: share of each device, such as "50%".
+        replicas: pods.
+
+    Raises:
+        TrainchartError: such a run is not possible.
+    """
+    import yaml
+
+    from trainchart.values.preset import Request, parse_fraction, parse_memory, schema_path
+    from trainchart.values.preset import preset as make
+
+    request = Request(family, accelerator, variant, count, parse_memory(gpu_memory), parse_fraction(fraction), replicas)
+    made = make(request, schema=schema_path(Path()))
+    for warning in (*made.notices, *made.warnings):
+        warnings.warn(warning, stacklevel=2)
+    found: dict[str, Any] = yaml.safe_load(made.text)
+    return found
+
+
+def submit(
+    values: Values,
+    *,
+    name: str = "",
+    prefix: str = "",
+    namespace: str = "",
+    context: str = "",
+    kubeconfig: str = "",
+    doctor: bool = True,
+) -> Run:
+    """Validate values, check that the cluster has what the run needs, install it as `helm install` does, and return it.
+
+    Args:
+        values: a mapping, the path of a values file, or several of both.
+        name: of the run: that of its release.
+        prefix: instead of `name`: a name is made that begins so.
+        namespace: of the run; empty: that of the context, or of this pod.
+        context: of the kubeconfig; empty: its current one.
+        kubeconfig: empty: $KUBECONFIG, else ~/.kube/config, else this pod's own account.
+        doctor: check the cluster first.
+
+    Raises:
+        InvalidValuesError: `error.report` says where.
+        ClusterError: something would keep the run from starting.
+        InstallError: Helm could not install it; what it had created is removed.
+    """
+    from trainchart.chart.engine import NewRelease
+    from trainchart.chart.engines import engine
+    from trainchart.chart.paths import CHART
+    from trainchart.checks.doctor import examine
+    from trainchart.checks.finding import has_problem
+    from trainchart.checks.values import as_paths, run_spec_from, validated
+    from trainchart.install.helm import target_of
+    from trainchart.install.install import install
+    from trainchart.install.names import generate_name
+    from trainchart.values.validate import values_of
+
+    if bool(name) == bool(prefix):
+        raise UsageError("submit: give either name or prefix")
+    name = name or generate_name(prefix)
+    cluster = Cluster(namespace, context, kubeconfig)
+    api = cluster.api
+    with as_files(values) as (files, called), as_paths(files, called) as paths:
+        report = validated(paths, name=name, namespace=api.namespace)
+        if not report.valid:
+            raise InvalidValuesError(report)
+        for diagnostic in report.diagnostics:
+            warnings.warn(diagnostic.text(), stacklevel=2)
+        read = [path for path, _ in paths]
+        if doctor:
+            spec = run_spec_from(read, name=name, namespace=api.namespace)
+            findings = list(examine(api, spec, quick=True, named=True, notify=lambda _: None))
+            if has_problem(findings):
+                raise ClusterError(name, findings)
+            for finding in findings:
+                if finding.severity in ("warning", "waiting"):
+                    sys.stderr.write(f"{finding}\n")
+        release = NewRelease(name, CHART, values_of(read), labels={}, dry_run=False, arguments=[])
+    install(api, engine(), target_of(api, kubeconfig, os.environ), release, secrets.token_hex(8))
+    return Run(name, cluster)
+
+
+def runs(
+    *,
+    family: str = "",
+    states: tuple[str, ...] = (),
+    namespace: str = "",
+    context: str = "",
+    kubeconfig: str = "",
+) -> Runs:
+    """The runs of a namespace that have a Job, the newest first; a notebook shows them as a table.
+
+    Args:
+        family: only runs of this one.
+        states: only runs in these, such as ("failed",).
+        namespace: empty: that of the context, or of this pod.
+        context: of the kubeconfig; empty: its current one.
+        kubeconfig: empty: $KUBECONFIG, else ~/.kube/config, else this pod's own account.
+
+    Raises:
+        UsageError: a state that does not exist.
+    """
+    from trainchart.run.listing import runs as load
+    from trainchart.run.state import State
+
+    known = {state.value: state for state in State}
+    for state in states:
+        if state not in known:
+            raise UsageError(f"states: {state!r} is none; there are {', '.join(known)}")
+    cluster = Cluster(namespace, context, kubeconfig)
+    return Runs(load(cluster.api, family=family, states=[known[state] for state in states]), cluster)
