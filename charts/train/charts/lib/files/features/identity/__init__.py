@@ -127,10 +127,12 @@ def _of_agent(store: Store, url: str, environ: Mapping[str, str]) -> Credentials
 def _may_be_asked(url: str) -> bool:
     """Whether the token of the pod may be sent there: encrypted, or to what AWS documents."""
     parts = urlsplit(url)
+    if parts.scheme != "http":
+        return parts.scheme == "https"
     with contextlib.suppress(ValueError):
         address = ipaddress.ip_address(parts.hostname or "")
-        return parts.scheme == "https" or address.is_loopback or str(address) in _AGENTS
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname == "localhost")
+        return address.is_loopback or str(address) in _AGENTS
+    return parts.hostname == "localhost"
 
 
 def _answer(store: Store, request: urllib.request.Request, proxy: Optional[SplitResult]) -> bytes:
