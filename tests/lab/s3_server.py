@@ -30,6 +30,7 @@ class Bucket:
     own_domain: str = ""  # a host that is the bucket
     path_refused: tuple[str, str] | None = None  # code and message for requests that have the bucket in the path
     page: int = 1000
+    versions: tuple[int, ...] = (1, 2)  # of listings
     encodes: bool = True  # keys in listings, as the client asks
     ranges: bool = True
     faults: list[Fault] = field(default_factory=list)  # the first that hits a request decides its answer
@@ -109,14 +110,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def list(self, query: dict[str, str]) -> Answer:
         bucket, encode = self.bucket, quote_plus if self.bucket.encodes else escape
         keys = sorted(key for key in bucket.objects if key.startswith(query.get("prefix", "")))
-        start = int(query.get("continuation-token", "0"))
+        second = query.get("list-type") == "2" and 2 in bucket.versions
+        if second:
+            start = int(query.get("continuation-token", "0"))
+        else:
+            start = sum(key <= query.get("marker", "") for key in keys)
         page, more = keys[start : start + bucket.page], len(keys) > start + bucket.page
         rows = "".join(
             f"<Contents><Key>{encode(key)}</Key><ETag>&quot;{etag(bucket.objects[key])}&quot;</ETag>"
             f"<Size>{len(bucket.objects[key])}</Size></Contents>"
             for key in page
         )
-        token = f"<NextContinuationToken>{start + bucket.page}</NextContinuationToken>" if more else ""
+        token = f"<NextContinuationToken>{start + bucket.page}</NextContinuationToken>" if more and second else ""
         kind = "<EncodingType>url</EncodingType>" if bucket.encodes else ""
         xmlns = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
         truncated = f"<IsTruncated>{str(more).lower()}</IsTruncated>"

@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from features.s3.keys import Wait
@@ -136,12 +136,12 @@ def _may_be_asked(url: str) -> bool:
 
 
 def _answer(store: Store, request: urllib.request.Request, proxy: Optional[SplitResult]) -> bytes:
-    context = network.tls_context(store.ca_file)
     url = request.full_url
-    proxies = {urlsplit(url).scheme: proxy.geturl()} if proxy else {}
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context), _NoRedirects()
-    )
+    handlers: List[urllib.request.BaseHandler] = [_NoRedirects()]
+    handlers.append(urllib.request.ProxyHandler({urlsplit(url).scheme: proxy.geturl()} if proxy else {}))
+    if url.startswith("https:"):
+        handlers.append(urllib.request.HTTPSHandler(context=network.tls_context(store.ca_file)))
+    opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(request, timeout=TIMEOUT_SECONDS) as reply:
             return bytes(reply.read(_MAX_BYTES))

@@ -49,14 +49,16 @@ def listing(store: Store, may_be_empty: bool = False) -> List[Item]:
                 )
             if page.findtext("{*}IsTruncated") != "true":
                 break
-            token = page.findtext("{*}NextContinuationToken")
-            if not token:
-                raise _not_s3(store, "a truncated listing has no NextContinuationToken")
+            token = page.findtext("{*}NextContinuationToken") or ""
+            if token:
+                query = {**query, "continuation-token": token}
+            else:  # a store, such as Huawei OBS, that knows only the first version of listings
+                token = _last_key(page)
+                query = {"encoding-type": "url", "prefix": store.folder, "marker": token}
             idle = 0 if len(items) > before else idle + 1
             if token in tokens or idle > _MAX_IDLE_PAGES:
                 raise _not_s3(store, "the listing does not end: it repeats")
             tokens.add(token)
-            query = {**query, "continuation-token": token}
     finally:
         client.close()
     if not items and not may_be_empty:
@@ -75,7 +77,8 @@ def content_digest(item: Item) -> str:
     """Return the digest for a manifest: the etag, if it is the MD5 of the content (not for multipart uploads), else
     "".
     """
-    return f"md5:{item.etag}" if re.fullmatch(r"[0-9a-f]{32}", item.etag) else ""
+    etag = item.etag.lower()  # Aliyun OSS has capitals
+    return f"md5:{etag}" if re.fullmatch(r"[0-9a-f]{32}", etag) else ""
 
 
 def _page(client: Client, query: Dict[str, str]) -> ElementTree.Element:
@@ -116,16 +119,25 @@ def _is_cut(body: bytes) -> bool:
 
 
 def _items(store: Store, page: ElementTree.Element) -> List[Item]:
-    encoded = page.findtext("{*}EncodingType") == "url"  # not every server does what is requested
     items = []
     for entry in page.iterfind("{*}Contents"):
-        key, size = entry.findtext("{*}Key") or "", entry.findtext("{*}Size") or ""
-        key = unquote_plus(key) if encoded else key
+        key, size = _key(page, entry), entry.findtext("{*}Size") or ""
         if not key.startswith(store.folder) or not size.isdigit():
             raise _not_s3(store, f"object {key!r} of {size!r} bytes in the listing of {store.folder!r}")
         if not key.endswith("/"):
             items.append(Item(key[len(store.folder) :], int(size), (entry.findtext("{*}ETag") or "").strip('"')))
     return items
+
+
+def _key(page: ElementTree.Element, entry: ElementTree.Element) -> str:
+    encoded = page.findtext("{*}EncodingType") == "url"  # not every server does what is requested
+    key = entry.findtext("{*}Key") or ""
+    return unquote_plus(key) if encoded else key
+
+
+def _last_key(page: ElementTree.Element) -> str:
+    entries = page.findall("{*}Contents")
+    return _key(page, entries[-1]) if entries else ""
 
 
 def _not_s3(store: Store, problem: str) -> RunnerError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional, Tuple
+from urllib.parse import urlsplit
 
 from runner.errors import RunnerError
 
@@ -12,21 +13,16 @@ from .signature import Credentials
 if TYPE_CHECKING:
     from .store import RefusedError, Store
 
-# The codes of AWS, and what others have in their place.
-EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+WANTS_TLS = "TlsRequired"  # a name of ours, where servers have only a text
+# The codes of AWS, and what MinIO, OSS, COS, R2 and Google have in their places.
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "SecurityTokenExpired")
 _TOKEN = ("InvalidToken", "InvalidTokenId", "InvalidSecurityToken", "SecurityTokenNotSupported", "TokenRefreshRequired")
-_ACCESS_KEY = ("InvalidAccessKeyId", "InvalidAccessKey", "InvalidSecretId", "InvalidAccessKeyIdInactive")
-_SECRET_KEY = ("SignatureDoesNotMatch", "AuthFailure", "InvalidSignature", "SignatureFailure")
-_REGION_CODES = ("AuthorizationHeaderMalformed", "InvalidRegion", "PermanentRedirect", "TemporaryRedirect")
+_ACCESS_KEY = ("InvalidAccessKeyId", "InvalidSecurity")
+_SECRET_KEY = ("SignatureDoesNotMatch", "AuthFailure")
+_REGION = ("AuthorizationHeaderMalformed", "InvalidRegion", "InvalidRegionName")
+_ELSEWHERE = ("PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException")
 _CLOCK = ("RequestTimeTooSkewed", "RequestIsNotYetValid")
-_OWNER = (
-    "AllAccessDisabled",
-    "AccountProblem",
-    "UserDisable",
-    "AccountArrears",
-    "ArrearsUser",
-    "UnavailableForArrears",
-)
+_CLOSED = ("AllAccessDisabled", "AccountProblem", "UserDisable", "NotSignedUp")
 
 
 def explain(store: Store, credentials: Optional[Credentials], refused: RefusedError) -> RunnerError:
@@ -34,38 +30,39 @@ def explain(store: Store, credentials: Optional[Credentials], refused: RefusedEr
     key = store.key
     what, fix = f"{key}.bucket {store.bucket}", f"correct {key}.bucket and {key}.endpoint"
     endpoint = f"{key}.endpoint {store.endpoint}"
+    recommended = refused.endpoint
+    if recommended.startswith(f"{store.bucket}."):
+        recommended = recommended[len(store.bucket) + 1 :]
     signed = credentials or Credentials("", "")
     if address.demands_virtual(refused):
         what, fix = f"{key}.addressing {store.addressing}", _virtual(store)
     elif refused.code in (*EXPIRED, *_TOKEN, *_ACCESS_KEY, *_SECRET_KEY):
         what, fix = _keys(store, signed, refused)
+    elif refused.code == WANTS_TLS:
+        what, fix = endpoint, f"set {key}.endpoint to {store.endpoint.replace('http:', 'https:', 1)}"
     elif refused.status == 407:
         what, fix = endpoint, "use a proxy that requires no credentials, or add the host to proxy.noProxy"
-    elif refused.endpoint and refused.endpoint not in store.endpoint:
-        right = (
-            refused.endpoint[len(store.bucket) + 1 :]
-            if refused.endpoint.startswith(f"{store.bucket}.")
-            else refused.endpoint
-        )
-        what, fix = endpoint, f"set {key}.endpoint to {store.endpoint.partition(':')[0]}://{right}"
+    elif recommended and recommended not in store.endpoint:
+        what, fix = endpoint, f"set {key}.endpoint to {urlsplit(store.endpoint).scheme}://{recommended}"
         if refused.region:
             fix += f", and {key}.region to {refused.region}"
-    elif refused.code in _REGION_CODES:
+    elif refused.code in (*_REGION, *_ELSEWHERE):
         what = f"{key}.region {store.signed_region}"
-        right = f" to {refused.region}" if refused.region else ""
-        fix = f"set {key}.region{right}, and {key}.endpoint to the server of that region"
+        fix = f"set {key}.region to {refused.region or 'one that the store has'}"
+        if refused.code in _ELSEWHERE or ".amazonaws.com" in store.endpoint:
+            fix += f", and {key}.endpoint to the server of that region"
     elif 300 <= refused.status < 400:
         what, fix = endpoint, f"set {key}.endpoint to the address that it redirects to"
     elif refused.code in _CLOCK:
         fix = "set the clock of the node or of the object store"
-    elif refused.code in _OWNER:
+    elif refused.code in _CLOSED:
         fix = "the store has closed the bucket or its account: look into the account's bills and messages"
     elif refused.status == 413:
         fix = "raise the limit for requests of the server or a proxy before it, such as nginx's client_max_body_size"
     elif "Quota" in refused.code:
         fix = "raise the quota of the bucket or its owner, or remove what is not needed there"
     elif refused.code == "InvalidBucketName":
-        fix = f"correct {key}.bucket: the store has no buckets of such a name"
+        fix = f"correct {key}.bucket: the store has no buckets with such names"
     elif refused.code == "AccessDenied" or refused.status in (401, 403):
         fix = _denied(store, credentials)
     return store.failure(f"{what}: the server at {store.endpoint} answered {refused}", fix)

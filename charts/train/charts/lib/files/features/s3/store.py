@@ -21,7 +21,7 @@ from runner.settings import Settings
 from . import signature
 from .address import Addresses, demands_virtual
 from .keys import Keys
-from .refusals import EXPIRED, explain
+from .refusals import EXPIRED, WANTS_TLS, explain
 from .signature import Credentials
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
@@ -38,6 +38,11 @@ _TEMPORARY = (
     "OperationAborted",
     "ConditionalRequestConflict",
 )
+
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+_OTHER_HOST = 62  # X509_V_ERR_HOSTNAME_MISMATCH of OpenSSL
+_WANTS_TLS = re.compile(rb"HTTP request (was sent )?to (an )?HTTPS", re.IGNORECASE)  # as Go and nginx say it
 
 
 @dataclass(frozen=True)
@@ -201,6 +206,11 @@ class Client:
         except ssl.SSLCertVerificationError as error:
             self.close()
             raise self._untrusted(error) from error
+        except ssl.SSLError as error:
+            self.close()
+            if error.reason in _NO_TLS:
+                raise self._without_tls() from error
+            raise BrokenError(_describe(error)) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise BrokenError(_describe(error)) from error
@@ -223,10 +233,13 @@ class Client:
         return not self._stop.wait(seconds)
 
     def unreachable(self, reason: str) -> RunnerError:
-        key = self.store.key
+        key, host = self.store.key, self._endpoint.hostname
+        fix = f"check {key}.endpoint, the server, and the cluster's network and DNS"
+        if self._address.endpoint != self.store.endpoint:
+            fix += f", which must know {host}; without such names, set {key}.addressing to path"
         return self.store.failure(
             f"{key}.endpoint {self.store.endpoint}: the server cannot be reached, or failed: {reason}",
-            f"check {key}.endpoint, the server, and the cluster's network and DNS",
+            fix,
             unreachable=True,
         )
 
@@ -259,9 +272,21 @@ class Client:
         return f"http://{self._endpoint.netloc}{path}" if plain else path
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> RunnerError:
+        key, fix = self.store.key, "set caBundle to the CA that signed it"
+        if error.verify_code == _OTHER_HOST:
+            fix = f"set {key}.endpoint to a host that the certificate names"
+            if self._address.addressing == "virtual":
+                fix = f"set {key}.addressing to path: the certificate does not name {self._endpoint.hostname}"
         return self.store.failure(
-            f"{self.store.key}.endpoint {self.store.endpoint}: the server's TLS certificate is not trusted: {error.verify_message}",
-            "set caBundle to the CA that signed it",
+            f"{key}.endpoint {self.store.endpoint}: the server's TLS certificate is not trusted: {error.verify_message}",
+            fix,
+        )
+
+    def _without_tls(self) -> RunnerError:
+        key, endpoint = self.store.key, self.store.endpoint
+        return self.store.failure(
+            f"{key}.endpoint {endpoint}: the server does not speak TLS there",
+            f"set {key}.endpoint to {endpoint.replace('https:', 'http:', 1)}, or to the port of its https://",
         )
 
     def _connect(self) -> http.client.HTTPConnection:
@@ -287,6 +312,8 @@ def _error(answer: http.client.HTTPResponse, body: bytes) -> Exception:
     status, reason = answer.status, answer.reason
     found = _parse_error(body)
     code, message = found["Code"], found["Message"][:300]
+    if status == 400 and _WANTS_TLS.search(body):
+        code, message = WANTS_TLS, "a plain HTTP request to an HTTPS port"
     if (status >= 500 and code != "NotImplemented") or status in (408, 429) or code in _TEMPORARY:
         after = answer.getheader("Retry-After") or ""  # in seconds; dates are not supported
         seconds = float(after) if re.fullmatch(r"\d{1,9}", after) else 0.0
