@@ -521,6 +521,12 @@ def test_an_ephemeral_workspace_is_a_claim_of_each_pod() -> None:
     assert kinds["Pod"]["spec"]["volumes"][1] == {"name": "workspace", "emptyDir": {"sizeLimit": "1Gi"}}
 
 
+def test_a_run_that_is_not_preemptible_says_so_to_volcano() -> None:
+    annotations = one(overlay(HAMI, {"preemptible": False}), "Job")["metadata"]["annotations"]
+    assert annotations == {"volcano.sh/preemptable": "false"}
+    assert "annotations" not in one(overlay(HAMI, {"preemptible": True}), "Job")["metadata"]
+
+
 def test_further_volumes_are_mounted_in_the_run_alone() -> None:
     volumes = [
         {"name": "workspace", "claimName": "data", "subPath": "a/b", "mountPath": "/mnt/a"},

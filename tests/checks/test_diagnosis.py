@@ -57,12 +57,15 @@ CAUSES = {
     "no-secret-mount": ("secret-missing", "problem", ["Secret nothere does not exist in namespace follow"]),
     "oom": ("out-of-memory", "problem", ["rank 0 was killed for memory: its limit is 32Mi"]),
     "prio": ("priority-class", "problem", ["PriorityClass nothere does not exist"]),
+    "preempted": ("in-use", "waiting", ["2 pods of", "preemption.trainchart.dev/slots 2"]),
     "psa": ("pod-security", "problem", ["restricted", "allowPrivilegeEscalation"]),
     "pull-secret": ("pull-secret-missing", "problem", ["image pull secret nothere does not exist"]),
     "queue-gone": ("queue-missing", "problem", ["queue follow-gone does not exist"]),
     "queue-small": ("queue-too-small", "problem", ["the gang requests cpu 300m, and the queue may have 200m"]),
     "quota": ("quota", "problem", ["ResourceQuota team-quota", "the run needs requests.cpu 80m, and 50m is allowed"]),
+    "reclaimed": ("in-use", "waiting", ["1 pod of"]),
     "restartme": ("train-killed", "problem", ["rank 0 failed in stage train (train-killed, code 41): killed by"]),
+    "resumed": ("preempted", "info", ["attempt 2 of 4: the one before was stopped by Volcano", "another queue"]),
     "root-image": ("image-runs-as-root", "problem", ["runs as root"]),
     "selector": ("no-node-matches", "problem", ["gpu=a100", "no node has the label gpu at all"]),
     "sidecar": ("sidecar", "problem", ["rank 0 has ended with exit code 0, but aaa", "trainchart stop sidecar"]),
@@ -191,7 +194,44 @@ def test_a_controller_and_a_scheduler_that_say_nothing_are_named() -> None:
     assert [cause.key for cause in explained("big-cpu", groups=(), group_events=(), now=early)] == ["new"]
 
 
-@pytest.mark.parametrize(("words", "who"), [("preempt", "a run of higher priority"), ("reclaim", "another queue")])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("preempted", "preempted by Volcano, for pods of higher priority"),
+        ("reclaimed", "stopped by Volcano, which reclaimed its resources for another queue"),
+    ],
+)
+def test_a_run_that_waits_after_a_preemption_says_for_whom_its_last_attempt_was_stopped(name: str, why: str) -> None:
+    found = explained(name)[1]
+    assert (found.key, found.severity) == ("preempted", "info")
+    assert found.text == f"attempt 1 was {why}; attempt 2 of 4 starts when there is room"
+
+
+def test_a_rank_that_was_taken_away_is_no_problem_while_volcano_restarts_the_run() -> None:
+    lost = state.Pod("run-train-0", 0, phase="Failed", exit_code=143, disrupted="PreemptionByScheduler")
+    run = state.Snapshot("run", "training", pods=(lost,), state=state.State.RUNNING, max_retry=2)
+    assert diagnosis.explain(run, Facts(now=NOW)) == []
+    last = state.Snapshot("run", "training", pods=(lost,), state=state.State.RUNNING)
+    assert [cause.key for cause in diagnosis.explain(last, Facts(now=NOW))] == ["preempted"]
+
+
+def test_an_attempt_that_failed_long_after_a_preemption_was_not_preempted() -> None:
+    restart = {"reason": "ExecuteAction", "message": "Start to execute action RestartJob"}
+    later = {**restart, "lastTimestamp": "2026-11-26T12:30:00Z"}
+    assert [cause.key for cause in explained("resumed", job_events=(later,))] == ["restarted"]
+
+
+def test_a_pod_that_is_never_ready_runs_and_one_whose_node_is_silent_is_lost() -> None:
+    case = captured("resumed")
+    assert not state.snapshot_of(case["job"], case["pods"]).pods[0].is_cut_off
+    ready = next(one for one in case["pods"][0]["status"]["conditions"] if one["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "ContainersNotReady")
+    del ready["reason"], ready["message"]  # what the node controller leaves of a pod that was ready
+    lost = state.snapshot_of(case["job"], case["pods"])
+    assert diagnosis.explain(lost, Facts(now=NOW))[0].key == "node-lost"
+
+
+@pytest.mark.parametrize(("words", "who"), [("preempt", "pods of higher priority"), ("reclaim", "another queue")])
 def test_pods_that_volcano_itself_took_away_were_preempted(words: str, who: str) -> None:
     event = {"reason": "Evict", "message": words, "lastTimestamp": "2026-11-24T18:13:00Z"}
     first = explained("killme", group_events=(event,))[0]

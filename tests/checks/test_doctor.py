@@ -42,7 +42,7 @@ def test_hyper_nodes_are_looked_for_where_the_run_asks_for_their_topology() -> N
 def test_nothing_is_asked_twice() -> None:
     server = stocked(FakeApi())
     found(server)
-    assert server.calls == 23
+    assert server.calls == 24
     quick = stocked(FakeApi())
     found(quick, quick=True)
     assert quick.calls == 13

@@ -100,6 +100,12 @@ class Cluster(FakeApi):
             }
             status["containerStatuses"][0]["state"] = {"terminated": ended}
 
+    def evict(self, rank: int, reason: str) -> None:
+        """Mark a pod as one that is taken away, as the API server has it from then on."""
+        with self.lock:
+            status = self.pods[f"{NAME}-train-{rank}"]["status"]
+            status["conditions"] = [{"type": "DisruptionTarget", "status": "True", "reason": reason}]
+
     # -- what an Api answers
 
     def _call(self, verb: str, kind: Kind, what: str = "") -> None:

@@ -85,9 +85,7 @@ def test_a_stage_that_began_above_the_tail_is_known_by_its_epochs() -> None:
 
 
 def test_a_large_gang_is_shown_in_groups() -> None:
-    pods = tuple(
-        Pod(f"run-train-{rank}", rank, phase="Running", is_ready=True, node="n", exit_code=None) for rank in range(63)
-    )
+    pods = tuple(Pod(f"run-train-{rank}", rank, phase="Running", node="n", exit_code=None) for rank in range(63))
     failed = Pod("run-train-63", 63, phase="Failed", exit_code=1)
     run = Snapshot("run", "training", pods=(*pods, failed), replicas=64, state=State.RUNNING)
     shown = lines(Status(run), NOW)

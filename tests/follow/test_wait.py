@@ -231,6 +231,37 @@ def test_the_result_of_a_pod_that_is_gone_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("PreemptionByScheduler", "was preempted"),
+        ("EvictionByEvictionAPI", "was evicted from its node node-1"),
+        ("DeletionByTaintManager", "was lost with its node node-1"),
+    ],
+)
+def test_an_attempt_that_the_cluster_took_away_is_reported_once_with_the_place_that_it_had_reached(
+    reason: str, told: str
+) -> None:
+    cluster = Cluster(replicas=2, retries=1)
+    cluster.phase("Running")
+    cluster.pod(0, 0, line(1, "event=start stage=train"), line(2, "event=metrics epoch=3 loss=0.5"))
+    cluster.pod(1)
+    waiting = Waiting(cluster)
+    waiting.has_printed("  train    epoch 3")
+    for rank in (0, 1):
+        cluster.evict(rank, reason)
+        cluster.end(rank, 143, failure("stopped", 143))
+    waiting.has_printed(f"  attempt 1 {told}, in train, after epoch 3")
+    cluster.pod(0, 1)
+    cluster.pod(1, 1)
+    waiting.has_printed("is running, attempt 2 of 2")
+    for rank in (0, 1):
+        cluster.end(rank, 0, COMPLETED)
+    cluster.phase("Completed")
+    assert waiting.end().code == 0
+    assert len([row for row in waiting.console.lines if "  attempt 1 " in row]) == 1
+
+
+@pytest.mark.parametrize(
     ("code", "result", "says"),
     [(40, failure("train-failed", 40), "failed in train"), (137, None, "failed")],
     ids=["told", "killed"],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from trainchart.checks import job, pods, sidecars
 from trainchart.checks.containers import waiting_containers
 from trainchart.checks.ended import missing_secret, why_failed
-from trainchart.checks.facts import Facts, gather, is_cut_off
+from trainchart.checks.facts import Facts, gather
 from trainchart.checks.finding import Finding, by_severity, not_checked
 from trainchart.checks.queue import check_queue
 from trainchart.checks.reader import ClusterReader
@@ -88,9 +88,10 @@ def _not_running(run: Snapshot, facts: Facts) -> Iterator[Finding]:
 
 
 def _running(run: Snapshot, facts: Facts) -> Iterator[Finding]:
-    if lost := next(filter(is_cut_off, run.pods), None):
+    if lost := next((pod for pod in run.pods if pod.is_cut_off), None):
         yield pods.cut_off(lost, facts)
-    if run.culprit:
+    # Of one that the cluster took away, Volcano is about to restart the run, which is told then.
+    if run.culprit and not (run.culprit.removal and run.attempt + 1 < run.max_retry):
         yield why_failed(run, run.culprit)
     if kept := sidecars.kept_running(run, facts):
         yield kept

@@ -8,7 +8,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from trainchart.checks import claims, folder, limit_range, names, nodes, queue, quota, rights, secrets, server, sidecars
+from trainchart.checks import (
+    claims,
+    folder,
+    limit_range,
+    names,
+    nodes,
+    preemption,
+    queue,
+    quota,
+    rights,
+    secrets,
+    server,
+    sidecars,
+)
 from trainchart.checks.finding import Finding, ok, warning
 from trainchart.checks.reader import ClusterReader, NoRightError, Refusal
 from trainchart.checks.refusals import check_dry_run, explain
@@ -104,6 +117,8 @@ def _steps(
             check = partial(nodes.check_network_topology, spec)
             yield "HyperNodes", iter([_checked("HyperNodes", check, reader.objects, kinds.HYPER_NODES)])
     yield "the queue", _queue(reader, spec)
+    if not quick and preemption.lacking(spec):
+        yield "preemption", _preemption(reader, spec)
     yield "limits", iter([limits])
     yield "quotas", _quotas(reader, spec)
     yield "storage", _storage(reader, spec)
@@ -232,6 +247,15 @@ def _queue(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     queues, known = reader.listed(kinds.QUEUES), reader.listed(kinds.NODES)
     if queues is not None and known is not None:
         yield from queue.check_guarantees(spec, queues, known)
+
+
+def _preemption(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+    try:
+        classes = reader.objects(kinds.PRIORITY_CLASSES)
+    except NoRightError:  # queues alone tell something, too
+        classes = []
+    if found := preemption.check_preemption(spec, reader.listed(kinds.QUEUES) or [], classes):
+        yield found
 
 
 def _quotas(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:

@@ -44,11 +44,11 @@ def _taken_away(run: Snapshot, pod: Pod) -> Finding | None:
             "raise timeLimit; that the runner did not stop before is worth a report",
             message,
         )
-    if pod.disrupted == "PreemptionByScheduler" or pod.reason == "Preempted" or "preempt" in message.lower():
+    if pod.removal == "preempted":
         return problem(
             "preempted", _rank(pod), f"rank {pod.rank} was preempted by pods of higher priority", resume(run), message
         )
-    if pod.reason == "NodeLost" or pod.disrupted in ("DeletionByTaintManager", "DeletionByPodGC"):
+    if pod.removal == "node-lost":
         return problem(
             "node-lost", _rank(pod), f"rank {pod.rank} was lost with its node {pod.node}", resume(run), message
         )
@@ -60,7 +60,7 @@ def _taken_away(run: Snapshot, pod: Pod) -> Finding | None:
             _room(run, message),
             message,
         )
-    if pod.disrupted:
+    if pod.removal:
         return problem(
             "evicted", _rank(pod), f"rank {pod.rank} was evicted from {pod.node}", resume(run), message or pod.disrupted
         )

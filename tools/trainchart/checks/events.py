@@ -12,10 +12,11 @@ STUCK_SECONDS = 60
 
 
 def latest(events: Iterable[Object]) -> Object | None:
-    return max(events, key=_time, default=None)
+    return max(events, key=time_of, default=None)
 
 
-def _time(event: Object) -> float:
+def time_of(event: Object | None) -> float:
+    """The time of its last occurrence, in seconds since the epoch; 0 where there is none."""
     times = (
         moment(event, "series", "lastObservedTime"),
         moment(event, "lastTimestamp"),

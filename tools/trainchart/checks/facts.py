@@ -106,12 +106,7 @@ def pod_of_interest(run: Snapshot) -> Pod | None:
 def needs_nodes(run: Snapshot) -> bool:
     if run.state in (State.PENDING, State.RESTARTING):
         return not run.pods or any(pod.unscheduled for pod in run.pods)
-    return not run.has_finished and any(is_cut_off(pod) for pod in run.pods)
-
-
-def is_cut_off(pod: Pod) -> bool:
-    """It runs by its last report, and its node has not reported since: there is no readiness probe that could fail."""
-    return pod.phase == "Unknown" or pod.reason == "NodeLost" or (pod.is_running and not pod.is_ready)
+    return not run.has_finished and any(pod.is_cut_off for pod in run.pods)
 
 
 def suspected_claim(run: Snapshot) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trainchart.checks.events import STUCK_SECONDS, last_message, seconds
+from trainchart.checks.events import STUCK_SECONDS, last_message, latest, seconds, time_of
 from trainchart.checks.facts import Facts
 from trainchart.checks.finding import Finding, info, problem, waiting
 from trainchart.cluster.fields import items, number, text
@@ -13,6 +13,8 @@ from trainchart.units import span
 
 # Volcano answers within seconds; what has heard nothing for longer waits for a program that does not run.
 SILENT_SECONDS = 30
+# Between the eviction of a pod and its end: the grace period, and some time to report it.
+_EVICTION_SECONDS = 90
 
 
 def check_release(run: Snapshot, facts: Facts) -> Finding:
@@ -44,12 +46,32 @@ def attempts(run: Snapshot) -> Finding:
 
 
 def restarting(run: Snapshot, facts: Facts) -> Finding:
-    which = run.attempt + 1 if run.attempt or run.pods else number(run.job, "status", "retryCount") + 1
-    text_ = f"restart in progress: attempt {min(which, run.max_retry)} of {run.max_retry}"
-    if run.attempt > 0 and run.state is State.RUNNING:
-        text_ = f"attempt {run.attempt + 1} of {run.max_retry}: the one before failed"
-    why = last_message(facts.group_events, "Evict") or last_message(facts.job_events, "ExecuteAction")
-    return info("restarted", _job(run), text_, "", why)
+    """Which attempt it is, and why it is not the first."""
+    failed = number(run.job, "status", "retryCount") if run.state is State.RESTARTING else run.attempt
+    which = f"attempt {min(failed + 1, run.max_retry)} of {run.max_retry}"
+    if why := _eviction(facts):
+        text_ = f"attempt {failed} was {taken_away(why)}; {which} starts when there is room"
+        if run.state is State.RUNNING:
+            text_ = f"{which}: the one before was {taken_away(why)}"
+        return info("preempted", _job(run), text_, "", f"Evict: {why}")
+    text_ = f"{which}: the one before failed" if run.state is State.RUNNING else f"restart in progress: {which}"
+    return info("restarted", _job(run), text_, "", last_message(facts.job_events, "ExecuteAction"))
+
+
+def _eviction(facts: Facts) -> str:
+    """Why Volcano's scheduler took the pods of the attempt before, in its own word; empty where it did not."""
+    evicted = latest(event for event in facts.group_events if text(event, "reason") == "Evict")
+    restarted = latest(event for event in facts.job_events if text(event, "reason") == "ExecuteAction")
+    # An earlier attempt may have been evicted, and the one before has failed since.
+    is_last = not restarted or time_of(restarted) - time_of(evicted) < _EVICTION_SECONDS
+    return text(evicted, "message") if is_last else ""
+
+
+def taken_away(reason: str) -> str:
+    """What Volcano's reason of an eviction means, as a participle."""
+    if "reclaim" in reason:
+        return "stopped by Volcano, which reclaimed its resources for another queue"
+    return "preempted by Volcano, for pods of higher priority" if "preempt" in reason else "evicted by Volcano"
 
 
 def stuck_restart(run: Snapshot, facts: Facts) -> Finding | None:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from trainchart.checks.claims import explain_unscheduled
 from trainchart.checks.events import last_message, latest, seconds
 from trainchart.checks.facts import Facts
-from trainchart.checks.finding import Finding, problem, waiting
+from trainchart.checks.finding import Finding, count, problem, waiting
+from trainchart.checks.job import taken_away
 from trainchart.checks.nodes import check_nodes
 from trainchart.checks.queue import check_queue
 from trainchart.checks.quota import check_quota
@@ -59,9 +60,10 @@ def never_created(run: Snapshot, facts: Facts) -> Finding:
 def gone(run: Snapshot, facts: Facts) -> Finding:
     """Of a run that has failed and has no pod left."""
     if message := last_message(facts.group_events, "Evict"):
-        reclaimed = "pods of another queue, which had more right to the resources"
-        who = reclaimed if "reclaim" in message else "a run of higher priority"
-        return problem("preempted", _PODS, f"Volcano took its pods away for {who}", resume(run), message)
+        fix = resume(run)
+        if run.max_retry > 1:
+            fix = f"raise retries, of which every preemption takes one; {fix}"
+        return problem("preempted", _PODS, f"it was {taken_away(message)}", fix, message)
     return problem(
         "pods-gone",
         _PODS,
@@ -165,7 +167,7 @@ def without_node(run: Snapshot, pod: Pod, facts: Facts) -> Iterator[Finding]:
             "no-node", "nodes", f"no node takes pod {pod.name}: {origin}", "it starts when a node fits", details
         )
     elif facts.nodes is not None:
-        text_ = f"the nodes are large enough, but have no room for {run.replicas} pods of {requests} now"
+        text_ = f"the nodes are large enough, but have no room for {count(run.replicas, 'pod')} of {requests} now"
         yield waiting("in-use", "nodes", text_, "it starts when other pods finish", details)
     else:
         text_ = (

@@ -21,7 +21,7 @@ def check_queue(spec: RunSpec, queues: Iterable[Object]) -> Finding:
     name, gang = spec.queue, spec.gang_requests
     by_name = {text(queue, "metadata", "name"): queue for queue in queues}
     queue = by_name.get(name)
-    others = [other for other in sorted(by_name) if other not in (name, ROOT) and _takes_runs(other, by_name)]
+    others = other_queues(name, by_name.values())
     if queue is None:
         return missing(name, others)
     if not _is_open(queue):
@@ -45,6 +45,12 @@ def check_queue(spec: RunSpec, queues: Iterable[Object]) -> Finding:
     if full:
         return waiting("queue-full", f"queue {name}", full[0], "it starts when others of the queue finish")
     return ok(f"queue {name}", f"queue {name} is open and takes {_format_gang(gang)}")
+
+
+def other_queues(name: str, queues: Iterable[Object]) -> list[str]:
+    """The names of the other queues that take runs."""
+    by_name = {text(queue, "metadata", "name"): queue for queue in queues}
+    return [other for other in sorted(by_name) if other not in (name, ROOT) and _takes_runs(other, by_name)]
 
 
 def missing(queue: str, others: Iterable[str] = ()) -> Finding:

@@ -107,14 +107,22 @@ class Narrator:
 
     def _report_failure(self, pod: Pod, run: Snapshot) -> None:
         """Report why an attempt failed; the failure of the last one is part of the run's outcome."""
-        failure = pod.failure
+        failure, attempt = pod.failure, (pod.attempt or 0) + 1
+        if pod.removal and attempt < run.max_retry and f"attempt {attempt}" not in self._failures_reported:
+            self._failures_reported.add(f"attempt {attempt}")
+            self._console.line(f"  attempt {attempt} {_format_removal(pod)}{self._last_place()}")
         if not failure or failure.code in (state.PEER_LOST, state.STOPPED) or pod.uid in self._failures_reported:
             return
         self._failures_reported.add(pod.uid)
-        if (pod.attempt or 0) + 1 < run.max_retry:
+        if attempt < run.max_retry:
             rank = f" on rank {pod.rank}" if run.replicas > 1 else ""
             stage = f" in {failure.stage}" if failure.stage else ""
-            self._console.line(f"  attempt {(pod.attempt or 0) + 1} failed{stage}{rank}: {failure.reason}")
+            self._console.line(f"  attempt {attempt} failed{stage}{rank}: {failure.reason}")
+
+    def _last_place(self) -> str:
+        """Where the attempt was: `, in train, after epoch 3`."""
+        stage, epoch = self._progress.stage, self._progress.epoch
+        return (f", in {stage}" if stage else "") + (f", after epoch {epoch}" if stage == "train" and epoch else "")
 
     def _report_event(self, event: Event) -> None:
         fields = event.fields
@@ -147,6 +155,13 @@ class Narrator:
         if name := headline(row):
             parts.append(f"{name} {format_number(row[name])}")
         return f"  {progress.stage:<8} {', '.join(parts)}"
+
+
+def _format_removal(pod: Pod) -> str:
+    if pod.removal == "preempted":
+        return "was preempted"
+    where = f" {pod.node}" if pod.node else ""
+    return f"was lost with its node{where}" if pod.removal == "node-lost" else f"was evicted from its node{where}"
 
 
 def _format_end(event: Event) -> str:

@@ -168,7 +168,7 @@ def format_pod(pod: Pod) -> str:
     if pod.is_ending:
         return "terminating"
     if pod.is_running:
-        return "running" if pod.is_ready else "running, not ready"
+        return "running, its node is silent" if pod.is_cut_off else "running"
     if pod.waiting_reason in ("", "ContainerCreating", "PodInitializing"):
         return "starting" if pod.node else "waiting for a node"
     return pod.waiting_reason

@@ -238,4 +238,5 @@ def place_of_artifacts(api: Api, run: Snapshot) -> str:
 def _diagnose(api: Api, run: Snapshot) -> list[Finding]:
     from trainchart.checks.diagnosis import diagnose
 
-    return [finding for finding in diagnose(api, run) if finding.severity not in ("info", "not-checked")]
+    findings = diagnose(api, run)
+    return [one for one in findings if one.severity not in ("info", "not-checked") or one.key == "preempted"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from trainchart.cluster import kinds
 from trainchart.cluster.connection import NO_CONNECTION, Connection
@@ -90,7 +90,8 @@ class Pod:
     ended: datetime | None = None
     is_ending: bool = False
     """It was deleted, and is not gone yet."""
-    is_ready: bool = False
+    is_silent: bool = False
+    """Kubernetes has marked it, and none of its containers, as not ready: its node no longer reports."""
     waiting_reason: str = ""
     """Of a container that has not started: ContainerCreating, ImagePullBackOff, CreateContainerConfigError, ..."""
     waiting_message: str = ""
@@ -124,6 +125,21 @@ class Pod:
     def is_kept_running(self) -> bool:
         """Whether other containers keep the pod running after the main one has ended."""
         return self.phase == "Running" and self.exit_code is not None and bool(self.others)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether it ran by its last report, and its node has not reported since."""
+        return self.phase == "Unknown" or self.reason == "NodeLost" or (self.is_running and self.is_silent)
+
+    @property
+    def removal(self) -> Literal["", "preempted", "node-lost", "evicted"]:
+        """How the cluster took it away; empty where it did not."""
+        message = self.message or self.disrupted_message
+        if self.disrupted == "PreemptionByScheduler" or self.reason == "Preempted" or "preempt" in message.lower():
+            return "preempted"
+        if self.reason == "NodeLost" or self.disrupted in ("DeletionByTaintManager", "DeletionByPodGC"):
+            return "node-lost"
+        return "evicted" if self.reason == "Evicted" or self.disrupted else ""
 
     @property
     def oom_killed(self) -> bool:
@@ -310,6 +326,7 @@ def pod_of(pod: Object) -> Pod:
     ended = ended if isinstance(ended, dict) else mapping(container, "lastState", "terminated")
     conditions = {text(condition, "type"): condition for condition in items(status, "conditions")}
     scheduled, disrupted = mapping(conditions, "PodScheduled"), mapping(conditions, "DisruptionTarget")
+    ready = mapping(conditions, "Ready")
     termination = text(ended, "message")
     return Pod(
         name=name,
@@ -327,7 +344,8 @@ def pod_of(pod: Object) -> Pod:
         started=moment(container, "state", "running", "startedAt") or moment(ended, "startedAt"),
         ended=moment(ended, "finishedAt"),
         is_ending=bool(text(pod, "metadata", "deletionTimestamp")),
-        is_ready=dig(container, "ready") is True,
+        # Where a container is not ready, as in a run with a guard (docs/decisions/0022), the condition has a reason.
+        is_silent=text(ready, "status") == "False" and not text(ready, "reason"),
         waiting_reason=text(container, "state", "waiting", "reason"),
         waiting_message=text(container, "state", "waiting", "message"),
         unscheduled=text(scheduled, "message") if text(scheduled, "status") == "False" else "",

@@ -115,13 +115,20 @@ class Values(Section):
     )
     queue: ObjectName = Field("default", description="Volcano queue of the run.", json_schema_extra=also("queueName"))
     priorityClassName: ObjectName = Field(
-        None, description="PriorityClass of the run.", json_schema_extra=also("priority", "priorityClass")
+        None,
+        description="PriorityClass of the run: who starts first, and where the scheduler preempts, who goes (docs/preemption.md).",
+        json_schema_extra=also("priority", "priorityClass"),
+    )
+    preemptible: bool = Field(
+        True,
+        description="Whether Volcano may stop the run to give its resources to others (docs/preemption.md).",
+        json_schema_extra=also("preemptable", "preemption", "reclaimable", "interruptible"),
     )
     retries: int = Field(
         0,
         ge=0,
         le=100,
-        description="How often to restart a run that failed through no fault of its user.",
+        description="How often to restart a run that failed through no fault of its user; a preemption counts too.",
         json_schema_extra=also("backoffLimit", "maxRetry", "maxRetries", "restarts"),
     )
     timeLimit: Duration = Field(

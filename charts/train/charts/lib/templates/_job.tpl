@@ -17,10 +17,8 @@ kind: Job
 metadata:
   name: {{ include "train.name" . | quote }}
   {{- include "train.metadata" . | nindent 2 }}
-  {{- if not (include "train.workspace.temporary" .) }}
-  annotations:
-    {{- /* `trainchart doctor` reads which run uses which folder of a claim. */}}
-    trainchart.dev/workspace-directory: {{ include "train.workspace.directory" . | quote }}
+  {{- with include "train.job.annotations" . | fromJson }}
+  annotations: {{ include "train.json" . }}
   {{- end }}
 spec:
   schedulerName: volcano
@@ -144,4 +142,18 @@ spec:
               securityContext:
                 {{- include "train.pod.securityContext" . | nindent 16 }}
     {{- end }}
+{{- end -}}
+
+{{- /* The annotations of the Job, as JSON. Usage: {{ include "train.job.annotations" . | fromJson }} */ -}}
+{{- define "train.job.annotations" -}}
+{{- $annotations := dict -}}
+{{- if not (include "train.workspace.temporary" .) -}}
+{{- /* `trainchart doctor` reads which run uses which folder of a claim. */ -}}
+{{- $_ := set $annotations "trainchart.dev/workspace-directory" (include "train.workspace.directory" .) -}}
+{{- end -}}
+{{- if not .Run.values.preemptible -}}
+{{- /* Volcano copies it to the pods, where its scheduler reads it. */ -}}
+{{- $_ := set $annotations "volcano.sh/preemptable" "false" -}}
+{{- end -}}
+{{- $annotations | toJson -}}
 {{- end -}}
