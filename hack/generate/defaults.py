@@ -6,12 +6,13 @@ it, so that null and "" mean the same: not configured. `files/sections.yaml` say
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
 from trainchart.values.models import Values
 from trainchart.values.models.base import Section, is_map, section_of
+from trainchart.values.reference import defaults
 
 DEFAULTS_HEADER = "# The defaults of values.yaml without the empty ones. Generated: make generate\n"
 
@@ -29,29 +30,6 @@ def defaults_text() -> str:
 def sections_text() -> str:
     """The content of `files/sections.yaml`."""
     return SECTIONS_HEADER + yaml.safe_dump(_sections(Values), sort_keys=False)
-
-
-def defaults(model: type[Section]) -> dict[str, Any]:
-    """Every key of a section with its default, at every depth."""
-    return {
-        key: _default(info.annotation, info.get_default(call_default_factory=True))
-        for key, info in model.model_fields.items()
-    }
-
-
-def _default(annotation: Any, value: Any) -> Any:
-    """The default of a key; where it has none, the empty value of its type."""
-    if value is not None:
-        return value
-    if is_map(annotation):
-        return {}
-    if section := section_of(annotation):
-        return defaults(section)
-    return "" if _is_text(annotation) else None
-
-
-def _is_text(annotation: Any) -> bool:
-    return annotation is str or any(_is_text(part) for part in get_args(annotation))
 
 
 def _sections(model: type[Section]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from hack.generate.defaults import defaults
 from hack.generate.flat import Schema, flat
 from hack.generate.reference import table, value_rows
 from hack.generate.values_yaml import value_lines
@@ -21,6 +20,7 @@ from trainchart.values.models.kubernetes import KUBERNETES
 from trainchart.values.models.platform import Platform, Submitter
 from trainchart.values.parameters import Parameter, parameters
 from trainchart.values.preset import schema_comment
+from trainchart.values.reference import defaults, values_in
 
 CHART = ROOT / "charts/platform"
 
@@ -71,9 +71,9 @@ def _reference_text() -> str:
 
 def _reference() -> Iterator[str]:
     head = ["Key", "Type", "Default", "Description"]
-    yield from table(head, list(value_rows(Platform, Platform.model_json_schema(), defaults(Platform))))
+    yield from table(head, list(value_rows(values_in(Platform, Platform.model_json_schema(), defaults(Platform)))))
     yield "## Keys of a submitter\n"
-    yield from table(head, list(value_rows(Submitter, Submitter.model_json_schema(), None)))
+    yield from table(head, list(value_rows(values_in(Submitter, Submitter.model_json_schema(), None))))
 
 
 def _parameters_text() -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from hack.generate.defaults import defaults
 from trainchart.chart.paths import CHART
 from trainchart.values.commented_yaml import comment, scalar
 from trainchart.values.models import Values
 from trainchart.values.models.base import Section, is_map, section_of
 from trainchart.values.preset import schema_comment, schema_path
+from trainchart.values.reference import defaults
 
 HEADER = """\
 The defaults of every run. Generated from the typed values: make generate

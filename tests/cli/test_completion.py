@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,7 @@ CASES = [
     ("trainchart preset yolov5 --gpu-", ["--gpu-memory"]),
     ("trainchart validate --output ", ["json", "text"]),
     ("trainchart validate own-", ["own-1.yaml", "own-2.yaml"]),
+    ("trainchart logs run-", ["run-42", "run-43"]),
     ("trainchart completion ", ["bash", "fish", "zsh"]),
 ]
 ASK = {
@@ -46,10 +48,14 @@ def test_a_shell_completes(
     script.write_text(capsys.readouterr().out)
     for name in ("own-1.yaml", "own-2.yaml", "other.yaml"):
         (tmp_path / name).touch()
+    listed = tmp_path / "trainchart"  # the command, which asks a cluster
+    listed.write_text('#!/bin/sh\n[ "$*" = "list -o name" ] && printf "run-42\\nrun-43\\nother\\n"\n')
+    listed.chmod(0o755)
     options = ["--noprofile", "--norc"] if shell == "bash" else ["--no-config"]
     process = subprocess.run(
         [shell, *options, "-c", ASK[shell], str(script), line],
         cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
     )  # fmt: skip
     assert process.stderr == ""
     assert sorted(row.split("\t")[0] for row in process.stdout.splitlines()) == expected

@@ -41,7 +41,7 @@ def test_an_interrupt_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["validate"], ["validate", "a", "--output", "xml"], ["validate", "-", "-"], ["x"]]
+    "arguments", [["validate"], ["validate", "a", "--output", "xml"], ["validate", "-", "-"], ["x"]]
 )
 def test_an_invalid_command_line_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     try:
@@ -149,4 +149,4 @@ def test_output_is_always_the_format(command: str) -> None:
         if command in ("submit", "rerun"):  # which have no format
             assert options[option].metavar == ("WHAT", "FILE")
             continue
-        assert options[option].choices == ("text", "json")
+        assert options[option].choices == (("text", "json", "name") if command == "list" else ("text", "json"))

@@ -1,4 +1,4 @@
-"""`trainchart completion`: print a script that completes commands, options, files, families and profiles in a shell."""
+"""`trainchart completion`: print a script that completes commands, options, files, families, profiles and runs in a shell."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from trainchart.terminal import write_bytes
 
 _FILES = {"FILE", "PATH"}
 _FOLDERS = {"FOLDER"}
+# The names of the runs, of the context's namespace; nothing where the cluster cannot be reached.
+_LIST = "trainchart list -o name 2>/dev/null"
+_RUNS = {"bash": "_trainchart_runs", "zsh": "_trainchart_runs", "fish": f"({_LIST})"}
+_PREAMBLE = {
+    "bash": f'_trainchart_runs() {{ compgen -W "$({_LIST})" -- "$1"; }}',
+    "zsh": f'_trainchart_runs() {{ compadd -- ${{(f)"$({_LIST})"}}; }}',
+}
 
 
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "completion",
         help="print a completion script for a shell",
-        description="Print a script that completes commands, options, files, families and accelerators. "
+        description="Print a script that completes commands, options, files, families, accelerators and the names of runs. "
         'bash: eval "$(trainchart completion bash)" in ~/.bashrc. '
         'zsh: eval "$(trainchart completion zsh)" in ~/.zshrc, after compinit. '
         "fish: trainchart completion fish > ~/.config/fish/completions/trainchart.fish",
@@ -38,11 +45,15 @@ def run(options: argparse.Namespace) -> ExitCode:
     for action in _actions(parser):
         if action.metavar in names and not action.choices:
             action.choices = names[action.metavar]()
+        elif action.metavar == "RUN":
+            action.complete = _RUNS  # type: ignore[attr-defined]
         elif action.metavar in _FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.metavar in _FOLDERS:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-    write_bytes((shtab.complete(parser, options.shell) + "\n").encode("utf-8"))
+    write_bytes(
+        (shtab.complete(parser, options.shell, preamble=_PREAMBLE.get(options.shell, "")) + "\n").encode("utf-8")
+    )
     return ExitCode.OK
 
 

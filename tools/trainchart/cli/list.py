@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
         metavar="STATE",
         help="list only runs in this state (%(choices)s); may be repeated",
     )
-    add_format_option(parser)
+    add_format_option(parser, "name")
     add_connection_options(parser)
 
 
@@ -50,6 +50,8 @@ def run(options: argparse.Namespace) -> ExitCode:
     )
     if options.format == "json":
         print_text(json.dumps([as_object(row) for row in found], indent=2))
+    elif options.format == "name":
+        print_text("\n".join(row.name for row in found))
     elif found:
         cells = table(found, datetime.now(timezone.utc), with_namespace=options.all_namespaces)
         print_text("\n".join(aligned(cells)))

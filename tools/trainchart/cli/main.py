@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Each is a module of this package; in the order of the help.
 COMMANDS = (
-    "preset", "validate", "check-data", "try", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "result", "report", "stop", "guard",
+    "families", "accelerators", "explain", "preset", "validate", "check-data", "try", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "result", "report", "stop", "guard",
     "delete", "prune", "chart", "completion",
 )  # fmt: skip
 
@@ -82,7 +82,11 @@ def _run(arguments: Sequence[str], parser: Parser | None = None) -> int:
     from trainchart.cli.output import print_error
     from trainchart.errors import ExitCode, TrainchartError
 
-    options = (parser or make_parser(arguments[:1])).parse_args(arguments)
+    parser = parser or make_parser(arguments[:1])
+    if not arguments:  # as kubectl and helm do
+        parser.print_help()
+        return ExitCode.OK
+    options = parser.parse_args(arguments)
     as_json = getattr(options, "format", "") == "json"
     try:
         return int(_module(options.command).run(options))

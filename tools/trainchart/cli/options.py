@@ -24,7 +24,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def add_run_name(parser: argparse.ArgumentParser) -> None:
     """Add `NAME`, of an installed run."""
-    parser.add_argument("name", type=parse_name, metavar="NAME", help="name of the run: that of its release")
+    parser.add_argument("name", type=parse_name, metavar="RUN", help="name of the run: that of its release")
 
 
 def add_values_options(parser: argparse.ArgumentParser, files: str, *, family: bool = True) -> None:
@@ -68,10 +68,15 @@ def overrides_of(options: argparse.Namespace) -> Overrides:
     return Overrides(options.values_text, options.family, options.parameters, options.sets)
 
 
-def add_format_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--output`, the format: text for people, JSON for programs."""
+def add_format_option(parser: argparse.ArgumentParser, *more: str) -> None:
+    """Add `--output`, the format: text for people, JSON for programs, and `more` of the command's own."""
     parser.add_argument(
-        "-o", "--output", choices=("text", "json"), default="text", dest="format", help="format (default: %(default)s)"
+        "-o",
+        "--output",
+        choices=("text", "json", *more),
+        default="text",
+        dest="format",
+        help="format (default: %(default)s)",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from typing import Any, TypeAlias
 
@@ -41,10 +42,25 @@ class Parser(argparse.ArgumentParser):
         end = arguments.index("--") if self._passed_on and "--" in arguments else len(arguments)
         namespace, unknown = super().parse_known_args(arguments[:end], namespace)
         if unknown:  # of a command: the program would answer with the usage of all
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown)}")
         if self._passed_on:
             setattr(namespace, self._passed_on, arguments[end + 1 :])
         return namespace, unknown
+
+    def _meant(self, unknown: list[str]) -> str:
+        """The options that are close to unknown ones."""
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        wrong = [one.partition("=")[0] for one in unknown if one.startswith("--")]
+        near = dict.fromkeys(near for one in wrong for near in difflib.get_close_matches(one, options, 1))
+        return f"; did you mean {' '.join(near)}?" if near else ""
+
+    def _check_value(self, action, value):  # type: ignore[no-untyped-def]
+        """Name the command that was meant, where argparse lists all."""
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            near = difflib.get_close_matches(value, action.choices, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"`{self.prog} --help` lists the commands"
+            raise argparse.ArgumentError(None, f"{value!r} is not a command; {hint}")
+        super()._check_value(action, value)
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
