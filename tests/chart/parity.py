@@ -10,7 +10,7 @@ from pathlib import Path
 from runner import settings
 from runner.errors import RunnerError
 from tests.chart.accepted import is_accepted
-from tests.chart.rules import HAMI
+from tests.chart.rules import HAMI, UPLOADED
 from tests.runner.conftest import sample_settings
 from trainchart.chart.paths import LIB
 from trainchart.files import Tree, overlay
@@ -19,6 +19,9 @@ PLACES: dict[str, Callable[[str], Tree]] = {
     "model.repository": lambda url: {"model": {"repository": url, "secretName": "of-the-model"}},
     "publish.repository": lambda url: {"publish": {"repository": url}},
     "dataset.endpoint": lambda url: {"dataset": {"type": "s3", "repository": "", "bucket": "b", "endpoint": url}},
+    "publish.endpoint": lambda url: {"publish": {"type": "s3", "repository": "", "bucket": "b", "endpoint": url}},
+    "publish.prefix": lambda name: {"publish": {**UPLOADED, "prefix": name}},
+    "publish.folder": lambda name: {"publish": {**UPLOADED, "folder": name}},
     "mlflow.trackingUri": lambda url: {"mlflow": {"trackingUri": url}},
     "model.revision": lambda name: {"model": {"revision": name}},
     "publish.branch": lambda name: {"publish": {"branch": name}},

@@ -49,6 +49,7 @@ class Rule:
         return self.message.partition(":")[0]
 
 
+UPLOADED: Tree = {"type": "s3", "repository": "", "bucket": "models", "endpoint": "https://s3.example.com"}
 OURS: Tree = {
     "title": "our cards",
     "backend": "cuda",
@@ -769,6 +770,42 @@ RULES: dict[str, Rule] = {
         broken={"publish": {"type": "none"}},
         kept={"publish": {"type": "none"}, "workspace": {"type": "existingClaim", "claimName": "data"}},
         message="publish.type: none with workspace.type: emptyDir would lose the result with the pod; set workspace.type: newClaim",
+    ),
+    "a result for a bucket that is not named": Rule(
+        HAMI,
+        broken={"publish": {"type": "s3", "repository": "", "endpoint": "https://s3.example.com"}},
+        kept={"publish": {"type": "s3", "repository": "", "endpoint": "https://s3.example.com", "bucket": "models"}},
+        message="publish.bucket: is empty, but publish.type s3 needs it; set a bucket",
+    ),
+    "a result for an object store without an address": Rule(
+        HAMI,
+        broken={"publish": {"type": "s3", "repository": "", "bucket": "models"}},
+        kept={"publish": UPLOADED},
+        message="publish.endpoint: must be only the URL of an object store, such as https://s3.example.com; that of AWS is https://s3.eu-central-1.amazonaws.com, with your region",
+    ),
+    "a branch of a bucket": Rule(
+        overlay(HAMI, {"publish": UPLOADED}),
+        broken={"publish": {"branch": "candidates/first"}},
+        kept={"publish": {"folder": "candidates/first"}},
+        message='publish.branch: is "candidates/first", but publish.type s3 does not use it; leave it empty, or set publish.type: git',
+    ),
+    "a folder of a repository": Rule(
+        HAMI,
+        broken={"publish": {"folder": "candidates/first"}},
+        kept={"publish": {"branch": "candidates/first"}},
+        message='publish.folder: is "candidates/first", but publish.type git does not use it; leave it empty, or set publish.type: s3',
+    ),
+    "a result outside the bucket": Rule(
+        overlay(HAMI, {"publish": UPLOADED}),
+        broken={"publish": {"prefix": "/models/../other/"}},
+        kept={"publish": {"prefix": "/models/detectors/"}},
+        message='publish.prefix: "models/../other" is not a folder of a bucket; write it as models/detectors',
+    ),
+    "a folder that nobody would know": Rule(
+        overlay(HAMI, {"publish": UPLOADED}),
+        broken={"ttlAfterFinished": "1h"},
+        kept={"ttlAfterFinished": "1h", "publish": {"folder": "candidates/first"}},
+        message="ttlAfterFinished: is 1h, but only the pods, which it removes, would know where the result is; set publish.folder or workspace.type: newClaim, or leave it empty",
     ),
     "a dataset outside the workspace": Rule(
         HAMI,

@@ -117,9 +117,15 @@ NAMES = {
 ONLY_REVISIONS = ("HEAD", "a@b", "feature/\u4f60\u597d", "+", "a" * 201, "a>b", "a|b")
 """What git knows as a revision, and a branch of ours must not be named."""
 
+FOLDERS = {
+    **dict.fromkeys(("a", "a/b.c-d_e", "_a", "a..b", "1"), True),
+    **dict.fromkeys(("a/../b", "..", "a//b", "a/.", "./a"), False),
+}
+
 CORPUS = [
     *[(place, url, allowed) for place in ("model.repository", "publish.repository") for url, allowed in URLS.items()],
-    *[(place, url, None) for place in ("dataset.endpoint", "mlflow.trackingUri") for url in URLS],
+    *[(place, url, None) for place in ("dataset.endpoint", "publish.endpoint", "mlflow.trackingUri") for url in URLS],
+    *[(place, name, allowed) for place in ("publish.prefix", "publish.folder") for name, allowed in FOLDERS.items()],
     *[(place, name, allowed) for place in ("model.revision", "publish.branch") for name, allowed in NAMES.items()],
     *[
         (place, name, place == "model.revision")

@@ -63,10 +63,15 @@ def config_map_bytes(values: Tree) -> int:
     return sum(len(key) + len(text.encode()) for key, text in run["data"].items())
 
 
+UPLOADED: Tree = {"type": "s3", "repository": "", "bucket": "models", "endpoint": "https://s3.example.com"}
+
+
+@pytest.mark.parametrize("publish", [{}, UPLOADED], ids=["git", "s3"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_run_with_everything_switched_on_costs_little_of_the_cluster_s_store(family: str) -> None:
+def test_a_run_with_everything_switched_on_costs_little_of_the_cluster_s_store(family: str, publish: Tree) -> None:
     data = family_data(family)
     values = overlay(load_values(ROOT / f"values/{family}.yaml"), EVERYTHING)
+    values["publish"].update(publish)
     values["model"].pop("repository", None)
     values["model"].pop("revision", None)
     if data.get("tunable"):

@@ -381,6 +381,9 @@ MOUNTED: dict[str, tuple[Tree, dict[str, list[str]]]] = {
     "stores and nothing published": ({**UNPUBLISHED, "model": STORED, "dataset": STORED}, {
         name: ["s3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] for name in ("model", "dataset")
     }),
+    "a result for a store": ({"publish": STORED}, {
+        "git": ["git-credentials", "GIT_USER", "GIT_TOKEN"], "publish": ["s3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"],
+    }),
     "a result's that is not published": (
         {**UNPUBLISHED, "publish": {"type": "none", "secretName": "out"}}, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]},
     ),

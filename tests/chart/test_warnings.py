@@ -13,6 +13,7 @@ from trainchart.chart.render import render_text
 from trainchart.files import Tree, load_values, overlay
 
 CLAIM: Tree = {"workspace": {"type": "existingClaim", "claimName": "work"}}
+UPLOADED: Tree = {"type": "s3", "repository": "", "bucket": "b", "endpoint": "https://s3.example.com"}
 STORED: Tree = {"type": "s3", "repository": "", "bucket": "b", "endpoint": "https://s3.example.com"}
 
 UNUSED: dict[str, tuple[Tree, Tree]] = {
@@ -27,6 +28,7 @@ UNUSED: dict[str, tuple[Tree, Tree]] = {
     "tune.metric": ({}, {"tune": {"trials": 2, "space": {"lr0": {"low": 0.1, "high": 0.2}}}}),
     "publish.branch": ({"publish": {"type": "none"}, **CLAIM}, {"publish": {"type": "git"}}),
     "caBundle.key": ({}, {"caBundle": {"configMapName": "ca"}}),
+    "publish.region": ({}, {"publish": UPLOADED}),
     "git.userKey": (
         {"git": {"secretName": ""}, "publish": {"type": "none"}, **CLAIM},
         {"git": {"secretName": "git-credentials"}, "publish": {"type": "git"}},

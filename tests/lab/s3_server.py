@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import http.server
 import re
 import ssl
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -40,6 +41,19 @@ class Bucket:
     requests: list[str] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)  # of these requests
     connections: int = 0
+    # Writing
+    conditions: bool = True  # whether If-None-Match is known, or ignored
+    most: int = 1 << 62  # bytes of one request
+    metadata: dict[str, str] = field(default_factory=dict)  # x-amz-meta-sha256 of the objects that have it
+    uploads: dict[str, Upload] = field(default_factory=dict)  # that were begun, and neither completed nor aborted
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass
+class Upload:
+    key: str
+    sha256: str | None
+    parts: dict[int, bytes] = field(default_factory=dict)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -57,8 +71,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
         bucket = self.bucket
         bucket.hosts.append(self.headers["Host"].partition(":")[0])
         bucket.requests.append(f"{self.path} {self.headers.get('Range', '')}".strip())
-        line, authorization = f"GET {self.path}", self.headers.get("Authorization")
-        answered(bucket.faults, line, authorization, self.honest).send(self)
+        self.answer()
+
+    def do_HEAD(self) -> None:
+        self.bucket.requests.append(f"HEAD {self.path}")
+        self.answer()
+
+    def do_PUT(self) -> None:
+        self.bucket.requests.append(f"{self.command} {self.path}")
+        length = int(self.headers.get("Content-Length", "0"))
+        self.body = self.rfile.read(length) if length <= self.bucket.most else b""
+        if length > self.bucket.most:
+            Answer(413, {}, b"<html>Request Entity Too Large</html>").send(self)
+            self.close_connection = True
+        elif len(self.body) == length:
+            self.answer()
+
+    do_POST = do_DELETE = do_PUT  # noqa: N815
+    body = b""
+
+    def answer(self) -> None:
+        line, authorization = f"{self.command} {self.path}", self.headers.get("Authorization")
+        answer = answered(self.bucket.faults, line, authorization, self.honest, self.body)
+        # The answer to HEAD has the length of the content, and not the content.
+        answer = replace(answer, content=b"", length=len(answer.content)) if self.command == "HEAD" else answer
+        answer.send(self)
 
     def honest(self) -> Answer:
         bucket, parts = self.bucket, urlsplit(self.path)
@@ -79,7 +116,71 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return Answer(200, {}, b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>")
         if name != "datasets":
             return Answer(404, {}, error("NoSuchBucket", "The specified bucket does not exist"))
-        return self.give(key) if key else self.list({k: v[0] for k, v in parse_qs(parts.query).items()})
+        query = {k: v[0] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
+        with bucket.lock:
+            if self.command in ("PUT", "POST", "DELETE"):
+                return self.write(key, query)
+            if not key:
+                return self.list_uploads(query) if "uploads" in query else self.list(query)
+            return self.give(key)
+
+    def write(self, key: str, query: dict[str, str]) -> Answer:
+        bucket, body, sha256 = self.bucket, self.body, self.headers.get("x-amz-meta-sha256")
+        if problem := self.check_body():
+            return Answer(400, {}, error(*problem))
+        upload = bucket.uploads.get(query.get("uploadId", ""))
+        if "uploadId" in query and upload is None:
+            return Answer(404, {}, error("NoSuchUpload", "The specified multipart upload does not exist."))
+        if self.command == "POST" and upload is None:
+            name = f"upload-{len(bucket.requests)}"
+            bucket.uploads[name] = Upload(key, sha256)
+            return Answer(
+                200,
+                {},
+                f"<InitiateMultipartUploadResult><UploadId>{name}</UploadId></InitiateMultipartUploadResult>".encode(),
+            )
+        if self.command == "DELETE":
+            if upload:
+                del bucket.uploads[query["uploadId"]]
+            else:
+                bucket.objects.pop(key, None)
+            return Answer(204)
+        if upload and self.command == "PUT":
+            upload.parts[int(query["partNumber"])] = body
+            return Answer(200, {"ETag": f'"{etag(body)}"'})
+        if upload:
+            wanted = [
+                (int(number), tag)
+                for number, tag in re.findall(r'<PartNumber>(\d+)</PartNumber><ETag>"(\w+)"', body.decode())
+            ]
+            if wanted != [(number, etag(part)) for number, part in sorted(upload.parts.items())]:
+                return Answer(400, {}, error("InvalidPart", "One or more of the specified parts could not be found."))
+            del bucket.uploads[query["uploadId"]]
+            body, sha256 = b"".join(part for _, part in sorted(upload.parts.items())), upload.sha256
+        elif bucket.conditions and self.headers.get("If-None-Match") == "*" and key in bucket.objects:
+            return Answer(412, {}, error("PreconditionFailed", "At least one of the preconditions did not hold."))
+        bucket.objects[key] = body
+        bucket.metadata.pop(key, None)
+        if sha256:
+            bucket.metadata[key] = sha256
+        return Answer(200, {"ETag": f'"{etag(body)}"'}, b"<CompleteMultipartUploadResult/>" if upload else b"")
+
+    def check_body(self) -> tuple[str, str] | None:
+        """Both digests of the body, which a client need not send."""
+        if self.headers.get("Content-MD5") not in (None, base64.b64encode(hashlib.md5(self.body).digest()).decode()):
+            return "BadDigest", "The Content-MD5 you specified did not match what we received."
+        if self.headers.get("x-amz-content-sha256") not in (None, hashlib.sha256(self.body).hexdigest()):
+            return "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match."
+        return None
+
+    def list_uploads(self, query: dict[str, str]) -> Answer:
+        """Like MinIO, only those of exactly this key."""
+        rows = "".join(
+            f"<Upload><Key>{escape(upload.key)}</Key><UploadId>{name}</UploadId></Upload>"
+            for name, upload in self.bucket.uploads.items()
+            if upload.key == query.get("prefix")
+        )
+        return Answer(200, {}, f"<ListMultipartUploadsResult>{rows}</ListMultipartUploadsResult>".encode())
 
     def check_signature(self) -> tuple[str, str] | None:
         """By the text of the specification, from the bytes of the request."""
@@ -95,7 +196,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         headers = "".join(f"{name}:{self.headers[name].strip()}\n" for name in names.split(";"))
         query = "&".join(sorted(query.split("&"))) if query else ""
-        canonical = "\n".join(["GET", path, query, headers, names, self.headers["x-amz-content-sha256"]])
+        canonical = "\n".join([self.command, path, query, headers, names, self.headers["x-amz-content-sha256"]])
         text = "\n".join(
             ["AWS4-HMAC-SHA256", self.headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()]
         )
@@ -136,6 +237,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if self.bucket.ranges else None
         start = int(found.group(1)) if found else 0
         headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if found else {}
+        if key in self.bucket.metadata:
+            headers["x-amz-meta-sha256"] = self.bucket.metadata[key]
         cut = self.bucket.cut.pop(0) if self.bucket.cut else None
         return Answer(206 if found else 200, headers, content[start:], wait=self.bucket.pause, cut=cut)
 

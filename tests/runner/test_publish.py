@@ -228,7 +228,7 @@ def test_what_git_cannot_keep_is_told(made: Callable[..., Publisher], capsys: py
     publisher.publish(FAMILY)
     (line,) = [line for line in told(capsys, "warning") if "artifacts that are not published" in line]
     for words in (
-        "empty/ (git stores no empty folders)",
+        "empty/ (an empty folder)",
         "m/.git (a git repository's own files)",
         ".lfsconfig",
         "pipe.pt",
@@ -412,11 +412,11 @@ def test_what_is_refused_is_not_waited_for_where_the_artifacts_stay(
 
 
 def test_a_try_that_hangs_tells_that_it_waits(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    made: Callable[..., Publisher], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(retry, "PAUSES", (0.0,))
     monkeypatch.setattr(retry, "LOG_SECONDS", 0.1)
-    waiting = retry.Retry(60, "on the claim")
+    waiting = retry.Retry(made(patienceSeconds=60)._context)
     waiting.tick()
     assert not told(capsys, "waiting")
     waiting.wait(RunnerError("publish-unreachable", "the server is away", "see"))

@@ -78,7 +78,7 @@ STORED = {"type": "s3", "bucket": "b"}
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"publish.type": "ftp"}, "publish.type must be git or none"),
+        ({"publish.type": "ftp"}, "publish.type must be git, s3 or none"),
         ({"replicas": 0}, "replicas must be at least 1"),
         ({"run.processes": 0}, "run.processes must be at least 1"),
         ({"pod.port": 65535}, "pod.port must be between"),

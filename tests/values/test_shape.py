@@ -24,7 +24,7 @@ WRONG = {
     'replicas: "010"': "1:1 replicas: '010' is not a whole number from 1 to 1000",  # which would be 8
     'replicas: "2"': "1:1 replicas: '2' is not a whole number from 1 to 1000; take it out of the quotes",
     "timeLimit: 5 hours": "1:1 timeLimit: '5 hours' is not a duration: one whole number above 0 and s, m, h or d, such as 90m or 72h",
-    "publish: {type: svn}": "1:11 publish.type: 'svn' is not one of git, none",
+    "publish: {type: svn}": "1:11 publish.type: 'svn' is not one of git, s3, none",
     "workspace: {type: emptydir}": (
         "1:13 workspace.type: 'emptydir' is not one of emptyDir, ephemeral, newClaim, existingClaim; did you mean 'emptyDir'?"
     ),

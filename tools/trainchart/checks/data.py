@@ -1,4 +1,4 @@
-"""Whether a run's pods reach its sources and the repository of its result: asked from inside, as `helm test` does."""
+"""Whether a run's pods reach its sources and the place of its result: asked from inside, as `helm test` does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GOOD = {
     "settings": "the image's Python reads the run's settings",
     "tools": "the image has the tools that the run needs",
     "mounts": "the pod has all that the run reads of Secrets, and the CA bundle",
-    "publish": "the result's repository accepts a push to the branch, and LFS objects",
+    "publish": "the result may be published: pushed with LFS objects to its branch, or uploaded to its folder",
 }
 
 

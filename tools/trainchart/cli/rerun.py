@@ -78,7 +78,7 @@ def _values(options: argparse.Namespace, before: Snapshot, made: Made) -> Tree:
     """The values of the new run, below those of the command line.
 
     Raises:
-        UsageError: the commits are not known, or the new run would use the branch of the other one.
+        UsageError: the commits are not known, or the new run would publish to the place of the other one.
     """
     from trainchart.errors import TrainchartError
     from trainchart.files import overlay
@@ -92,7 +92,7 @@ def _values(options: argparse.Namespace, before: Snapshot, made: Made) -> Tree:
         return made.values
     result = result_of(before)
     effective = overlay(made.settings, changed)
-    _check_branch(before, made.settings, effective, result)
+    _check_place(before, made.settings, effective, result)
     _say_if_it_continues(options, made.settings, effective)
     if options.newer:
         return made.values
@@ -108,34 +108,33 @@ def _values(options: argparse.Namespace, before: Snapshot, made: Made) -> Tree:
     return values
 
 
-def _check_branch(
+def _check_place(
     before: Snapshot, settings: Mapping[str, Any], changed: Mapping[str, Any], result: Mapping[str, Any]
 ) -> None:
-    """Check that the new run has a branch of its own: a branch belongs to the run that made it.
+    """Check that the new run has a branch, or a folder of a bucket, of its own: it belongs to the run that made it.
 
     Raises:
-        UsageError: it would push to the branch that has the result of the other one.
+        UsageError: it would publish to the one that has the result of the other run.
     """
     from trainchart.cluster.fields import mapping, text
     from trainchart.run.state import State
 
     old, new = mapping(settings, "publish"), mapping(changed, "publish")
-    branch = text(new, "branch")
-    if (
-        text(new, "type") != "git"
-        or not branch
-        or any(old.get(key) != new.get(key) for key in ("repository", "branch"))
-    ):
+    place = {"git": ("branch", "repository"), "s3": ("folder", "endpoint", "bucket", "prefix")}.get(text(new, "type"))
+    if place is None or any(old.get(key) != new.get(key) for key in ("type", *place)):
         return
-    if text(result, "branch") == branch or before.state is State.COMPLETED:
+    key, name = f"publish.{place[0]}", text(new, place[0])
+    if not name:
+        return
+    if text(result, "branch") == name or before.state is State.COMPLETED:
         raise UsageError(
-            f"publish.branch: {branch} has the result of {before.name}, and every run needs its own; "
-            "add --set publish.branch=NAME, or --set publish.branch= for a generated one"
+            f"{key}: {name} has the result of {before.name}, and every run needs its own; "
+            f"add --set {key}=NAME, or --set {key}= for a generated one"
         )
     if before.state is State.NO_JOB:
         print_message(
-            f"publish.branch: if {before.name} has published to {branch}, the new run ends with exit code 62 before it "
-            "trains; --set publish.branch= generates one"
+            f"{key}: if {before.name} has published to {name}, the new run ends with exit code 62 before it "
+            f"trains; --set {key}= generates one"
         )
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "result",
-        help="show the result of a run: branch, commit, metrics, files, curve",
-        description="Show the result of a run: the branch and commit it was pushed to, its metrics and files, and "
-        "its curve.",
+        help="show the result of a run: where it is, metrics, files, curve",
+        description="Show the result of a run: the branch and commit, or the folder of a bucket, where it is, its metrics "
+        "and files, and its curve.",
         epilog=exit_codes(
             ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, also="8 workspace not readable"
         ),
@@ -67,6 +67,7 @@ def _format_text(record: Record) -> list[str]:
 
 def _no_result_message(record: Record, options: argparse.Namespace) -> str:
     from trainchart.cluster.fields import text
+    from trainchart.run.settings import target
 
     name = record.name
     if record.status in ("pending", "running", "restarting", "ending"):
@@ -77,11 +78,12 @@ def _no_result_message(record: Record, options: argparse.Namespace) -> str:
         why = f"for the reason, run: {command_line(options, 'status {}')}"
         gone = f"{name} {'has failed' if record.status == 'failed' else 'was stopped'}, and the pods that had its result are gone"
         return f"{gone}; {why}" + (f"; {whole}" if on_claim else "")
-    branch = text(record.settings, "publish", "branch") or "sft-<time>"
-    repository = text(record.settings, "publish", "repository")
+    where = target(record.settings)
     # How a run ended whose Job is gone is not known.
-    completed = "its result was pushed" if record.status == "completed" else "if it completed, its result was pushed"
-    published = f"; {completed} to branch {branch} of {repository}" if repository else ""
+    completed = (
+        "its result was published" if record.status == "completed" else "if it completed, its result was published"
+    )
+    published = f"; {completed} to {where}" if where else ""
     gone = f"the Job or the pods of {name} were deleted{published}"
     if on_claim:
         return f"{gone}; {whole}"

@@ -33,7 +33,7 @@ def outcome(snapshot: Snapshot, seen: Iterable[Pod] = (), findings: Iterable[Fin
     """Return the outcome of a run that has finished.
 
     `seen` are its pods as they were last seen, for Volcano removes some; `place` is where its artifacts are when they
-    are on no branch.
+    are not published.
     """
     snapshot = with_pods(snapshot, seen)
     took = ""
@@ -100,7 +100,7 @@ def format_failure(result: Mapping[str, Any]) -> list[str]:
 def _format_no_job(snapshot: Snapshot) -> str:
     return (
         f"the Job of {snapshot.name} does not exist: it was removed when it had finished (ttlAfterFinished), or by hand; "
-        f"`{snapshot.command('result {}')}` names the branch that it publishes to; "
+        f"`{snapshot.command('result {}')}` names where it publishes to; "
         f"`{snapshot.command('result {} --whole')}` reads its result from its workspace, if that is on a claim"
     )
 

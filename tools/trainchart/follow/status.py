@@ -218,7 +218,9 @@ def _pod_object(pod: Pod) -> Object:
 
 
 def format_published(run: Snapshot) -> str:
-    """Return `branch of repository` where a finished run has pushed its result, even to another branch."""
+    """Return `branch of repository`, or `folder of bucket`, where a finished run has published its result, even to
+    another branch.
+    """
     result = result_of(run)
     branch, repository = text(result, "branch"), text(result, "repository")
     if not run.has_finished or not branch:

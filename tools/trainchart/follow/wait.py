@@ -223,7 +223,7 @@ def _timed_out(api: Api, name: str, what: str, seconds: float, findings: tuple[F
 
 
 def place_of_artifacts(api: Api, run: Snapshot) -> str:
-    """Return where they are when they are not on a branch; empty where that cannot be known."""
+    """Return where they are when they are not published; empty where that cannot be known."""
     claim = run.workspace_claim
     try:
         settings = settings_of(api, run.name)

@@ -36,6 +36,7 @@ _WIRING = {
     *("accelerator.profiles", "accelerator.resourceNames"),
     *("run.namespace", "run.service", "run.backend", "run.credentials"),
     *("run.family.features", "run.family.libraries", "run.family.modelPath", "run.family.writesBeside"),
+    *("publish.accessKeyKey", "publish.secretKeyKey", "publish.region"),
     *("mlflow.tokenKey", "mlflow.userKey", "mlflow.passwordKey", "mlflow.secretName", "mlflow.allowPlainHttp"),
 }
 _SECTIONS = {

@@ -120,7 +120,7 @@ class Progress:
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
     warnings: list[str] = field(default_factory=list)
-    # Stage publish, while the git server is away: seconds, left, reason.
+    # Stage publish, while the server is away: seconds, left, reason.
     waiting: dict[str, str] = field(default_factory=dict)
     _begins: bool = False  # the trainer has started, and has not reported that it resumes anything
 

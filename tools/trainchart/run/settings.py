@@ -21,6 +21,17 @@ def settings_of(api: Api, name: str) -> Object:
     return parsed(text(found, "data", "settings.json"))
 
 
+def target(settings: Mapping[str, Any]) -> str:
+    """Return where a run publishes its result; empty where it does not, or that is not known."""
+    publish, kind = mapping(settings, "publish"), text(settings, "publish", "type")
+    if kind == "s3":
+        place = (text(publish, "endpoint").rstrip("/"), text(publish, "bucket"), text(publish, "prefix").strip("/"))
+        folder = text(publish, "folder") or f"{text(settings, 'run', 'name')}-<8 characters of the Job's UID>"
+        return f"folder {folder} of {'/'.join(filter(None, place))}"
+    repository, branch = text(publish, "repository"), text(publish, "branch") or "sft-<time>"
+    return f"branch {branch} of {repository}" if repository and kind != "none" else ""
+
+
 def sources(settings: Mapping[str, Any]) -> dict[str, Object]:
     """Return those of model and dataset that the run has: the key of the source's type is configured."""
     found = {name: mapping(settings, name) for name in SOURCES}

@@ -40,10 +40,16 @@ Uid = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=63),
     Field(json_schema_extra=must_be("a UID: letters, digits, '-', '_' and '.'")),
 ]
+_FOLDER = r"[A-Za-z0-9_][-A-Za-z0-9._]*"
 Branch = Annotated[
     str,
     StringConstraints(pattern=r"^$|^[A-Za-z0-9][-A-Za-z0-9._/]*$", max_length=200),
     Field(json_schema_extra=must_be("the name of a branch: A-Z, a-z, 0-9, '-', '_', '.' and '/'")),
+]
+Folder = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_FOLDER}(/{_FOLDER})*$", max_length=200),
+    Field(json_schema_extra=must_be("a folder: A-Z, a-z, 0-9, '-', '_', '.' and '/', and no part begins with '.'")),
 ]
 ParameterName = Annotated[
     str,
@@ -540,33 +546,56 @@ class Tune(Section):
     )
 
 
-class Publish(Section):
-    type: Literal["git", "none"] = Field(
-        "git", description="git: push the result to a branch. none: leave it in the workspace."
+class _Target(Section):
+    type: Literal["git", "s3", "none"] = Field(
+        "git",
+        description="git: push the result to a branch. s3: upload it to a folder of a bucket. none: leave it in the "
+        "workspace.",
+        json_schema_extra=instead(
+            **dict.fromkeys(("minio", "bucket", "oss"), "write s3, with endpoint and bucket"),
+            **dict.fromkeys(("pvc", "claim", "volume"), "write none, with workspace.type newClaim or existingClaim"),
+        ),
     )
     repository: Annotated[Text, Named("REPO_URL", required=True)] = Field(
         None,
-        description="URL of the git repository to push to: https://, or with a private key ssh://.",
+        description="git: URL of the repository to push to: https://, or with a private key ssh://.",
         json_schema_extra=also("url", "repo", "repoUrl", "git", "output"),
-    )
-    secretName: ObjectName = Field(
-        None,
-        description="Secret with the user and the token, or the private key, for the repository's server; empty: "
-        "git.secretName.",
     )
     branch: Annotated[Branch | None, Named("REPO_BRANCH")] = Field(
         None,
-        description="Branch to push to; empty: sft-YYYYmmdd-HHMMSS.",
+        description="git: branch to push to; empty: sft-YYYYmmdd-HHMMSS.",
         examples=["candidates/first"],
         json_schema_extra=also("revision", "ref"),
     )
+
+
+class Publish(ObjectStore, _Target):
+    bucket: Bucket = Field(None, description="s3: name of the bucket.", examples=["models"])
+    prefix: Text = Field(
+        None, description="s3: folder of the bucket below which every run has its own; empty: the bucket itself."
+    )
+    secretName: ObjectName = Field(
+        None,
+        description="git: Secret with the user and the token, or the private key, for the repository's server; empty: "
+        "git.secretName. s3: "
+        "Secret with an access key that may list, read and write the bucket.",
+    )
+    folder: Folder | Empty = Field(
+        None,
+        description="s3: folder of this run below the prefix; empty: name of the release, and the first 8 characters "
+        "of the Job's UID.",
+        examples=["candidates/first"],
+        json_schema_extra=also("path", "directory", "subPath", "key"),
+    )
     modelName: ModelName | None = Field(
-        None, description="Name of the model in its configuration; empty: the last part of the repository."
+        None,
+        description="Name of the model in its configuration; empty: the last part of the repository, else the name of "
+        "the release.",
     )
     maxBatchSize: int = Field(8, ge=1, le=MOST, description="Largest batch that the exported model is served with.")
     patience: Duration = Field(
         "2h",
-        description="How long to retry the push when the git server is unreachable, or, with an emptyDir, when it "
+        description="How long to retry when the server of the result is unreachable, or, with an emptyDir, when it "
         "refuses; timeLimit can end it earlier.",
         examples=["30m", "12h"],
     )

@@ -136,11 +136,9 @@ Usage: {{ include "train.secrets" . | fromJson }}
 {{- end -}}
 {{- $_ := set $found $by $keys -}}
 {{- end -}}
-{{- range $section := include "train.sources" . | fromJsonArray -}}
-{{- $source := get $values $section -}}
-{{- if eq $source.type "s3" -}}
-{{- $_ := set $found $section (list $source.accessKeyKey $source.secretKeyKey $source.sessionTokenKey) -}}
-{{- end -}}
+{{- range $section := include "train.stores" . | fromJsonArray -}}
+{{- $place := get $values $section -}}
+{{- $_ := set $found $section (list $place.accessKeyKey $place.secretKeyKey $place.sessionTokenKey) -}}
 {{- end -}}
 {{- $mlflow := $values.mlflow -}}
 {{- if $mlflow.trackingUri -}}

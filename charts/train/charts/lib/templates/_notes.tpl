@@ -32,6 +32,8 @@ Check the repositories, revisions and Secrets:
   helm test {{ $name }} -n {{ $namespace }} --logs
 {{ if eq $values.publish.type "git" }}
 The result goes to {{ include "train.printable" $values.publish.repository }}, branch {{ $values.publish.branch | default "sft-<date>-<time>" | include "train.printable" }}.
+{{- else if eq $values.publish.type "s3" }}
+The result goes to {{ include "train.printable" (printf "%s/%s" (trimSuffix "/" $values.publish.endpoint) $values.publish.bucket) }}, folder {{ list ($values.publish.prefix | default "" | trimAll "/") ($values.publish.folder | default (printf "%s-<8 characters of the Job's UID>" $name)) | compact | join "/" | include "train.printable" }}.
 {{- else }}
 The result stays in the workspace, in {{ $directory }}/artifacts.
 {{- end }}

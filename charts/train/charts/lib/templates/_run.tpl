@@ -32,13 +32,14 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 */ -}}
 {{- define "train.features" -}}
 {{- $features := .Run.family.features | default list -}}
-{{- range include "train.sources" . | fromJsonArray -}}
-{{- if eq (get $.Run.values .).type "s3" -}}
+{{- range include "train.stores" . | fromJsonArray -}}
 {{- $features = append $features "s3" -}}
 {{- if (get $.Run.values .).workloadIdentity -}}
 {{- $features = append $features "identity" -}}
 {{- end -}}
 {{- end -}}
+{{- if eq .Run.values.publish.type "s3" -}}
+{{- $features = append $features "upload" -}}
 {{- end -}}
 {{- if include "train.ssh" . -}}
 {{- $features = append $features "ssh" -}}

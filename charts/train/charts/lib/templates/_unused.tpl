@@ -7,7 +7,6 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- $values := .Run.values -}}
 {{- $defaults := .Subcharts.lib.Files.Get "files/defaults.yaml" | fromYaml -}}
 {{- $type := $values.workspace.type -}}
-{{- $published := eq $values.publish.type "git" -}}
 {{- $groups := list -}}
 {{- if ne $type "newClaim" -}}
 {{- $groups = append $groups (list "workspace" (eq $type "ephemeral" | ternary (list "keep") (list "keep" "storageClassName")) (printf "workspace.type %s makes no claim; leave it out, or set workspace.type: newClaim" $type)) -}}
@@ -26,8 +25,8 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- if not $values.serviceAccount.name -}}
 {{- $groups = append $groups (list "serviceAccount" (list "automount") "the service account that the run brings has no rights; set serviceAccount.name, or leave this out") -}}
 {{- end -}}
-{{- if not $published -}}
-{{- $groups = append $groups (list "publish" (list "branch" "patience" "secretName") "publish.type none pushes nothing; leave it out, or set publish.type: git") -}}
+{{- if eq $values.publish.type "none" -}}
+{{- $groups = append $groups (list "publish" (list "branch" "patience" "secretName") "publish.type none publishes nothing; leave it out, or set publish.type: git or s3") -}}
 {{- end -}}
 {{- if not $values.caBundle.configMapName -}}
 {{- $groups = append $groups (list "caBundle" (list "key") "caBundle.configMapName is empty; set it, or leave this out") -}}
@@ -38,7 +37,7 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- if not (include "train.ssh" .) -}}
 {{- $groups = append $groups (list "git" (list "knownHostsKey" "privateKeyKey") "no repository is reached over SSH; write one as ssh://git@git.example.com/team/model.git, or leave this out") -}}
 {{- end -}}
-{{- range $section := list "model" "dataset" -}}
+{{- range $section := list "model" "dataset" "publish" -}}
 {{- $source := get $values $section -}}
 {{- if ne $source.type "s3" -}}
 {{- $groups = append $groups (list $section (list "accessKeyKey" "addressing" "region" "secretKeyKey" "sessionTokenKey" "workloadIdentity") (printf "%s.type %s does not use it; leave it out, or set %s.type: s3" $section $source.type $section)) -}}

@@ -47,6 +47,20 @@ Usage: {{ include "train.sources" . | fromJsonArray }}
 {{- end -}}
 
 {{- /*
+Returns the sections of the values whose data is in an object store, as JSON: sources, and publish.
+Usage: {{ include "train.stores" . | fromJsonArray }}
+*/ -}}
+{{- define "train.stores" -}}
+{{- $names := list -}}
+{{- range $name := append (include "train.sources" . | fromJsonArray) "publish" -}}
+{{- if eq (get $.Run.values $name).type "s3" -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- end -}}
+{{- $names | toJson -}}
+{{- end -}}
+
+{{- /*
 Returns the names of families (folders, for a pattern that ends in family.yaml) or profiles (files, for other patterns), comma separated.
 Usage: {{ include "train.known" (dict "root" . "pattern" PATTERN) }}
 */ -}}

@@ -23,8 +23,8 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- if and $values.git.secretName (not $used) -}}
 {{- $warnings = append $warnings (printf "git.secretName: is %q, but no repository of this run needs it, so it is not mounted; leave it empty" $values.git.secretName) -}}
 {{- end -}}
-{{- if and (include "train.workspace.temporary" .) (eq $values.publish.type "git") -}}
-{{- $warnings = append $warnings (printf "workspace.type: %s loses the result if it cannot be pushed within publish.patience (%s); use a claim to keep it" $values.workspace.type $values.publish.patience) -}}
+{{- if and (include "train.workspace.temporary" .) (ne $values.publish.type "none") -}}
+{{- $warnings = append $warnings (printf "workspace.type: %s loses the result if it cannot be published within publish.patience (%s); use a claim to keep it" $values.workspace.type $values.publish.patience) -}}
 {{- end -}}
 {{- with .Run.family.randomWeights -}}
 {{- $value := get $values.train (trimPrefix "train." .setting) -}}

@@ -1,4 +1,4 @@
-"""Selects the artifacts that go into the commit. What git cannot store is left out with a warning, or refused."""
+"""Selects the artifacts that are published. What git cannot store is left out with a warning, or refused."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def _walk(root: Path) -> Iterator[Entry]:
     left_out: List[str] = []
     for folder, folders, names in os.walk(root, onerror=_unreadable):
         if not folders and not names and Path(folder) != root:
-            left_out.append(
-                f"{format_path(os.fsencode(Path(folder).relative_to(root)))}/ (git stores no empty folders)"
-            )
+            left_out.append(f"{format_path(os.fsencode(Path(folder).relative_to(root)))}/ (an empty folder)")
         for name in sorted([*folders, *names]):
             source = Path(folder, name)
             path, status = os.fsencode(source.relative_to(root)), source.lstat()

@@ -15,7 +15,7 @@ from .context import Context
 from .errors import EXIT_CODES, RunnerError
 from .git import Git
 from .prepare import look_up
-from .publish import Publisher
+from .publish import publisher_of
 
 
 def main(home: Path) -> int:
@@ -51,6 +51,7 @@ def main(home: Path) -> int:
         folder = Path(name)
         for section, source in loaded.sources.items():
             item(section, partial(look_up, context, git, section, source, folder))
-        if loaded.publish.type == "git":
-            item("publish", Publisher(context).check_push_access)
+        publisher = publisher_of(context)
+        if publisher:
+            item("publish", publisher.check_push_access)
     return codes[0] if codes else EXIT_CODES["completed"].code

@@ -1,4 +1,4 @@
-"""Stage publish: pushes the artifacts as one commit on an orphan branch, once, however often the run is restarted."""
+"""Stage publish: the result on a branch, or where else it goes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional, Union
 
 from . import artifacts, log
 from .commit import Builder
@@ -19,6 +19,11 @@ from .git import Git, trailers
 from .remote import Remote, classify
 from .retry import Retry
 
+if TYPE_CHECKING:
+    from features.upload import BucketPublisher
+
+    AnyPublisher = Union["Publisher", BucketPublisher]
+
 GENERATED_PREFIX = "sft-"
 LFS_PATTERNS = ("*.pt", "*.pth", "*.onnx", "*.safetensors", "*.bin", "*.pdparams", "*.pdiparams", "*.engine")
 # git-lfs's messages when the server would accept an object that this machine does not have.
@@ -27,16 +32,29 @@ _ACCEPTED = re.compile(r"missing or corrupt local objects|Unable to find source 
 
 @dataclass(frozen=True)
 class Published:
+    """A branch and its commit; in an object store, the folder and the SHA-256 of its manifest."""
+
     branch: str
     commit: str
 
 
+def publisher_of(context: Context) -> Optional[AnyPublisher]:
+    """Return what publishes the result, once, however often the run is restarted; None if it stays in the workspace."""
+    if context.settings.publish.type == "s3":
+        from features import upload
+
+        return upload.BucketPublisher(context)
+    return Publisher(context) if context.settings.publish.type == "git" else None
+
+
 class Publisher:
+    """Pushes the artifacts as one commit on an orphan branch."""
+
     def __init__(self, context: Context) -> None:
         self._context = context
         publish = context.settings.publish
         self._branch = publish.branch  # "" for a generated one
-        self._retry = Retry(context.settings.run.patience_seconds, _artifacts_location(context))
+        self._retry = Retry(context)
         self._git = Git(context, self._retry.tick)
         self._remote = Remote("publish", publish.repository)
         self._refusal = "an earlier attempt was refused"
@@ -71,29 +89,7 @@ class Publisher:
         """
         repository = self._context.workspace.root / "publish"
         commit = self._commit(repository, family)
-        published = None
-        while published is None:
-            published = self._attempt(repository, commit)
-        return published
-
-    def _attempt(self, repository: Path, commit: str) -> Optional[Published]:
-        """Push once. Returns None, after a pause, if another attempt may succeed."""
-        self._context.lease.check()
-        try:
-            return self._deliver(repository, commit)
-        except RunnerError as error:
-            if not self._is_retryable(error):
-                raise
-            self._retry.wait(error)
-            return None
-
-    def _is_retryable(self, error: RunnerError) -> bool:
-        """Whether a failure is temporary. If the model would be lost with the pod, also what a person can fix
-        meanwhile: an expired token (the Secret is read again at each attempt), an exhausted quota, a rule for branches.
-        """
-        if error.exit.name == "publish-refused":
-            return not self._context.settings.workspace.shared
-        return error.exit.name in ("publish-unreachable", "process-killed")
+        return self._retry.call(lambda: self._deliver(repository, commit))
 
     def check_push_access(self) -> None:
         """Check, before hours of training, that the server would accept a push to this branch and LFS objects from this
@@ -291,10 +287,3 @@ class _BranchRefusedError(Exception):
     def __init__(self, error: RunnerError) -> None:
         super().__init__(error.reason)
         self.error = error
-
-
-def _artifacts_location(context: Context) -> str:
-    """Return where the artifacts are if they cannot be pushed, for messages."""
-    if context.settings.workspace.shared:
-        return f"the artifacts stay in {context.settings.directory}/artifacts of the workspace's claim"
-    return "the artifacts are lost with this pod and its workspace"

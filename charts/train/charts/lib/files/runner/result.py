@@ -37,7 +37,7 @@ def completed(
 
 def location(context: Context, published: Optional[Published]) -> Dict[str, Any]:
     """Return where the result is; empty if it is not published."""
-    return {"repository": context.settings.publish.repository, **asdict(published)} if published else {}
+    return {"repository": context.settings.publish.location, **asdict(published)} if published else {}
 
 
 def failed(context: Optional[Context], stage: str, error: RunnerError) -> Dict[str, Any]:

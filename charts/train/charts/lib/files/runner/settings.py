@@ -11,7 +11,7 @@ import re
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, List, NoReturn, Tuple
+from typing import Any, Dict, List, NoReturn, Tuple, Union
 from urllib.parse import urlsplit
 
 from .errors import RunnerError
@@ -127,7 +127,7 @@ class Source:
     def location(self) -> str:
         """What it is, in one word for logs and the result."""
         if self.type == "s3":
-            return "/".join([self.endpoint.rstrip("/"), self.bucket, self.prefix]).rstrip("/")
+            return _folder_of_bucket(self)
         return f"claim:{self.claim_name}" if self.type == "claim" else self.repository
 
 
@@ -174,11 +174,30 @@ class Tune:
 @dataclass(frozen=True)
 class Publish:
     type: str
+    region: str
+    access_key_key: str
+    secret_key_key: str
+    session_token_key: str
+    addressing: str
+    workload_identity: bool
     max_batch_size: int
-    repository: str = ""
+    repository: str = ""  # git
     branch: str = ""
+    endpoint: str = ""  # s3
+    bucket: str = ""
+    prefix: str = ""
+    folder: str = ""
     model_name: str = ""
     secret_name: str = ""
+
+    @property
+    def location(self) -> str:
+        """What holds the result, beside those of other runs."""
+        return _folder_of_bucket(self) if self.type == "s3" else self.repository
+
+
+def _folder_of_bucket(place: Union[Source, Publish]) -> str:
+    return "/".join([place.endpoint.rstrip("/"), place.bucket, place.prefix.strip("/")]).rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -234,6 +253,12 @@ class Settings:
         """Those of model and dataset that the run has: the key of the source's type is configured."""
         sections: Dict[str, Source] = {"model": self.model, "dataset": self.dataset}
         return {name: one for name, one in sections.items() if getattr(one, _CONFIGURED_BY[one.type])}
+
+    @property
+    def stores(self) -> Dict[str, Union[Source, Publish]]:
+        """What of the run is in an object store, by the section of the values."""
+        sections: Dict[str, Union[Source, Publish]] = {**self.sources, "publish": self.publish}
+        return {name: place for name, place in sections.items() if place.type == "s3"}
 
     def source_path(self, name: str) -> str:
         """Where a source lies in the run's folder; a run without that source has an empty place for it."""
@@ -344,7 +369,7 @@ def _validate(settings: Settings) -> None:
     _expect(run.version == VERSION, "run.version", f"must be {VERSION}")
     _expect(run.family.launcher in ("python", "torchrun"), "run.family.launcher", "must be python or torchrun")
     _expect(settings.tune.goal in ("maximize", "minimize"), "tune.goal", "must be maximize or minimize")
-    _expect(settings.publish.type in ("git", "none"), "publish.type", "must be git or none")
+    _expect(settings.publish.type in ("git", "s3", "none"), "publish.type", "must be git, s3 or none")
     _expect(settings.replicas >= 1, "replicas", "must be at least 1")
     _expect(run.processes >= 1, "run.processes", "must be at least 1")
     _expect(0 < settings.pod.port < 65535, "pod.port", "must be between 1 and 65534")
@@ -365,10 +390,14 @@ def _validate(settings: Settings) -> None:
         _expect(by in ("git", section), f"run.credentials.{section}", f"must be git or {section}")
         named = bool(settings.git_credentials(section).folder)
         _expect(named or not is_ssh(url), f"{by}.secretName", f"is empty, and {section}.repository needs a private key")
-    for name, source in settings.sources.items():
-        if source.type == "s3":  # signed requests do not carry the key
-            _check_url(f"{name}.endpoint", source.endpoint, True, "")
-            _expect(urlsplit(source.endpoint).path in ("", "/"), f"{name}.endpoint", "must not hold a path")
+    for name, store in settings.stores.items():
+        _check_url(f"{name}.endpoint", store.endpoint, True, "")  # signed requests do not carry the key
+        _expect(urlsplit(store.endpoint).path in ("", "/"), f"{name}.endpoint", "must not hold a path")
+        _expect(bool(store.bucket), f"{name}.bucket", "is missing")
+    for key in ("prefix", "folder"):
+        folder = getattr(settings.publish, key).strip("/")
+        valid = not folder or not re.search(r"(^|/)[.]{0,2}(/|$)", folder)
+        _expect(valid, f"publish.{key}", "must be a folder, without '..' and empty parts")
     mlflow = settings.mlflow
     if mlflow.tracking_uri:
         allowed = mlflow.allow_plain_http or not mlflow.secret_name

@@ -96,13 +96,13 @@ def check_secrets(context: Context) -> None:
             _check_secret(found.key, found.secret, found.folder, {"git.tokenKey": git.token_key})
             if (Path(found.folder) / git.user_key).exists():  # optional
                 _check_secret(found.key, found.secret, found.folder, {"git.userKey": git.user_key})
-    for name, source in settings.sources.items():
-        if source.type == "s3" and source.secret_name:
-            keys = {f"{name}.accessKeyKey": source.access_key_key, f"{name}.secretKeyKey": source.secret_key_key}
+    for name, store in settings.stores.items():
+        if store.secret_name:
+            keys = {f"{name}.accessKeyKey": store.access_key_key, f"{name}.secretKeyKey": store.secret_key_key}
             folder = settings.secret_folder(name)
-            if (Path(folder) / source.session_token_key).exists():  # optional
-                keys[f"{name}.sessionTokenKey"] = source.session_token_key
-            _check_secret(f"{name}.secretName", source.secret_name, folder, keys, ascii_only=True)
+            if (Path(folder) / store.session_token_key).exists():  # optional
+                keys[f"{name}.sessionTokenKey"] = store.session_token_key
+            _check_secret(f"{name}.secretName", store.secret_name, folder, keys, ascii_only=True)
     if settings.has_secrets:
         from features import secrets
 

@@ -14,10 +14,14 @@
 {{- $violations = append $violations (printf "%s.repository: is empty, but family %s needs it; set the URL of a git repository" $section $values.family) -}}
 {{- end -}}
 {{- end -}}
+{{- $ofResult := dict "bucket" "s3" "endpoint" "s3" "prefix" "s3" "folder" "s3" -}}
+{{- if eq $values.publish.type "s3" -}}
+{{- $ofResult = dict "repository" "git" "branch" "git" -}}
+{{- end -}}
 {{- $kinds := dict "repository" "git" "revision" "git" "claimName" "claim" "subPath" "claim" "bucket" "s3" "endpoint" "s3" "prefix" "s3" "secretName" "git or s3" -}}
-{{- range $section := list "model" "dataset" -}}
+{{- range $section := list "model" "dataset" "publish" -}}
 {{- $source := get $values $section -}}
-{{- range $key, $kind := $kinds -}}
+{{- range $key, $kind := eq $section "publish" | ternary $ofResult $kinds -}}
 {{- if and (not (contains $source.type $kind)) (get $source $key) -}}
 {{- $violations = append $violations (printf "%s.%s: is %q, but %s.type %s does not use it; leave it empty, or set %s.type: %s" $section $key (include "train.shown" (get $source $key)) $section $source.type $section $kind) -}}
 {{- end -}}
@@ -93,6 +97,11 @@
 {{- end -}}
 {{- if and (eq $values.publish.type "git") (not (or $values.git.secretName $values.publish.secretName)) (not (include "train.url.ssh" ($values.publish.repository | default ""))) -}}
 {{- $violations = append $violations "git.secretName: is empty, but publish.type git needs credentials to push; set a Secret with user and token (or with the private key, for SSH), here or in publish.secretName, or set publish.type: none" -}}
+{{- end -}}
+{{- with $values.publish.prefix | default "" | trimAll "/" -}}
+{{- if regexMatch "(^|/)[.]{0,2}(/|$)" . -}}
+{{- $violations = append $violations (printf "publish.prefix: %q is not a folder of a bucket; write it as models/detectors" .) -}}
+{{- end -}}
 {{- end -}}
 {{- if and (eq $values.publish.type "none") (include "train.workspace.temporary" .) -}}
 {{- $violations = append $violations (printf "publish.type: none with workspace.type: %s would lose the result with the pod; set workspace.type: newClaim" $values.workspace.type) -}}

@@ -24,8 +24,8 @@
 {{- $violations = append $violations (printf "ttlAfterFinished: %s exceeds the maximum of Volcano; set at most 24855d, or leave it empty" .) -}}
 {{- end -}}
 {{- end -}}
-{{- if and $values.ttlAfterFinished (include "train.workspace.temporary" .) (not (and (eq $values.publish.type "git") $values.publish.branch)) -}}
-{{- $violations = append $violations (printf "ttlAfterFinished: is %s, but only the pods, which it removes, would know where the result is; set publish.branch or workspace.type: newClaim, or leave it empty" $values.ttlAfterFinished) -}}
+{{- if and $values.ttlAfterFinished (include "train.workspace.temporary" .) (not (or $values.publish.branch $values.publish.folder)) -}}
+{{- $violations = append $violations (printf "ttlAfterFinished: is %s, but only the pods, which it removes, would know where the result is; set publish.%s or workspace.type: newClaim, or leave it empty" $values.ttlAfterFinished (eq $values.publish.type "s3" | ternary "folder" "branch")) -}}
 {{- end -}}
 {{- $violations | toJson -}}
 {{- end -}}

@@ -11,7 +11,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, Any, Dict, Optional
+from typing import Any, Dict, Optional, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from runner import log, network
@@ -118,6 +118,14 @@ class Store:
         return RunnerError(f"{refused.partition('-')[0]}-unreachable" if unreachable else refused, reason, fix)
 
 
+class Body(Protocol):
+    """What a request sends: it is read from the beginning, each time that it is sent."""
+
+    def read(self, size: int = -1) -> bytes: ...
+
+    def seek(self, offset: int) -> int: ...
+
+
 class RefusedError(Exception):
     """The server's error for a request that a retry does not help."""
 
@@ -154,7 +162,7 @@ class Client:
         return self.request("GET", key, query, headers)
 
     def request(
-        self, method: str, key: str, query: Dict[str, str], headers: Dict[str, str], body: Optional[IO[bytes]] = None
+        self, method: str, key: str, query: Dict[str, str], headers: Dict[str, str], body: Optional[Body] = None
     ) -> http.client.HTTPResponse:
         """Send one request for an object (`key`) or, with an empty key, for the bucket. It is sent again to another
         address of the bucket, or with renewed credentials, where the server's answer demands that.
@@ -188,7 +196,7 @@ class Client:
         key: str,
         query: Dict[str, str],
         headers: Dict[str, str],
-        body: Optional[IO[bytes]],
+        body: Optional[Body],
         credentials: Optional[Credentials],
     ) -> http.client.HTTPResponse:
         path = quote(f"{self._address.folder}/{key}" if key else self._address.folder or "/", safe="/~")
@@ -248,7 +256,7 @@ class Client:
         return explain(self.store, self.store.keys.held, refused)
 
     def _send(
-        self, method: str, target: str, headers: Dict[str, str], body: Optional[IO[bytes]]
+        self, method: str, target: str, headers: Dict[str, str], body: Optional[Body]
     ) -> http.client.HTTPResponse:
         """Send the request on the open connection, or on a new one if the server has closed that for being idle."""
         reused = self._connection is not None
