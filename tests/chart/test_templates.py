@@ -421,6 +421,14 @@ def test_a_run_over_ssh_has_a_user_of_its_name_and_no_other_run_has() -> None:
     assert "/etc/passwd" not in str(pod_of(HAMI))
 
 
+def test_the_program_for_submodules_is_mounted_where_they_are_wanted() -> None:
+    def programs(values: Tree) -> str:
+        return " ".join(one(values, "ConfigMap")["data"])
+
+    assert "features.submodules.__init__.py" not in programs(HAMI)
+    assert "features.submodules.__init__.py" in programs(overlay(HAMI, {"dataset": {"submodules": True}}))
+
+
 ANSWERS: dict[str, tuple[Tree, dict[str, str]]] = {
     "one server": ({}, dict.fromkeys(("model", "dataset", "publish"), "git.secretName")),
     "the same server in other words": (

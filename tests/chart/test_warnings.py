@@ -33,12 +33,17 @@ UNUSED: dict[str, tuple[Tree, Tree]] = {
         {"git": {"secretName": ""}, "publish": {"type": "none"}, **CLAIM},
         {"git": {"secretName": "git-credentials"}, "publish": {"type": "git"}},
     ),
+    "git.knownHostsKey": ({}, {"model": {"repository": "git@git.example.com:team/m.git", "secretName": "key"}}),
+    "model.submodules": (
+        {"model": STORED},
+        {"model": {"type": "git", "repository": "https://git.example.com/m.git", "bucket": "", "endpoint": ""}},
+    ),
     "model.region": ({}, {"model": STORED}),
     "dataset.accessKeyKey": ({"dataset": STORED}, {"dataset": {**STORED, "secretName": "s3"}}),
     "cache.claimName": ({}, {"dataset": {"cached": True}}),
 }
 """By key: values beside which it has no effect, and a change with which it has one."""
-OTHERS: Tree = {"workspace.keep": True, "workspace.accessMode": "ReadWriteMany"}
+OTHERS: Tree = {"workspace.keep": True, "model.submodules": True, "workspace.accessMode": "ReadWriteMany"}
 
 UNLIKELY: dict[str, tuple[Tree, Tree, str]] = {
     "bytes for gigabytes": (

@@ -100,7 +100,7 @@ FAULTS = [
     Fault("a host with another key", ("host key is not the one", "somebody may be between"), known_hosts=lambda ssh: ssh.known_hosts(key="other-host")),
     Fault("a key that the server does not know", ("the server refused the key of git.secretName git-credentials", "Permission denied (publickey", "deploy key"), key="stranger"),
     Fault("a key of another repository", ("the repository does not exist, or the credentials have no access", "Repository not found"), key="none"),
-    Fault("a repository that is not there", ("the repository does not exist",), url=lambda url, ssh, server: ssh.url("lost.git")),
+    Fault("a repository that does not exist", ("the repository does not exist",), url=lambda url, ssh, server: ssh.url("lost.git")),
     Fault("a port that is closed", ("cannot be reached", "Connection refused"), url=lambda url, ssh, server: url.replace(f":{ssh.port}", ":9"), code="prepare-unreachable"),
     Fault("a host that has no address", ("cannot be resolved",), url=lambda url, ssh, server: url.replace("127.0.0.1", "lost.invalid"), code="prepare-unreachable"),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import program
-from tests.lab.git_server import TOKEN, USER, push, serving
+from tests.lab.git_server import TOKEN, USER, git, push, serving
 from tests.local.conftest import PROGRAM, Engine, Ran
 from trainchart.cli import main as cli
 from trainchart.errors import ExitCode, FileError
@@ -252,6 +252,25 @@ def test_git_takes_no_value_for_an_option(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="git fetch failed"):
         fetch("model", source, tmp_path / "fetched")
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.lab
+def test_submodules_are_fetched_where_the_values_want_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("COUNT", "1"), ("KEY_0", "protocol.file.allow"), ("VALUE_0", "always")):
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    for name in ("sub", "top"):
+        git("init", "--quiet", "--initial-branch=main", str(tmp_path / name))
+        (tmp_path / name / f"{name}.py").write_text("pass")
+        git("add", "--all", cwd=tmp_path / name)
+        git("commit", "--quiet", "-m", name, cwd=tmp_path / name)
+    recorded = git("rev-parse", "HEAD", cwd=tmp_path / "sub")
+    (tmp_path / "top" / ".gitmodules").write_text('[submodule "x"]\n\tpath = libs/x\n\turl = ../sub\n')
+    git("add", ".gitmodules", cwd=tmp_path / "top")
+    git("update-index", "--add", "--cacheinfo", f"160000,{recorded},libs/x", cwd=tmp_path / "top")
+    git("commit", "--quiet", "-m", "submodule", cwd=tmp_path / "top")
+    source = {"repository": str(tmp_path / "top")}
+    assert not (fetch("model", source, tmp_path / "without") / "libs/x/sub.py").exists()
+    assert (fetch("model", {**source, "submodules": True}, tmp_path / "with") / "libs/x/sub.py").exists()
 
 
 def test_a_source_that_only_the_cluster_reaches_needs_a_folder(call: Call) -> None:

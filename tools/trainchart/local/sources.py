@@ -73,6 +73,8 @@ def fetch(section: str, source: Mapping[str, Any], folder: Path) -> Path:
         # The user may not have called `git lfs install`, or may have told git to skip the data.
         _git(section, option, folder, "lfs", "install", "--local", "--skip-repo")
         _git(section, option, folder, "lfs", "pull", "origin")
+    if source.get("submodules"):
+        _git(section, option, folder, "submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
     return folder
 
 

@@ -342,6 +342,11 @@ class _Origin(Section):
         examples=["main", "v7.0"],
         json_schema_extra=also("branch", "tag", "commit", "ref", "version", "sha"),
     )
+    submodules: bool = Field(
+        False,
+        description="git: whether the repository's submodules are fetched, and theirs; all must be on its server.",
+        json_schema_extra=also("recursive", "recurseSubmodules", "submodule"),
+    )
     claimName: ObjectName = Field(
         None,
         description="claim: name of the PersistentVolumeClaim; it is mounted read-only.",
@@ -359,9 +364,9 @@ class _Origin(Section):
 class Source(ObjectStore, _Origin):
     secretName: ObjectName = Field(
         None,
-        description="git: Secret with the user and the token, or the private key, for this repository's server; empty: git.secretName if "
-        "that is for the same server, else none. s3: Secret with the access key; empty, without workloadIdentity: a "
-        "public bucket.",
+        description="git: Secret with the user and the token, or the private key, for this repository's server; empty: "
+        "git.secretName if that is for the same server, else none. s3: Secret with the access key; empty, without "
+        "workloadIdentity: a public bucket.",
         examples=["s3-credentials"],
     )
     cached: bool = Field(False, description="Whether it is kept in the cache volume, for this and later runs.")

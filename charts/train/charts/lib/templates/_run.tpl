@@ -44,6 +44,9 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- if include "train.ssh" . -}}
 {{- $features = append $features "ssh" -}}
 {{- end -}}
+{{- if or .Run.values.model.submodules .Run.values.dataset.submodules -}}
+{{- $features = append $features "submodules" -}}
+{{- end -}}
 {{- if gt (int .Run.values.replicas) 1 -}}
 {{- $features = append $features "gang" -}}
 {{- end -}}

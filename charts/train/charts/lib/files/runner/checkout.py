@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict, Mapping, Tuple
+from typing import Dict, List, Mapping, Tuple
 
 from . import lfs, log, trees
 from .context import Pinned
@@ -14,34 +14,55 @@ from .remote import Remote
 from .workspace import Room
 
 
-def fetch(git: Git, name: str, pinned: Pinned, tree: Path, room: Room) -> Tuple[int, Mapping[str, str]]:
-    """Check out one commit at `tree`, and only it, then its LFS objects. Continues where a killed attempt stopped.
+def fetch(
+    git: Git, name: str, pinned: Pinned, tree: Path, room: Room, submodules: bool = False
+) -> Tuple[int, Mapping[str, str]]:
+    """Check out one commit at `tree`, and only it, then its LFS objects, and its submodules if they are wanted.
+    Continues where a killed attempt stopped.
 
     Returns the total size of the files in bytes, and their digests by path, in the format of a manifest.
     """
     remote = Remote(name, pinned.repository)
     log.event("fetch", source=name, repository=pinned.repository, revision=pinned.revision, commit=pinned.commit)
-    resumed = _is_checked_out(git, remote, tree, pinned.commit)
-    if resumed:
-        _restore(git, remote, tree)
-    else:
-        tree.parent.mkdir(parents=True, exist_ok=True)
-        trees.empty(tree, tree.parent)
-        git.run(remote, tree, "init", "--quiet")
-        git.run(remote, tree, "config", "remote.origin.url", pinned.repository)
-        _fetch_commit(git, remote, tree, pinned)
-        git.run(remote, tree, "checkout", "--quiet", "--force", "--detach", pinned.commit)
+    found, linked = place(git, remote, pinned, tree, tree.parent, room)
     if all(path.name == ".gitattributes" for path in lfs.files(tree)):
         raise RunnerError(
             "prepare-failed",
             f"{name}.repository {pinned.repository} has no files at {pinned.revision} ({pinned.commit})",
             f"correct {name}.revision, or push the files",
         )
-    if (tree / ".gitmodules").exists():
-        log.event("warning", source=name, reason="the repository has submodules; they are not fetched")
-    placed = lfs.download(git, remote, tree, pinned.commit, room, resumed)
-    found = _digests(git, remote, tree, {str(pointer.path.relative_to(tree)): pointer.oid for pointer in placed})
+    if linked and submodules:
+        from features import submodules as feature
+
+        found.update(feature.fetch(git, remote, tree, linked, room))
+    elif linked:
+        reason = f"these folders are submodules, and stay empty: {', '.join(linked)}"
+        log.event("warning", source=name, reason=reason, fix=f"set {name}.submodules: true if the run needs them")
     return sum(path.stat().st_size for path in lfs.files(tree)), found
+
+
+def place(
+    git: Git, remote: Remote, pinned: Pinned, tree: Path, below: Path, room: Room
+) -> Tuple[Dict[str, str], Dict[str, str]]:
+    """Check out a commit at `tree` with its LFS objects, without submodules.
+
+    Returns the digests of its files, and the commits of its submodules, by path.
+    """
+    resumed = _is_checked_out(git, remote, tree, pinned.commit)
+    if resumed:
+        _restore(git, remote, tree)
+    else:
+        trees.make(tree.parent, below)
+        trees.empty(tree, below)
+        git.run(remote, tree, "init", "--quiet")
+        git.run(remote, tree, "config", "remote.origin.url", pinned.repository)
+        _fetch_commit(git, remote, tree, pinned)
+        git.run(remote, tree, "checkout", "--quiet", "--force", "--detach", pinned.commit)
+    listed = git.run(remote, tree, "ls-tree", "-r", "-l", "-z", "--full-tree", "HEAD", capture=True).split("\0")
+    linked = {path: about.split()[2] for about, _, path in (row.partition("\t") for row in listed) if "commit" in about}
+    placed = lfs.download(git, remote, tree, pinned.commit, room, resumed, {tree / path for path in linked})
+    found = {str(pointer.path.relative_to(tree)): f"sha256:{pointer.oid}" for pointer in placed}
+    return _digests(git, remote, tree, listed, found), linked
 
 
 def _is_checked_out(git: Git, remote: Remote, tree: Path, commit: str) -> bool:
@@ -63,13 +84,12 @@ def _restore(git: Git, remote: Remote, tree: Path) -> None:
         git.run(remote, tree, "--literal-pathspecs", "checkout", "--quiet", "--force", f"--pathspec-from-file={listed}")
 
 
-def _digests(git: Git, remote: Remote, tree: Path, objects: Dict[str, str]) -> Dict[str, str]:
-    """Return the digest of every file: its blob, or its LFS object. `objects` are the LFS objects that are already
-    known.
+def _digests(git: Git, remote: Remote, tree: Path, listed: List[str], found: Dict[str, str]) -> Dict[str, str]:
+    """Return the digest of every file: its blob, or its LFS object. `listed` are the rows of the commit's tree, `found`
+    the digests that are already known.
     """
-    found = {path: f"sha256:{oid}" for path, oid in objects.items()}
     unknown = False
-    for line in git.run(remote, tree, "ls-tree", "-r", "-l", "-z", "--full-tree", "HEAD", capture=True).split("\0"):
+    for line in listed:
         about, _, path = line.partition("\t")
         mode, _, oid, size = (about.split() + [""] * 4)[:4]
         if path in found or not mode.startswith("100"):
@@ -105,8 +125,9 @@ def _fetch_commit(git: Git, remote: Remote, tree: Path, pinned: Pinned) -> None:
         )
     code, kind, _ = git.attempt(remote, tree, "cat-file", "-t", pinned.commit, capture=True)
     if code != 0 or kind.strip() != "commit":
+        what = remote.submodule or f"{remote.key}.revision {pinned.revision}"
         raise RunnerError(
             "prepare-failed",
-            f"{remote.key}.revision {pinned.revision}: {remote.url} has no commit {pinned.commit}",
-            f"correct {remote.key}.revision, or push the commit",
+            f"{what}: {remote.url} has no commit {pinned.commit}",
+            f"correct {remote.key}.revision, or push the commit to {remote.url}",
         )

@@ -198,6 +198,8 @@ class Git:
             ("core.excludesFile", os.devnull),
             ("safe.directory", "*"),
             ("protocol.version", "2"),
+            ("protocol.allow", "never"),
+            *((f"protocol.{scheme}.allow", "always") for scheme in ("http", "https", "ssh")),
             ("http.lowSpeedLimit", "1000"),
             ("http.lowSpeedTime", "60"),
             ("gc.auto", "0"),

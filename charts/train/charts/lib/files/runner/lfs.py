@@ -10,7 +10,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
+from typing import AbstractSet, Dict, Iterator, List, Optional
 
 from . import log
 from .errors import RunnerError
@@ -42,17 +42,17 @@ class Pointer:
         return tree / ".git" / "lfs" / "objects" / self.oid[:2] / self.oid[2:4] / self.oid
 
 
-def files(tree: Path) -> Iterator[Path]:
-    """Yield the regular files of a checkout, in a stable order."""
+def files(tree: Path, apart: AbstractSet[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the regular files of a checkout, in a stable order, but not those in the folders `apart`."""
     for folder, folders, names in os.walk(tree):
-        folders[:] = sorted(name for name in folders if name != ".git")
+        folders[:] = sorted(name for name in folders if name != ".git" and not (apart and Path(folder, name) in apart))
         paths = (Path(folder, name) for name in sorted(names))
         yield from (path for path in paths if path.is_file() and not path.is_symlink())
 
 
-def pointers(tree: Path) -> List[Pointer]:
-    """Return the files of a tree that are still pointers."""
-    small = [path for path in files(tree) if path.stat().st_size in _POINTER_BYTES]
+def pointers(tree: Path, apart: AbstractSet[Path] = frozenset()) -> List[Pointer]:
+    """Return the files of a tree that are still pointers, without the folders `apart`."""
+    small = [path for path in files(tree, apart) if path.stat().st_size in _POINTER_BYTES]
     if len(small) < 10 * _THREADS:
         return _read_pointers(small)
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -95,14 +95,22 @@ def objects(git: Git, remote: Remote, tree: Path) -> Dict[str, str]:
     return {match.group(2): match.group(1) for match in found if match}
 
 
-def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room, resumed: bool = False) -> List[Pointer]:
+def download(
+    git: Git,
+    remote: Remote,
+    tree: Path,
+    commit: str,
+    room: Room,
+    resumed: bool = False,
+    apart: AbstractSet[Path] = frozenset(),
+) -> List[Pointer]:
     """Replace every pointer by its object, and return the pointers. `resumed`: an earlier attempt may have replaced
-    some.
+    some. `apart` are folders of other repositories in it.
 
     Raises:
         RunnerError: an object is missing, or does not fit.
     """
-    wanted = pointers(tree)
+    wanted = pointers(tree, apart)
     if not wanted:
         return []
     extended = [pointer for pointer in wanted if pointer.extension]
@@ -139,7 +147,7 @@ def download(git: Git, remote: Remote, tree: Path, commit: str, room: Room, resu
         uses[pointer.oid] -= 1
         if pointer.stored_in(tree).exists():
             _place(pointer, pointer.stored_in(tree), last=uses[pointer.oid] == 0)
-    left = pointers(tree)
+    left = pointers(tree, apart)
     if left:
         raise RunnerError(
             "prepare-failed",

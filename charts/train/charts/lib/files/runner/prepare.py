@@ -218,7 +218,8 @@ def place(context: Context, git: Git, name: str, source: Source, family: Optiona
 
 
 def _identity(source: Source, pinned: Pinned) -> manifest.Source:
-    return {"type": source.type, "location": pinned.repository, "commit": pinned.commit}
+    location = pinned.repository + (" with its submodules" if source.submodules else "")
+    return {"type": source.type, "location": location, "commit": pinned.commit}
 
 
 def _fetch(
@@ -229,7 +230,7 @@ def _fetch(
     """
     pinned = context.sources[name]
     if source.type == "git":
-        return checkout.fetch(git, name, pinned, tree, room)
+        return checkout.fetch(git, name, pinned, tree, room, source.submodules)
     from features import s3
 
     store = s3.Store.of(context.settings, name)

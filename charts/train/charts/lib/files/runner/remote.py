@@ -321,6 +321,7 @@ class Remote:
     key: str  # the section of the values that names it: "model", "dataset" or "publish"
     url: str
     branch: str = ""  # if it matters for the message
+    submodule: str = ""  # of the repository of that section, in words
 
     def failure(self, text: str, credentials: GitCredentials) -> RunnerError:
         """Return the failure that git's output means, for a run with these credentials."""
@@ -343,7 +344,7 @@ class Remote:
         branch = f", branch {self.branch}" if self.branch else ""
         if kind.name == "rejected":
             message = "; ".join(filter(None, (message, _server_message(text))))
-        return RunnerError(code, f"{key} {self.url}{branch}: {reason}: {message}", fix)
+        return RunnerError(code, f"{self.submodule or key} {self.url}{branch}: {reason}: {message}", fix)
 
 
 def classify(text: str) -> Kind:

@@ -109,6 +109,7 @@ class Source:
 
     type: str
     cached: bool  # kept in the cache volume for later runs
+    submodules: bool
     region: str
     access_key_key: str
     secret_key_key: str
