@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -70,7 +71,9 @@ def test_a_killed_trainer_is_retried_beside_other_containers(session: Session) -
 
 
 @pytest.mark.runs("sidecars-endless")
-def test_a_container_that_keeps_a_run_from_finishing_is_named_before_and_after(session: Session) -> None:
+def test_a_container_that_keeps_a_run_from_finishing_is_named_before_and_after(
+    session: Session, tmp_path: Path
+) -> None:
     release = session.release("sidecars-endless")
     submitter = session.world.submitter
     values = submitter.helm("get", "values", release.name, "-o", "json")
@@ -81,7 +84,7 @@ def test_a_container_that_keeps_a_run_from_finishing_is_named_before_and_after(s
     poll(lambda: "event=completed" in release.log(), 120, "the run has done its work")
     found = cause(submitter, release.name, "sidecar")
     assert "rank 0 has ended with exit code 0, but aaa, which the cluster has injected" in found["text"]
-    assert trainchart(submitter, "stop", release.name, timeout=180)[0] == 0
+    assert trainchart(submitter, "stop", release.name, "--logs", str(tmp_path / "log"), timeout=180)[0] == 0
     assert status(submitter, release.name)["state"] == "stopped"
     code, output, errors = trainchart(submitter, "result", release.name, "--output", "json")
     assert code == 0, errors

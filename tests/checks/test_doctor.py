@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.checks.cluster import CANARY, CODED, ROOT, run, stocked
+from tests.checks.cluster import CANARY, CODED, ROOT, quota, run, stocked
 from tests.fakes.api import FakeApi
 from trainchart.checks.doctor import examine
 from trainchart.checks.finding import Finding
@@ -211,6 +211,16 @@ def test_values_of_the_command_line_are_those_of_the_run(
     error = capsys.readouterr().err
     assert "--param REPLICAS: error: 'x' is not a whole number" in error
     assert """--set: error: 'queue': key "queue" has no value""" in error
+
+
+def test_a_claim_of_the_default_class_counts_for_the_quota_of_that_class() -> None:
+    server = stocked(FakeApi())
+    server.put(kinds.RESOURCE_QUOTAS, quota({"standard.storageclass.storage.k8s.io/requests.storage": "1Gi"}))
+    (told,) = [
+        check for check in found(server, run(workspace={"type": "ephemeral", "size": "2Gi"})) if check.key == "quota"
+    ]
+    assert "needs standard.storageclass.storage.k8s.io/requests.storage 2Gi, and 1Gi is allowed" in told.text
+    assert problems(found(server)) == []
 
 
 INJECTED = {

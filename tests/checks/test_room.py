@@ -305,6 +305,25 @@ def test_a_quota_of_objects_that_helm_makes_refuses_at_once() -> None:
     assert "2Gi, and 1Gi is allowed" in in_quota(of_class, workspace=kept).text
 
 
+def test_claims_that_kubernetes_makes_for_every_pod_are_counted_with_the_pods() -> None:
+    scratch = {"name": "scratch", "mountPath": "/scratch", "ephemeral": {"size": "1Gi", "storageClassName": "fast"}}
+    gang = {"replicas": 2, "workspace": {"type": "ephemeral", "size": "3Gi"}, "volumes": [scratch]}
+    for key, needed in (
+        ("requests.storage", "8Gi"),
+        ("persistentvolumeclaims", "4"),
+        ("count/persistentvolumeclaims", "4"),
+        ("fast.storageclass.storage.k8s.io/requests.storage", "2Gi"),
+        ("fast.storageclass.storage.k8s.io/persistentvolumeclaims", "2"),
+    ):
+        assert in_quota(quota({key: needed}), **gang).severity == "ok"
+        small = in_quota(quota({key: "1"}), **gang)
+        assert (small.severity, f"needs {key} {needed}" in small.text) == ("problem", True), small
+        assert in_quota(quota({key: needed}, {key: "1"}), **gang).severity == "waiting"
+    by_default = quota({"slow.storageclass.storage.k8s.io/requests.storage": "5Gi"})
+    assert in_quota(by_default, **gang).severity == "ok"
+    assert check_quota(replace(run(**gang), default_class="slow"), by_default).severity == "problem"
+
+
 def test_pods_must_say_what_a_quota_counts() -> None:
     check = in_quota(quota({"limits.cpu": "100"}), resources={"limits": {"cpu": None}})
     assert check.severity == "problem"

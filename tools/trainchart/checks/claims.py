@@ -34,9 +34,7 @@ def check_new_claim(claim: Object, replicas: int, classes: list[Object]) -> Find
         if not chosen:
             return missing_class(wanted, names)
     else:
-        defaults = [one for one in classes if text(mapping(one, "metadata", "annotations"), _DEFAULT) == "true"]
-        # Of several the API server takes the newest.
-        chosen = sorted(defaults, key=lambda one: text(one, "metadata", "creationTimestamp"), reverse=True)
+        chosen = default_classes(classes)
         if not chosen:
             return problem("storage-class-default", subject, "no StorageClass is the default", _choose_class(names))
     one, modes = chosen[0], texts(claim, "spec", "accessModes")
@@ -51,6 +49,12 @@ def check_new_claim(claim: Object, replicas: int, classes: list[Object]) -> Find
         return shared
     when = "when the first pod comes" if text(one, "volumeBindingMode") == _LATER else "at once, on any node"
     return ok(subject, f"StorageClass {name} by {provisioner}; the volume is made {when}")
+
+
+def default_classes(classes: Iterable[Object]) -> list[Object]:
+    """The StorageClasses that are the default. Of several the API server takes the newest, which is the first."""
+    defaults = [one for one in classes if text(mapping(one, "metadata", "annotations"), _DEFAULT) == "true"]
+    return sorted(defaults, key=lambda one: text(one, "metadata", "creationTimestamp"), reverse=True)
 
 
 def check_claim(spec: RunSpec, wanted: Claim, claim: Object | None, classes: Iterable[Object] | None = None) -> Finding:

@@ -28,7 +28,7 @@ from trainchart.checks.refusals import check_dry_run, explain
 from trainchart.checks.run_spec import Claim, RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
-from trainchart.cluster.fields import Object
+from trainchart.cluster.fields import Object, text
 from trainchart.cluster.kinds import Kind
 from trainchart.run.state import FAMILY, PART_OF
 
@@ -261,11 +261,21 @@ def _preemption(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
 def _quotas(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     try:
         quotas = reader.objects(kinds.RESOURCE_QUOTAS)
+        if quota.BY_CLASS in str(quotas):
+            spec = replace(spec, default_class=_default_class(reader))
         yield from (quota.check_quota(spec, one) for one in quotas)
         if not quotas:
             yield ok("ResourceQuota", "the namespace has no ResourceQuota")
     except NoRightError as error:
         yield error.finding("ResourceQuota")
+
+
+def _default_class(reader: ClusterReader) -> str:
+    try:
+        defaults = claims.default_classes(reader.objects(kinds.STORAGE_CLASSES))
+    except NoRightError:
+        return ""
+    return text(next(iter(defaults), {}), "metadata", "name")
 
 
 def _storage(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:

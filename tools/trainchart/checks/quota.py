@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from trainchart.checks.finding import Finding, enumerate_names, not_checked, ok, problem, waiting
@@ -28,6 +28,8 @@ def check_quota(spec: RunSpec, quota: Object) -> Finding:
         pod = counted(requests, limits)
         if lacking := [name for name in _MUST_SPECIFY if name in hard and name not in pod]:
             return unspecified(subject, ", ".join(lacking))
+    if not scopes:  # scopes are of pods
+        pod = total([pod, _claims(spec, spec.ephemeral_claims)])
     objects = {} if scopes or spec.is_submitted else _objects(spec)
     wanted = total([times(pod, spec.replicas), objects])
     if over := short(wanted, hard):
@@ -76,6 +78,7 @@ def _left(name: str, left: Amounts, hard: Mapping[str, Decimal] | None) -> str:
     return f"{format_quantity(name, left[name])} of {format_quantity(name, hard[name])} is left"
 
 
+BY_CLASS = ".storageclass.storage.k8s.io/"
 _MUST_SPECIFY = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 _PLURALS = {"NetworkPolicy": "networkpolicies"}
 _CORE = ("configmaps", "secrets", "services", "persistentvolumeclaims", "resourcequotas")
@@ -84,20 +87,31 @@ _CORE = ("configmaps", "secrets", "services", "persistentvolumeclaims", "resourc
 def _objects(spec: RunSpec) -> Amounts:
     """What the release's objects count for; Helm adds a Secret of its own, and Volcano a Service and a ConfigMap."""
     counts: Counter[str] = Counter({"secrets": 1, "count/secrets": 1})
-    claimed: list[Amounts] = []
     for item in spec.manifests:
         group = item["apiVersion"].rpartition("/")[0]
         plural = _PLURALS.get(item["kind"], f"{item['kind'].lower()}s")
         counts[f"count/{plural}.{group}" if group else f"count/{plural}"] += 1
-        if plural in _CORE:
+        if plural in _CORE and item["kind"] != "PersistentVolumeClaim":
             counts[plural] += 1
-        if item["kind"] == "PersistentVolumeClaim":
-            size = amounts(item["spec"]["resources"]["requests"]).get("storage", Decimal(0))
-            claimed.append({"requests.storage": size})
-            if of_class := item["spec"].get("storageClassName"):
-                prefix = f"{of_class}.storageclass.storage.k8s.io/"
-                claimed.append({f"{prefix}requests.storage": size, f"{prefix}persistentvolumeclaims": Decimal(1)})
-    return total([{name: Decimal(count) for name, count in counts.items()}, *claimed])
+    claims = spec.made("PersistentVolumeClaim")
+    del counts["count/persistentvolumeclaims"]
+    return total([{name: Decimal(count) for name, count in counts.items()}, _claims(spec, claims)])
+
+
+def _claims(spec: RunSpec, claims: Iterable[Object]) -> Amounts:
+    """What claims count for, whether Helm makes them or Kubernetes for a pod."""
+    counted: list[Amounts] = []
+    for claim in claims:
+        sizes = {"persistentvolumeclaims": Decimal(1), **_storage(claim)}
+        of_class = text(claim, "spec", "storageClassName") or spec.default_class
+        counted += [sizes, {"count/persistentvolumeclaims": Decimal(1)}]
+        if of_class:
+            counted.append({f"{of_class}{BY_CLASS}{name}": size for name, size in sizes.items()})
+    return total(counted)
+
+
+def _storage(claim: Object) -> Amounts:
+    return {"requests.storage": amounts(dig(claim, "spec", "resources", "requests")).get("storage", Decimal(0))}
 
 
 _KNOWN_SCOPES = (

@@ -38,6 +38,8 @@ class RunSpec:
     namespace: str = "default"
     limit_ranges: tuple[Object, ...] = ()
     """The namespace's, which fill in what the pods leave out."""
+    default_class: str = ""
+    """The StorageClass of claims that name none, where it is known."""
     missing_pods: int | None = None
     """How many pods of a submitted run do not exist; None where nothing of the run exists yet."""
     check_pod: Object = field(default_factory=dict)
