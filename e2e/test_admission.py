@@ -11,9 +11,10 @@ import pytest
 from e2e.kube import Object
 from e2e.scenario import World
 from tests.chart.accepted import accepted, is_accepted, manifests
+from tests.chart.doors import DOORS
 from tests.chart.matrix import ADMITTED
 from tests.chart.resources import RESOURCES
-from tests.chart.rules import CPU, OWN
+from tests.chart.rules import CPU, NVIDIA, OWN
 from tests.chart.test_kubernetes_types import LEGAL
 from tests.chart.test_pods import template
 from tests.fuzz.test_hostile_texts import BASES
@@ -34,7 +35,11 @@ NUMBERS: Tree = {
     "sharedMemory": 5e9,
     "nodeSelector": {"node-role.kubernetes.io/gpu": ""},
 }
-CHOSEN: list[Tree] = [*BASES.values(), overlay(CPU, LEGAL), overlay(CPU, NUMBERS), OWN]
+CHOSEN: list[Tree] = [
+    *BASES.values(),
+    *(overlay(CPU, LEGAL), overlay(CPU, NUMBERS), OWN),
+    *(overlay(NVIDIA, door) for door in DOORS.values()),
+]
 
 
 @pytest.mark.parametrize("way", WAYS)

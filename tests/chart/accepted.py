@@ -153,15 +153,16 @@ def _text(node: Tree) -> st.SearchStrategy[str]:
 
 
 def _map(node: Tree) -> st.SearchStrategy[Tree]:
+    patterns = [entry for entry in node.get("patternProperties", {}).items() if "not" not in entry[1]]
+    if patterns:  # keys that have a name are made up for themselves
+        named = [st.dictionaries(_text({"pattern": name}), of(values), max_size=3) for name, values in patterns]
+        return st.one_of(named)
     if "properties" in node:
         needed = set(node.get("required", ()))
         keys = {key: of(below) for key, below in node["properties"].items() if key not in _NOT_MADE_UP}
         fixed = {key: value for key, value in keys.items() if key in needed}
         maps = st.fixed_dictionaries(fixed, optional={key: keys[key] for key in keys if key not in needed})
         return maps.filter(lambda found: len(found) >= node.get("minProperties", 0))
-    if "patternProperties" in node:
-        (pattern, values), *_ = [entry for entry in node["patternProperties"].items() if "not" not in entry[1]]
-        return st.dictionaries(_text({"pattern": pattern}), of(values), max_size=3)
     values = node.get("additionalProperties", True)
     names = _text(_resolved(node["propertyNames"])) if "propertyNames" in node else NAMES
     return st.dictionaries(names, ANYTHING if values is True else of(values), max_size=3)

@@ -25,6 +25,7 @@ FAMILIES = sorted(path.parent.name for path in LIB.glob("files/families/*/family
 PROFILES = sorted(path.stem for path in LIB.glob("files/accelerators/*.yaml"))
 WORKSPACES: dict[str, Tree] = {
     "emptyDir": {"type": "emptyDir", "size": "5Gi"},
+    "ephemeral": {"type": "ephemeral", "size": "5Gi", "storageClassName": "local"},
     "newClaim": {"type": "newClaim", "size": "5Gi", "accessMode": "ReadWriteOnce"},
     "newSharedClaim": {"type": "newClaim", "size": "5Gi", "accessMode": "ReadWriteMany", "storageClassName": "nfs"},
     "existingClaim": {"type": "existingClaim", "claimName": "data", "accessMode": "ReadWriteOnce"},

@@ -186,6 +186,15 @@ RULES: dict[str, Rule] = {
         kept={"podLabels": {f"{'a' * 253}/b": ""}},
         message="podLabels: has a key whose part before the / has 254 characters, but Kubernetes allows 253; shorten it",
     ),
+    "a key of a node's label that is too long": Rule(
+        NVIDIA,
+        broken=on_nodes({"key": f"{'a' * 254}/b", "operator": "Exists"}),
+        kept={
+            **on_nodes({"key": f"{'a' * 253}/b", "operator": "Exists"}),
+            "podAnnotations": {"example.com/page": f"{'a' * 300}/b"},
+        },
+        message="affinity: has a key whose part before the / has 254 characters, but Kubernetes allows 253; shorten it",
+    ),
     "a device of the accelerator's among the resources": Rule(
         HAMI,
         broken={"resources": {"limits": {"nvidia.com/gpumem": 4096}}},

@@ -128,7 +128,7 @@ def test_every_pod_keeps_to_pod_security_restricted_and_has_no_token(admitted: A
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & pod.keys()
         assert {kind for volume in pod["volumes"] for kind in volume} <= {
-            "name", "configMap", "emptyDir", "persistentVolumeClaim", "secret",
+            "name", "configMap", "emptyDir", "ephemeral", "persistentVolumeClaim", "secret",
         }  # fmt: skip
         for container in pod["containers"]:
             assert container["securityContext"] == {

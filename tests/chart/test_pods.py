@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from tests.chart.accepted import is_accepted
+from tests.chart.doors import DOORS
 from tests.chart.resources import RESOURCES
 from tests.chart.rules import CPU, NVIDIA, OURS
+from tests.chart.schemas import check_object
 from tests.chart.test_kubernetes_types import DEFINITIONS
 from tests.values.test_parity import SCHEMA
 from trainchart.chart.render import render
@@ -83,6 +85,12 @@ def test_resources_of_any_name_stand_beside_the_accelerator_s() -> None:
     wanted = {"nvidia.com/gpu": "1", "rdma/hca": "1", "vpc.amazonaws.com/efa": "4", "hugepages-2Mi": "1Gi"}
     assert resources["limits"].items() >= wanted.items()
     assert "example.com/none" not in resources["limits"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_renders_objects_of_the_published_shapes(door: str) -> None:
+    for manifest in render(overlay(NVIDIA, DOORS[door])):
+        check_object(manifest)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,16 @@
 {{- $violations = append $violations (printf "%s: has %s, but every run keeps the security profile of Pod Security restricted; remove it" $section $key) -}}
 {{- else if has $key $disabled -}}
 {{- $violations = append $violations (printf "%s: has %s, which sidecars: disable sets; remove it, or set sidecars: allow" $section $key) -}}
-{{- else if gt (len (dir $key)) 253 -}}
-{{- $violations = append $violations (printf "%s: has a key whose part before the / has %d characters, but Kubernetes allows 253; shorten it" $section (len (dir $key))) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- /* The schema checks the characters of these keys and, as it cannot measure a part of one, their whole length. */ -}}
+{{- $keys := pick .Run.values "nodeSelector" "tolerations" "affinity" "topologySpread" -}}
+{{- $_ := set $keys "podLabels" (keys .Run.values.podLabels) -}}
+{{- $_ := set $keys "podAnnotations" (keys .Run.values.podAnnotations) -}}
+{{- range $section, $found := $keys -}}
+{{- range regexFindAll "\"[^\"/]{254,}/" (toJson $found) -1 -}}
+{{- $violations = append $violations (printf "%s: has a key whose part before the / has %d characters, but Kubernetes allows 253; shorten it" $section (sub (len .) 2)) -}}
 {{- end -}}
 {{- end -}}
 {{- $violations | toJson -}}
