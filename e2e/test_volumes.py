@@ -1,4 +1,4 @@
-"""Sources on volumes: a dataset on a claim, a shared cache, and a full one."""
+"""Sources on volumes: a dataset on a claim, a shared cache, and a full one; and what only the trainer has."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from e2e.cases.volumes import CACHE, DATA, EMPTY, FULL, RESULTS, SMALL, SUB_PATH
+from e2e.cases.volumes import CACHE, DATA, EMPTY, FULL, RESULTS, SMALL, SUB_PATH, TRAINER_SECRET, WORD
 from e2e.cluster import kind
 from e2e.fixtures.custom import POINTS
+from e2e.kube import poll
 from e2e.node import in_node
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM, volume
@@ -25,6 +26,8 @@ def volumes(session: Session) -> Iterator[None]:
     for claim in (DATA, CACHE, EMPTY, SMALL):
         in_node("install", "-d", "-m", "0777", f"{kind.VOLUMES}/{claim}")
         session.world.admin.apply(*volume(claim, f"{kind.VOLUMES}/{claim}"))
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": TRAINER_SECRET}, "stringData": {"word": WORD}}
+    session.world.admin.apply(secret)
     in_node("mkdir", "-p", f"{kind.VOLUMES}/{DATA}/{SUB_PATH}")
     in_node("tee", f"{kind.VOLUMES}/{DATA}/{SUB_PATH}/points.csv", text=POINTS)
     in_node("mount", "-t", "tmpfs", "-o", "size=64k,mode=0777", "tmpfs", SMALL_FOLDER)
@@ -115,3 +118,25 @@ def test_a_full_cache_is_named_and_works_again_once_it_is_larger(session: Sessio
     in_node("mount", "-o", "remount,size=8m", SMALL_FOLDER)
     release = completed(session, "volumes-enlarged")
     assert found(release) == ["hit=false", "hit=false", "source=dataset", "source=model"]
+
+
+@pytest.mark.runs("volumes-ephemeral")
+def test_every_pod_of_a_gang_has_a_workspace_of_its_own_which_goes_with_it(session: Session) -> None:
+    release = completed(session, "volumes-ephemeral")
+    claims = {f"{release.name}-train-{rank}-workspace" for rank in (0, 1)}
+    assert {claim["metadata"]["name"] for claim in session.world.admin.objects("pvc")} >= claims
+    session.remove(["volumes-ephemeral"])
+    poll(
+        lambda: not {one["metadata"]["name"] for one in session.world.admin.objects("pvc")} & claims,
+        60,
+        "both are gone",
+    )
+
+
+@pytest.mark.runs("volumes-further")
+def test_the_trainer_has_its_volumes_and_keys_of_secrets_and_the_log_does_not_show_them(session: Session) -> None:
+    release = completed(session, "volumes-further")
+    log = release.log()
+    assert "the key is ***" in log
+    assert "refused: Read-only file system" in log
+    assert WORD not in log + release.message()
