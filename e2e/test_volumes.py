@@ -14,6 +14,7 @@ from e2e.kube import poll
 from e2e.node import in_node
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM, volume
+from tests.tools.pages import yaml_blocks
 
 SMALL_FOLDER = f"{kind.VOLUMES}/{SMALL}"
 
@@ -140,3 +141,23 @@ def test_the_trainer_has_its_volumes_and_keys_of_secrets_and_the_log_does_not_sh
     assert "the key is ***" in log
     assert "refused: Read-only file system" in log
     assert WORD not in log + release.message()
+
+
+def test_the_volume_of_the_documentation_carries_data_and_result(session: Session) -> None:
+    admin, folder = session.world.admin, f"{kind.VOLUMES}/documented"
+    volume_, claim, values, _ = yaml_blocks("volumes.md")
+    for path in ("", "runs", "datasets/coco8"):
+        in_node("install", "-d", "-o", "1000", "-g", "1000", f"{folder}/{path}")
+    in_node("tee", f"{folder}/datasets/coco8/points.csv", text=POINTS)
+    volume_["spec"]["local"]["path"] = folder
+    volume_["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] = [kind.NODE]
+    admin.apply(volume_, claim)
+    try:
+        poll(lambda: (admin.get("pvc", "training") or {}).get("status", {}).get("phase") == "Bound", 60, "it is bound")
+        release = session.install_as("volumes-documented", "custom", values, "volumes")
+        assert release.end() == "Completed", release.log()
+        listed = in_node("sh", "-c", f"cd {folder}/runs/coco8 && find artifacts result.json -type f").split()
+        assert {"artifacts/line.json", "artifacts/report.json", "result.json"} <= {*listed}
+    finally:
+        session.remove([run for run in session.releases if run == "volumes-documented"])
+        admin.kubectl("delete", "pvc,pv", "training", "--ignore-not-found")
