@@ -527,15 +527,27 @@ def test_an_ephemeral_workspace_is_a_claim_of_each_pod() -> None:
     }
     kinds = {one["kind"]: one for one in render(values)}
     assert "PersistentVolumeClaim" not in kinds
-    assert "annotations" not in kinds["Job"]["metadata"], "no other run can be in its folder"
+    assert list(kinds["Job"]["metadata"]["annotations"]) == ["trainchart.dev/devices"], (
+        "no other run can be in its folder"
+    )
     assert settings(values)["run"]["workspaceBytes"] == 0, "its disk has the size"
     assert kinds["Pod"]["spec"]["volumes"][1] == {"name": "workspace", "emptyDir": {"sizeLimit": "1Gi"}}
 
 
 def test_a_run_that_is_not_preemptible_says_so_to_volcano() -> None:
-    annotations = one(overlay(HAMI, {"preemptible": False}), "Job")["metadata"]["annotations"]
-    assert annotations == {"volcano.sh/preemptable": "false"}
-    assert "annotations" not in one(overlay(HAMI, {"preemptible": True}), "Job")["metadata"]
+    def annotations(preemptible: bool) -> Any:
+        return one(overlay(HAMI, {"preemptible": preemptible}), "Job")["metadata"]["annotations"]
+
+    assert annotations(False)["volcano.sh/preemptable"] == "false"
+    assert "volcano.sh/preemptable" not in annotations(True)
+
+
+def test_a_run_with_accelerators_says_how_many_all_its_pods_have() -> None:
+    def devices(**values: Any) -> Any:
+        return one(overlay(HAMI, values), "Job")["metadata"].get("annotations", {}).get("trainchart.dev/devices")
+
+    assert devices(accelerator={"count": 4}, replicas=2) == "8"
+    assert devices(accelerator={"profile": "cpu", "count": None, "corePercent": None, "memory": None}) is None
 
 
 def test_further_volumes_are_mounted_in_the_run_alone() -> None:

@@ -164,6 +164,15 @@ def test_a_tail_stays_a_tail_when_the_connection_breaks() -> None:
     assert Following(cluster, tail=3).end().texts() == ["6", "7", "8"]
 
 
+def test_a_log_from_a_moment_on_stays_one_when_the_connection_breaks() -> None:
+    cluster = Cluster()
+    cluster.pod(0, 0, *(stamped(number, 0, str(number)) for number in range(9)))
+    cluster.end()
+    cluster.phase("Completed")
+    cluster.breaks = [0, 2]
+    assert Following(cluster, since="2026-11-24T18:00:05Z").end().texts() == ["5", "6", "7", "8"]
+
+
 def test_a_pod_that_never_started_has_no_log() -> None:
     cluster = Cluster()
     cluster.pod()

@@ -56,7 +56,7 @@ def test_the_columns_of_the_table_are_aligned_with_their_header(
     served(monkeypatch, runs(3))
     assert cli.main(["list"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split() == ["NAME", "FAMILY", "STATE", "ATTEMPT", "PODS", "AGE", "DURATION", "QUEUE"]
+    assert head.split() == ["NAME", "FAMILY", "STATE", "ATTEMPT", "PODS", "AGE", "DURATION", "DEVICE-HOURS", "QUEUE"]
     for row, state in zip(rows, ["running", "completed", "failed"], strict=True):
         assert row[head.index("STATE") :].startswith(state)
         assert row[head.index("QUEUE") :] == "default"
@@ -84,6 +84,16 @@ def test_the_states_to_filter_by_are_those_that_a_job_can_have() -> None:
 )  # fmt: skip
 def test_spans_of_time_in_words(seconds: float, words: str) -> None:
     assert span(seconds) == words
+
+
+def test_device_hours_are_those_of_all_pods_from_the_first_attempt_on() -> None:
+    job = captured("hog1")["job"]
+    assert listing.as_object(listing.row(job), NOW)["deviceHours"] == 0, "it has no devices"
+    job["metadata"].setdefault("annotations", {})["trainchart.dev/devices"] = "8"
+    one = listing.row(job)
+    assert one.started
+    assert one.device_hours(one.started + timedelta(minutes=90)) == 12
+    assert one.device_hours(one.started - timedelta(minutes=1)) == 0, "clocks differ"
 
 
 def test_a_job_with_missing_fields_still_makes_a_row() -> None:

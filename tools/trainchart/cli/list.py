@@ -48,12 +48,13 @@ def run(options: argparse.Namespace) -> ExitCode:
         family=options.family,
         states=[State(state) for state in options.state],
     )
+    now = datetime.now(timezone.utc)
     if options.format == "json":
-        print_text(json.dumps([as_object(row) for row in found], indent=2))
+        print_text(json.dumps([as_object(row, now) for row in found], indent=2))
     elif options.format == "name":
         print_text("\n".join(row.name for row in found))
     elif found:
-        cells = table(found, datetime.now(timezone.utc), with_namespace=options.all_namespaces)
+        cells = table(found, now, with_namespace=options.all_namespaces)
         print_text("\n".join(aligned(cells)))
     else:
         where = "any namespace" if options.all_namespaces else f"namespace {api.namespace}"

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from trainchart.cli.console import LogPrinter
-from trainchart.cli.options import add_connection_options, add_run_name, command_line, connect
+from trainchart.cli.options import add_connection_options, add_run_name, command_line, connect, parse_duration
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode
 from trainchart.terminal import print_message
@@ -27,6 +27,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="follow the logs until the run has finished")
     parser.add_argument("--rank", type=_parse_rank, metavar="R", help="print only this rank, from 0")
     parser.add_argument("--tail", type=_parse_lines, metavar="N", help="start with the last N lines of each rank")
+    parser.add_argument(
+        "--since", type=parse_duration, metavar="DURATION", help="print only what is younger than this, such as 10m"
+    )
     parser.add_argument(
         "--prefix",
         action=argparse.BooleanOptionalAction,
@@ -59,9 +62,19 @@ def run(options: argparse.Namespace) -> ExitCode:
     prefix = False if options.prefix is None and options.rank is not None else options.prefix
     printer = LogPrinter(replicas=snapshot.replicas, prefix=prefix, timestamps=options.timestamps)
     ranks = [] if options.rank is None else [options.rank]
+    since = _moment_before_now(options.since)
     if options.follow and not (snapshot.has_finished and not pods):
         try:
-            follow(api, snapshot, printer.show, print_message, closed=printer.closed, ranks=ranks, tail=options.tail)
+            follow(
+                api,
+                snapshot,
+                printer.show,
+                print_message,
+                closed=printer.closed,
+                ranks=ranks,
+                tail=options.tail,
+                since=since,
+            )
         except KeyboardInterrupt:
             print_message(f"stopped following; the run continues: {command_line(options, 'logs -f {}')}")
             return ExitCode.INTERRUPTED
@@ -69,7 +82,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     if not pods:
         print_message(_no_pods_message(snapshot, options))
         return ExitCode.NOT_FOUND
-    for line in current_lines(api, pods, print_message, options.tail):
+    for line in current_lines(api, pods, print_message, options.tail, since):
         if printer.closed.is_set():
             break
         printer.show(line)
@@ -89,8 +102,8 @@ def _no_pods_message(snapshot: Snapshot, options: argparse.Namespace) -> str:
 def _print_saved_logs(options: argparse.Namespace) -> ExitCode:
     from trainchart.run.attempts import kept_logs
 
-    if options.follow or options.timestamps:
-        print_message("--attempt: -f and --timestamps have no effect on a saved log")
+    if options.follow or options.timestamps or options.since is not None:
+        print_message("--attempt: -f, --since and --timestamps have no effect on a saved log")
     ranks = None if options.rank is None else [options.rank]
     logs = kept_logs(connect(options), options.name, options.attempt - 1, ranks, print_message)
     prefix = len(logs) > 1 if options.prefix is None else options.prefix
@@ -100,6 +113,15 @@ def _print_saved_logs(options: argparse.Namespace) -> ExitCode:
         for line in lines if options.tail is None else lines[max(len(lines) - options.tail, 0) :]:
             printer.write(rank, line)
     return ExitCode.OK
+
+
+def _moment_before_now(seconds: float | None) -> str:
+    """A time for Kubernetes, which counts whole seconds; empty for none."""
+    from datetime import datetime, timedelta, timezone
+
+    from trainchart.units import stamp
+
+    return "" if seconds is None else stamp(datetime.now(timezone.utc) - timedelta(seconds=seconds)) or ""
 
 
 def _parse_rank(value: str) -> int:

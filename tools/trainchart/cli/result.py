@@ -14,6 +14,8 @@ from trainchart.errors import ExitCode
 from trainchart.terminal import print_message, print_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trainchart.run.record import Record
 
 
@@ -59,10 +61,20 @@ def _format_text(record: Record) -> list[str]:
         f"{record.name}: {record.status}",
         *format_failure(record.result or {}),
         *format_result(record.result or {}, whole=True),
+        *_device_hours(record),
     ]
     width = min(shutil.get_terminal_size().columns, 100)
     drawn = curves(record.progress.metrics, width=width, encoding=sys.stdout.encoding)
     return [*lines, "", drawn] if drawn else lines
+
+
+def _device_hours(record: Record) -> Iterator[str]:
+    from trainchart.cluster.fields import number
+
+    devices = number(record.settings, "accelerator", "count") * (number(record.settings, "replicas") or 1)
+    if devices and record.started and record.ended:
+        hours = devices * (record.ended - record.started).total_seconds() / 3600
+        yield f"  {'devices':<12} {devices}, {hours:.1f} device-hours"
 
 
 def _no_result_message(record: Record, options: argparse.Namespace) -> str:

@@ -41,8 +41,8 @@ def preset(
     """Small values for a family on an accelerator, which the chart accepts. Its warnings are Python's.
 
     Args:
-        family: what to train, such as "yolov8".
-        accelerator: what to train on, such as "nvidia" or "cpu".
+        family: what to train: one of `trainchart families`.
+        accelerator: what to train on: one of `trainchart accelerators`.
         variant: of the accelerator's profile, such as a MIG slice.
         count: devices per pod.
         gpu_memory: memory of a whole device, such as "24Gi".

@@ -55,8 +55,9 @@ class NoLogError(TrainchartError):
 class Position:
     """How far a pod's log has been read; it recognizes the lines that come again."""
 
-    def __init__(self, *, is_tail: bool = False) -> None:
-        self._is_tail = is_tail
+    def __init__(self, *, is_tail: bool = False, since: str = "") -> None:
+        """`since`: where to begin, as a time for Kubernetes."""
+        self._is_tail, self._since = is_tail, since
         self._first: bytes | None = None
         self._latest: datetime | None = None
         self._recent: list[tuple[datetime, bytes]] = []
@@ -66,11 +67,15 @@ class Position:
     def resume_from(self) -> str:
         """Return where the next connection begins, as a time for Kubernetes; empty: at the start."""
         if self._latest is None:
-            return ""
+            return self._since
         since = self._latest.replace(microsecond=0) - OVERLAP
         self._recent = [(at, line) for at, line in self._recent if at >= since]
         self._again = Counter(line for _, line in self._recent)
         return since.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @property
+    def has_begun(self) -> bool:
+        return self._latest is not None
 
     def take(self, line: bytes) -> tuple[str, bytes] | None:
         """Return the line's time and text; None where it was taken before.
@@ -115,11 +120,18 @@ class PodLog:
     """The log of one pod, to its end."""
 
     def __init__(
-        self, api: Api, pod: Pod, pods: Pods, retry: Retry, notify: Callable[[str], None], tail: int | None = None
+        self,
+        api: Api,
+        pod: Pod,
+        pods: Pods,
+        retry: Retry,
+        notify: Callable[[str], None],
+        tail: int | None = None,
+        since: str = "",
     ) -> None:
         self._api, self._pod, self._pods, self._retry, self._notify = api, pod, pods, retry, notify
         self._tail = tail
-        self._position = Position(is_tail=tail is not None)
+        self._position = Position(is_tail=tail is not None, since=since)
 
     def lines(self) -> Iterator[Line]:
         """Yield each line once, through as many connections as it takes."""
@@ -150,7 +162,7 @@ class PodLog:
         """Read one connection."""
         since = self._position.resume_from()
         name, container, known = self._pod.name, self._pod.container, False
-        tail = None if since else self._tail
+        tail = None if self._position.has_begun else self._tail
         for raw in self._api.log(name, container=container, follow=True, since=since, timestamps=True, tail=tail):
             taken = self._position.take(raw)
             if taken is None:
@@ -176,9 +188,10 @@ class Logs:
         *,
         ranks: Iterable[int] = (),
         tail: int | None = None,
+        since: str = "",
     ) -> None:
         self._api, self._pods, self._retry, self._show, self._notify = api, pods, retry, show, notify
-        self._ranks, self._tail = frozenset(ranks), tail
+        self._ranks, self._tail, self._since = frozenset(ranks), tail, since
         self._threads: dict[str, threading.Thread] = {}  # by the pods' UIDs
         self.error: Exception | None = None
 
@@ -210,16 +223,17 @@ class Logs:
                 if thread.name == pod.name:
                     thread.join(10)
         try:
-            for line in PodLog(self._api, pod, self._pods, self._retry, self._notify, self._tail).lines():
+            log = PodLog(self._api, pod, self._pods, self._retry, self._notify, self._tail, self._since)
+            for line in log.lines():
                 self._show(line)
         except Exception as error:  # raised again where somebody waits for it
             self.error = error
 
 
 def current_lines(
-    api: Api, pods: Iterable[Pod], notify: Callable[[str], None], tail: int | None = None
+    api: Api, pods: Iterable[Pod], notify: Callable[[str], None], tail: int | None = None, since: str = ""
 ) -> Iterator[Line]:
-    """Yield what the pods have printed so far, ordered by time.
+    """Yield what the pods have printed so far, ordered by time; `since` is a time for Kubernetes.
 
     Raises:
         ForbiddenError, UnreachableError
@@ -228,7 +242,7 @@ def current_lines(
     def lines_of(pod: Pod) -> Iterator[Line]:
         position = Position()
         try:
-            for raw in api.log(pod.name, container=pod.container, timestamps=True, tail=tail):
+            for raw in api.log(pod.name, container=pod.container, since=since, timestamps=True, tail=tail):
                 taken = position.take(raw)
                 if taken:
                     yield Line(pod, *taken)
@@ -249,6 +263,7 @@ def follow(
     closed: threading.Event | None = None,
     ranks: Iterable[int] = (),
     tail: int | None = None,
+    since: str = "",
     retry: Retry | None = None,
 ) -> None:
     """Show every line of the run, from its present pods on, until it has finished and all is read, or `closed` is set.
@@ -260,7 +275,7 @@ def follow(
     """
     retry, closed = retry or Retry(notify), closed or threading.Event()
     watcher = RunWatcher(api, Status(snapshot), retry)
-    logs = Logs(api, watcher.pods, retry, show, notify, ranks=ranks, tail=tail)
+    logs = Logs(api, watcher.pods, retry, show, notify, ranks=ranks, tail=tail, since=since)
     try:
         watcher.start()
         if not snapshot.pods:

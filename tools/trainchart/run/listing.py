@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
-from trainchart.cluster.fields import Object, number
-from trainchart.run.state import FAMILY, PART_OF, Snapshot, State, snapshot_of
+from trainchart.cluster.fields import Object, number, text
+from trainchart.run.state import DEVICES, FAMILY, PART_OF, Snapshot, State, snapshot_of
 from trainchart.units import between, stamp
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ class Row:
     """When the first attempt started to run."""
     ended: datetime | None
     queue: str
+    devices: int = 0
+    """Of all pods together."""
+
+    def device_hours(self, now: datetime) -> float:
+        """How long its devices were reserved, from the first attempt's start on, pauses between attempts included."""
+        seconds = ((self.ended or now) - self.started).total_seconds() if self.started else 0.0
+        return self.devices * max(seconds, 0.0) / 3600
 
 
 def runs(api: Api, *, all_namespaces: bool = False, family: str = "", states: Iterable[State] = ()) -> list[Row]:
@@ -67,12 +74,13 @@ def row(job: Object) -> Row:
         started=run.running_since,
         ended=run.ended_at,
         queue=run.queue,
+        devices=int(text(job, "metadata", "annotations", DEVICES) or 0),
     )
 
 
 def table(rows: list[Row], now: datetime, *, with_namespace: bool = False) -> list[list[str]]:
     """Return the cells of a table, its header first."""
-    header = ["NAME", "FAMILY", "STATE", "ATTEMPT", "PODS", "AGE", "DURATION", "QUEUE"]
+    header = ["NAME", "FAMILY", "STATE", "ATTEMPT", "PODS", "AGE", "DURATION", "DEVICE-HOURS", "QUEUE"]
     cells = [
         [
             one.name,
@@ -82,6 +90,7 @@ def table(rows: list[Row], now: datetime, *, with_namespace: bool = False) -> li
             str(one.replicas) if one.state.is_final else f"{one.running}/{one.replicas}",
             short(between(one.created, now)),
             short(between(one.started, one.ended or now)) or "-",
+            f"{one.device_hours(now):.1f}" if one.devices else "-",
             one.queue,
         ]
         for one in rows
@@ -104,7 +113,7 @@ def aligned(cells: list[list[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
-def as_object(one: Row) -> Object:
+def as_object(one: Row, now: datetime) -> Object:
     """Return the run as JSON for programs, which lose no field in a later version."""
     return {
         "name": one.name,
@@ -118,4 +127,6 @@ def as_object(one: Row) -> Object:
         "began": stamp(one.started),
         "ended": stamp(one.ended),
         "queue": one.queue,
+        "devices": one.devices,
+        "deviceHours": round(one.device_hours(now), 3),
     }

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PART_OF = "app.kubernetes.io/part-of=trainchart"
 FAMILY = "trainchart.dev/family"
+DEVICES = "trainchart.dev/devices"
+"""Annotation of a Job that has accelerators: how many its pods have together."""
 FOLLOWER = "trainchart.dev/follower"
 """Annotation of a Job that has a guard: the pod that follows the run."""
 

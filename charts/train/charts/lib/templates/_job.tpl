@@ -151,6 +151,10 @@ spec:
 {{- /* `trainchart doctor` reads which run uses which folder of a claim. */ -}}
 {{- $_ := set $annotations "trainchart.dev/workspace-directory" (include "train.workspace.directory" .) -}}
 {{- end -}}
+{{- with int .Run.values.accelerator.count -}}
+{{- /* Of all pods: `trainchart list` counts device-hours by it, without knowing the resources of all vendors. */ -}}
+{{- $_ := set $annotations "trainchart.dev/devices" (mul . (int $.Run.values.replicas) | toString) -}}
+{{- end -}}
 {{- if not .Run.values.preemptible -}}
 {{- /* Volcano copies it to the pods, where its scheduler reads it. */ -}}
 {{- $_ := set $annotations "volcano.sh/preemptable" "false" -}}
