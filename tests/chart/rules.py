@@ -582,9 +582,19 @@ RULES: dict[str, Rule] = {
     ),
     "an identity beside a Secret": Rule(
         HAMI,
-        broken={"dataset": {**STORED, "secretName": "s3", "workloadIdentity": True}},
-        kept={"dataset": {**STORED, "workloadIdentity": True}},
+        broken={
+            "dataset": {**STORED, "secretName": "s3", "workloadIdentity": True},
+            "serviceAccount": {"name": "trainer"},
+        },
+        kept={"dataset": {**STORED, "workloadIdentity": True}, "serviceAccount": {"name": "trainer"}},
         message="dataset.workloadIdentity: is true, but dataset.secretName is set too; leave one of them out",
+    ),
+    "an identity of a new service account": Rule(
+        HAMI,
+        broken={"dataset": {**STORED, "workloadIdentity": True}},
+        kept={"dataset": {**STORED, "workloadIdentity": True}, "serviceAccount": {"name": "trainer"}},
+        message="dataset.workloadIdentity: is true, but no cloud knows the new service account of the run; name one that has a "
+        "role in serviceAccount.name",
     ),
     "a folder outside the volume": Rule(
         HAMI,

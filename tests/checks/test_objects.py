@@ -41,7 +41,11 @@ def test_what_a_run_requests_is_read_from_its_objects() -> None:
     assert (ask.queue, ask.replicas, ask.account) == ("default", 2, "")
     assert ask.claims == [Claim("shared", False), Claim("cache", True)]
     assert ask.secrets == [
-        Keys("git-credentials", ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GIT_USER", "GIT_TOKEN"), ("GIT_USER",)),
+        Keys(
+            "git-credentials",
+            ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GIT_USER", "GIT_TOKEN"),
+            ("AWS_SESSION_TOKEN", "GIT_USER"),
+        ),
         Keys("mlflow", ("TOKEN",)),
     ]
     assert ask.config_maps == [Keys("git-ca", ("ca.crt",))], "its own ConfigMap is not looked for"

@@ -151,7 +151,7 @@ def running(folder: Path) -> Iterator[Minio]:
         try:
             while True:
                 try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/minio/health/ready", timeout=5)
+                    Minio(port, issuer).assume_role()  # its users are loaded last
                     break
                 except urllib.error.URLError:
                     assert server.poll() is None, (folder / "minio.log").read_text()

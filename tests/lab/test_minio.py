@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import urllib.error
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from e2e.kube import poll
 from features import s3
 from features.s3 import store as s3_store
 from runner.errors import RunnerError
@@ -64,16 +62,7 @@ def with_secret(server: Minio, folder: Path, keys: dict[str, str]) -> s3.Store:
 
 def temporary(server: Minio, folder: Path, **changed: str) -> s3.Store:
     """A store with keys of the token service."""
-    found: dict[str, str] = {}
-
-    def is_ready() -> bool:
-        try:
-            found.update(server.assume_role())
-        except urllib.error.HTTPError:  # its users are not loaded yet
-            return False
-        return True
-
-    poll(is_ready, 30, "MinIO's token service answers")
+    found = server.assume_role()
     keys = {"ACCESS": "AccessKeyId", "SECRET": "SecretAccessKey", "AWS_SESSION_TOKEN": "SessionToken"}
     return with_secret(server, folder, {name: found[element] for name, element in keys.items()} | changed)
 

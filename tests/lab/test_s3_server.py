@@ -51,7 +51,7 @@ CASES = [
     Case("other XML", Fault(LIST, Answer(200, {}, b"<Hello/>")), 30, ("is <Hello>", "correct dataset.endpoint")),
     Case("broken XML", Fault(LIST, Answer(200, {}, b"<a><b></a>")), 30, "the listing is not XML"),
     Case("400", Fault(LIST, Answer(400, {}, error("InvalidArgument", "no such"))), 30, "400 InvalidArgument"),
-    Case("407", Fault(LIST, Answer(407)), 30, ("dataset.endpoint", "NO_PROXY")),
+    Case("407", Fault(LIST, Answer(407)), 30, ("dataset.endpoint", "proxy.noProxy")),
     Case("a redirect", Fault(LIST, redirect("http://127.0.0.1:9/")), 30, ("dataset.endpoint", "302", "redirects to")),
     Case("a listing that is cut, once", Fault(LIST, half, 1), 0, retried=True),
     Case("a listing that is cut, always", Fault(LIST, half), 31, retried=True),

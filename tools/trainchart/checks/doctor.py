@@ -11,6 +11,7 @@ from typing import TypeVar
 from trainchart.checks import (
     claims,
     folder,
+    identity,
     limit_range,
     names,
     nodes,
@@ -347,6 +348,7 @@ def _pod(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     yield check_dry_run(subject, answer)
     if not isinstance(answer, Refusal):
         yield from sidecars.check_injected(spec, answer)
+        yield from identity.check_identity(spec, answer)
 
 
 def _objects(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:

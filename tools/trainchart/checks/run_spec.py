@@ -132,9 +132,15 @@ class RunSpec:
         return parsed(next(filter(None, runs), ""))
 
     def _optional(self, volume: str) -> tuple[str, ...]:
-        """Keys of a mounted Secret that the run does without: a git server takes a token without a user."""
+        """Keys of a mounted Secret that the run does without: a git server takes a token without a user, and a permanent
+        key of an object store has no session token.
+        """
         git, of_git = mapping(self.settings, "git"), mapping(self.settings, "run", "credentials").values()
-        return (text(git, "userKey"),) if volume in of_git and git["userKey"] != git["tokenKey"] else ()
+        place = mapping(self.settings, volume)
+        keys = [text(git, "userKey")] if volume in of_git and git["userKey"] != git["tokenKey"] else []
+        if text(place, "type") == "s3":
+            keys.append(text(place, "sessionTokenKey"))
+        return tuple(keys)
 
     @cached_property
     def config_maps(self) -> list[Keys]:

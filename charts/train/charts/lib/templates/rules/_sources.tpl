@@ -34,7 +34,7 @@
 {{- else if and (eq $source.type "s3") (not $source.bucket) -}}
 {{- $violations = append $violations (printf "%s.bucket: is empty, but %s.type s3 needs it; set a bucket" $section $section) -}}
 {{- else if eq $source.type "s3" -}}
-{{- $violations = concat $violations (include "train.rules.bucket" (dict "section" $section "place" $source) | fromJsonArray) -}}
+{{- $violations = concat $violations (include "train.rules.bucket" (dict "section" $section "place" $source "account" $values.serviceAccount.name) | fromJsonArray) -}}
 {{- end -}}
 {{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($source.subPath | default "") -}}
 {{- $violations = append $violations (printf "%s.subPath: %q leaves the volume; use a path inside it" $section $source.subPath) -}}
@@ -111,7 +111,7 @@
 
 {{- /*
 Returns the violations of a section whose type is s3, as JSON.
-Usage: {{ include "train.rules.bucket" (dict "section" "dataset" "place" .Run.values.dataset) | fromJsonArray }}
+Usage: {{ include "train.rules.bucket" (dict "section" "dataset" "place" .Run.values.dataset "account" .Run.values.serviceAccount.name) | fromJsonArray }}
 */ -}}
 {{- define "train.rules.bucket" -}}
 {{- $violations := list -}}
@@ -145,6 +145,9 @@ Usage: {{ include "train.rules.bucket" (dict "section" "dataset" "place" .Run.va
 {{- end -}}
 {{- if and $place.workloadIdentity $place.secretName -}}
 {{- $violations = append $violations (printf "%s.workloadIdentity: is true, but %s.secretName is set too; leave one of them out" .section .section) -}}
+{{- end -}}
+{{- if and $place.workloadIdentity (not .account) -}}
+{{- $violations = append $violations (printf "%s.workloadIdentity: is true, but no cloud knows the new service account of the run; name one that has a role in serviceAccount.name" .section) -}}
 {{- end -}}
 {{- $violations | toJson -}}
 {{- end -}}
