@@ -70,8 +70,8 @@ def test_a_run_that_waits_for_its_git_server_is_shown_as_waiting() -> None:
     api.logs["hog1-train-0"] = LOG + AWAY
     shown = lines(status.load_status(api, "hog1"), NOW)  # type: ignore[arg-type]
     assert shown[-3:] == [
-        "waiting   the git server does not take the result yet; trying for 2 min 5 s so far, and for 1 h 57 min more (publish.patience)",
-        "          to do: check the git server; the run then continues by itself, and on a claim its artifacts stay",
+        "waiting   the server does not take the result yet; trying for 2 min 5 s so far, and for 1 h 57 min more (publish.patience)",
+        "          to do: check the server of the result; the run then continues by itself, and on a claim its artifacts stay",
         "          details: publish.repository: away: error: 503",
     ]
     api.logs["hog1-train-0"] += b"trainchart time=2026-11-24T18:14:00Z event=end stage=publish seconds=20\n"

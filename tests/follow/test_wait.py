@@ -180,7 +180,7 @@ def test_waiting_for_the_git_server_is_reported() -> None:
         line(1, "event=start stage=publish"),
         line(2, 'event=waiting stage=publish seconds=60 left=7140 reason="error: 503"'),
     )
-    waiting.has_printed("publish  the git server does not take the result yet; trying for 1 min so far")
+    waiting.has_printed("publish  the server does not take the result yet; trying for 1 min so far")
     cluster.end(0, 0, COMPLETED)
     cluster.phase("Completed")
     assert waiting.end().code == 0

@@ -77,10 +77,10 @@ def _read_progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Find
         progress, last = _tail(api, pod, TAIL_LINES)
         if progress and progress.waiting:
             reason = progress.waiting.get("reason", "")
-            remedy = progress.waiting.get("fix") or "check the git server"
+            remedy = progress.waiting.get("fix") or "check the server of the result"
             fix = f"{remedy}; the run then continues by itself, and on a claim its artifacts stay"
             message = format_waiting(progress.waiting)
-            return progress, (Finding("git-server-away", "waiting", "git server", message, fix, reason),)
+            return progress, (Finding("server-away", "waiting", "server", message, fix, reason),)
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
             return progress, tuple(_stragglers(api, run, last))
     except ForbiddenError:

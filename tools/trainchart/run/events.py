@@ -294,7 +294,7 @@ def format_used(parts: Iterable[Mapping[str, Any]]) -> str:
 def format_waiting(waiting: Mapping[str, str]) -> str:
     """Return how long publish has been trying, and how long it will continue, by the fields of its event."""
     passed, left = _float(waiting.get("seconds")), _float(waiting.get("left"))
-    message = "the git server does not take the result yet"
+    message = "the server does not take the result yet"
     if passed is None or left is None:
         return message
     return f"{message}; trying for {duration(passed)} so far, and for {duration(left)} more (publish.patience)"
