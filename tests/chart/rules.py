@@ -772,6 +772,30 @@ RULES: dict[str, Rule] = {
         kept={"model": {"repository": "git@github.example:team/m.git", "secretName": "deploy-key"}},
         message='model.repository: "git@github.example:team/m.git" is reached over SSH, which needs a private key; set model.secretName to a Secret with the keys ssh-privatekey and known_hosts',
     ),
+    "an LFS server with a user in its URL": Rule(
+        HAMI,
+        broken={"model": {"lfs": {"url": "https://me:sesame@lfs.example.com/m"}}},
+        kept={"model": {"lfs": {"url": "https://lfs.example.com/m"}}},
+        message="model.lfs.url: must be the https:// URL of an LFS server without user, password and query, such as https://lfs.example.com/team/model; set credentials with model.lfs.secretName",
+    ),
+    "an LFS server without encryption": Rule(
+        HAMI,
+        broken={"publish": {"lfs": {"url": "http://lfs.example.com/m"}}},
+        kept={"git": {"allowPlainHttp": True}, "publish": {"lfs": {"url": "http://lfs.example.com/m"}}},
+        message='publish.lfs.url: "http://lfs.example.com/m" would send the token unencrypted; use https://, or set git.allowPlainHttp: true',
+    ),
+    "credentials for no LFS server": Rule(
+        HAMI,
+        broken={"dataset": {"lfs": {"secretName": "lfs"}}},
+        kept={"dataset": {"lfs": {"secretName": "lfs", "url": "https://lfs.example.com/d"}}},
+        message='dataset.lfs.secretName: is "lfs", but no server is named that it is for; set dataset.lfs.url',
+    ),
+    "credentials for the LFS server that is the repository's": Rule(
+        HAMI,
+        broken={"publish": {"lfs": {"secretName": "lfs", "url": "https://git.example.com/team/out.git/info/lfs"}}},
+        kept={"publish": {"lfs": {"url": "https://git.example.com/team/out.git/info/lfs"}}},
+        message='publish.lfs.secretName: is "lfs", but publish.lfs.url is on the server of publish.repository, whose credentials are used there; leave it empty',
+    ),
     "a push without credentials": Rule(
         HAMI,
         broken={"git": {"secretName": ""}},

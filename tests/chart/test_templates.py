@@ -357,6 +357,10 @@ UNPUBLISHED = {"publish": {"type": "none"}, "workspace": {"type": "newClaim"}}
 MOUNTED: dict[str, tuple[Tree, dict[str, list[str]]]] = {
     "one server": ({}, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]}),
     "a source elsewhere": (ELSEWHERE, {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"]}),
+    "an LFS server elsewhere": (
+        {"dataset": {"lfs": {"url": "https://lfs.example.com/coco", "secretName": "lfs"}}},
+        {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"], "dataset-lfs": ["lfs", "GIT_USER", "GIT_TOKEN"]},
+    ),
     "a source over ssh": (
         {"dataset": {"repository": "git@data.example.org:team/coco.git", "secretName": "deploy-key"}},
         {"git": ["git-credentials", "GIT_USER", "GIT_TOKEN"], "dataset": ["deploy-key", "ssh-privatekey", "known_hosts"]},

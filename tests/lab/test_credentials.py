@@ -240,7 +240,7 @@ def test_a_secret_with_a_token_alone_is_enough(secret: Path, make_context: Calla
     context = make_context({})
     verify.check_mounts(context)
     settings = json.loads((context.home / "settings.json").read_text())
-    told = credential.answer(settings, "model", str(secret), "https", "git.example.com")
+    told = credential.answer(settings, "model", str(secret), "", "https", "git.example.com")
     assert told == f"username=oauth2\npassword={TOKEN}\n"
 
 

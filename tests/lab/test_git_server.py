@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from runner import checkout, prepare
+from runner import checkout, prepare, verify
 from runner import git as runner_git
 from runner.context import Context, Pinned
 from runner.errors import RunnerError
@@ -210,7 +210,47 @@ def test_another_lfs_server_that_wants_credentials_was_sent_none(
         with pytest.raises(RunnerError) as caught:
             checkout.fetch(Git(context), "model", pinned, context.model, context.workspace.room)
     assert f"{words} ({other.url[7:]}, reached by" in caught.value.reason
-    assert "has credentials for model.repository only; data on another server must be public" in caught.value.fix
+    assert (
+        "has credentials for model.repository only; for LFS data on another server set model.lfs.url"
+        in caught.value.fix
+    )
+
+
+@pytest.mark.lab
+def test_another_lfs_server_has_credentials_of_its_own_and_an_lfsconfig_cannot_lead_elsewhere(
+    server: Server, secret: Path, tmp_path: Path, make_context: Callable[..., Context]
+) -> None:
+    context = whole_run(server, tmp_path, make_context)
+    name, content = f"{tmp_path.name}-model.git", "data " * 4000
+    own = secret.parent / "model-lfs"
+    shutil.copytree(secret, own)
+    (tmp_path / "other").mkdir()
+    with serving(tmp_path / "other") as other:
+        other.repository(name)
+        push(other, name, {"a.pt": content}, lfs="*.pt")
+        pointer = git("cat-file", "blob", "main:a.pt", cwd=other.folder / name) + "\n"
+        files = {".lfsconfig": f"[lfs]\n\turl = {ELSEWHERE}\n", "a.pt": pointer}
+        pinned = Pinned(f"{server.url}/{name}", "main", push(server, name, files))
+
+        def fetch(**lfs: str) -> Path:
+            given = {"model": {"repository": pinned.repository, "lfs": {"url": f"{other.url}/{name}/info/lfs", **lfs}}}
+            context = make_context({"sources": given, "publish": {"type": "none"}})
+            verify.check_secrets(context)
+            checkout.fetch(Git(context), "model", pinned, context.model, context.workspace.room)
+            return context.model
+
+        with pytest.raises(RunnerError, match=r"access needs credentials|none are configured") as caught:
+            fetch()
+        assert "set model.lfs.secretName to a Secret with user and token" in caught.value.fix
+        (own / "GIT_TOKEN").write_text("another")
+        with pytest.raises(RunnerError, match=r"refused the credentials of model.lfs.secretName lfs-key"):
+            fetch(secretName="lfs-key")
+        (own / "GIT_TOKEN").unlink()
+        with pytest.raises(RunnerError, match=r"git.tokenKey: the secret lfs-key has no key GIT_TOKEN"):
+            fetch(secretName="lfs-key")
+        shutil.copy(secret / "GIT_TOKEN", own)
+        assert (fetch(secretName="lfs-key") / "a.pt").read_text() == content
+    assert not context.settings.lfs("model").url
 
 
 @pytest.mark.parametrize(

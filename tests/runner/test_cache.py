@@ -15,7 +15,6 @@ from runner.context import Context
 from runner.errors import RunnerError
 from runner.git import Git
 from runner.remote import Remote
-from runner.settings import GitCredentials
 
 from .conftest import Server, fake_family, push
 
@@ -117,7 +116,7 @@ def test_a_cache_that_git_finds_full_is_told_and_filled_by_a_later_run(
 
     def no_space(git: Git, *arguments: Any) -> int:
         raise Remote("model", f"{server.url}/{repository}").failure(
-            "fatal: write: No space left on device", GitCredentials("", "", "git.secretName")
+            "fatal: write: No space left on device", git._settings
         )
 
     with pytest.MonkeyPatch.context() as patched:

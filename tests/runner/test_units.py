@@ -23,6 +23,7 @@ from runner.context import Context
 from runner.errors import EXIT_CODES, RunnerError
 from runner.git import Git
 from runner.process import Finished
+from runner.remote import Remote
 
 from .conftest import FILES, TOKEN, UID, USER
 
@@ -165,7 +166,7 @@ def ask_helper(home: Path, section: str, server: str, operation: str = "get") ->
     folder = loaded.git_credentials(section).folder if section in loaded.repositories() else str(FILES)
     protocol, _, host = server.partition("://")
     done = subprocess.run(
-        [*program, str(home / "settings.json"), section, folder, operation],
+        [*program, str(home / "settings.json"), section, folder, "", operation],
         input=f"protocol={protocol}\nhost={host}\n\n",
         capture_output=True,
         text=True,
@@ -208,7 +209,7 @@ def test_git_gets_the_answer_and_starts_python_for_nothing_else(
     program.write_text(f'#!/bin/sh\necho started >> {started}\nexec {sys.executable} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    environment = Git(Context.create(settings.load(home), home, {}))._environment("model")
+    environment = Git(Context.create(settings.load(home), home, {}))._environment(Remote("model", ""))
 
     def credential(operation: str, said: str) -> str:
         command = ["git", "credential", operation]

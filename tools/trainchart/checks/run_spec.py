@@ -137,7 +137,8 @@ class RunSpec:
         """
         git, of_git = mapping(self.settings, "git"), mapping(self.settings, "run", "credentials").values()
         place = mapping(self.settings, volume)
-        keys = [text(git, "userKey")] if volume in of_git and git["userKey"] != git["tokenKey"] else []
+        is_git = volume in of_git or volume.endswith("-lfs")
+        keys = [text(git, "userKey")] if is_git and git["userKey"] != git["tokenKey"] else []
         if text(place, "type") == "s3":
             keys.append(text(place, "sessionTokenKey"))
         return tuple(keys)

@@ -320,6 +320,22 @@ class ObjectStore(Section):
     )
 
 
+class Lfs(Section):
+    """The LFS server of a repository, where that is not the repository's own."""
+
+    model_config = ConfigDict(json_schema_extra=instead(user=_IN_A_SECRET, token=_IN_A_SECRET, password=_IN_A_SECRET))
+
+    url: Text = Field(
+        None,
+        description="URL of the LFS server; empty: the repository's own, or what its .lfsconfig says.",
+        examples=["https://lfs.example.com/team/model"],
+        json_schema_extra=also("endpoint", "server", "repository"),
+    )
+    secretName: ObjectName = Field(
+        None, description="Secret with the user and the token for that server; empty: it asks for none."
+    )
+
+
 class _Origin(Section):
     type: Literal["git", "claim", "s3"] = Field(
         "git",
@@ -347,6 +363,7 @@ class _Origin(Section):
         description="git: whether the repository's submodules are fetched, and theirs; all must be on its server.",
         json_schema_extra=also("recursive", "recurseSubmodules", "submodule"),
     )
+    lfs: Lfs | None = Field(None, description="git: another server for the LFS data.", json_schema_extra=also("lfsUrl"))
     claimName: ObjectName = Field(
         None,
         description="claim: name of the PersistentVolumeClaim; it is mounted read-only.",
@@ -582,9 +599,9 @@ class Publish(ObjectStore, _Target):
     secretName: ObjectName = Field(
         None,
         description="git: Secret with the user and the token, or the private key, for the repository's server; empty: "
-        "git.secretName. s3: "
-        "Secret with an access key that may list, read and write the bucket.",
+        "git.secretName. s3: Secret with an access key that may list, read and write the bucket.",
     )
+    lfs: Lfs | None = Field(None, description="git: another server for the LFS data.", json_schema_extra=also("lfsUrl"))
     folder: Folder | Empty = Field(
         None,
         description="s3: folder of this run below the prefix; empty: name of the release, and the first 8 characters "

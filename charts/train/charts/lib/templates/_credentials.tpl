@@ -123,7 +123,8 @@ Usage: {{ include "train.git.credentials" . | fromJson }}
 {{- end -}}
 
 {{- /*
-Returns the keys that are read of each mounted Secret, as JSON, by the section that names it, which is also the volume's name.
+Returns the mounted Secrets and the keys that are read of them, as JSON, by the names of their volumes: the section that names the
+Secret, or that of its lfs with -lfs.
 Usage: {{ include "train.secrets" . | fromJson }}
 */ -}}
 {{- define "train.secrets" -}}
@@ -134,19 +135,22 @@ Usage: {{ include "train.secrets" . | fromJson }}
 {{- if include "train.url.ssh" (get $values $section).repository -}}
 {{- $keys = list $values.git.privateKeyKey $values.git.knownHostsKey -}}
 {{- end -}}
-{{- $_ := set $found $by $keys -}}
+{{- $_ := set $found $by (dict "secret" (get $values $by).secretName "keys" $keys) -}}
+{{- $tokens := list $values.git.userKey $values.git.tokenKey -}}
+{{- $_ := set $found (printf "%s-lfs" $section) (dict "secret" (get $values $section).lfs.secretName "keys" $tokens) -}}
 {{- end -}}
 {{- range $section := include "train.stores" . | fromJsonArray -}}
 {{- $place := get $values $section -}}
-{{- $_ := set $found $section (list $place.accessKeyKey $place.secretKeyKey $place.sessionTokenKey) -}}
+{{- $_ := set $found $section (dict "secret" $place.secretName "keys" (list $place.accessKeyKey $place.secretKeyKey $place.sessionTokenKey)) -}}
 {{- end -}}
 {{- $mlflow := $values.mlflow -}}
 {{- if $mlflow.trackingUri -}}
-{{- $_ := set $found "mlflow" (ternary (list $mlflow.tokenKey) (list $mlflow.userKey $mlflow.passwordKey) (not (empty $mlflow.tokenKey))) -}}
+{{- $keys := ternary (list $mlflow.tokenKey) (list $mlflow.userKey $mlflow.passwordKey) (not (empty $mlflow.tokenKey)) -}}
+{{- $_ := set $found "mlflow" (dict "secret" $mlflow.secretName "keys" $keys) -}}
 {{- end -}}
-{{- range $section := keys $found -}}
-{{- if not (get $values $section).secretName -}}
-{{- $_ := unset $found $section -}}
+{{- range $name := keys $found -}}
+{{- if not (get $found $name).secret -}}
+{{- $_ := unset $found $name -}}
 {{- end -}}
 {{- end -}}
 {{- $found | toJson -}}

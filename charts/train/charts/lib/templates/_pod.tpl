@@ -278,8 +278,8 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
   emptyDir:
     medium: Memory
     sizeLimit: {{ include "train.amount" $values.sharedMemory | quote }}
-{{- range $section, $keys := include "train.secrets" . | fromJson }}
-{{ include "train.pod.secret" (dict "name" $section "secret" (get $values $section).secretName "keys" $keys) }}
+{{- range $name, $mounted := include "train.secrets" . | fromJson }}
+{{ include "train.pod.secret" (merge (dict "name" $name) $mounted) }}
 {{- end }}
 {{- with include "train.programSecrets" . | fromJson }}
 - name: program-secrets

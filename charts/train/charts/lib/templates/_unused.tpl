@@ -40,7 +40,7 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- range $section := list "model" "dataset" "publish" -}}
 {{- $source := get $values $section -}}
 {{- if or (ne $source.type "git") (not $source.repository) -}}
-{{- $groups = append $groups (list $section (list "submodules") (printf "%s is no git repository; leave it out" $section)) -}}
+{{- $groups = append $groups (list $section (list "submodules" "lfs") (printf "%s is no git repository; leave it out" $section)) -}}
 {{- end -}}
 {{- if ne $source.type "s3" -}}
 {{- $groups = append $groups (list $section (list "accessKeyKey" "addressing" "region" "secretKeyKey" "sessionTokenKey" "workloadIdentity") (printf "%s.type %s does not use it; leave it out, or set %s.type: s3" $section $source.type $section)) -}}

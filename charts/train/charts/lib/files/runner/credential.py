@@ -1,10 +1,10 @@
 """The git credential helper: answers git from a mounted Secret, so that no URL, argument, environment or file of git
 has the token.
 
-Git runs it as `python3 -I -S credential.py <settings.json> <section> <folder> get`, so it imports nothing of the runner.
-`section` is the section of the values that names the repository, and `folder` is where its Secret is mounted ("" for
-none); requests for another scheme, host or port than its URL's get no answer, wherever a redirect leads. `store` and
-`erase` do nothing.
+Git runs it as `python3 -I -S credential.py <settings.json> <section> <folder> <LFS folder> get`, so it imports nothing
+of the runner. `section` is the section of the values that names the repository, and `folder` is where its Secret is
+mounted ("" for none), `LFS folder` that of its lfs.secretName; requests for another scheme, host or port than their URLs'
+get no answer, wherever a redirect leads. `store` and `erase` do nothing.
 """
 
 from __future__ import annotations
@@ -83,15 +83,18 @@ def repository(settings: Dict[str, Any], section: str) -> str:
     return str(place.get("repository", "")) if place.get("type") == "git" else ""
 
 
-def answer(settings: Dict[str, Any], section: str, folder: str, protocol: str, host: str) -> str:
-    """Return the answer for git: "" if the section's Secret is not for this server.
+def answer(settings: Dict[str, Any], section: str, folder: str, lfs_folder: str, protocol: str, host: str) -> str:
+    """Return the answer for git: "" if none of the section's Secrets is for this server.
 
     Raises:
         OSError, CredentialError
     """
     git = settings["git"]
     requested = origin(f"{protocol}://{host}")
-    if not folder or requested is None or requested != origin(repository(settings, section)):
+    if requested is not None and requested != origin(repository(settings, section)):
+        lfs = settings.get(section, {}).get("lfs", {}).get("url", "")
+        folder = lfs_folder if requested == origin(lfs) else ""
+    if not folder or requested is None:
         return ""
     if protocol != "https" and not git["allowPlainHttp"]:
         return ""
@@ -100,13 +103,14 @@ def answer(settings: Dict[str, Any], section: str, folder: str, protocol: str, h
 
 
 def main() -> None:
-    path, section, folder, operation = sys.argv[1:5]
+    path, section, folder, lfs_folder, operation = sys.argv[1:6]
     request = dict(line.rstrip("\n").split("=", 1) for line in sys.stdin if "=" in line)
     if operation != "get":
         return
     settings = json.loads(Path(path).read_text(encoding="utf-8"))
     try:
-        sys.stdout.write(answer(settings, section, folder, request.get("protocol", ""), request.get("host", "")))
+        asked = request.get("protocol", ""), request.get("host", "")
+        sys.stdout.write(answer(settings, section, folder, lfs_folder, *asked))
     except (OSError, CredentialError) as error:  # verify has read it, so it has changed since
         sys.stderr.write(f"error: {settings['run']['credentials'][section]}.secretName: {error}\n")
 

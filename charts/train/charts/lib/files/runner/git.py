@@ -63,7 +63,7 @@ class Git:
                 break
             log.event("retry", what=f"git {arguments[0]}", repository=remote.url, seconds=delay, reason=cause(text))
             time.sleep(delay)
-        raise remote.failure(text, self._settings.git_credentials(remote.key))
+        raise remote.failure(text, self._settings)
 
     def attempt(
         self,
@@ -79,7 +79,7 @@ class Git:
             done = process.run(
                 ["git", *arguments],
                 cwd,
-                {**self._environment(remote.key), **variables},
+                {**self._environment(remote), **variables},
                 capture=capture,
                 tick=self._tick,
                 stdin=stdin,
@@ -141,7 +141,7 @@ class Git:
             self.run(remote, Path(name), "init", "--quiet", "--bare")
             code, _, text = self.attempt(remote, Path(name), "fetch", "--depth=1", remote.url, "1" * 40)
             if code != 0 and classify(text).name == "page":
-                raise remote.failure(text, self._settings.git_credentials(remote.key))
+                raise remote.failure(text, self._settings)
 
     def _missing_revision(self, remote: Remote, revision: str, refs: Dict[str, str]) -> RunnerError:
         names = sorted(
@@ -173,13 +173,13 @@ class Git:
 
         return ssh.environment(self._settings, remote)
 
-    def _environment(self, section: str) -> Dict[str, str]:
+    def _environment(self, remote: Remote) -> Dict[str, str]:
         """Return git's environment, which holds its whole configuration: the image's and the repository's are not read.
 
         The credential helper answers for one section's repository: another section's Secret is not for this one's
         server.
         """
-        settings = self._settings
+        settings, section = self._settings, remote.key
         helper = [
             sys.executable,
             "-I",
@@ -188,6 +188,7 @@ class Git:
             str(self._home / "settings.json"),
             section,
             settings.git_credentials(section).folder,
+            settings.lfs_credentials(section).folder,
         ]
         config = [
             ("credential.helper", ""),
@@ -212,6 +213,9 @@ class Git:
             ("user.name", "trainchart"),
             ("user.email", "trainchart@users.noreply.invalid"),
         ]
+        lfs_url = settings.lfs(section).url
+        if lfs_url and not remote.submodule:  # over that of an .lfsconfig
+            config += [("lfs.url", lfs_url), ("lfs.pushurl", lfs_url)]
         if settings.ca_file:
             config.append(("http.sslCAInfo", network.joined_bundle(settings.ca_file)))
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "SSH_ASKPASS"))}

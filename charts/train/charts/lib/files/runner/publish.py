@@ -174,7 +174,7 @@ class Publisher:
                 return found
             if self._is_generated(branch) and not self._context.workspace.read(self._record):
                 return None
-            error = remote.failure(text, self._context.settings.git_credentials("publish"))
+            error = remote.failure(text, self._context.settings)
             raise _BranchRefusedError(error) if classify(text).name == "rejected" else error
         refs, _ = self._git.refs(remote, repository, ref)
         if refs.get(ref) != commit:

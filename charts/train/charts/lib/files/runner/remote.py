@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Pattern
 from urllib.parse import urlsplit
 
+from .credential import origin
 from .errors import RunnerError
-from .settings import GitCredentials
+from .settings import Settings, is_ssh
 
 
 class Kind(NamedTuple):
@@ -175,7 +176,7 @@ KINDS = (
         "no-credentials",
         r"could not read (Username|Password)|credentials for .* not found",
         "the server requires credentials, and none are configured for it",
-        "{secret} has credentials for {key} only; data on another server must be public",
+        "{secret} has credentials for {key} only; for LFS data on another server set {section}.lfs.url and {section}.lfs.secretName",
     ),
     _kind(
         "authentication",
@@ -323,28 +324,45 @@ class Remote:
     branch: str = ""  # if it matters for the message
     submodule: str = ""  # of the repository of that section, in words
 
-    def failure(self, text: str, credentials: GitCredentials) -> RunnerError:
-        """Return the failure that git's output means, for a run with these credentials."""
-        kind, key = classify(text), f"{self.key}.repository"
+    def failure(self, text: str, settings: Settings) -> RunnerError:
+        """Return the failure that git's output means, for a run with these settings."""
+        kind, key, message = classify(text), f"{self.key}.repository", cause(text)
+        credentials = settings.git_credentials(self.key)
+        here = {urlsplit(self.url).netloc, (origin(self.url) or ("", ""))[1] if is_ssh(self.url) else ""}
+        elsewhere = sorted(
+            {
+                place.netloc
+                for place in map(urlsplit, _URL.findall(message))
+                if not here & {place.netloc, place.hostname}
+            }
+        )
+        lfs_url = settings.lfs(self.key).url
+        # git-lfs names its server in a line of its own.
+        of_lfs = (
+            bool(lfs_url) and urlsplit(lfs_url).netloc in {urlsplit(url).netloc for url in _URL.findall(text)} - here
+        )
+        if of_lfs:
+            key, credentials = f"{self.key}.lfs.url", settings.lfs_credentials(self.key)
         refused, unreachable, right = ("prepare-failed", "prepare-unreachable", "read")
         if self.key == "publish":
             refused, unreachable, right = ("publish-refused", "publish-unreachable", "write to")
         code = {"refused": refused, "unreachable": unreachable}.get(kind.code, kind.code)
-        names = {"key": key, "secret": str(credentials), "right": right}
+        names = {"key": key, "secret": str(credentials), "right": right, "section": self.key}
         reason, fix = kind.reason.format(**names), kind.fix.format(**names)
         if not credentials.folder and kind.name in ("no-credentials", "authentication", "forbidden", "absent"):
             reason = "access needs credentials" if kind.name != "no-credentials" else kind.reason
             fix = f"set {credentials.key} to a Secret with user and token, or correct {key}"
-        message = cause(text)
-        elsewhere = sorted({urlsplit(url).netloc for url in _URL.findall(message)} - {urlsplit(self.url).netloc})
-        if elsewhere:
+        if of_lfs:
+            reason += f" ({lfs_url}, {key})"
+        elif elsewhere:
             reason += f" ({elsewhere[0]}, reached by a redirect, a proxy or the repository's .lfsconfig)"
             if kind.name.startswith("lfs-"):  # no credentials were sent there
                 fix = next(kind.fix for kind in KINDS if kind.name == "no-credentials").format(**names)
         branch = f", branch {self.branch}" if self.branch else ""
         if kind.name == "rejected":
             message = "; ".join(filter(None, (message, _server_message(text))))
-        return RunnerError(code, f"{self.submodule or key} {self.url}{branch}: {reason}: {message}", fix)
+        where = self.submodule or f"{self.key}.repository"
+        return RunnerError(code, f"{where} {self.url}{branch}: {reason}: {message}", fix)
 
 
 def classify(text: str) -> Kind:

@@ -104,12 +104,21 @@ class Git:
 
 
 @dataclass(frozen=True)
+class Lfs:
+    """Another server for a repository's LFS data."""
+
+    url: str = ""
+    secret_name: str = ""
+
+
+@dataclass(frozen=True)
 class Source:
     """Where model or dataset comes from; which of the keys have a meaning depends on the type."""
 
     type: str
     cached: bool  # kept in the cache volume for later runs
     submodules: bool
+    lfs: Lfs
     region: str
     access_key_key: str
     secret_key_key: str
@@ -175,6 +184,7 @@ class Tune:
 @dataclass(frozen=True)
 class Publish:
     type: str
+    lfs: Lfs
     region: str
     access_key_key: str
     secret_key_key: str
@@ -294,6 +304,17 @@ class Settings:
         by = self.run.credentials[section]
         return GitCredentials(self.secret_folder(by), getattr(self, by).secret_name, f"{by}.secretName")
 
+    def lfs(self, section: str) -> Lfs:
+        """The other LFS server of the repository of a section."""
+        found: Lfs = getattr(self, section).lfs
+        return found
+
+    def lfs_credentials(self, section: str) -> GitCredentials:
+        """Those for the other LFS server of the repository of a section, and for nothing else."""
+        secret = self.lfs(section).secret_name
+        folder = f"{self.pod.mounts['secrets']}/{section}-lfs" if secret else ""
+        return GitCredentials(folder, secret, f"{section}.lfs.secretName")
+
     def repositories(self) -> Dict[str, str]:
         """Every git repository of the run, by the section of the values that names it."""
         found = {name: source.repository for name, source in self.sources.items() if source.type == "git"}
@@ -389,6 +410,9 @@ def _validate(settings: Settings) -> None:
         _expect(section in run.credentials, f"run.credentials.{section}", "is missing")
         by = run.credentials[section]
         _expect(by in ("git", section), f"run.credentials.{section}", f"must be git or {section}")
+        lfs = settings.lfs(section)
+        if lfs.url:
+            _check_url(f"{section}.lfs.url", lfs.url, settings.git.allow_plain_http, "git.allowPlainHttp")
         named = bool(settings.git_credentials(section).folder)
         _expect(named or not is_ssh(url), f"{by}.secretName", f"is empty, and {section}.repository needs a private key")
     for name, store in settings.stores.items():

@@ -90,9 +90,10 @@ def check_secrets(context: Context) -> None:
         from features import ssh
 
         ssh.check(context)
-    for section in settings.repositories():
-        found = settings.git_credentials(section)
-        if found.folder and section not in over_ssh:
+    asked = [settings.git_credentials(section) for section in settings.repositories() if section not in over_ssh]
+    asked += [settings.lfs_credentials(section) for section in settings.repositories()]
+    for found in asked:
+        if found.folder:
             _check_secret(found.key, found.secret, found.folder, {"git.tokenKey": git.token_key})
             if (Path(found.folder) / git.user_key).exists():  # optional
                 _check_secret(found.key, found.secret, found.folder, {"git.userKey": git.user_key})

@@ -85,6 +85,19 @@
 {{- $violations = append $violations (printf "%s.repository: %q would send the token unencrypted; use https://, or set git.allowPlainHttp: true" $section $url) -}}
 {{- end -}}
 {{- end -}}
+{{- range $section := list "model" "dataset" "publish" -}}
+{{- $lfs := (get $values $section).lfs -}}
+{{- $url := $lfs.url | default "" -}}
+{{- if and $url (not (and (include "train.url.complete" $url) (not (regexMatch "[?#]|//[^/]*/.*:.*@" $url)))) -}}
+{{- $violations = append $violations (printf "%s.lfs.url: must be the https:// URL of an LFS server without user, password and query, such as https://lfs.example.com/team/model; set credentials with %s.lfs.secretName" $section $section) -}}
+{{- else if and (hasPrefix "http://" $url) (not $values.git.allowPlainHttp) -}}
+{{- $violations = append $violations (printf "%s.lfs.url: %q would send the token unencrypted; use https://, or set git.allowPlainHttp: true" $section $url) -}}
+{{- else if and $lfs.secretName (not $url) -}}
+{{- $violations = append $violations (printf "%s.lfs.secretName: is %q, but no server is named that it is for; set %s.lfs.url" $section $lfs.secretName $section) -}}
+{{- else if and $lfs.secretName (eq (include "train.origin" $url) (include "train.origin" ((get $values $section).repository | default ""))) -}}
+{{- $violations = append $violations (printf "%s.lfs.secretName: is %q, but %s.lfs.url is on the server of %s.repository, whose credentials are used there; leave it empty" $section $lfs.secretName $section $section) -}}
+{{- end -}}
+{{- end -}}
 {{- range $section, $by := include "train.git.credentials" . | fromJson -}}
 {{- $url := (get $values $section).repository -}}
 {{- if and (include "train.url.ssh" $url) (not (get $values $by).secretName) -}}
