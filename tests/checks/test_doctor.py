@@ -237,19 +237,40 @@ INJECTED = {
 }
 
 
+class Admitting(FakeApi):
+    """Adds to the spec of a pod what a test wants it to."""
+
+    added: dict[str, Any]
+
+    def create(self, kind: kinds.Kind, body: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        made = copy.deepcopy(super().create(kind, body, dry_run=dry_run))
+        if kind is kinds.PODS:
+            for key, value in self.added.items():
+                made["spec"][key] = [*value, *made["spec"].get(key, [])] if isinstance(value, list) else value
+        return made
+
+
+def admitting(**added: Any) -> FakeApi:
+    server = stocked(Admitting())
+    server.added = added  # type: ignore[attr-defined]
+    return server
+
+
+def test_what_a_runtime_class_adds_to_a_pod_counts_for_nodes_and_quotas() -> None:
+    """Its admission plugin writes them into the pod."""
+    checks = found(admitting(nodeSelector={"runtime": "kata"}))
+    assert any("runtime=kata" in text for text in problems(checks)), problems(checks)
+    server = admitting(overhead={"memory": "100Gi"})
+    server.put(kinds.RESOURCE_QUOTAS, quota({"requests.memory": "50Gi"}))
+    keys = {check.key for check in found(server) if check.severity == "problem"}
+    assert keys == {"above-every-node", "quota"}
+
+
 @pytest.mark.parametrize(("added", "values", "expected"), INJECTED.values(), ids=INJECTED)
 def test_what_webhooks_inject_is_told_from_the_dry_run_of_a_pod(
     added: dict[str, Any], values: dict[str, Any], expected: list[tuple[str, str]]
 ) -> None:
-    class Injecting(FakeApi):
-        def create(self, kind: kinds.Kind, body: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
-            made = copy.deepcopy(super().create(kind, body, dry_run=dry_run))
-            if kind is kinds.PODS:
-                for place, containers in added.items():
-                    made["spec"][place] = [*containers, *made["spec"].get(place, [])]
-            return made
-
-    told = [check for check in found(stocked(Injecting()), run(**values)) if check.subject == "sidecars"]
+    told = [check for check in found(admitting(**added), run(**values)) if check.subject == "sidecars"]
     assert len(told) == len(expected)
     for check, (severity, words) in zip(told, expected, strict=True):
         assert (check.severity, words in f"{check.text}; {check.fix}") == (severity, True), check

@@ -29,7 +29,7 @@ from trainchart.checks.refusals import check_dry_run, explain
 from trainchart.checks.run_spec import Claim, RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
-from trainchart.cluster.fields import Object, text
+from trainchart.cluster.fields import Object, mapping, text
 from trainchart.cluster.kinds import Kind
 from trainchart.run.state import FAMILY, PART_OF
 
@@ -111,6 +111,9 @@ def _steps(
     if named:
         yield "the name", _name(reader, spec)
     spec, limits = _limited(reader, replace(spec, namespace=reader.namespace))
+    admitted = _admitted(reader, spec)
+    if isinstance(admitted, dict):
+        spec = replace(spec, admitted=mapping(admitted, "spec"))
     if not quick:
         yield "nodes", _nodes(reader, spec)
         yield "device classes", _device_classes(reader, spec)
@@ -126,7 +129,7 @@ def _steps(
     yield "the run's folder", _folder(reader, spec)
     yield "what the pods name", _named(reader, spec)
     yield "the Job", _job(reader, spec)
-    yield "a pod", _pod(reader, spec)
+    yield "a pod", _pod(spec, admitted)
     if not quick:
         yield "other objects", _objects(reader, spec)
 
@@ -337,18 +340,23 @@ def _job(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
     yield _dry_run(reader, f"Job {spec.name}", kinds.JOBS, spec.job, admitted)
 
 
-def _pod(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
+def _admitted(reader: ClusterReader, spec: RunSpec) -> Object | Refusal | NoRightError:
     """A pod as Volcano would make it: Pod Security, quota, limits, priority, and whatever policies the cluster has."""
-    subject = "a pod of the gang"
     try:
-        answer = reader.dry_run(kinds.PODS, pod_of(spec))
+        return reader.dry_run(kinds.PODS, pod_of(spec))
     except NoRightError as error:
-        yield error.finding(subject)
+        return error
+
+
+def _pod(spec: RunSpec, admitted: Object | Refusal | NoRightError) -> Iterator[Finding]:
+    subject = "a pod of the gang"
+    if isinstance(admitted, NoRightError):
+        yield admitted.finding(subject)
         return
-    yield check_dry_run(subject, answer)
-    if not isinstance(answer, Refusal):
-        yield from sidecars.check_injected(spec, answer)
-        yield from identity.check_identity(spec, answer)
+    yield check_dry_run(subject, admitted)
+    if not isinstance(admitted, Refusal):
+        yield from sidecars.check_injected(spec, admitted)
+        yield from identity.check_identity(spec, admitted)
 
 
 def _objects(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:

@@ -42,6 +42,9 @@ class RunSpec:
     """The StorageClass of claims that name none, where it is known."""
     missing_pods: int | None = None
     """How many pods of a submitted run do not exist; None where nothing of the run exists yet."""
+    admitted: Object = field(default_factory=dict)
+    """The spec of a pod as the API server has admitted it in a dry run: with the overhead and node selector of its RuntimeClass,
+    and containers that webhooks inject."""
     check_pod: Object = field(default_factory=dict)
     """The pod of `helm test`; of a submitted run it is not known."""
 
@@ -83,8 +86,8 @@ class RunSpec:
 
     @cached_property
     def pod(self) -> Object:
-        """The same as the API server fills it in from the namespace's LimitRanges."""
-        filled: Object = copy.deepcopy(self.pod_template)
+        """The same as the API server fills it in, at least from the namespace's LimitRanges."""
+        filled: Object = copy.deepcopy(self.admitted or self.pod_template)
         for limit in limits_of(self.limit_ranges, "Container"):
             for container in items(filled, "containers"):
                 requests = dict(mapping(container, "resources", "requests"))
