@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import re
 import subprocess
@@ -296,12 +297,32 @@ def test_a_secret_is_hidden_from_the_log_however_it_is_written(
 ) -> None:
     monkeypatch.setattr(log, "hidden", set())
     for secret in ("p@ss/wörd", "first line\nsecond line", "p@ss/wörd-longer", "short", ""):
-        secrets.hide(secret)
+        log.hide(secret)
     log.line("p@ss/wörd p%40ss%2Fw%C3%B6rd p@ss/w\\u00f6rd p@ss/wörd-longer; second line of short words")
     log.event("failed", reason="first line")
-    first, second = capsys.readouterr().out.splitlines()
+    log.line(f"authorization: Basic {base64.b64encode(b'first line').decode()}")
+    first, second, third = capsys.readouterr().out.splitlines()
     assert first == "*** *** *** ***; *** of short words"
     assert second.endswith('reason="***"')
+    assert third.rstrip("=") == "authorization: Basic ***"
+
+
+def test_the_credentials_of_git_and_mlflow_are_hidden_too_and_their_users_are_not(
+    make_context: Callable[..., Context],
+    monkeypatch: pytest.MonkeyPatch,
+    secret: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(log, "hidden", set())
+    tracked = secret.parent / "mlflow"
+    tracked.mkdir()
+    (tracked / "USER").write_text("somebody-else")
+    (tracked / "PASSWORD").write_text("pass-of-somebody\n")
+    keys = {"secretName": "mlflow", "userKey": "USER", "passwordKey": "PASSWORD", "tokenKey": ""}
+    verify.check_mounts(make_context({"mlflow": {"trackingUri": "https://mlflow.example.com", **keys}}))
+    for user, word in ((USER, TOKEN), ("somebody-else", "pass-of-somebody")):
+        log.line(f"{user} {word} {base64.b64encode(f'{user}:{word}'.encode()).decode()}")
+        assert capsys.readouterr().out.rstrip("=\n") == f"{user} *** ***"
 
 
 def test_verify_refuses_too_little_shared_memory_and_a_missing_tool(

@@ -4,6 +4,7 @@ subprocesses.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -13,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, Optional, Set
+from urllib.parse import quote
 
 from . import trees
 
@@ -26,7 +28,8 @@ TAIL_BYTES = 12 << 20  # and this much of its end, which says why it ended
 KEPT = f"{KEPT_BYTES >> 20} MiB"
 
 _copy: Optional[_Copy] = None
-hidden: Set[str] = set()  # secrets that the log does not show
+HIDDEN_LENGTH = 8  # a shorter text, such as "true" or "1234", is no secret, and would hide half of the log
+hidden: Set[str] = set()  # what `hide` was given, in all its forms
 
 
 def setup() -> None:
@@ -44,6 +47,17 @@ def keep(file: Path, folder: Path) -> None:
         _copy = _Copy(file)
     except OSError as error:
         _warn_not_kept(error)
+
+
+def hide(secret: str) -> None:
+    """From here on, the log has *** for each line of a secret; also where it is quoted, in a URL, or in Base64, as in the
+    headers of requests.
+    """
+    for part in map(str.strip, secret.splitlines()):
+        if len(part) >= HIDDEN_LENGTH:
+            quoted = (json.dumps(part, ensure_ascii=each)[1:-1] for each in (True, False))
+            coded = base64.b64encode(part.encode()).decode().rstrip("=")
+            hidden.update((part, quote(part, ""), *quoted, coded))
 
 
 def without_secrets(text: str) -> str:

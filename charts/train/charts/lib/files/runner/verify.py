@@ -82,7 +82,9 @@ def check_mounts(context: Context) -> None:
 
 
 def check_secrets(context: Context) -> None:
-    """Check that every key that the run reads from mounted Secrets exists and can be sent. No message shows a value."""
+    """Check that every key that the run reads from mounted Secrets exists and can be sent, and hide it from the log, alone
+    and with its user, as headers of requests have them. No message shows a value.
+    """
     settings = context.settings
     git, mlflow = settings.git, settings.mlflow
     over_ssh = settings.repositories_over_ssh()
@@ -97,6 +99,7 @@ def check_secrets(context: Context) -> None:
             _check_secret(found.key, found.secret, found.folder, {"git.tokenKey": git.token_key})
             if (Path(found.folder) / git.user_key).exists():  # optional
                 _check_secret(found.key, found.secret, found.folder, {"git.userKey": git.user_key})
+            log.hide(":".join(credential.read_git(Path(found.folder), git.user_key, git.token_key)))
     for name, store in settings.stores.items():
         if store.secret_name:
             keys = {f"{name}.accessKeyKey": store.access_key_key, f"{name}.secretKeyKey": store.secret_key_key}
@@ -113,6 +116,8 @@ def check_secrets(context: Context) -> None:
         keys = {"mlflow.tokenKey": mlflow.token_key} if mlflow.token_key else basic
         folder = settings.secret_folder("mlflow")
         _check_secret("mlflow.secretName", mlflow.secret_name, folder, keys, ascii_only=bool(mlflow.token_key))
+        if not mlflow.token_key:
+            log.hide(":".join(credential.read_key(Path(folder), key) for key in basic.values()))
 
 
 def find_key(where: str, secret: str, folder: str, value: str, key: str) -> Path:
@@ -141,6 +146,8 @@ def _check_secret(where: str, secret: str, folder: str, keys: Dict[str, str], as
                 f"{where} {secret}: {problem}",
                 f"put a valid value for {value} into the secret, as one line",
             )
+        if not value.endswith((".userKey", ".accessKeyKey")):  # these are names
+            log.hide(credential.read_key(Path(folder), key))
 
 
 def check_workspace(context: Context) -> None:

@@ -5,27 +5,23 @@ The chart mounts them in one folder, as env/<variable> and files/<path in HOME>.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Dict
-from urllib.parse import quote
 
 from runner import log
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.settings import SecretKey
 
-HIDDEN_LENGTH = 8  # a shorter text, such as "true" or "1234", is no secret, and would hide half of the log
-
 
 def check(context: Context) -> None:
     """Check that every key exists, and can be what it is for. Raises RunnerError, which never quotes a value."""
     folder, settings = _folder(context), context.settings
     for name, secret in settings.secret_env.items():
-        hide(_read_variable(f"secretEnv.{name}", secret, folder / "env" / name))
+        log.hide(_read_variable(f"secretEnv.{name}", secret, folder / "env" / name))
     for path, secret in settings.secret_files.items():
-        hide(_read(f"secretFiles.{path}", secret, folder / "files" / path).decode("utf-8", "ignore"))
+        log.hide(_read(f"secretFiles.{path}", secret, folder / "files" / path).decode("utf-8", "ignore"))
 
 
 def give(context: Context) -> Dict[str, str]:
@@ -41,13 +37,6 @@ def give(context: Context) -> Dict[str, str]:
         name: _read_variable(f"secretEnv.{name}", secret, folder / "env" / name)
         for name, secret in settings.secret_env.items()
     }
-
-
-def hide(secret: str) -> None:
-    """From here on, the log has *** for each line of a secret; also where it is quoted, or in a URL."""
-    for part in map(str.strip, secret.splitlines()):
-        if len(part) >= HIDDEN_LENGTH:
-            log.hidden.update((part, quote(part, ""), *(json.dumps(part, ensure_ascii=a)[1:-1] for a in (True, False))))
 
 
 def _folder(context: Context) -> Path:
