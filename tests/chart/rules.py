@@ -23,6 +23,7 @@ ON_A_CLAIM: Tree = {"type": "claim", "repository": "", "revision": "", "claimNam
 
 
 SECRET_KEY: Tree = {"secretName": "wandb", "key": "api-key"}
+_AMONG = "and everybody who can read the release would see it; put it into a Secret, name it in secretEnv, and let the program read that variable"
 _INTO = "and everybody who can read the release would see it; put it into a Secret, and set secretEnv.{} to its secretName and key"
 
 
@@ -1053,6 +1054,30 @@ RULES: dict[str, Rule] = {
         broken={"env": {"https_proxy": "http://me:sesame@proxy.example.com:3128"}},
         kept={"env": {"https_proxy": "http://proxy.example.com/a@b"}},
         message=f"env.https_proxy: its value is a URL with a user or password, {_INTO.format('https_proxy')}",
+    ),
+    "a secret among the arguments": Rule(
+        CUSTOM,
+        broken={"train": {"command": ["python3", "train.py", "--api-key", "sesame"]}},
+        kept={"train": {"command": ["python3", "train.py", "--max-token", "4096", "--pad-token=<pad>", "--key", "a"]}},
+        message=f"train.command: has a secret: its name says that it is a secret (API_KEY), {_AMONG}",
+    ),
+    "a secret in a program": Rule(
+        CUSTOM,
+        broken={"train": {"exportCommand": ["sh", "-c", f"login --with hf_{'a' * 34} && export"]}},
+        kept={"train": {"exportCommand": ["python3", "-c", "token=os.environ['TOKEN']\nopen('https://a/b@c')"]}},
+        message=f"train.exportCommand: has a secret: its value begins like a token or key (hf_...), {_AMONG}",
+    ),
+    "a secret in a map": Rule(
+        LLM,
+        broken={"train": {"arguments": {"hub_token": "sesame"}}},
+        kept={"train": {"arguments": {"hub_model_id": "a" * 40, "hub_private_repo": True}}},
+        message=f"train.arguments: has a secret: its name says that it is a secret (TOKEN), {_AMONG}",
+    ),
+    "a secret in an annotation": Rule(
+        CUSTOM,
+        broken={"podAnnotations": {"example.com/pull": f"ghp_{'a' * 36}"}},
+        kept={"podAnnotations": {"example.com/commit": "0" * 40, "example.com/inject-token": "name-of-a-secret"}},
+        message="podAnnotations.example.com/pull: its value begins like a token or key (ghp_...), and everybody who can read the pods would see it; remove it",
     ),
     "a setting that the family needs": Rule(
         CUSTOM,

@@ -1,6 +1,6 @@
 {{- /*
-No secret stands in `env`, which everybody sees who can read the release: neither by the name of a variable nor by the form of its
-value. No message shows a value. A variable and a file come from one place.
+No secret stands in `env`, in lists and maps of `train`, or in annotations, which everybody sees who can read the release: neither by
+the name of a variable or option nor by the form of its value. No message shows a value. A variable and a file come from one place.
 */ -}}
 {{- define "train.rules.secrets" -}}
 {{- $violations := list -}}
@@ -13,6 +13,19 @@ value. No message shows a value. A variable and a file come from one place.
 {{- $violations = append $violations (printf "secretEnv.%s: is in env, too; remove one of them" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- range $key, $value := $values.train -}}
+{{- if or (kindIs "slice" $value) (kindIs "map" $value) -}}
+{{- with include "train.secret.among" $value -}}
+{{- $violations = append $violations (printf "train.%s: has a secret: %s, and everybody who can read the release would see it; put it into a Secret, name it in secretEnv, and let the program read that variable" $key .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := $values.podAnnotations -}}
+{{- /* Names of annotations often end in what they only refer to. */ -}}
+{{- with include "train.secret.kind" (dict "name" "REF" "value" $value) -}}
+{{- $violations = append $violations (printf "podAnnotations.%s: %s, and everybody who can read the pods would see it; remove it" $key .) -}}
+{{- end -}}
+{{- end -}}
 {{- $paths := keys $values.secretFiles | sortAlpha -}}
 {{- range $path := $paths -}}
 {{- range $other := $paths -}}
@@ -22,6 +35,32 @@ value. No message shows a value. A variable and a file come from one place.
 {{- end -}}
 {{- end -}}
 {{- $violations | toJson -}}
+{{- end -}}
+
+{{- /*
+Returns why one of a list's words, or of a map's values, looks like a secret; empty if none does. A word has the name of its option:
+--api-key=VALUE, or --api-key before it. Of a text with blanks, such as a program, only the form of its words counts.
+Usage: {{ with include "train.secret.among" LIST }}
+*/ -}}
+{{- define "train.secret.among" -}}
+{{- $kind := "" -}}
+{{- $option := "REF" -}}
+{{- range $key, $value := . -}}
+{{- $words := regexSplit "\\s+" (toString $value) -1 -}}
+{{- range $word := $words -}}
+{{- $name := "REF" -}}
+{{- if and (eq (len $words) 1) (regexMatch "^-*[A-Za-z][-_.A-Za-z0-9]*=." $word) -}}
+{{- $name = regexFind "^[^=]+" $word -}}
+{{- $word = trimPrefix (printf "%s=" $name) $word -}}
+{{- else if eq (len $words) 1 -}}
+{{- $name = kindIs "string" $key | ternary (toString $key) $option -}}
+{{- end -}}
+{{- $name = regexMatch "(?i)credentials?$" $name | ternary "REF" (trimAll "-" $name | replace "-" "_") -}}
+{{- $kind = $kind | default (include "train.secret.kind" (dict "name" $name "value" $word)) -}}
+{{- end -}}
+{{- $option = regexMatch "^--?[A-Za-z][-_.A-Za-z0-9]*$" (toString $value) | ternary (toString $value) "REF" -}}
+{{- end -}}
+{{- $kind -}}
 {{- end -}}
 
 {{- /*
