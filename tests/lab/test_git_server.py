@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from runner import checkout, prepare, verify
-from runner import git as runner_git
 from runner.context import Context, Pinned
 from runner.errors import RunnerError
 from runner.git import Git
@@ -120,15 +119,15 @@ def test_a_server_that_misbehaves(
     tmp_path: Path,
     make_context: Callable[..., Context],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner_git, "STALL_SECONDS", 5.0)
-    context = whole_run(server, tmp_path, make_context)
+    context = whole_run(server, tmp_path, make_context, {"git.stallSeconds": 5})
     server.faults += copy.deepcopy(case.faults)
     case.check(lambda: attempt(context), capsys)
 
 
-def whole_run(server: Server, tmp_path: Path, make_context: Callable[..., Context]) -> Context:
+def whole_run(
+    server: Server, tmp_path: Path, make_context: Callable[..., Context], changes: dict[str, Any] | None = None
+) -> Context:
     """Repositories of a model, of data in LFS, and of the result, and a run that uses them."""
     urls = {name: f"{server.url}/{tmp_path.name}-{name}.git" for name in ("model", "data", "out")}
     for url in urls.values():
@@ -139,7 +138,9 @@ def whole_run(server: Server, tmp_path: Path, make_context: Callable[..., Contex
         name: {"type": "git", "repository": url, "revision": "main", "path": name}
         for name, url in (("model", urls["model"]), ("dataset", urls["data"]))
     }
-    return make_context({"sources": sources, "publish.repository": urls["out"], "publish.branch": "result"})
+    return make_context(
+        {"sources": sources, "publish.repository": urls["out"], "publish.branch": "result", **(changes or {})}
+    )
 
 
 def attempt(context: Context) -> None:

@@ -148,17 +148,14 @@ def test_a_git_that_stands_still_counts_as_a_server_that_cannot_be_reached(
     replaced: Callable[[str, str], None],
     make_context: Callable[..., Context],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from runner import git
-
-    monkeypatch.setattr(git, "STALL_SECONDS", 1.0)
+    git = Git(make_context({"git.stallSeconds": 1}))
     replaced("git-lfs", "sleep 60")
     with pytest.raises(RunnerError) as caught:
-        git.Git(make_context({})).run(Remote("publish", "http://127.0.0.1:9/x.git"), tmp_path, "lfs", "push", "origin")
+        git.run(Remote("publish", "http://127.0.0.1:9/x.git"), tmp_path, "lfs", "push", "origin")
     assert caught.value.exit.name == "publish-unreachable"
-    assert "no progress" in caught.value.reason
+    assert "no progress for git.stallSeconds (1)" in caught.value.reason
     assert "event=retry" in capsys.readouterr().out
 
 

@@ -269,6 +269,14 @@ class Git(Section):
         description="Key of the host keys in every git Secret, in the format of OpenSSH's known_hosts, as ssh-keyscan "
         "prints them.",
     )
+    stallSeconds: int = Field(
+        300,
+        ge=60,
+        le=86400,
+        description="Seconds after which git or git-lfs is stopped, and tried again, if it neither prints, reads nor writes "
+        "anything; a server may need long before it answers for a large repository.",
+        json_schema_extra=also("timeout", "timeoutSeconds", "stallTimeout", "lowSpeedTime", "activityTimeout"),
+    )
     allowPlainHttp: bool = Field(
         False, description="Whether repositories may be at http://, where the token is sent unencrypted."
     )

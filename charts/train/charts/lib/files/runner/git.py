@@ -17,13 +17,10 @@ from . import kills, log, network, process
 from .context import COMMIT, Context, Pinned
 from .errors import RunnerError
 from .remote import Remote, cause, classify
-from .settings import is_ssh
+from .settings import Settings, is_ssh
 from .workspace import is_temporary
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
-# For a git that neither prints nor reads nor writes anything; longer than git's own limits, which cover the connection
-# only.
-STALL_SECONDS = 300.0
 LFS_RETRIES = 8  # by git-lfs itself, per object
 
 
@@ -84,9 +81,9 @@ class Git:
                 tick=self._tick,
                 stdin=stdin,
                 quiet=quiet,
-                stall_seconds=STALL_SECONDS,
+                stall_seconds=self._settings.git.stall_seconds,
             )
-        explained = _explain(f"git {arguments[0]}", done, cwd, Path(self._settings.pod.mounts["workspace"]))
+        explained = _explain(f"git {arguments[0]}", done, cwd, self._settings)
         return done.code, done.output, "\n".join([*done.tail, *explained])
 
     def resolve(self, remote: Remote, revision: str, cwd: Path) -> Pinned:
@@ -236,16 +233,20 @@ class Git:
         return environment
 
 
-def _explain(what: str, done: process.Finished, cwd: Path, workspace: Path) -> List[str]:
+def _explain(what: str, done: process.Finished, cwd: Path, settings: Settings) -> List[str]:
     """Return a line for a failure that git cannot report itself, as `remote.KINDS` expects it."""
     if done.stalled:
-        return [f"error: {what} made no progress for {STALL_SECONDS:g} seconds, and was stopped"]
+        return [f"error: {what} made no progress for git.stallSeconds ({settings.git.stall_seconds}), and was stopped"]
     if done.code and done.out_of_memory:
         return [f"error: {what} was killed for memory"]
     number = kills.signal_of(done.code)
     if number:
         return [f"error: {what} was killed by {number}"]
-    if done.code and any("No space left" in line for line in done.tail) and is_temporary(cwd, workspace):
+    if (
+        done.code
+        and any("No space left" in line for line in done.tail)
+        and is_temporary(cwd, Path(settings.pod.mounts["workspace"]))
+    ):
         return [f"error: the folder for temporary files is full ({cwd})"]
     return []
 

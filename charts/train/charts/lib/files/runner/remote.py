@@ -71,7 +71,8 @@ KINDS = (
         "stalled",
         r"^error: git .* made no progress",
         "the transfer stalled",
-        "check the server of {key}, and the proxies and the network between it and the cluster",
+        "check the server of {key}, and the proxies and the network between it and the cluster; if it only needs longer to "
+        "answer, raise git.stallSeconds",
     ),
     _temporary(
         "server-full",

@@ -99,6 +99,7 @@ class Git:
     token_key: str
     private_key_key: str
     known_hosts_key: str
+    stall_seconds: int  # after which a git that neither prints nor reads nor writes anything is stopped
     allow_plain_http: bool
     secret_name: str = ""
 
