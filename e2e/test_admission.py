@@ -14,7 +14,7 @@ from tests.chart.accepted import accepted, is_accepted, manifests
 from tests.chart.doors import DOORS
 from tests.chart.matrix import ADMITTED
 from tests.chart.resources import RESOURCES
-from tests.chart.rules import CPU, NVIDIA, OWN
+from tests.chart.rules import CPU, NVIDIA, OWN, UPLOADED
 from tests.chart.test_kubernetes_types import LEGAL
 from tests.chart.test_pods import template
 from tests.fuzz.test_hostile_texts import BASES
@@ -38,6 +38,7 @@ NUMBERS: Tree = {
 CHOSEN: list[Tree] = [
     *BASES.values(),
     *(overlay(CPU, LEGAL), overlay(CPU, NUMBERS), OWN),
+    overlay(CPU, {"publish": {**UPLOADED, "secretName": "models-writer"}}),
     *(overlay(NVIDIA, door) for door in DOORS.values()),
 ]
 

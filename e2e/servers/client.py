@@ -53,6 +53,14 @@ class Servers:
             if path.is_file() and name.parts[0] not in (".git", ".gitattributes"):
                 self.put(bucket, f"{prefix}/{name}", path.read_bytes())
 
+    def create(self, bucket: str) -> None:
+        """Create a bucket; one that exists stays as it is."""
+        try:
+            self._object("PUT", bucket, "", b"")
+        except urllib.error.HTTPError as error:
+            if error.code != 409:
+                raise
+
     def put(self, bucket: str, key: str, content: bytes) -> None:
         self._object("PUT", bucket, key, content)
 
@@ -62,7 +70,7 @@ class Servers:
     def _object(self, method: str, bucket: str, key: str, content: bytes) -> bytes:
         from features.s3.signature import Credentials, sign  # the runner's own; pytest knows where it lies
 
-        path = urllib.parse.quote(f"/{bucket}/{key}", safe="/~")
+        path = urllib.parse.quote(f"/{bucket}/{key}".rstrip("/"), safe="/~")
         headers = {
             "host": urllib.parse.urlsplit(self.minio_outside).netloc,
             "x-amz-content-sha256": hashlib.sha256(content).hexdigest(),

@@ -113,7 +113,7 @@ def test_a_run_is_reported_stage_by_stage() -> None:
         line(5, "event=start stage=publish"),
         line(6, "event=end stage=publish seconds=1.5 branch=sft-1 commit=abc"),
     ]
-    waiting.has_printed("branch sft-1")
+    waiting.has_printed("to sft-1")
     waiting.until(lambda: "publish, epoch 50 of 50, loss 0.5" in waiting.console.lives[-1])
     assert "in this stage" in waiting.console.lives[-1]
     cluster.end(0, 0, COMPLETED)
@@ -131,7 +131,7 @@ def test_a_run_is_reported_stage_by_stage() -> None:
         "  train    epoch 50 of 50, loss 0.5",
         "  train    1 min 10 s",
         "  publish  begins",
-        "  publish  1.5 s, branch sft-1",
+        "  publish  1.5 s, to sft-1",
     ]
     assert ended.lines[0] == "run-42 completed after 5 min"
     assert "  branch       sft-1" in ended.lines

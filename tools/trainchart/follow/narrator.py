@@ -175,5 +175,5 @@ def _format_end(event: Event) -> str:
     if fields.get("bytes", "").isdigit():
         parts.append(size(float(fields["bytes"])))
     if branch := fields.get("branch"):
-        parts.append(f"branch {branch}")
+        parts.append(f"to {branch}")
     return ", ".join(parts)
