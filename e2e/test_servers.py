@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from e2e.cases.servers import BUCKET, CASE, EXPERIMENT, PREFIX, SECRET
+from e2e.cases.servers import BUCKET, CASE, EXPERIMENT, PREFIX, SECRET, SESSION_SECRET
 from e2e.fixtures import yolov5
 from e2e.following import trainchart
 from e2e.kube import poll
@@ -28,9 +28,13 @@ def servers(session: Session) -> Servers:
     """The servers, with the dataset in the store and its key in the namespace."""
     servers = connect()
     servers.upload(yolov5.dataset_repository(CASE.image_name), BUCKET, PREFIX)
-    for name, password in ((SECRET, servers.password), ("s3-wrong", WRONG)):
+    secrets = {
+        SECRET: {"AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": servers.password},
+        "s3-wrong": {"AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": WRONG},
+        SESSION_SECRET: servers.temporary_keys(),
+    }
+    for name, keys in secrets.items():
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}}
-        keys = {"AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": password}
         session.world.admin.apply({**secret, "stringData": keys})
     return servers
 
@@ -87,6 +91,15 @@ def test_the_result_is_an_artifact_in_the_store(happy: Release, servers: Servers
     key = "mlflow/" + uri.removeprefix("mlflow-artifacts:/") + "/result.json"
     result = json.loads(servers.read("artifacts", key))
     assert (result["status"], result["uid"]) == ("completed", happy.job()["metadata"]["uid"])
+
+
+@pytest.mark.runs("servers-session")
+def test_temporary_keys_read_a_bucket_at_its_own_host(session: Session) -> None:
+    release = session.release("servers-session")
+    assert release.end() == "Completed", release.log()
+    assert "event=addressing" not in release.log()  # as the values say, and not for an answer of the store
+    for line in release.log().splitlines():
+        assert "eyJ" not in line  # how MinIO's session tokens begin
 
 
 @pytest.mark.runs("servers-killed")
@@ -146,6 +159,8 @@ def test_a_missing_tracking_server_costs_nothing(session: Session) -> None:
 FAILURES = {
     "servers-wrong-key": ["dataset.secretName s3-wrong", "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"],
     "servers-no-bucket": ["dataset.bucket datsets", "NoSuchBucket", "correct dataset.bucket"],
+    "servers-no-session": ["dataset.secretName s3-session", "add the session token to that secret as ANOTHER_TOKEN"],
+    "servers-no-identity": ["dataset.workloadIdentity", "the pod has no identity", "eks.amazonaws.com/role-arn"],
     "servers-no-prefix": ["dataset.prefix 'shape'", "is empty", "correct dataset.bucket or dataset.prefix"],
 }
 

@@ -8,6 +8,7 @@ from e2e.fixtures import yolov5
 RESULTS = "servers-trained"
 EXPERIMENT = "e2e"
 BUCKET, PREFIX, SECRET = "datasets", "shapes", "s3-credentials"
+SESSION_SECRET = "s3-session"
 
 _TRACKED: Values = {"mlflow": {"trackingUri": "http://mlflow.servers.svc:5000", "experiment": EXPERIMENT}}
 _STORED: Values = {
@@ -20,6 +21,12 @@ _STORED: Values = {
         "secretName": SECRET,
     }
 }
+_IN_THE_HOST: Values = {
+    **_STORED["dataset"],
+    "endpoint": "http://buckets.servers.svc:9000",
+    "addressing": "virtual",
+    "secretName": SESSION_SECRET,
+}
 _BOTH: Values = {**SHARED, **_TRACKED, **_STORED}
 _UNPUBLISHED: Values = {"publish": {"type": "none", "repository": ""}}
 
@@ -30,6 +37,18 @@ CASE = Case(
     results=(RESULTS,),
     runs={
         "happy": {**_BOTH, "publish": {"repository": f"https://gitea.git.svc:3000/team/{RESULTS}.git"}},
+        "session": {**_BOTH, **_UNPUBLISHED, "dataset": _IN_THE_HOST},
+        "no-session": {
+            **_BOTH,
+            **_UNPUBLISHED,
+            "dataset": {**_IN_THE_HOST, "sessionTokenKey": "ANOTHER_TOKEN"},
+        },
+        "no-identity": {
+            **_BOTH,
+            **_UNPUBLISHED,
+            "dataset": {**_STORED["dataset"], "secretName": "", "workloadIdentity": True},
+            "serviceAccount": {"name": "default"},
+        },
         "killed": {**_BOTH, **_UNPUBLISHED, "retries": 1},
         "killed-for-good": {**_BOTH, **_UNPUBLISHED},
         "stopped": {**_BOTH, **_UNPUBLISHED, "train": {"epochs": 50}},

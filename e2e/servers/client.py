@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,10 @@ class Servers:
     def read(self, bucket: str, key: str) -> bytes:
         return self._object("GET", bucket, key, b"")
 
+    def temporary_keys(self) -> dict[str, str]:
+        """Keys of MinIO's token service, as a Secret has them."""
+        return temporary_keys(self.minio_outside, USER, self.password)
+
     def _object(self, method: str, bucket: str, key: str, content: bytes) -> bytes:
         from features.s3.signature import Credentials, sign  # the runner's own; pytest knows where it lies
 
@@ -109,6 +114,27 @@ def _request(method: str, url: str, body: bytes | None = None, headers: dict[str
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
     with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as reply:
         return bytes(reply.read())
+
+
+def temporary_keys(url: str, user: str, password: str) -> dict[str, str]:
+    """Keys for an hour of the token service of a MinIO, as a Secret has them."""
+    from features.s3.signature import Credentials, sign
+
+    body = urllib.parse.urlencode({"Action": "AssumeRole", "Version": "2011-06-15", "DurationSeconds": 3600}).encode()
+    headers = {
+        "host": urllib.parse.urlsplit(url).netloc,
+        "content-type": "application/x-www-form-urlencoded",
+        "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
+    }
+    keys, now = Credentials(user, password), time.gmtime()
+    signed = sign("POST", "/", {}, headers, keys, "us-east-1", now, service="sts")
+    root = ElementTree.fromstring(_request("POST", f"{url}/", body, signed))
+    names = {
+        "AWS_ACCESS_KEY_ID": "AccessKeyId",
+        "AWS_SECRET_ACCESS_KEY": "SecretAccessKey",
+        "AWS_SESSION_TOKEN": "SessionToken",
+    }
+    return {key: root.findtext(f".//{{*}}{name}") or "" for key, name in names.items()}
 
 
 def connect() -> Servers:

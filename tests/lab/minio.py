@@ -14,16 +14,16 @@ import threading
 import time
 import urllib.error
 import urllib.request
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import pytest
 
+from e2e.servers.client import temporary_keys
 from features.s3.signature import Credentials, sign
 from tests.conftest import tools_folder
 
@@ -50,19 +50,8 @@ class Minio:
         signed = sign("PUT", target, {}, headers, Credentials(USER, PASSWORD), "us-east-1", time.gmtime())
         urllib.request.urlopen(urllib.request.Request(self.url + target, content, signed, method="PUT"), timeout=30)
 
-    def assume_role(self, seconds: int = 900) -> dict[str, str]:
-        """Temporary keys of MinIO's token service, by the names of their elements."""
-        body = urlencode({"Action": "AssumeRole", "Version": "2011-06-15", "DurationSeconds": seconds}).encode()
-        headers = {
-            "host": f"127.0.0.1:{self.port}",
-            "content-type": "application/x-www-form-urlencoded",
-            "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
-        }
-        now, admin = time.gmtime(), Credentials(USER, PASSWORD)
-        signed = sign("POST", "/", {}, headers, admin, "us-east-1", now, service="sts")
-        with urllib.request.urlopen(urllib.request.Request(self.url, body, signed), timeout=30) as reply:
-            root = ElementTree.fromstring(reply.read())
-        return {element.tag.rpartition("}")[2]: element.text or "" for element in root.iter()}
+    def temporary_keys(self) -> dict[str, str]:
+        return temporary_keys(self.url, USER, PASSWORD)
 
 
 class Issuer:
@@ -151,7 +140,7 @@ def running(folder: Path) -> Iterator[Minio]:
         try:
             while True:
                 try:
-                    Minio(port, issuer).assume_role()  # its users are loaded last
+                    Minio(port, issuer).temporary_keys()  # its users are loaded last
                     break
                 except urllib.error.URLError:
                     assert server.poll() is None, (folder / "minio.log").read_text()

@@ -62,9 +62,9 @@ def with_secret(server: Minio, folder: Path, keys: dict[str, str]) -> s3.Store:
 
 def temporary(server: Minio, folder: Path, **changed: str) -> s3.Store:
     """A store with keys of the token service."""
-    found = server.assume_role()
-    keys = {"ACCESS": "AccessKeyId", "SECRET": "SecretAccessKey", "AWS_SESSION_TOKEN": "SessionToken"}
-    return with_secret(server, folder, {name: found[element] for name, element in keys.items()} | changed)
+    found = server.temporary_keys()
+    keys = {"ACCESS": "AWS_ACCESS_KEY_ID", "SECRET": "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN": "AWS_SESSION_TOKEN"}
+    return with_secret(server, folder, {name: found[key] for name, key in keys.items()} | changed)
 
 
 class Room:
