@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from e2e import following
 from e2e.cases.custom import DIES_AFTER, EPOCHS, ORPHANS, RESULTS
 from e2e.cluster import kind
 from e2e.fixtures.custom import OFFSET, SLOPE
@@ -125,3 +126,23 @@ def test_orphans_of_a_program_do_not_pile_up_as_zombies_and_its_daemons_end_with
     assert zombies == 0
     assert processes < 10
     assert release.end() == "Completed", release.log()
+
+
+@pytest.mark.runs("custom-held")
+def test_a_run_that_failed_is_held_until_it_is_stopped_and_can_be_looked_into(session: Session) -> None:
+    release = session.release("custom-held")
+    release.wait_for_log("event=holding")
+    held = following.cause(release.kube, release.name, "held")
+    assert "trainchart exec" in held["fix"]
+    admin = session.world.admin  # who submits need not have the right to create pods/exec
+    looked = following.trainchart(
+        admin, "exec", release.name, "--", "sh", "-c", "cat /tmp/seen; echo wrong >&2; exit 3"
+    )
+    assert looked == (3, "42", "wrong\n")
+    assert following.trainchart(admin, "exec", release.name, "--", "cat", text="piped")[:2] == (0, "piped")
+    code, _, said = following.trainchart(release.kube, "exec", release.name, "--", "true")
+    assert (code, "create pods/exec" in said) == (6, True), said
+    assert following.trainchart(release.kube, "stop", release.name)[0] == 0
+    assert "event=held" in release.log() or release.end() != "Completed"
+    code, _, said = following.trainchart(admin, "exec", release.name, "--", "true")
+    assert (code, "does not run" in said or "has finished" in said) == (4, True), said

@@ -47,6 +47,11 @@ CASE = Case(
                 "exportCommand": ["python3", "-c", _LOOKS_FOR_THE_DAEMON],
             },
         },
+        # Leaves something to look at, and fails.
+        "held": {
+            "holdAfterFailure": "15m",
+            "train": {"command": ["python3", "-c", "open('/tmp/seen', 'w').write('42'); raise SystemExit('no data')"]},
+        },
         "no-program": {"train": {"command": ["torchrun", "descend.py"]}},
     },
 )

@@ -213,7 +213,7 @@ def test_a_file_of_another_kind_is_refused_in_one_line_after_a_bounded_read(
     for line in lines:
         assert file in line
         assert "internal error" not in line
-        assert len(line) < 600
+        assert len(line) < 800
 
 
 def test_a_missing_permission_to_read_a_file_is_reported(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_wrong_values_and_folders_are_refused_before_anything_is_run(call: Call,
         ("model.revision=--upload-pack=touch PLACE/made", "is not a valid name of a branch or tag"),
         ("model.nosuch=1", "unknown key"),
         ("replicas=0", "is less than 1"),
-        ("publish.type=push", "is not one of git, none"),
+        ("publish.type=push", "is not one of git, s3, none"),
         ("workspace.size=much", "is not a quantity"),
     ],
 )

@@ -324,6 +324,34 @@ def test_the_time_limit_ends_the_trainer(alone: Callable[..., Path], run: Callab
     assert "trainer says goodbye" in ended.log
 
 
+def test_a_failed_run_is_held_as_long_as_it_should_and_its_failure_stays_the_last_line(
+    alone: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    ended = run(alone({"run.holdSeconds": 1}, "raise SystemExit('no data')"))
+    assert ended.code == 40
+    assert "name=train-failed" in ended.events("holding")[0]
+    assert 'event=held reason="holdAfterFailure is over"' in ended.log
+    assert "event=failed" in ended.last
+
+
+def test_a_failure_that_is_retried_is_not_held_up(alone: Callable[..., Path], run: Callable[..., Ended]) -> None:
+    ended = run(alone({"run.holdSeconds": 60, "retries": 1}, "import os; os.kill(os.getpid(), 9)"))
+    assert (ended.code, ended.events("holding")) == (41, [])
+
+
+def test_a_hold_ends_when_the_run_is_stopped(
+    tmp_path: Path, alone: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start(alone({"run.holdSeconds": 600}, "raise SystemExit('no data')"))
+    assert process.stdout is not None
+    log = next(line for line in process.stdout if "event=holding" in line)
+    process.send_signal(signal.SIGTERM)
+    ended = finish(process, tmp_path / "termination-log")
+    assert ended.code == 40, log + ended.log
+    assert "event=held" in ended.log
+    assert ended.message["failure"]["name"] == "train-failed"
+
+
 def test_a_rank_that_lost_its_peer_waits_before_it_ends(alone: Callable[..., Path], run: Callable[..., Ended]) -> None:
     changes = {
         "replicas": 2,

@@ -186,6 +186,7 @@ def on_this_machine(overrides: Overrides, given: Mapping[str, Any], sources: Seq
         "secretFiles": (NAME, {}),
         "volumes": (NAME, []),
         "sidecars": (NAME, "disable"),
+        "holdAfterFailure": (NAME, ""),
         "replicas": (NAME, 1),
         "retries": (NAME, 0),
     }

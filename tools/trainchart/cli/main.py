@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Each is a module of this package; in the order of the help.
 COMMANDS = (
-    "families", "accelerators", "explain", "preset", "validate", "check-data", "try", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "result", "report", "stop", "guard",
+    "families", "accelerators", "explain", "preset", "validate", "check-data", "try", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "exec", "result", "report", "stop", "guard",
     "delete", "prune", "chart", "completion",
 )  # fmt: skip
 

@@ -141,6 +141,13 @@ class Narrator:
             self._console.line(f"  resumes from a checkpoint, after epoch {fields.get('epoch', '?')}")
         elif event.name == "waiting" and fields.get("stage") == "publish":
             self._console.line(f"{stage} {format_waiting(fields)}: {fields.get('reason', '')}")
+        elif event.name == "holding":
+            self._console.line(
+                f"{stage} failed: {fields.get('name')} ({fields.get('code')}): {fields.get('reason', '')}"
+            )
+            self._console.line(
+                f"  holdAfterFailure keeps the pods until {fields.get('until', '')}: trainchart exec {self._name}"
+            )
         elif event.name == "dataset":
             self._console.line(
                 f"  {format_used([fields])}" + (f"; left out: {left}" if (left := fields.get("left_out")) else "")

@@ -16,7 +16,7 @@ from trainchart.follow.retry import Retry
 from trainchart.follow.watcher import RunWatcher, Status
 from trainchart.run.events import Event, Progress, format_waiting
 from trainchart.run.state import Pod, Snapshot, State, load
-from trainchart.units import span, stamp
+from trainchart.units import clock, span, stamp
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -81,6 +81,11 @@ def _read_progress(api: Api, run: Snapshot) -> tuple[Progress | None, tuple[Find
             fix = f"{remedy}; the run then continues by itself, and on a claim its artifacts stay"
             message = format_waiting(progress.waiting)
             return progress, (Finding("server-away", "waiting", "server", message, fix, reason),)
+        if progress and progress.held_until:
+            until = clock(moment({"at": progress.held_until}, "at"))
+            message = f"the run has failed, and holdAfterFailure keeps its pods until {until}"
+            fix = f"`{run.command('exec {}')}` opens a shell in it; `{run.command('stop {}')}` ends it"
+            return progress, (Finding("held", "waiting", "hold", message, fix),)
         if run.replicas > 1 and run.state is State.RUNNING and progress and progress.epoch is None:
             return progress, tuple(_stragglers(api, run, last))
     except ForbiddenError:

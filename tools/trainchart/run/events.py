@@ -122,6 +122,7 @@ class Progress:
     warnings: list[str] = field(default_factory=list)
     # Stage publish, while the server is away: seconds, left, reason.
     waiting: dict[str, str] = field(default_factory=dict)
+    held_until: str = ""  # of a run that has failed and keeps its pods
     _begins: bool = False  # the trainer has started, and has not reported that it resumes anything
 
     def feed(self, line: str) -> Event | None:
@@ -180,7 +181,7 @@ class Progress:
         self.replicas = _int(fields.get("replicas")) or 1
         self.stage, self.stages, self.skipped, self.fetched, self.used = "", {}, [], None, {}
         self.resumed, self.failed, self.completed, self.published = {}, None, False, {}
-        self.waiting = {}
+        self.waiting, self.held_until = {}, ""
 
     def _start_event(self, fields: Mapping[str, str]) -> None:
         self.stage = fields.get("stage", "")
@@ -262,6 +263,13 @@ class Progress:
     def _waiting_event(self, fields: Mapping[str, str]) -> None:
         if fields.get("stage") == "publish":
             self.waiting = dict(fields)
+
+    def _holding_event(self, fields: Mapping[str, str]) -> None:
+        self._failed_event(fields)
+        self.held_until = fields.get("until", "")
+
+    def _held_event(self, _: Mapping[str, str]) -> None:
+        self.held_until = ""
 
     def _already_published_event(self, fields: Mapping[str, str]) -> None:
         self.published = {**self.published, **fields}

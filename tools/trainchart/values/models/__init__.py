@@ -137,6 +137,13 @@ class Values(Section):
         examples=["90m", "72h"],
         json_schema_extra=also("timeout", "activeDeadlineSeconds", "deadline", "maxRuntime"),
     )
+    holdAfterFailure: OptionalDuration = Field(
+        None,
+        description="How long a run that has failed keeps its pods, with their devices, for `trainchart exec`; not before a retry, and "
+        "no longer than timeLimit. `trainchart stop` ends it. Empty: not at all.",
+        examples=["30m"],
+        json_schema_extra=also("hold", "keepAlive", "debug", "sleepAfterFailure"),
+    )
     ttlAfterFinished: OptionalDuration = Field(
         None,
         description="How long to keep the Job and its pods after they have completed or failed; 0s: not at all; empty: until "

@@ -88,6 +88,7 @@ Usage: {{ include "train.settings" . }}
   "backend" .Run.profile.backend
   "processes" (include "train.accelerator.processes" . | int)
   "timeLimitSeconds" (include "train.seconds" $values.timeLimit | int64)
+  "holdSeconds" (include "train.seconds" ($values.holdAfterFailure | default "0s") | int64)
   "patienceSeconds" (include "train.seconds" $values.publish.patience | int64)
   "sharedMemoryBytes" (include "train.quantity" $values.sharedMemory | int64)
   "workspaceBytes" (ternary (include "train.quantity" $values.workspace.size | int64) 0 (eq $values.workspace.type "emptyDir"))

@@ -171,6 +171,7 @@ def fail(run: Run, error: RunnerError) -> int:
     interrupts.ignore()
     result.write(run.context, result.failed(run.context, run.stage, error))
     end_tracking(run, "KILLED" if error.exit.name == "stopped" else "FAILED")
+    hold(run, error)
     release_lease(run, lease.FAILED)
     log.event(
         "failed",
@@ -182,6 +183,28 @@ def fail(run: Run, error: RunnerError) -> int:
         **{key: error.result[key] for key in ("repository", "branch", "commit") if key in error.result},
     )
     return error.exit.code
+
+
+def hold(run: Run, error: RunnerError) -> None:
+    """Keep the pod for somebody who wants to look at it, as long as `holdAfterFailure` says; not where a retry follows."""
+    if run.context is None:
+        return
+    settings = run.context.settings
+    seconds = settings.run.hold_seconds
+    if not seconds or (error.exit.retried and run.context.attempt < settings.retries):
+        return
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+    log.event(
+        "holding",
+        stage=run.stage or None,
+        code=error.exit.code,
+        name=error.exit.name,
+        reason=error.reason,
+        fix=error.fix,
+        until=until,
+    )
+    ended = interrupts.pause(seconds)
+    log.event("held", reason=ended or "holdAfterFailure is over")
 
 
 def release_lease(run: Run, outcome: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import Iterator, NoReturn, Optional
 
@@ -15,6 +16,7 @@ from .errors import Interrupted, RunnerError
 _pending: Optional[RunnerError] = None
 _deferred = False
 _ignored = False
+_missed: Optional[RunnerError] = None  # the last one that was ignored
 _requested: Optional[RunnerError] = None  # by another thread
 
 
@@ -91,8 +93,24 @@ def ignore() -> None:
     _ignored = True  # not with SIG_IGN: Python complains about a signal that arrived just before
 
 
+def pause(seconds: float) -> str:
+    """Wait, though the outcome is known. Returns why it took less: a stop signal, or the time limit; "" if it did not."""
+    global _ignored
+    try:
+        _ignored = False
+        if _missed is None:
+            time.sleep(seconds)
+            return ""
+    except Interrupted as interruption:
+        return interruption.error.reason
+    finally:
+        _ignored = True
+    return _missed.reason
+
+
 def _interrupt(error: RunnerError) -> None:
-    global _pending
+    global _pending, _missed
+    _missed = error if _ignored else _missed
     # The first one counts; further signals of the kubelet or Volcano change nothing.
     if _pending is None and not _ignored:
         _pending = error

@@ -52,6 +52,7 @@ class Run:
     backend: str  # what a framework calls the accelerator
     processes: int  # of a pod
     time_limit_seconds: int
+    hold_seconds: int  # how long the pods stay after a failure
     patience_seconds: int  # how long publish retries
     shared_memory_bytes: int
     workspace_bytes: int  # of an emptyDir; 0: as much as the disk has
@@ -236,6 +237,7 @@ class Settings:
     family: str
     image: str
     replicas: int
+    retries: int
     accelerator: Accelerator
     workspace: Workspace
     git: Git
