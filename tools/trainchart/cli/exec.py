@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     command = options.command_arguments
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     if not command and not interactive:
-        raise UsageError("exec: a shell needs a terminal; name a command after --, such as -- nvidia-smi")
+        raise UsageError("exec: a shell needs a terminal; name a command after --, such as -- df -h")
     api = connect(options)
     snapshot = state.load(api, options.name)
     pod = next((pod for pod in snapshot.pods if pod.rank == options.rank), None)
