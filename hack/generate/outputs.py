@@ -13,7 +13,7 @@ from hack.generate.reference import reference_text
 from hack.generate.schema import editor_schema_text, schema_text
 from hack.generate.values_yaml import values_yaml_text
 from hack.generate.versions import chart_text
-from trainchart.chart.families import family_names, profile_data, profile_names
+from trainchart.chart.families import family_names, profile_names
 from trainchart.chart.paths import CHART, EDITOR_SCHEMA, LIB, ROOT
 from trainchart.values.models.families import FAMILIES
 from trainchart.values.preset import accelerator_text, family_text, schema_path
@@ -44,6 +44,5 @@ def generated() -> dict[Path, str]:
         **{
             accelerators / f"{name}.yaml": accelerator_text(name, schema=schema_path(accelerators))
             for name in profile_names()
-            if not profile_data(name).get("refused")
         },
     }

@@ -63,25 +63,26 @@ def _accelerators() -> Iterator[str]:
         "`values/accelerators/` has a file for each, to lay over a family's. A profile knows the Kubernetes resources "
         "that request its devices; `accelerator.resourceNames` replaces their names for a cluster that has others.\n"
     )
-    rows, refused = [], []
+    rows = []
     for name in profile_names():
         data = profile_data(name)
-        if data.get("refused"):
-            refused.append(f"- `{name}` ({data['title']}) cannot run: {data['refused']}.")
-        else:
-            rows.append(
-                [
-                    f"`{name}`",
-                    data["title"],
-                    data.get("requires") or "",
-                    "<br>".join(_resources(data)) or "none",
-                    data.get("verified") or "",
-                ]
-            )
+        rows.append(
+            [
+                f"`{name}`",
+                data["title"],
+                data.get("requires") or "",
+                "<br>".join(_resources(data)) or "none",
+                "; ".join(filter(None, (data.get("verified"), data.get("source")))),
+            ]
+        )
     yield from table(["Profile", "Devices", "Needs", "Resources", "Verified"], rows)
-    if refused:
-        yield "\n".join([*refused, ""])
     for name in profile_names():
+        data = profile_data(name)
+        if scheduler := data.get("scheduler"):
+            yield f"- `{name}`: the pod is placed by `{scheduler['name']}` (`accelerator.schedulerName`), so `replicas` is 1; for several pods, {scheduler['forGangs']}."
+        if choices := data.get("choices"):
+            modes = " or ".join(f"`{mode}`" for mode in choices["modes"])
+            yield f"- `{name}`: `accelerator.types` becomes the annotation `{choices['types']}`, `accelerator.mode` ({modes}) `{choices['mode']}`."
         if variants := profile_data(name).get("variants"):
             yield f"- `accelerator.variant` of `{name}`: {'such as ' if profile_data(name).get('variantPattern') else ''}{', '.join(f'`{variant}`' for variant in variants)}"
     yield ""

@@ -46,16 +46,8 @@ class Cell:
 
     @property
     def values(self) -> Tree:
-        files = overlay(_file(f"{self.family}.yaml"), self._accelerator)
+        files = overlay(_file(f"{self.family}.yaml"), _file(f"accelerators/{self.profile}.yaml"))
         return overlay(files, {"workspace": WORKSPACES[self.workspace], "replicas": self.replicas})
-
-    @property
-    def _accelerator(self) -> Tree:
-        """The profile's file; a profile that is refused whatever is asked for has none."""
-        if not self.data.get("refused"):
-            return _file(f"accelerators/{self.profile}.yaml")
-        unset = dict.fromkeys(("variant", "corePercent", "memory"))
-        return {"accelerator": {"profile": self.profile, "count": 1, **unset}}
 
     @property
     def refusals(self) -> list[str]:
@@ -65,8 +57,8 @@ class Cell:
     def _refusals(self) -> Iterator[str]:
         several = self.replicas > 1
         backend = self.data["backend"]
-        if self.data.get("refused"):
-            yield "accelerator.profile"
+        if several and self.data.get("scheduler"):
+            yield "replicas"
         if backend not in self._family["backends"]:
             yield "accelerator.profile"
         most = self._family.get("maxReplicas") or self.replicas

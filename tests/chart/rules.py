@@ -149,7 +149,7 @@ RULES: dict[str, Rule] = {
             }
         },
         kept={"accelerator": {"profiles": {"ours": {"annotations": {"example.com/use-cards": "a,b"}}}}},
-        message="accelerator.profiles.ours.annotations: has container.apparmor.security.beta.kubernetes.io/train, but every run keeps the security profile of Pod Security restricted; remove it",
+        message="accelerator.profiles.ours: has the annotation container.apparmor.security.beta.kubernetes.io/train, but every run keeps the security profile of Pod Security restricted; remove it",
     ),
     "a label that is the run's": Rule(
         NVIDIA,
@@ -419,11 +419,47 @@ RULES: dict[str, Rule] = {
         kept={"accelerator": {"corePercent": 100}},
         message="accelerator.corePercent: is 101, but profile hami-alauda allows at most 100; lower it",
     ),
-    "a profile that Volcano cannot place": Rule(
+    "a gang whose devices have a scheduler of their own": Rule(
         HAMI,
-        broken={"accelerator": {"profile": "hami"}},
-        kept={"accelerator": {"profile": "volcano-vgpu"}},
-        message="accelerator.profile: hami cannot run: HAMi's device plugin starts only pods that HAMi's own scheduler has placed, and a gang is placed by Volcano's; use profile volcano-vgpu with volcano-vgpu-device-plugin, or hami-alauda on Alauda's platform",
+        broken={"accelerator": {"profile": "hami"}, "replicas": 2},
+        kept={"accelerator": {"profile": "hami"}, "replicas": 1},
+        message="replicas: is 2, but hami-scheduler, the scheduler of profile hami, places each pod alone, and the pods of a gang must start together; set replicas: 1, or use profile volcano-vgpu with volcano-vgpu-device-plugin, or hami-alauda on Alauda's platform",
+    ),
+    "a gang with a scheduler that the user names": Rule(
+        NVIDIA,
+        broken={"accelerator": {"schedulerName": "other"}, "replicas": 2},
+        kept={"accelerator": {"schedulerName": "other"}},
+        message="replicas: is 2, but other, the scheduler of profile nvidia, places each pod alone, and the pods of a gang must start together; set replicas: 1, or choose a profile that Volcano places",
+    ),
+    "Volcano as the scheduler of devices": Rule(
+        HAMI,
+        broken={"accelerator": {"profile": "hami", "schedulerName": "volcano"}},
+        kept={"accelerator": {"profile": "hami", "schedulerName": "hami-2"}},
+        message='accelerator.schedulerName: is "volcano", but the key is for another scheduler than Volcano; leave it empty',
+    ),
+    "a scheduler of devices without devices": Rule(
+        CPU,
+        broken={"accelerator": {"schedulerName": "hami-scheduler"}},
+        kept={},
+        message='accelerator.schedulerName: is "hami-scheduler", but Volcano places the pods of profile cpu; leave it empty',
+    ),
+    "a type where the plugin takes none": Rule(
+        NVIDIA,
+        broken={"accelerator": {"types": ["A100", "H100"]}},
+        kept={"accelerator": {"profile": "volcano-vgpu", "types": ["A100", "H100"]}},
+        message="accelerator.types: is A100, H100, but profile nvidia has no annotation for types of devices; leave it empty, and choose nodes by nodeSelector",
+    ),
+    "a mode where the plugin has none": Rule(
+        NVIDIA,
+        broken={"accelerator": {"mode": "mps"}},
+        kept={"accelerator": {"profile": "hami", "mode": "mps"}},
+        message='accelerator.mode: is "mps", but profile nvidia has no modes; leave it empty',
+    ),
+    "a mode that the plugin lacks": Rule(
+        HAMI,
+        broken={"accelerator": {"profile": "volcano-vgpu", "mode": "mps"}},
+        kept={"accelerator": {"profile": "volcano-vgpu", "mode": "mig"}},
+        message='accelerator.mode: is "mps", but profile volcano-vgpu has hami-core, mig; choose one of them',
     ),
     "a device that the trainer does not know": Rule(
         CPU,

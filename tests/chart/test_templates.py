@@ -739,11 +739,30 @@ def test_a_family_s_end_to_end_case_makes_what_its_values_name(family: str) -> N
     assert any(re.match(rf"test_{family.replace('-', '_')}\b", path.name) for path in (ROOT / "e2e").glob("test_*.py"))
 
 
-def test_an_accelerator_is_a_profile_and_unless_it_is_refused_a_values_file() -> None:
-    data = {name: (LIB / f"files/accelerators/{name}.yaml").read_text(encoding="utf-8") for name in PROFILES}
-    usable = {name for name, text in data.items() if not yaml.safe_load(text).get("refused")}
-    assert usable < set(PROFILES)
-    assert {path.stem for path in (ROOT / "values/accelerators").glob("*.yaml")} == usable
+def test_an_accelerator_is_a_profile_and_a_values_file() -> None:
+    assert {path.stem for path in (ROOT / "values/accelerators").glob("*.yaml")} == set(PROFILES)
+
+
+def test_a_scheduler_of_the_devices_places_the_pod_and_volcano_has_the_job() -> None:
+    values = overlay(HAMI, {"accelerator": {"profile": "hami"}, "retries": 1})
+    job = one(values, "Job")["spec"]
+    train, guard = (task["template"]["spec"] for task in job["tasks"])
+    assert (job["schedulerName"], train["schedulerName"]) == ("volcano", "hami-scheduler")
+    assert "schedulerName" not in guard
+    assert "schedulerName" not in one(values, "Pod")["spec"], "the pod of helm test has no device"
+    renamed = overlay(values, {"accelerator": {"schedulerName": "hami-2"}})
+    assert pod_of(renamed)["schedulerName"] == "hami-2"
+    assert "schedulerName" not in pod_of(HAMI)
+
+
+@pytest.mark.parametrize(
+    ("profile", "mode"), [("hami", "nvidia.com/vgpu-mode"), ("volcano-vgpu", "volcano.sh/vgpu-mode")]
+)
+def test_types_and_mode_of_devices_are_the_annotations_that_their_profile_knows(profile: str, mode: str) -> None:
+    choice = {"profile": profile, "types": ["A100", "H100"], "mode": "mig"}
+    template = one(overlay(HAMI, {"accelerator": choice}), "Job")["spec"]["tasks"][0]["template"]
+    wanted = {"nvidia.com/use-gputype": "A100,H100", mode: "mig"}
+    assert template["metadata"]["annotations"].items() >= wanted.items()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -25,7 +25,6 @@ from trainchart.values.words import MUST_BE, PATTERN
 SCHEMA = CHART / "values.schema.json"
 EDITOR_SCHEMA = ROOT / "values/schema.json"
 FILES = sorted((ROOT / "values").glob("**/*.yaml"))
-ACCELERATORS = [name for name in PROFILES if not profile_data(name).get("refused")]
 KEYS = {"profile", "variant", "count", "corePercent", "memory"}
 
 
@@ -69,16 +68,16 @@ def test_a_family_s_file_runs_as_it_is(family: str) -> None:
     assert render(load_values(ROOT / f"values/{family}.yaml"))
 
 
-@pytest.mark.parametrize("above", ACCELERATORS)
+@pytest.mark.parametrize("above", PROFILES)
 def test_an_accelerator_s_file_leaves_nothing_of_another(above: str) -> None:
     file = load_values(ROOT / f"values/accelerators/{above}.yaml")
     assert file["accelerator"].keys() == KEYS
-    for below in ACCELERATORS:
+    for below in PROFILES:
         other = {"accelerator": {"profile": below, "variant": "v", "count": 7, "corePercent": 7, "memory": "7Gi"}}
         assert overlay(other, file) == file, below
 
 
-@pytest.mark.parametrize("profile", ACCELERATORS)
+@pytest.mark.parametrize("profile", PROFILES)
 def test_an_accelerator_s_file_asks_for_what_its_profile_has_and_says_what_it_needs(profile: str) -> None:
     file = ROOT / f"values/accelerators/{profile}.yaml"
     section, data = load_values(file)["accelerator"], profile_data(profile)
@@ -89,11 +88,6 @@ def test_an_accelerator_s_file_asks_for_what_its_profile_has_and_says_what_it_ne
     comments = " ".join(re.findall(r"^ *# (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE))
     assert data["verified"] in comments
     assert data["requires"] in ("nothing", None) or data["requires"] in comments
-
-
-def test_a_profile_that_cannot_run_has_no_file() -> None:
-    assert set(PROFILES) - set(ACCELERATORS) == {"hami"}
-    assert not (ROOT / "values/accelerators/hami.yaml").exists()
 
 
 def properties(schema: Tree) -> Iterator[tuple[str, Tree]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from trainchart.checks import job, pods, sidecars
+from trainchart.checks import job, pods, scheduler, sidecars
 from trainchart.checks.containers import waiting_containers
 from trainchart.checks.ended import missing_secret, why_failed
 from trainchart.checks.facts import Facts, gather
@@ -104,4 +104,5 @@ def _incomplete(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     """Ranks that do not run yet."""
     if run.unscheduled:
         yield from pods.without_node(run, run.unscheduled, facts)
+    yield from scheduler.unplaced(run, facts)
     yield from waiting_containers(run, facts)

@@ -19,6 +19,7 @@ from trainchart.checks import (
     queue,
     quota,
     rights,
+    scheduler,
     secrets,
     server,
     sidecars,
@@ -120,6 +121,8 @@ def _steps(
         if spec.network_topology:
             check = partial(nodes.check_network_topology, spec)
             yield "HyperNodes", iter([_checked("HyperNodes", check, reader.objects, kinds.HYPER_NODES)])
+    if spec.is_placed_by_another and not quick:
+        yield "the scheduler", iter([_scheduler(reader, spec)])
     yield "the queue", _queue(reader, spec)
     if not quick and preemption.lacking(spec):
         yield "preemption", _preemption(reader, spec)
@@ -238,6 +241,13 @@ def _nodes(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
         yield from nodes.check_nodes(spec, found)
         unknown = pods.finding("room on the nodes now")
         yield replace(unknown, fix=f"{unknown.fix}; nodes count as empty")
+
+
+def _scheduler(reader: ClusterReader, spec: RunSpec) -> Finding:
+    found = _pods_of_cluster(reader)
+    if isinstance(found, NoRightError):
+        return found.finding(f"scheduler {spec.scheduler}")
+    return scheduler.check_scheduler(spec, found)
 
 
 def _device_classes(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ def check_nodes(spec: RunSpec, nodes: Iterable[Object], pods: Iterable[Object] |
     if not there:
         return [problem("no-node", _NODES, "the cluster has no node", "ask the cluster's administrator")]
     wanted = spec.pod_requests
-    devices, found = _check_devices(wanted, there)
+    devices, found = _check_devices(spec, there)
     if devices and devices.severity == "problem":
         return [devices]
     wanted = {name: value for name, value in wanted.items() if name not in found}
@@ -97,8 +97,9 @@ def check_network_topology(spec: RunSpec, hyper_nodes: Sequence[Object]) -> Find
     return ok(subject, f"the cluster has {count(len(hyper_nodes), 'HyperNode')}, with the tiers {known}")
 
 
-def _check_devices(wanted: Amounts, nodes: list[_Node]) -> tuple[Finding | None, list[str]]:
+def _check_devices(spec: RunSpec, nodes: list[_Node]) -> tuple[Finding | None, list[str]]:
     """What is known of the devices, and which of their resources no node lists."""
+    wanted = spec.pod_requests
     devices = [name for name in wanted if is_device(name)]
     if not devices:
         return None, []
@@ -108,6 +109,9 @@ def _check_devices(wanted: Amounts, nodes: list[_Node]) -> tuple[Finding | None,
         return ok(_DEVICES, f"nodes have {enumerate_names(devices)}"), []
     # HAMi and its like register devices with a scheduler of their own, and nodes list their number alone.
     known = {name.partition("/")[0] for name in devices if name in offered}
+    if known and spec.is_placed_by_another:
+        text_ = f"nodes have {enumerate_names(sorted({*devices} - {*lacking}))}; {enumerate_names(lacking)} is up to {spec.scheduler}"
+        return ok(_DEVICES, text_), lacking
     if all(name.partition("/")[0] in known for name in lacking):
         text_ = f"no node lists {enumerate_names(lacking)}, while nodes list {enumerate_names(sorted({*devices} - {*lacking}))}"
         fix = (

@@ -143,7 +143,8 @@ def without_node(run: Snapshot, pod: Pod, facts: Facts) -> Iterator[Finding]:
     condition = next(
         (one for one in items(facts.group, "status", "conditions") if text(one, "type") == "Unschedulable"), {}
     )
-    details, origin = text(condition, "message") or message, _origin(message)
+    # Of a pod that another scheduler places, Volcano's group knows nothing.
+    details, origin = (not spec.is_placed_by_another and text(condition, "message")) or message, _origin(message)
     if found := explain_unscheduled(spec, message, facts.claim, last_message(facts.claim_events, "")):
         yield found
         return
@@ -170,8 +171,9 @@ def without_node(run: Snapshot, pod: Pod, facts: Facts) -> Iterator[Finding]:
         text_ = f"the nodes are large enough, but have no room for {count(run.replicas, 'pod')} of {requests} now"
         yield waiting("in-use", "nodes", text_, "it starts when other pods finish", details)
     else:
+        by = f"scheduler {spec.scheduler}" if spec.is_placed_by_another else "Volcano"
         text_ = (
-            f"Volcano finds no node for pods of {requests}, and does not say why: in use now, or more than any node has"
+            f"{by} finds no node for pods of {requests}, and does not say why: in use now, or more than any node has"
         )
         fix = "`kubectl describe nodes`, by somebody who may, shows what nodes have and what is in use"
         yield waiting("no-node", "nodes", text_, fix, details)
@@ -186,5 +188,5 @@ def _unfit(spec: RunSpec, facts: Facts, details: str) -> Iterator[Finding]:
 
 def _origin(message: str) -> str:
     """`0/3 nodes are unavailable: ...` without the gang's counts, which say nothing; empty where there is no more."""
-    found = re.search(r"\d+/\d+ nodes are unavailable: (.*)", message)
+    found = re.search(r"\d+/\d+ nodes are (?:un)?available: (.*)", message)
     return found[1].rstrip(". ") if found else ""

@@ -68,6 +68,15 @@ class RunSpec:
         return text(self.job, "spec", "priorityClassName") or text(self.pod_template, "priorityClassName")
 
     @property
+    def scheduler(self) -> str:
+        """Who places its pods: Volcano, or a scheduler that the devices bring along."""
+        return text(self.pod_template, "schedulerName") or text(self.job, "spec", "schedulerName")
+
+    @property
+    def is_placed_by_another(self) -> bool:
+        return self.scheduler not in ("", "volcano")
+
+    @property
     def network_topology(self) -> Object:
         return mapping(self.job, "spec", "networkTopology")
 

@@ -130,14 +130,10 @@ def schema_path(folder: Path) -> str:
 
 
 def sharing_profiles() -> list[str]:
-    """The profiles that can share a device, and that Volcano can schedule."""
+    """The profiles that can share a device."""
     from trainchart.chart.families import profile_data, profile_names
 
-    return [
-        name
-        for name in profile_names()
-        if not profile_data(name).get("refused") and any(key in profile_data(name)["resources"] for key in SHARED)
-    ]
+    return [name for name in profile_names() if any(key in profile_data(name)["resources"] for key in SHARED)]
 
 
 def parse_fraction(text: str | None) -> Decimal | None:

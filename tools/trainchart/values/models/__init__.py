@@ -82,7 +82,8 @@ class Values(Section):
             script=_COMMAND,
             minAvailable="the pods of a run are a gang of replicas: all of them run, or none",
             serviceAccountName="set serviceAccount.name",
-            schedulerName="Volcano schedules the pods of every run",
+            schedulerName="Volcano schedules every run; devices with a scheduler of their own, such as HAMi's, are placed by "
+            "accelerator.schedulerName",
             memory="write it into resources.requests, resources.limits or both; that of devices is accelerator.memory",
             cpu="write it into resources.requests, resources.limits or both",
             tasks="a run has one kind of pod; set their number with replicas",

@@ -69,6 +69,25 @@ class ProfileResources(Section):
     memory: DeviceMemory | None = Field(None, description="How to request device memory.")
 
 
+class Scheduler(Section):
+    """A pod that another scheduler places is placed alone: only Volcano starts all pods of a gang, or none."""
+
+    name: ObjectName = Field(..., description="Name of the scheduler.", examples=["vendor-scheduler"])
+    forGangs: Line | None = Field(None, description="What to use for several pods, for the message that refuses them.")
+
+
+class Choices(Section):
+    """Annotations by which the device plugin or its scheduler chooses devices."""
+
+    types: LabelKey | None = Field(
+        None, description="Annotation with the types of devices.", examples=["vendor.example.com/use-type"]
+    )
+    mode: LabelKey | None = Field(
+        None, description="Annotation with the way to share a device.", examples=["vendor.example.com/share-mode"]
+    )
+    modes: list[Line] | None = Field(None, description="Choices of accelerator.mode.")
+
+
 class Profile(Section):
     title: Line = Field(..., description="Name of the devices, for messages.")
     requires: Text = Field(None, description="What it needs in the cluster.")
@@ -88,10 +107,12 @@ class Profile(Section):
     )
     annotations: dict[LabelKey, str] | None = Field(None, description="Annotations of the pods.")
     runtimeClassName: ObjectName = Field(None, description="RuntimeClass of the pods.")
-    refused: Text = Field(
-        None, description="Why Volcano cannot schedule it; a run with this profile is refused with this reason."
+    scheduler: Scheduler | None = Field(
+        None, description="Scheduler of the pods, where the devices have one of their own; then a run has one pod."
     )
+    choices: Choices | None = Field(None, description="How to choose among devices.")
     verified: Text = Field(None, description="Whether it has been tested on hardware.")
+    source: Text = Field(None, description="Where the names are documented, with the version.")
 
 
 class ResourceNames(Section):
@@ -133,6 +154,25 @@ class Accelerator(Section):
         description="Memory of each device.",
         examples=["4096Mi"],
         json_schema_extra=also("gpumem", "gpuMemory", "vram", "vmemory"),
+    )
+    types: list[Line] | None = Field(
+        None,
+        description="Types of devices to use, as the device plugin names them; empty: any.",
+        examples=[["A100", "H100"]],
+        json_schema_extra=also("gpuTypes", "useGpuType", "useGputype", "cardTypes"),
+    )
+    mode: Line | None = Field(
+        None,
+        description="How a device is shared, where the profile has several ways; empty: as the node does.",
+        examples=["mig"],
+        json_schema_extra=also("vgpuMode", "shareMode", "sharing"),
+    )
+    schedulerName: ObjectName = Field(
+        None,
+        description="Scheduler of the pods, where the devices have one of their own; empty: the profile's, else Volcano. With it, a "
+        "run has one pod.",
+        examples=["vendor-scheduler"],
+        json_schema_extra=also("scheduler"),
     )
     resourceNames: ResourceNames | None = Field(
         None, description="Resource names that replace the profile's, for clusters that renamed them."

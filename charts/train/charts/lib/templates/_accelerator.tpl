@@ -69,3 +69,26 @@ Usage: {{ include "train.accelerator.processes" . }}
 {{- define "train.accelerator.processes" -}}
 {{- if eq .Run.profile.processes "perDevice" -}}{{ max 1 (.Run.values.accelerator.count | default 1 | int) }}{{- else -}}1{{- end -}}
 {{- end -}}
+
+{{- /*
+Returns the name of the scheduler that places the pod; empty where it is Volcano.
+Usage: {{ include "train.accelerator.scheduler" . }}
+*/ -}}
+{{- define "train.accelerator.scheduler" -}}
+{{- .Run.values.accelerator.schedulerName | default (.Run.profile.scheduler | default dict).name | default "" -}}
+{{- end -}}
+
+{{- /*
+Returns the annotations that choose among devices, as JSON.
+Usage: {{ include "train.accelerator.choices" . | fromJson }}
+*/ -}}
+{{- define "train.accelerator.choices" -}}
+{{- $choices := .Run.profile.choices | default dict -}}
+{{- $annotations := dict -}}
+{{- range $key, $value := dict "types" (join "," .Run.values.accelerator.types) "mode" .Run.values.accelerator.mode -}}
+{{- if and $value (get $choices $key) -}}
+{{- $_ := set $annotations (get $choices $key) $value -}}
+{{- end -}}
+{{- end -}}
+{{- $annotations | toJson -}}
+{{- end -}}

@@ -70,6 +70,9 @@ spec:
           {{- end }}
         spec:
           {{- include "train.pod.spec" . | nindent 10 }}
+          {{- with include "train.accelerator.scheduler" . }}
+          schedulerName: {{ quote . }}
+          {{- end }}
           {{- with $values.runtimeClassName | default $profile.runtimeClassName }}
           runtimeClassName: {{ quote . }}
           {{- end }}

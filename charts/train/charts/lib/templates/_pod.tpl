@@ -38,11 +38,11 @@ Usage: {{ include "train.pod.labels" . }}
 {{- end -}}
 
 {{- /*
-The annotations of a pod, as JSON: the accelerator profile's and those of sidecars, and over them the user's.
+The annotations of a pod, as JSON: the accelerator profile's, the choice of its devices and those of sidecars, and over them the user's.
 Usage: {{ include "train.pod.annotations" . | fromJson }}
 */ -}}
 {{- define "train.pod.annotations" -}}
-{{- mergeOverwrite dict (.Run.profile.annotations | default dict) (include "train.sidecars.allowed" . | fromJson) .Run.values.podAnnotations (include "train.sidecars.annotations" . | fromJson) | include "train.json" -}}
+{{- mergeOverwrite dict (.Run.profile.annotations | default dict) (include "train.accelerator.choices" . | fromJson) (include "train.sidecars.allowed" . | fromJson) .Run.values.podAnnotations (include "train.sidecars.annotations" . | fromJson) | include "train.json" -}}
 {{- end -}}
 
 {{- /*

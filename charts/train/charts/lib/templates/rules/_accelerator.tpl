@@ -1,11 +1,28 @@
-{{- /* The profile determines which of count, corePercent and memory can be set, their ranges, and whether Volcano can schedule it. */ -}}
+{{- /* The profile determines which of count, corePercent and memory can be set, their ranges, and how its devices are chosen. */ -}}
 {{- define "train.rules.accelerator" -}}
 {{- $violations := list -}}
 {{- $accelerator := .Run.values.accelerator -}}
 {{- $profile := .Run.profile -}}
 {{- $several := gt (int ($accelerator.count | default 0)) 1 -}}
-{{- with $profile.refused -}}
-{{- $violations = append $violations (printf "accelerator.profile: %s cannot run: %s" $profile.name .) -}}
+{{- $choices := $profile.choices | default dict -}}
+{{- if and $accelerator.types (not $choices.types) -}}
+{{- $violations = append $violations (printf "accelerator.types: is %s, but profile %s has no annotation for types of devices; leave it empty, and choose nodes by nodeSelector" (join ", " $accelerator.types) $profile.name) -}}
+{{- end -}}
+{{- if and $accelerator.mode (not (has $accelerator.mode ($choices.modes | default list))) -}}
+{{- $known := empty $choices.modes | ternary "has no modes; leave it empty" (printf "has %s; choose one of them" (join ", " $choices.modes)) -}}
+{{- $violations = append $violations (printf "accelerator.mode: is %q, but profile %s %s" $accelerator.mode $profile.name $known) -}}
+{{- end -}}
+{{- with $accelerator.schedulerName -}}
+{{- if eq . "volcano" -}}
+{{- $violations = append $violations (printf "accelerator.schedulerName: is %q, but the key is for another scheduler than Volcano; leave it empty" .) -}}
+{{- else if or $profile.deviceClass (empty $profile.resources) -}}
+{{- $violations = append $violations (printf "accelerator.schedulerName: is %q, but Volcano places the pods of profile %s; leave it empty" . $profile.name) -}}
+{{- end -}}
+{{- end -}}
+{{- $scheduler := include "train.accelerator.scheduler" . -}}
+{{- if and $scheduler (gt (int .Run.values.replicas) 1) -}}
+{{- $instead := ($profile.scheduler | default dict).forGangs | default "choose a profile that Volcano places" -}}
+{{- $violations = append $violations (printf "replicas: is %v, but %s, the scheduler of profile %s, places each pod alone, and the pods of a gang must start together; set replicas: 1, or %s" .Run.values.replicas $scheduler $profile.name $instead) -}}
 {{- end -}}
 {{- if not (has $profile.backend .Run.family.backends) -}}
 {{- $violations = append $violations (printf "accelerator.profile: %s is a %s device, but %s trains on %s; choose a profile for one of them" $profile.name $profile.backend .Run.family.title (join ", " .Run.family.backends)) -}}
@@ -42,9 +59,9 @@
 {{- $violations = append $violations (printf "%s.%s.unit: is %v, but must be at least one byte; set the memory of one unit, such as 1Mi" $path $key $resource.unit) -}}
 {{- end -}}
 {{- end -}}
-{{- range $key, $_ := $profile.annotations -}}
+{{- range $key := concat (keys ($profile.annotations | default dict)) (compact (list $choices.types $choices.mode)) -}}
 {{- if regexMatch "^(container[.])?(seccomp|apparmor)[.]security[.](alpha|beta)[.]kubernetes[.]io/" $key -}}
-{{- $violations = append $violations (printf "accelerator.profiles.%s.annotations: has %s, but every run keeps the security profile of Pod Security restricted; remove it" $profile.name $key) -}}
+{{- $violations = append $violations (printf "accelerator.profiles.%s: has the annotation %s, but every run keeps the security profile of Pod Security restricted; remove it" $profile.name $key) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $profile.deviceClass (not (hasKey $profile.resources "count")) -}}

@@ -1,0 +1,36 @@
+"""A run on devices that another scheduler than Volcano places: those of the profile `hami`, on a node without any.
+
+Only the backend is another, so that the runner looks for no GPU; a real kube-scheduler has the name of HAMi's.
+"""
+
+from __future__ import annotations
+
+from e2e.cases import UNSET_DEVICE, Case, Values
+from e2e.fixtures import custom
+from trainchart.chart.families import profile_data
+
+PROFILE = profile_data("hami")
+NAME: str = PROFILE["scheduler"]["name"]
+DEVICE: str = PROFILE["resources"]["count"]["name"]
+UNLISTED: list[str] = [PROFILE["resources"][key]["name"] for key in ("corePercent", "memory")]
+"""Resources that HAMi keeps to itself, and that no node lists."""
+DEVICES: Values = {"count": 1, "corePercent": 50, "memory": "4Gi"}
+
+CASE = Case(
+    family="custom",
+    image="custom-minimal",
+    sources={"descend": custom.model_repository, "points": custom.dataset_repository},
+    results=("custom-trained",),
+    runs={
+        "one": {
+            "accelerator": {
+                **UNSET_DEVICE,
+                **DEVICES,
+                "profile": "stand-in",
+                "profiles": {"stand-in": {**PROFILE, "backend": "cpu", "processes": "one"}},
+            },
+            "retries": 1,
+            "publish": {"branch": "scheduled{session}"},
+        },
+    },
+)
