@@ -37,6 +37,14 @@ def forms(secret: str, user: str = "") -> set[str]:
     return plain | encoded
 
 
+def key_forms(private_key: str) -> set[str]:
+    """The forms of every line of a private key in PEM: a program that prints it may break it elsewhere, or leave out its
+    first and last lines.
+    """
+    lines = [line for line in private_key.splitlines() if line and not line.startswith("-----")]
+    return set().union(*map(forms, lines))
+
+
 def search(places: Iterable[Found], needles: set[str]) -> list[str]:
     """The places that hold one of the forms."""
     return sorted({where for where, text in places if any(needle in text for needle in needles)})

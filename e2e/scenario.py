@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cases import CLAIM, Case
+from e2e.cases import CLAIM, Case, ssh
 from e2e.cluster import docker, kind
 from e2e.cluster.steps import CACHE, KUBECONFIG, Step, StepError, step
 from e2e.fixtures.repositories import git
@@ -36,6 +36,7 @@ class World:
     submitter: Kube  # the account of whoever calls helm, with the rights of deploy/submitter.yaml
     server: GitServer
     token: str  # of the user `team`, who owns all repositories
+    private_key: str  # of the same user
 
     def configuration(self) -> list[tuple[str, str]]:
         """Git's configuration to reach the server from here, with the token."""
@@ -65,9 +66,14 @@ def ensure(cases: Iterable[Case]) -> World:
         for name in repositories:
             ensure_repository(server, name)
         token = _token(current, admin, server, next(iter(repositories)))
-        world = World(admin, submitter, server, token)
+        private_key, stranger = _ssh_key(current, "team"), _ssh_key(current, "stranger")
+        _unless_there(lambda: server.add_ssh_key(TEAM, private_key.with_suffix(".pub").read_text()))
+        world = World(admin, submitter, server, token, private_key.read_text())
         _push_sources(current, world, sources)
         admin.apply(credentials(SECRET, token), ca_bundle(server))
+        admin.apply(
+            *(ssh_credentials(name, key, server) for name, key in ((ssh.SECRET, private_key), (ssh.STRANGER, stranger)))
+        )
     return world
 
 
@@ -119,6 +125,15 @@ def _token(current: Step, admin: Kube, server: GitServer, repository: str) -> st
         except StepError:
             current.note("the server does not take the token of the Secret: making a new one")
     return server.create_token(TEAM)
+
+
+def _ssh_key(current: Step, name: str) -> Path:
+    """The file of a private key, made once; its public half lies beside it."""
+    path = CACHE / "ssh" / name
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        current.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name} of the tests", "-f", path])
+    return path
 
 
 def _unless_there(create: Callable[[], object]) -> None:
@@ -203,6 +218,16 @@ def credentials(name: str, token: str, namespace: str = NAMESPACE) -> Object:
         "kind": "Secret",
         "metadata": metadata,
         "stringData": {"GIT_USER": TEAM, "GIT_TOKEN": token},
+    }
+
+
+def ssh_credentials(name: str, key: Path, server: GitServer) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/ssh-auth",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "stringData": {"ssh-privatekey": key.read_text(), "known_hosts": server.known_hosts},
     }
 
 

@@ -50,7 +50,8 @@ def needles(session: Session) -> set[str]:
     for run in RUNS:
         if run in session.releases:
             session.release(run).end()
-    return leaks.forms(session.world.token, TEAM) | leaks.forms(runs.WRONG_TOKEN, TEAM)
+    tokens = leaks.forms(session.world.token, TEAM) | leaks.forms(runs.WRONG_TOKEN, TEAM)
+    return tokens | leaks.key_forms(session.world.private_key)
 
 
 @pytest.mark.runs(*RUNS)
