@@ -113,6 +113,25 @@ def test_resources_are_accepted_where_kubernetes_accepts_them(requests: Tree, li
     assert is_accepted(overlay(base, {"resources": {"requests": requests, "limits": limits}})) is accepted
 
 
+def test_a_claim_that_a_pod_also_writes_to_is_read_only_in_its_mounts_alone() -> None:
+    """Else the kubelet mounts all of it read-only: the workspace beside the dataset on one claim."""
+    dataset = {"type": "claim", "repository": "", "revision": "", "claimName": "data", "subPath": "coco"}
+    further = {"name": "further", "claimName": "base", "mountPath": "/mnt/base", "readOnly": True}
+
+    def read_only(**values: Any) -> dict[str, Any]:
+        spec = template(overlay(CPU, {"dataset": dataset, "volumes": [further], **values}))["spec"]
+        mounts = {mount["name"]: mount.get("readOnly") for mount in spec["containers"][0]["volumeMounts"]}
+        assert mounts["dataset"] is mounts["volume-further"] is True
+        claims = {volume["name"]: volume.get("persistentVolumeClaim", {}) for volume in spec["volumes"]}
+        return {name: claims[name].get("readOnly") for name in ("dataset", "volume-further")}
+
+    on_the_claim = {"type": "existingClaim", "claimName": "data", "accessMode": "ReadWriteMany"}
+    assert read_only() == {"dataset": True, "volume-further": True}
+    assert read_only(workspace=on_the_claim) == {"dataset": None, "volume-further": True}
+    assert read_only(cache={"claimName": "base"}) == {"dataset": True, "volume-further": None}
+    assert read_only(cache={"claimName": "base", "readOnly": True}) == {"dataset": True, "volume-further": True}
+
+
 def test_a_token_is_mounted_only_where_it_is_asked_for() -> None:
     assert template(CPU)["spec"]["automountServiceAccountToken"] is False
     own = template(overlay(CPU, {"serviceAccount": {"name": "trainer", "automount": True}}))["spec"]

@@ -250,6 +250,29 @@ ephemeral:
 {{- end -}}
 
 {{- /*
+A claim of the pod, as a volume that is read-only where `readOnly` is given. A claim that the pod also writes to is read-only in its
+mounts alone: the kubelet mounts a claim once for a pod, read-only for all of its volumes if it is for one.
+Usage: {{ include "train.pod.claim" (dict "name" CLAIM "readOnly" BOOL "context" $) | nindent 2 }}
+*/ -}}
+{{- define "train.pod.claim" -}}
+{{- $values := .context.Run.values -}}
+{{- $written := list -}}
+{{- if not (include "train.workspace.temporary" .context) -}}
+{{- $written = append $written (include "train.name.claim" .context) -}}
+{{- end -}}
+{{- range append $values.volumes $values.cache -}}
+{{- if not .readOnly -}}
+{{- $written = append $written .claimName -}}
+{{- end -}}
+{{- end -}}
+persistentVolumeClaim:
+  claimName: {{ quote .name }}
+  {{- if and .readOnly (not (has .name $written)) }}
+  readOnly: true
+  {{- end }}
+{{- end -}}
+
+{{- /*
 The volumes of the pod.
 Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 */ -}}
@@ -269,8 +292,7 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 {{- else if eq $values.workspace.type "ephemeral" }}
   {{- include "train.pod.ephemeral" $values.workspace | nindent 2 }}
 {{- else }}
-  persistentVolumeClaim:
-    claimName: {{ include "train.name.claim" . | quote }}
+  {{- include "train.pod.claim" (dict "name" (include "train.name.claim" .) "readOnly" false "context" .) | nindent 2 }}
 {{- end }}
 - name: tmp
   emptyDir: {}
@@ -309,19 +331,13 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 {{- $source := get $values $name }}
 {{- if eq $source.type "claim" }}
 - name: {{ $name }}
-  persistentVolumeClaim:
-    claimName: {{ quote $source.claimName }}
-    readOnly: true
+  {{- include "train.pod.claim" (dict "name" $source.claimName "readOnly" true "context" $) | nindent 2 }}
 {{- end }}
 {{- end }}
 {{- range $values.volumes }}
 - name: volume-{{ .name }}
   {{- if .claimName }}
-  persistentVolumeClaim:
-    claimName: {{ quote .claimName }}
-    {{- if .readOnly }}
-    readOnly: true
-    {{- end }}
+  {{- include "train.pod.claim" (dict "name" .claimName "readOnly" .readOnly "context" $) | nindent 2 }}
   {{- else if .configMapName }}
   configMap:
     name: {{ quote .configMapName }}
@@ -335,10 +351,6 @@ Usage: {{ include "train.pod.volumes" . | nindent 8 }}
 {{- end }}
 {{- with $values.cache.claimName }}
 - name: cache
-  persistentVolumeClaim:
-    claimName: {{ quote . }}
-    {{- if $values.cache.readOnly }}
-    readOnly: true
-    {{- end }}
+  {{- include "train.pod.claim" (dict "name" . "readOnly" $values.cache.readOnly "context" $) | nindent 2 }}
 {{- end }}
 {{- end -}}
