@@ -261,7 +261,9 @@ ENDPOINTS = {
     "s3://coco/train/": "write the bucket in dataset.bucket: coco, and the folder in dataset.prefix: train",
     "oss://coco": "write the bucket in dataset.bucket: coco",
     "cos://coco-1250000000": "write the bucket in dataset.bucket: coco-1250000000",
-    "ftp://s3.example.com": "set credentials with dataset.secretName",
+    "HTTPS://S3.example.com": "write it as https://s3.example.com",
+    "ftp://s3.example.com": "write http:// or https://, a host, and a port or none",
+    "https://s3.example.com:99999": "write http:// or https://, a host, and a port or none",
     "s3://key:sesame@coco": "set credentials with dataset.secretName",
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -201,3 +203,42 @@ def test_other_refusals_do_not_change_the_address(store: s3.Store, bucket: Bucke
     )
     refusal(store)
     assert set(bucket.hosts) == {"store.test"}
+
+
+def test_a_certificate_without_the_host_of_the_bucket_is_told(store: s3.Store, bucket: Bucket, tmp_path: Path) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += [
+        "-keyout",
+        "tls.key",
+        "-out",
+        "tls.crt",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=x",
+        "-addext",
+        "subjectAltName=DNS:store.test",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    with serving(bucket, tls) as server:
+        endpoint = f"https://store.test:{server.server_port}"
+        trusting = replace(store, endpoint=endpoint, ca_file=str(tmp_path / "tls.crt"))
+        assert len(s3.listing(trusting)) == 2
+        told = refusal(replace(trusting, addressing="virtual"))
+        assert told.fix == "set dataset.addressing to path: the certificate does not name datasets.store.test"
+        bucket.path_refused = OSS
+        assert refusal(replace(trusting)).fix == "let the store have a certificate for datasets.store.test"
+        other = refusal(replace(trusting, endpoint=endpoint.replace("store.test", "other.test"), addressing="path"))
+        assert other.fix == "set dataset.endpoint to a host that the certificate names"
+
+
+def test_a_host_without_a_dns_entry_is_told(store: s3.Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    told = refusal(replace(store, addressing="virtual"))
+    assert told.exit.name == "prepare-unreachable"
+    assert "must know datasets.store.test; without such names, set dataset.addressing to path" in told.fix

@@ -86,6 +86,10 @@ VolumeName = Annotated[
 
 _DEVICES = "devices are requested with accelerator.profile and accelerator.count, which are limits and requests at once"
 _IN_A_SECRET = "put it into a Secret with the keys GIT_USER and GIT_TOKEN, and name the Secret in git.secretName"  # noqa: S105 - a message
+_KEYS_IN_A_SECRET = (
+    "put it into a Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for temporary ones AWS_SESSION_TOKEN too, "  # noqa: S105
+    "and name the Secret in secretName"
+)
 _IN_AN_SSH_SECRET = (
     "put the private key and the server's host keys into a Secret with the keys ssh-privatekey and known_hosts, and name "  # noqa: S105
     "the Secret in git.secretName; host keys are always checked"
@@ -285,6 +289,34 @@ class Git(Section):
 class ObjectStore(Section):
     """Where a source is read, or the result written, if its type is s3."""
 
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            **dict.fromkeys(
+                ("accessKey", "accessKeyId", "secretKey", "secretAccessKey", "sessionToken", "securityToken"),
+                _KEYS_IN_A_SECRET,
+            ),
+            **dict.fromkeys(
+                ("pathStyle", "forcePathStyle", "s3ForcePathStyle", "usePathStyle"),
+                "write addressing: path, or leave it out",
+            ),
+            **dict.fromkeys(("virtualHosted", "virtualHost", "vhost"), "write addressing: virtual, or leave it out"),
+            **dict.fromkeys(
+                ("role", "roleArn"),
+                "annotate a service account with it, name that in serviceAccount.name, and set workloadIdentity: true",
+            ),
+            **dict.fromkeys(
+                ("anonymous", "noSignRequest", "public"),
+                "leave it out: without secretName and workloadIdentity the bucket is a public one",
+            ),
+            **dict.fromkeys(("credentials", "auth"), "name a Secret in secretName, or set workloadIdentity: true"),
+            **dict.fromkeys(
+                ("useSsl", "secure", "insecure", "sslVerify", "verifySsl"),
+                "write endpoint with http:// or https://; a CA of your own is trusted by caBundle, and certificates are always verified",
+            ),
+            uri="write endpoint, bucket and prefix, or for git repository",
+        )
+    )
+
     endpoint: Text = Field(
         None,
         description="s3: URL of the object store.",
@@ -324,7 +356,7 @@ class ObjectStore(Section):
     sessionTokenKey: KeyName = Field(
         "AWS_SESSION_TOKEN",
         description="s3: key of the session token in the Secret; a Secret with a permanent access key has none.",
-        json_schema_extra=also("sessionToken", "securityTokenKey"),
+        json_schema_extra=also("securityTokenKey"),
     )
 
 

@@ -131,7 +131,7 @@ Usage: {{ include "train.rules.bucket" (dict "section" "dataset" "place" .Run.va
 {{- $place := .place -}}
 {{- $endpoint := $place.endpoint | default "" -}}
 {{- if not (and (regexMatch "^https?://[^/@?#]+/?$" $endpoint) (include "train.url.host" $endpoint)) -}}
-{{- $fix := printf "set credentials with %s.secretName" .section -}}
+{{- $fix := ternary (printf "set credentials with %s.secretName" .section) "write http:// or https://, a host, and a port or none" (regexMatch "[@?#%]" $endpoint) -}}
 {{- if not $endpoint -}}
 {{- $fix = "that of AWS is https://s3.eu-central-1.amazonaws.com, with your region" -}}
 {{- else if regexMatch "^(s3|s3a|s3n|oss|cos|obs|gs|tos)://[^/@?#%:]+(/[^@?#%:]*)?$" $endpoint -}}
@@ -140,6 +140,8 @@ Usage: {{ include "train.rules.bucket" (dict "section" "dataset" "place" .Run.va
 {{- with trimAll "/" ($parts._1 | default "") -}}
 {{- $fix = printf "%s, and the folder in %s.prefix: %s" $fix $.section . -}}
 {{- end -}}
+{{- else if and (ne $endpoint (lower $endpoint)) (regexMatch "^https?://[^/@?#]+/?$" (lower $endpoint)) (include "train.url.host" (lower $endpoint)) -}}
+{{- $fix = printf "write it as %s" (lower $endpoint) -}}
 {{- else if and (regexMatch "^[^/@?#]+/?$" $endpoint) (include "train.url.host" (printf "https://%s" $endpoint)) -}}
 {{- $fix = printf "write it as %s://%s" (regexMatch "^[^.]*(:|$)|[.]svc([.:/]|$)|^[0-9.]+(:|/|$)" $endpoint | ternary "http" "https") (trimSuffix "/" $endpoint) -}}
 {{- else if and (regexMatch "^https?://[^/@?#]+/[^@?#%:]+$" $endpoint) (include "train.url.host" $endpoint) -}}

@@ -244,7 +244,9 @@ class Client:
         key, host = self.store.key, self._endpoint.hostname
         fix = f"check {key}.endpoint, the server, and the cluster's network and DNS"
         if self._address.endpoint != self.store.endpoint:
-            fix += f", which must know {host}; without such names, set {key}.addressing to path"
+            fix += f", which must know {host}"
+        if self.store.addressing == "virtual":
+            fix += f"; without such names, set {key}.addressing to path"
         return self.store.failure(
             f"{key}.endpoint {self.store.endpoint}: the server cannot be reached, or failed: {reason}",
             fix,
@@ -283,8 +285,10 @@ class Client:
         key, fix = self.store.key, "set caBundle to the CA that signed it"
         if error.verify_code == _OTHER_HOST:
             fix = f"set {key}.endpoint to a host that the certificate names"
-            if self._address.addressing == "virtual":
+            if self.store.addressing == "virtual":
                 fix = f"set {key}.addressing to path: the certificate does not name {self._endpoint.hostname}"
+            elif self._address.addressing == "virtual":
+                fix = f"let the store have a certificate for {self._endpoint.hostname}"
         return self.store.failure(
             f"{key}.endpoint {self.store.endpoint}: the server's TLS certificate is not trusted: {error.verify_message}",
             fix,
