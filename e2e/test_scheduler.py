@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from e2e import following
-from e2e.cases.scheduler import DEVICE, DEVICES, NAME, UNLISTED
+from e2e.cases.scheduler import DEVICE, DEVICES, NAME, PROFILE, UNLISTED
 from e2e.cluster import kind
 from e2e.kube import CommandError, Kube, Object
 from e2e.runs import Session
 from e2e.scenario import ROOT
+from trainchart.chart.families import profile_data
 
 SYSTEM = "kube-system"
 FILES = ["values/custom.yaml", "values/accelerators/hami.yaml", "e2e/values/custom.yaml"]
@@ -63,6 +64,13 @@ def test_one_pod_is_placed_by_the_scheduler_of_its_devices_and_a_missing_one_is_
     assert _doctor(admin)["key"] == "ok"
     listed = _finding(admin, "accelerator")
     assert listed["severity"] == "ok", listed
+
+
+def test_the_stand_in_requests_what_the_profile_requests() -> None:
+    data = profile_data("hami")
+    assert data["scheduler"]["name"] == NAME
+    for key, resource in PROFILE["resources"].items():
+        assert resource.items() <= data["resources"][key].items()
 
 
 def test_a_gang_is_refused_with_what_to_use_for_it(session: Session) -> None:

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from e2e.cases import UNSET_DEVICE, Case, Values
 from e2e.fixtures import custom
-from trainchart.chart.families import profile_data
 
-PROFILE = profile_data("hami")
-NAME: str = PROFILE["scheduler"]["name"]
-DEVICE: str = PROFILE["resources"]["count"]["name"]
-UNLISTED: list[str] = [PROFILE["resources"][key]["name"] for key in ("corePercent", "memory")]
+NAME, DEVICE = "hami-scheduler", "nvidia.com/gpu"
+UNLISTED = ["nvidia.com/gpucores", "nvidia.com/gpumem"]
 """Resources that HAMi keeps to itself, and that no node lists."""
+PROFILE: Values = {
+    "title": "what HAMi shares",
+    "backend": "cpu",
+    "processes": "one",
+    "resources": {
+        "count": {"name": DEVICE},
+        "corePercent": {"name": UNLISTED[0]},
+        "memory": {"name": UNLISTED[1], "unit": "1Mi"},
+    },
+    "scheduler": {"name": NAME},
+}
 DEVICES: Values = {"count": 1, "corePercent": 50, "memory": "4Gi"}
 
 CASE = Case(
@@ -27,7 +35,7 @@ CASE = Case(
                 **UNSET_DEVICE,
                 **DEVICES,
                 "profile": "stand-in",
-                "profiles": {"stand-in": {**PROFILE, "backend": "cpu", "processes": "one"}},
+                "profiles": {"stand-in": PROFILE},
             },
             "retries": 1,
             "publish": {"branch": "scheduled{session}"},
