@@ -268,16 +268,43 @@ def test_a_folder_with_files_of_nobody_stays_as_it_is(made: Callable[..., Bucket
     assert bucket.objects == before
 
 
+@pytest.mark.parametrize("owned", ["models", "models/a", "models/a/b"])
+def test_a_folder_inside_of_another_run_s_is_refused(
+    made: Callable[..., BucketPublisher], bucket: Bucket, owned: str
+) -> None:
+    bucket.objects[f"{owned}/{OWNER}"] = json.dumps({"run": OTHER}).encode()
+    before = dict(bucket.objects)
+    for call in (lambda: made(folder="a/b/c").publish(FAMILY), lambda: made(folder="a/b/c").check_push_access()):
+        assert f"is inside of {owned}/, which belongs to a run" in refused(call, "branch-taken").reason
+    assert bucket.objects == before
+
+
+def test_a_run_that_claimed_a_folder_inside_at_the_same_time_keeps_its_files(
+    made: Callable[..., BucketPublisher], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = {f"models/a/b/{OWNER}": json.dumps({"run": OTHER}).encode(), "models/a/b/model.pt": b"theirs"}
+    claim = BucketPublisher._claim
+
+    def late(self: BucketPublisher, folder: Folder) -> None:
+        claim(self, folder)
+        bucket.objects.update({**inside, "models/a/stale.pt": b"of a lost attempt"})
+
+    monkeypatch.setattr(BucketPublisher, "_claim", late)
+    made(folder="a").publish(FAMILY)
+    assert inside.items() <= bucket.objects.items()
+    assert "models/a/stale.pt" not in bucket.objects
+
+
 def test_of_two_runs_that_claim_a_folder_at_once_one_has_it(
     made: Callable[..., BucketPublisher], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = BucketPublisher._check_empty
+    look = BucketPublisher._check_free
 
-    def late(self: BucketPublisher) -> None:
-        look(self)
+    def late(self: BucketPublisher, folder: Folder) -> None:
+        look(self, folder)
         bucket.objects[f"models/mine/{OWNER}"] = json.dumps({"run": OTHER}).encode()
 
-    monkeypatch.setattr(BucketPublisher, "_check_empty", late)
+    monkeypatch.setattr(BucketPublisher, "_check_free", late)
     refused(lambda: made(folder="mine").publish(FAMILY), "branch-taken")
     assert json.loads(bucket.objects[f"models/mine/{OWNER}"]) == {"run": OTHER}
 

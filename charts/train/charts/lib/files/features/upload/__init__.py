@@ -36,7 +36,8 @@ class BucketPublisher:
         # The Job's UID stays the same in every attempt, so nothing has to remember the name.
         self._name = self._publish.folder or f"{context.settings.run.name}-{context.uid[:8]}"
         store = Store.of(context.settings, "publish")
-        self._store = replace(store, prefix=f"{store.folder}{self._name}")
+        self._prefix = store.folder
+        self._store = replace(store, prefix=f"{self._prefix}{self._name}")
         self._retry = Retry(context)
 
     def find_published(self) -> Optional[Published]:
@@ -60,7 +61,7 @@ class BucketPublisher:
         with Bucket(self._store) as bucket:
             self._find(bucket)
             if not self._is_owner(bucket):
-                self._check_empty()
+                self._check_free(bucket)
             bucket.abort(MANIFEST, bucket.begin(MANIFEST, {}))
 
     def publish(self, _: Family) -> Published:
@@ -126,11 +127,17 @@ class BucketPublisher:
     def _claim(self, bucket: Bucket) -> None:
         """Make the folder this run's. Raises RunnerError if it is another's, or has files that no run has put there."""
         if not self._is_owner(bucket):
-            self._check_empty()
+            self._check_free(bucket)
             bucket.put(OWNER, _json(self._run()), only_new=True)
             self._is_owner(bucket)
 
-    def _check_empty(self) -> None:
+    def _check_free(self, bucket: Bucket) -> None:
+        """Raise RunnerError unless the folder is empty, and in no folder of a run."""
+        above = self._prefix
+        for part in self._name.split("/"):
+            if bucket.read(OWNER, above) is not None:
+                raise self._taken(f"is inside of {above or 'the bucket'}, which belongs to a run")
+            above += f"{part}/"
         if listing(self._store, may_be_empty=True):
             raise self._taken("has files that no run has put there")
 
@@ -153,8 +160,11 @@ class BucketPublisher:
         """Remove what an earlier attempt has uploaded, and this one has not. It is never required: the manifest tells
         what belongs to the result.
         """
-        names = {OWNER, *(file.key for file in files)}
-        removed = [bucket.delete(item.key) for item in listing(self._store) if item.key not in names]
+        wanted = {OWNER, *(file.key for file in files)}
+        found = [item.key for item in listing(self._store)]
+        # Two runs may have claimed a folder and one inside of it at the same time.
+        runs = tuple(key[: -len(OWNER)] for key in found if key.endswith(f"/{OWNER}"))
+        removed = [bucket.delete(key) for key in found if key not in wanted and not key.startswith(runs)]
         if not all(removed):
             reason = f"files of an earlier attempt stay in {self._store.location}: the key may not remove them"
             log.event("warning", reason=reason)

@@ -30,9 +30,11 @@ class Bucket:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def read(self, name: str) -> Optional[bytes]:
-        """Return the content of an object; None if it does not exist. Raises RunnerError, as all of these do."""
-        answer = self._ask("GET", name, accept=(404,))
+    def read(self, name: str, folder: Optional[str] = None) -> Optional[bytes]:
+        """Return the content of an object, here or in another folder of the bucket; None if it does not exist. Raises
+        RunnerError, as all of these do.
+        """
+        answer = self._ask("GET", name, accept=(404,), folder=folder)
         return answer[1] if answer else None
 
     def metadata(self, name: str) -> Optional[Message]:
@@ -97,6 +99,7 @@ class Bucket:
         headers: Optional[Dict[str, str]] = None,
         body: Optional[Body] = None,
         accept: Tuple[int, ...] = (),
+        folder: Optional[str] = None,
     ) -> Optional[Tuple[Message, bytes]]:
         """Return headers and content of the answer; None if the store refuses with one of the statuses `accept`.
 
@@ -104,7 +107,7 @@ class Bucket:
             RunnerError: it refuses otherwise, or cannot be reached.
         """
         client, attempt = self._client, 0
-        key = "" if name is None else self.store.folder + name
+        key = "" if name is None else (self.store.folder if folder is None else folder) + name
         while True:
             try:
                 answer = client.request(method, key, query or {}, headers or {}, body)

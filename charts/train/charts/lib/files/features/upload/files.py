@@ -180,7 +180,14 @@ class _Slice:
     def read(self, size: int = -1) -> bytes:
         if self._stop.is_set():
             raise BrokenError("the run is ending")
-        chunk = self._stream.read(self._left if size < 0 else min(size, self._left))
+        try:
+            chunk = self._stream.read(self._left if size < 0 else min(size, self._left))
+        except OSError as error:  # of the disk, not of the connection
+            raise RunnerError(
+                "workspace-lost",
+                f"artifacts: {self._file.key} cannot be read: {error}",
+                "check the file system of the workspace",
+            ) from error
         if not chunk and self._left:
             raise RunnerError(
                 "publish-refused",
