@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -13,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trainchart.cluster.errors import UnreachableError, network_errors, response_error
+from trainchart.errors import TrainchartError
 
 if TYPE_CHECKING:
     from trainchart.cluster.api import Api
@@ -79,15 +82,14 @@ def _open(api: Api, pod: str, container: str, command: Sequence[str], *, interac
                 _preload_content=False,
             )
     except ApiException as error:
-        # Of a refused upgrade, the client keeps status and answer in its text only.
-        status = int(error.status or 0) or _status_in(str(error.reason))
-        raise response_error(status, str(error.reason).encode(), f"create pods/exec {pod}") from None
+        raise _refusal(str(error.reason), f"create pods/exec {pod}") from None
 
 
-def _status_in(reason: str) -> int:
-    """The HTTP status of `Handshake status 403 Forbidden ...`; 502 where there is none."""
-    words = reason.split()
-    return next((int(word) for word in words if word.isdigit() and len(word) == 3), 502)
+def _refusal(reason: str, action: str) -> TrainchartError:
+    """Of a connection that is not upgraded, the client keeps status and answer in a text only: `Handshake status 403 ... b'{...}'`."""
+    status, answer = re.search(r"status (\d{3})", reason), re.search(r"\sb(['\"]).*\1\s*$", reason, re.DOTALL)
+    body = ast.literal_eval(answer[0].strip()) if answer else reason.encode()
+    return response_error(int(status[1]) if status else 502, body, action)
 
 
 def _feed(session: Any) -> None:

@@ -1,0 +1,31 @@
+"""How a command in a pod is refused; that it runs is seen in the end-to-end tests, with a real kubelet."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, UnreachableError
+from trainchart.cluster.terminal_session import _refusal
+
+# As the official client words it.
+ANSWER = (
+    b'{"kind": "Status", "message": "pods \\"a\\" is forbidden: User \\"u\\" cannot create resource", "code": 403}\n'
+)
+FORBIDDEN = f"Handshake status 403 Forbidden -+-+- {{'content-length': '359'}} -+-+- {ANSWER!r}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "error", "words"),
+    [
+        (FORBIDDEN, ForbiddenError, "no permission to create pods/exec a"),
+        ("Handshake status 404 Not Found -+-+- {} -+-+- b'container not found'", NotFoundError, "create pods/exec a"),
+        ("Handshake status 500 Internal Server Error", UnreachableError, "cannot serve requests now"),
+        ("something else", UnreachableError, "something else"),
+    ],
+)
+def test_a_connection_that_is_not_upgraded_is_the_error_of_its_status(
+    reason: str, error: type[Exception], words: str
+) -> None:
+    found = _refusal(reason, "create pods/exec a")
+    assert isinstance(found, error)
+    assert words in str(found)
