@@ -155,21 +155,36 @@ def attempt(context: Context) -> None:
     publisher.publish(family)
 
 
+@pytest.mark.parametrize(
+    ("words", "revision"),
+    [
+        ("ERR want {} not valid", "main"),
+        pytest.param("ERR want {} not valid", "", marks=pytest.mark.lab),
+        pytest.param("", "main", marks=pytest.mark.lab),
+        pytest.param("", "", marks=pytest.mark.lab),
+        pytest.param("", "gone", marks=pytest.mark.lab),
+    ],
+)
 def test_a_server_that_gives_no_commit_by_its_hash_is_asked_for_its_branches(
-    server: Server, tmp_path: Path, make_context: Callable[..., Context]
+    words: str, revision: str, server: Server, tmp_path: Path, make_context: Callable[..., Context]
 ) -> None:
-    """As JGit does (Gerrit, and others), once a branch has moved on from what the run has pinned."""
+    """As JGit does (Gerrit, and others), in its words, once a branch has moved on from what the run has pinned; and git itself
+    by its old protocol. Without a revision the values name the commit; the branch may be gone.
+    """
     context = whole_run(server, tmp_path, make_context)
     url = context.settings.sources["model"].repository
     pinned = git("-C", str(server.folder / f"{tmp_path.name}-model.git"), "rev-parse", "main")
     for number in range(3):
         push(server, f"{tmp_path.name}-model.git", {"train.py": f"{number}"})
-    said = f"ERR want {pinned} not valid"
-    refusal = Answer(
-        200, {"Content-Type": "application/x-git-upload-pack-result"}, f"{len(said) + 4:04x}{said}".encode()
-    )
-    server.faults.append(Fault("git-upload-pack", refusal, body=f"want {pinned}".encode()))
-    checkout.fetch(Git(context), "model", Pinned(url, "main", pinned), context.model, context.workspace.room)
+    server.no_protocol_v2 = not words
+    if words:
+        said = words.format(pinned)
+        refusal = Answer(
+            200, {"Content-Type": "application/x-git-upload-pack-result"}, f"{len(said) + 4:04x}{said}".encode()
+        )
+        server.faults.append(Fault("git-upload-pack", refusal, body=f"want {pinned}".encode()))
+    source = Pinned(url, revision or pinned, pinned)
+    checkout.fetch(Git(context), "model", source, context.model, context.workspace.room)
     assert (context.model / "train.py").read_text() == "pass"
 
 

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Tuple
 
 from . import lfs, log, trees
-from .context import Pinned
+from .context import COMMIT, Pinned
 from .errors import RunnerError
 from .git import Git
 from .remote import Remote
 from .workspace import Room
+
+_BARELY = ("--progress", "--no-tags")
+_NEAR = 100  # commits behind the newest of a branch
+_INFINITE = 2147483647  # git's word for the whole history, of a shallow repository too
 
 
 def fetch(
@@ -107,27 +111,34 @@ def _digests(git: Git, remote: Remote, tree: Path, listed: List[str], found: Dic
 
 
 def _fetch_commit(git: Git, remote: Remote, tree: Path, pinned: Pinned) -> None:
+    """Fetch the commit by its hash; from a server that refuses that, with the branch or tag that leads to it, else with all
+    of them. Servers of JGit (Gerrit, Gitblit) give only what a branch or tag points at, and so does git by its old
+    protocol.
+
+    Raises:
+        RunnerError: the server cannot be reached, or does not have it.
+    """
     try:
-        git.run(remote, tree, "fetch", "--progress", "--depth=1", "--no-tags", "origin", pinned.commit)
+        git.run(remote, tree, "fetch", *_BARELY, "--depth=1", "origin", pinned.commit)
     except RunnerError as error:
-        # A server may refuse to serve a commit by its hash (git's and JGit's messages): see whether a branch or tag
-        # leads to it.
         if not re.search(r"not our ref|unadvertised object|want \S+ not valid", error.reason):
             raise
-        git.run(
-            remote,
-            tree,
-            "fetch",
-            "--progress",
-            "origin",
-            "+refs/heads/*:refs/remotes/origin/*",
-            "+refs/tags/*:refs/tags/*",
-        )
-    code, kind, _ = git.attempt(remote, tree, "cat-file", "-t", pinned.commit, capture=True)
-    if code != 0 or kind.strip() != "commit":
+        reason = "the server gives no commit by its hash: its branches and tags are fetched"
+        log.event("warning", source=remote.key, repository=remote.url, reason=reason)
+        if not COMMIT.fullmatch(pinned.revision):  # it was the newest one a moment ago
+            git.attempt(remote, tree, "fetch", *_BARELY, f"--depth={_NEAR}", "origin", f"+{pinned.revision}:refs/near")
+        if not _has_commit(git, remote, tree, pinned):
+            heads, tags = "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"
+            git.run(remote, tree, "fetch", "--progress", f"--depth={_INFINITE}", "origin", heads, tags)
+    if not _has_commit(git, remote, tree, pinned):
         what = remote.submodule or f"{remote.key}.revision {pinned.revision}"
         raise RunnerError(
             "prepare-failed",
             f"{what}: {remote.url} has no commit {pinned.commit}",
             f"correct {remote.key}.revision, or push the commit to {remote.url}",
         )
+
+
+def _has_commit(git: Git, remote: Remote, tree: Path, pinned: Pinned) -> bool:
+    code, kind, _ = git.attempt(remote, tree, "cat-file", "-t", pinned.commit, capture=True, quiet=True)
+    return code == 0 and kind.strip() == "commit"
