@@ -91,15 +91,6 @@ def test_a_setting_without_effect_is_told(key: str) -> None:
     assert told(overlay(overlay(overlay(NVIDIA, without), within), change)) == []
 
 
-def test_that_another_scheduler_does_not_read_preemptible_is_told() -> None:
-    change: Tree = {"preemptible": False}
-    (line,) = told(overlay(HAMI, {"accelerator": {"profile": "hami"}, **change}))
-    assert line.startswith(
-        "preemptible: is false, but has no effect: Volcano does not preempt a pod that hami-scheduler places"
-    )
-    assert told(overlay(HAMI, change)) == []
-
-
 @pytest.mark.parametrize(("wrong", "right", "message"), UNLIKELY.values(), ids=UNLIKELY)
 def test_an_amount_that_stands_for_another_is_told(wrong: Tree, right: Tree, message: str) -> None:
     base = overlay(NVIDIA, {"resources": {"requests": {"cpu": 1, "memory": ""}}})

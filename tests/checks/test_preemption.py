@@ -62,12 +62,6 @@ def test_it_is_told_where_a_queue_or_a_priority_threatens_the_run(
         assert check_preemption(run(retries=1, workspace=KEPT), queues, classes) is None
 
 
-def test_no_queue_reclaims_what_another_scheduler_has_placed() -> None:
-    placed = run(accelerator={"profile": "nvidia", "count": 1, "schedulerName": "other"})
-    assert check_preemption(placed, SHARED, []) is None
-    assert check_preemption(placed, SHARED, [priority("urgent", 10)])
-
-
 def test_a_run_is_threatened_by_classes_above_its_own_alone() -> None:
     classes = [priority("urgent", 10), priority("normal", 5)]
     assert check_preemption(run(priorityClassName="normal"), [], classes)

@@ -53,7 +53,5 @@ def _by_priority(spec: RunSpec, classes: Iterable[Object]) -> Iterator[str]:
 
 def _by_queue(spec: RunSpec, queues: Sequence[Object]) -> Iterator[str]:
     own = next((queue for queue in queues if text(queue, "metadata", "name") == spec.queue), None)
-    if spec.is_placed_by_another:
-        return
     if own is not None and dig(own, "spec", "reclaimable") is not False and other_queues(spec.queue, queues):
         yield f"other queues may reclaim what queue {spec.queue} uses above its share"

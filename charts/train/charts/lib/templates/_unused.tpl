@@ -70,10 +70,6 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $scheduler := include "train.accelerator.scheduler" . -}}
-{{- if and $scheduler (not $values.preemptible) -}}
-{{- $warnings = append $warnings (printf "preemptible: is false, but has no effect: Volcano does not preempt a pod that %s places; leave it out" $scheduler) -}}
-{{- end -}}
 {{- $warnings | toJson -}}
 {{- end -}}
 
