@@ -8,17 +8,15 @@ from trainchart.cluster.errors import ForbiddenError, NotFoundError, Unreachable
 from trainchart.cluster.terminal_session import _refusal
 
 # As the official client words it.
-ANSWER = (
-    b'{"kind": "Status", "message": "pods \\"a\\" is forbidden: User \\"u\\" cannot create resource", "code": 403}\n'
-)
-FORBIDDEN = f"Handshake status 403 Forbidden -+-+- {{'content-length': '359'}} -+-+- {ANSWER!r}"
+ANSWER = '{"kind":"Status","message":"pods \\"a\\" is forbidden: User \\"u\\" cannot create resource","code":403}\n'
+FORBIDDEN = f"Handshake status 403 Forbidden -+-+- {{'content-length': '359'}} -+-+- {ANSWER}"
 
 
 @pytest.mark.parametrize(
     ("reason", "error", "words"),
     [
         (FORBIDDEN, ForbiddenError, "no permission to create pods/exec a"),
-        ("Handshake status 404 Not Found -+-+- {} -+-+- b'container not found'", NotFoundError, "create pods/exec a"),
+        ("Handshake status 404 Not Found -+-+- {} -+-+- container not found", NotFoundError, "create pods/exec a"),
         ("Handshake status 500 Internal Server Error", UnreachableError, "cannot serve requests now"),
         ("something else", UnreachableError, "something else"),
     ],

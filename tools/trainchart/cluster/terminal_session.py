@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
@@ -86,10 +85,9 @@ def _open(api: Api, pod: str, container: str, command: Sequence[str], *, interac
 
 
 def _refusal(reason: str, action: str) -> TrainchartError:
-    """Of a connection that is not upgraded, the client keeps status and answer in a text only: `Handshake status 403 ... b'{...}'`."""
-    status, answer = re.search(r"status (\d{3})", reason), re.search(r"\sb(['\"]).*\1\s*$", reason, re.DOTALL)
-    body = ast.literal_eval(answer[0].strip()) if answer else reason.encode()
-    return response_error(int(status[1]) if status else 502, body, action)
+    """Of a connection that is not upgraded, the client keeps status and answer in a text only: `Handshake status 403 ... {...}`."""
+    status, answer = re.search(r"status (\d{3})", reason), re.search(r'\{"kind".*\}', reason, re.DOTALL)
+    return response_error(int(status[1]) if status else 502, (answer[0] if answer else reason).encode(), action)
 
 
 def _feed(session: Any) -> None:
