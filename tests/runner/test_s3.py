@@ -17,7 +17,7 @@ from features import s3
 from features.s3 import store as s3_store
 from features.s3 import transfer
 from features.s3.signature import Credentials, sign
-from runner import prepare
+from runner import prepare, verify
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.git import Git
@@ -404,6 +404,18 @@ def test_a_source_is_pinned_by_what_the_store_has(
     assert placed(context) == 3005  # what the run has pinned is here
     (context.dataset / "a.txt").unlink()
     assert "they have changed since" in refused(lambda: placed(context)).reason
+
+
+def test_a_session_token_is_checked_where_the_secret_has_one(
+    make_context: Callable[..., Context], source: dict[str, Any], store: s3.Store
+) -> None:
+    context = make_context({"sources": {"dataset": source}})
+    verify.check_secrets(context)
+    (Path(store.credentials) / "AWS_SESSION_TOKEN").write_text("canary\nof two lines")
+    told = refused(lambda: verify.check_secrets(context))
+    assert told.reason.startswith("dataset.secretName robot: AWS_SESSION_TOKEN holds a control character")
+    assert "dataset.sessionTokenKey" in told.fix
+    assert "canary" not in told.reason
 
 
 def test_a_cached_source_is_fetched_once_for_all_runs(
