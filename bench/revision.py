@@ -1,6 +1,6 @@
 """Whether the chart has become slower than at another revision: what `helm template` takes, and the start of a run in the cluster.
 
-    .venv/bin/python -m bench.revision d94aa84            # renders every family's values file with both charts, in turns
+    .venv/bin/python -m bench.revision d94aa84            # renders the schema alone, and every family's values file, with both charts in turns
     .venv/bin/python -m bench.revision d94aa84 --runs 8   # and starts so many runs of both, in turns (needs `make setup`)
 
 The start of a run is the time from the container's creation to the trainer's start: verify and prepare, with two repositories and LFS.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -46,6 +47,8 @@ def main() -> int:
             tar.extractall(before, filter="data")
         print(f"milliseconds, median of {ROUNDS} renders in turns   {arguments.revision:>10}      today   ratio")
         for helm in HELMS:
+            alone = [schema_alone(helm, tree, Path(folder, name)) for name, tree in (("old", before), ("new", ROOT))]
+            tell(f"{helm} template, the schema alone", in_turns(alone, ROUNDS), 1000)
             for family in sorted(family_names()):
                 works = [template(helm, tree, family) for tree in (before, ROOT)]
                 tell(f"{helm} template, {family}", in_turns(works, ROUNDS), 1000)
@@ -64,6 +67,20 @@ def main() -> int:
 
 def template(helm: str, tree: Path, family: str) -> Callable[[], None]:
     command = [helm, "template", "run-42", str(tree / "charts/train"), "-f", str(tree / f"values/{family}.yaml")]
+
+    def work() -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    return work
+
+
+def schema_alone(helm: str, tree: Path, chart: Path) -> Callable[[], None]:
+    """Render a chart that has the schema and the defaults of the other one, and no template."""
+    chart.mkdir(exist_ok=True)
+    for name in ("values.schema.json", "values.yaml"):
+        shutil.copyfile(tree / "charts/train" / name, chart / name)
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: train\nversion: 0.1.0\n", encoding="utf-8")
+    command = [helm, "template", "run-42", str(chart), "-f", str(tree / "values/yolov5.yaml")]
 
     def work() -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -17,6 +17,7 @@ from trainchart.values.models.base import (
     Duration,
     KeyName,
     ObjectName,
+    OptionalDuration,
     Quantity,
     ResourceName,
     Section,
@@ -132,6 +133,7 @@ def _pattern(kind: Any) -> str | None:
 _PATTERNS = {
     _pattern(Quantity): "quantity",
     _pattern(Duration): "duration",
+    _pattern(OptionalDuration): "duration",
     _pattern(ResourceName): "resource name",
     _pattern(ObjectName): "name of an object",
     _pattern(KeyName): "key of a Secret or ConfigMap",
