@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -21,6 +22,7 @@ from features.s3.store import Client
 from features.upload import MANIFEST, OWNER, BucketPublisher, files
 from runner import retry
 from runner.context import Context
+from runner.errors import Interrupted, RunnerError
 from runner.publish import publisher_of
 from tests.runner.conftest import UID, Ended, fake_family
 
@@ -202,6 +204,32 @@ def test_an_attempt_that_is_killed_at_any_request_leaves_a_whole_result_or_none(
         assert not bucket.uploads
         (context.artifacts / "sum.txt").unlink(missing_ok=True)
     assert kills > 15
+
+
+def test_a_run_that_is_stopped_while_it_uploads_gives_up_its_parts(bucket: Bucket, made: BucketPublisher) -> None:
+    stop = Interrupted(RunnerError("stopped", "the pod received SIGTERM", "resume it"))
+
+    def stopped(*_: object) -> None:
+        raise stop
+
+    def slow(answer: Answer) -> Answer:
+        if not signal.getitimer(signal.ITIMER_REAL)[0]:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+        return replace(answer, wait=0.4)
+
+    bucket.faults.append(Fault(PARTS, slow))
+    before = signal.signal(signal.SIGALRM, stopped)
+    try:
+        with pytest.raises(Interrupted):
+            made.publish(fake_family())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not bucket.uploads
+    assert f"models/{FOLDER}/{MANIFEST}" not in bucket.objects
+    bucket.faults.clear()
+    made.publish(fake_family())
+    check(bucket.objects, made._context.artifacts)
 
 
 @pytest.fixture(scope="module")
