@@ -16,7 +16,8 @@ from features import identity, s3
 from features.s3 import keys as s3_keys
 from features.s3 import store as s3_store
 from runner.errors import RunnerError
-from tests.lab.s3_server import Bucket
+from tests.lab.answers import Answer, Fault
+from tests.lab.s3_server import Bucket, error
 from tests.lab.s3_server import serving as serving_bucket
 from tests.lab.sts_server import AGENT, ROLE, Sts
 from tests.lab.sts_server import serving as serving_sts
@@ -143,6 +144,20 @@ def test_credentials_that_ended_early_are_renewed_once(store: s3.Store, role: St
     told = refusal(store)
     assert "dataset.workloadIdentity: the server" in told.reason
     assert "ExpiredToken" in told.reason
+
+
+@pytest.mark.parametrize("code", ["InvalidTokenId", "InvalidAccessKeyId"])
+def test_a_store_that_has_forgotten_a_session_gets_a_new_one(
+    store: s3.Store, role: Sts, bucket: Bucket, code: str
+) -> None:
+    """MinIO removes the keys of sessions that have ended."""
+    s3.listing(store)
+    role.session = bucket.token = "canary-session-2"
+    bucket.faults.append(
+        Fault("GET", Answer(403, {}, error(code, "The security token included in the request is invalid")), 1)
+    )
+    assert len(s3.listing(store)) == 2
+    assert len(role.sessions) == 2
 
 
 def test_a_renewal_that_fails_is_tried_again_while_the_old_credentials_are_valid(

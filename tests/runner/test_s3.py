@@ -157,7 +157,7 @@ def test_a_session_token_of_the_secret_is_sent_and_signed(store: s3.Store, bucke
     told = refused(lambda: s3.listing(store))
     assert "dataset.secretName robot: the server" in told.reason
     assert "ExpiredToken" in told.reason
-    assert told.fix == "put new keys with a new AWS_SESSION_TOKEN into that secret: the session has ended"
+    assert told.fix == "put new keys with a new AWS_SESSION_TOKEN into that secret: their session has ended"
     (tmp_path / "s3-secret" / "AWS_SESSION_TOKEN").write_text("canary-session\n")
     assert len(s3.listing(replace(store))) == 2
 

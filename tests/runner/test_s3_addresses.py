@@ -242,3 +242,24 @@ def test_a_host_without_a_dns_entry_is_told(store: s3.Store, bucket: Bucket, mon
     told = refusal(replace(store, addressing="virtual"))
     assert told.exit.name == "prepare-unreachable"
     assert "must know datasets.store.test; without such names, set dataset.addressing to path" in told.fix
+
+
+def test_the_default_port_is_not_part_of_the_host_that_is_signed(
+    store: s3.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    def send(self: Any, method: str, target: str, headers: dict[str, str], body: Any) -> Any:
+        sent.append(headers["host"])
+        raise OSError
+
+    monkeypatch.setattr(s3_store.Client, "_send", send)
+    for endpoint in (
+        "https://s3.example.com:443",
+        "http://s3.example.com:80",
+        "http://s3.example.com:443",
+        "https://s3.example.com",
+    ):
+        with pytest.raises(s3_store.BrokenError):
+            s3_store.Client(replace(store, endpoint=endpoint)).get("a", {}, {})
+    assert sent == ["s3.example.com", "s3.example.com", "s3.example.com:443", "s3.example.com"]

@@ -57,13 +57,13 @@ REFUSALS = {
     "oss: a name that none has": (answer(400, "InvalidBucketName", "The specified bucket is not valid."), DENIED, "correct dataset.bucket"),
     "oss: the clock": (answer(403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."), DENIED, "set the clock"),
     "oss: a bill": (answer(403, "UserDisable", "UserDisable"), DENIED, "look into the account's bills"),
-    "oss: a token that ended": (answer(403, "SecurityTokenExpired", "The security token you provided has expired."), KEY, "the session has ended"),
+    "oss: a token that ended": (answer(403, "SecurityTokenExpired", "The security token you provided has expired."), KEY, "their session has ended"),
     # Tencent COS
     "cos: no such key": (answer(403, "InvalidAccessKeyId", "The Access Key Id you provided does not exist in our records", "<Resource>datasets.cos.ap-beijing.myqcloud.com/</Resource><TraceId>1</TraceId>"), KEY, "correct ACCESS in that secret"),
     "cos: wrong secret": (answer(403, "SignatureDoesNotMatch", "The Signature you specified is invalid."), SECRET_KEY, "correct SECRET in that secret"),
     "cos: wrong secret, too": (answer(403, "AuthFailure", "The provided credentials could not be validated."), SECRET_KEY, "correct SECRET in that secret"),
     "cos: no right": (answer(403, "AccessDenied", "Access Denied."), DENIED, "allow the key of secret robot"),
-    "cos: a token that ended": (answer(403, "ExpiredToken", "Request has expired"), KEY, "the session has ended"),
+    "cos: a token that ended": (answer(403, "ExpiredToken", "Request has expired"), KEY, "their session has ended"),
     # AWS
     "aws: another region, by the host": (answer(301, "PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint.", "<Endpoint>datasets.s3.eu-west-1.amazonaws.com</Endpoint>", {"x-amz-bucket-region": "eu-west-1"}), ENDPOINT, "set dataset.endpoint to http://s3.eu-west-1.amazonaws.com, and dataset.region to eu-west-1"),
     "aws: another region": (answer(400, "AuthorizationHeaderMalformed", "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-central-1'", "<Region>eu-central-1</Region>"), REGION, "set dataset.region to eu-central-1"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 WANTS_TLS = "TlsRequired"  # a name of ours, where servers have only a text
 # The codes of AWS, and what MinIO, OSS, COS, R2 and Google have in their places.
-EXPIRED = ("ExpiredToken", "ExpiredTokenException", "SecurityTokenExpired")
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "SecurityTokenExpired")
 _TOKEN = ("InvalidToken", "InvalidTokenId", "InvalidSecurityToken", "SecurityTokenNotSupported", "TokenRefreshRequired")
 _ACCESS_KEY = ("InvalidAccessKeyId", "InvalidSecurity")
 _SECRET_KEY = ("SignatureDoesNotMatch", "AuthFailure")
@@ -23,6 +23,14 @@ _REGION = ("AuthorizationHeaderMalformed", "InvalidRegion", "InvalidRegionName")
 _ELSEWHERE = ("PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException")
 _CLOCK = ("RequestTimeTooSkewed", "RequestIsNotYetValid")
 _CLOSED = ("AllAccessDisabled", "AccountProblem", "UserDisable", "NotSignedUp")
+
+
+def may_have_ended(credentials: Optional[Credentials], refused: RefusedError) -> bool:
+    """Whether the server may have refused the credentials because their session has ended: MinIO then knows neither token
+    nor access key.
+    """
+    ended = (*_EXPIRED, *_TOKEN, *_ACCESS_KEY)
+    return refused.code in (ended if credentials and credentials.session_token else _EXPIRED)
 
 
 def explain(store: Store, credentials: Optional[Credentials], refused: RefusedError) -> RunnerError:
@@ -36,7 +44,7 @@ def explain(store: Store, credentials: Optional[Credentials], refused: RefusedEr
     signed = credentials or Credentials("", "")
     if address.demands_virtual(refused):
         what, fix = f"{key}.addressing {store.addressing}", _virtual(store)
-    elif refused.code in (*EXPIRED, *_TOKEN, *_ACCESS_KEY, *_SECRET_KEY):
+    elif refused.code in (*_EXPIRED, *_TOKEN, *_ACCESS_KEY, *_SECRET_KEY):
         what, fix = _keys(store, signed, refused)
     elif refused.code == WANTS_TLS:
         what, fix = endpoint, f"set {key}.endpoint to {store.endpoint.replace('http:', 'https:', 1)}"
@@ -84,8 +92,8 @@ def _keys(store: Store, signed: Credentials, refused: RefusedError) -> Tuple[str
         )
     what = f"{key}.secretName {store.secret_name}"
     token = store.session_token_name
-    if refused.code in EXPIRED:
-        return what, f"put new keys with a new {token} into that secret: the session has ended"
+    if refused.code in _EXPIRED or (refused.code in _ACCESS_KEY and signed.session_token):
+        return what, f"put new keys with a new {token} into that secret: their session has ended"
     if refused.code in _TOKEN and signed.session_token:
         return what, f"correct {token} in that secret: it does not belong to {store.access_key_name}, or has ended"
     temporary = refused.code in _TOKEN or signed.access_key.startswith(("ASIA", "STS."))

@@ -21,7 +21,7 @@ from runner.settings import Settings
 from . import signature
 from .address import Addresses, demands_virtual
 from .keys import Keys
-from .refusals import EXPIRED, WANTS_TLS, explain
+from .refusals import WANTS_TLS, explain, may_have_ended
 from .signature import Credentials
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
@@ -183,7 +183,7 @@ class Client:
                     first = first or refused
                     self._address = addresses.current
                     self._endpoint = urlsplit(self._address.endpoint)
-                elif refused.code in EXPIRED and not renewed and keys.renew(used, self.wait_to_retry):
+                elif may_have_ended(used, refused) and not renewed and keys.renew(used, self.wait_to_retry):
                     renewed = True
                 elif first and first.code != "NoSuchKey" and not demands_virtual(first):  # the other one was a guess
                     raise first from refused
@@ -200,7 +200,10 @@ class Client:
         credentials: Optional[Credentials],
     ) -> http.client.HTTPResponse:
         path = quote(f"{self._address.folder}/{key}" if key else self._address.folder or "/", safe="/~")
-        signed = {"host": self._endpoint.netloc, **headers}
+        # A proxy in between may take the default port from the host that is signed.
+        usual = ":443" if self._endpoint.scheme == "https" else ":80"
+        host = self._endpoint.netloc
+        signed = {"host": host[: -len(usual)] if host.endswith(usual) else host, **headers}
         if credentials:
             region = self.store.signed_region
             signed = signature.sign(method, path, query, signed, credentials, region, time.gmtime())
