@@ -11,7 +11,7 @@ import pytest
 from e2e.cases.sidecars import RESULTS
 from e2e.following import cause, status, trainchart
 from e2e.injector import injecting
-from e2e.kube import Object, poll
+from e2e.kube import Object
 from e2e.runs import Release, Session
 from e2e.scenario import TEAM
 
@@ -81,7 +81,7 @@ def test_a_container_that_keeps_a_run_from_finishing_is_named_before_and_after(
     assert code == 0, errors
     (before,) = [one for one in json.loads(output)["findings"] if one["key"] == "sidecar"]
     assert (before["severity"], "injects aaa into the pods" in before["text"]) == ("warning", True)
-    poll(lambda: "event=completed" in release.log(), 120, "the run has done its work")
+    release.wait_for_log("event=completed", seconds=120)
     found = cause(submitter, release.name, "sidecar")
     assert "rank 0 has ended with exit code 0, but aaa, which the cluster has injected" in found["text"]
     assert trainchart(submitter, "stop", release.name, "--logs", str(tmp_path / "log"), timeout=180)[0] == 0
