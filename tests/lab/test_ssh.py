@@ -19,7 +19,6 @@ from runner.context import Context, Pinned
 from runner.errors import RunnerError
 from runner.git import Git
 from runner.remote import Remote
-from runner.verify import SHARED_MEMORY
 
 from .git_server import Server, git, push
 from .ssh_server import SshServer, make_key, serving
@@ -70,17 +69,19 @@ def make_run(
 
 
 def test_a_run_over_ssh_with_lfs_gets_its_sources_and_pushes_its_result(
-    make_run: Callable[..., Context], ssh_server: SshServer, server: Server, tmp_path: Path
+    make_run: Callable[..., Context], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = make_run()
     server.signed_objects = True
-    copies = len(list(Path(SHARED_MEMORY).glob("trainchart-*")))
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr("features.ssh.SHARED_MEMORY", str(memory))
     verify.check_tools(context)
     verify.check_secrets(context)
     attempt(context)
     result = server.folder / f"{tmp_path.name}-out.git"
     assert "model.pt" in git("ls-tree", "--name-only", "result", cwd=result)
-    assert len(list(Path(SHARED_MEMORY).glob("trainchart-*"))) == copies  # no copy of the key is left
+    assert not list(memory.iterdir())  # no copy of the key is left
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ WRONG = {
     "accelerator: {core_percent: 5}": "1:15 accelerator.core_percent: unknown key, did you mean 'corePercent'?",
     "train: {imgsize: 5}": "1:9 train.imgsize: unknown key, did you mean 'imageSize'?",
     "epochs: 3": "1:1 epochs: unknown key here, did you mean 'train.epochs'?",
-    "git: {xyzzy: 1}": "1:7 git.xyzzy: unknown key; git has allowPlainHttp, secretName",
+    "git: {xyzzy: 1}": "1:7 git.xyzzy: unknown key; git has allowPlainHttp, knownHostsKey",
     "model: {revision: 5}": "1:9 model.revision: 5 is not text; put it in quotes: '5'",
     "model: {revision: on}": (
         "1:9 model.revision: on is not text; put it in quotes: 'on' (YAML reads yes, no, on and off without "

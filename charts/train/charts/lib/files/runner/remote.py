@@ -147,13 +147,13 @@ KINDS = (
         "ssh-host-changed",
         r"HOST IDENTIFICATION HAS CHANGED|host key for .* has changed|REVOKED HOST KEY",
         "the server's host key is not the one in {secret}: somebody may be between it and the cluster",
-        "ask the owner of the server; if its key has changed, put what ssh-keyscan prints into key known_hosts",
+        "ask the owner of the server; if its key has changed, put what ssh-keyscan prints into key {known_hosts}",
     ),
     _kind(
         "ssh-host-unknown",
         r"host key is known for|Host key verification failed",
         "the server's host key is not in {secret}",
-        "put the lines that `ssh-keyscan HOST` prints into key known_hosts, and compare them with what its owner publishes",
+        "put the lines that `ssh-keyscan HOST` prints into key {known_hosts}, and compare them with what its owner publishes",
     ),
     _kind(
         "ssh-key",
@@ -349,6 +349,7 @@ class Remote:
             refused, unreachable, right = ("publish-refused", "publish-unreachable", "write to")
         code = {"refused": refused, "unreachable": unreachable}.get(kind.code, kind.code)
         names = {"key": key, "secret": str(credentials), "right": right, "section": self.key}
+        names["known_hosts"] = settings.git.known_hosts_key
         reason, fix = kind.reason.format(**names), kind.fix.format(**names)
         if not credentials.folder and kind.name in ("no-credentials", "authentication", "forbidden", "absent"):
             reason = "access needs credentials" if kind.name != "no-credentials" else kind.reason
