@@ -251,6 +251,25 @@ def test_a_password_in_a_mistyped_url_is_not_repeated_either(tmp_path: Path, url
     assert "sesame" not in repr(diagnostics)
 
 
+def test_a_text_that_no_message_quotes_is_not_in_the_json_either(tmp_path: Path) -> None:
+    text = (
+        "git: {token: sesame, secretName: ghp_sesameSESAMEsesame}\nproxy: {password: sesame}\npublish: {token: {value: [sesame]}}\n"
+        "secretEnv: {A: sesame, B: {secretName: b, key: sesame/sesame/sesame}}\nqueue: A queue\n"
+    )
+    by_key = {found.key: found.value for found in check(tmp_path, f"family: yolov5\n{text}").diagnostics}
+    assert "sesame" not in repr(by_key)
+    assert by_key["git.token"] == "***"
+    assert by_key["queue"] == "A queue"
+
+
+def test_a_secret_that_a_rule_refuses_is_not_in_the_json(tmp_path: Path) -> None:
+    text = "env: {MY_PASSWORD: sesame}\ntrain: {arguments: [--api-key, sesame]}\n"
+    (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    diagnostics = validate([str(YOLOV5), str(tmp_path / "own.yaml")]).diagnostics
+    assert {"env.MY_PASSWORD", "train.arguments"} <= {found.key for found in diagnostics}
+    assert "sesame" not in repr(diagnostics)
+
+
 def test_a_name_that_no_variable_of_the_environment_has_is_told_with_those_that_it_can_have(tmp_path: Path) -> None:
     told = [
         found.message

@@ -43,10 +43,14 @@ _USER_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*:?/+|//|(?<!\S)(?=[^\s/]*:))[^\s
 _QUERY_OF_URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^?#\s]*)[?#]\S*", re.IGNORECASE)
 _CONTROL = re.compile(f"[{CONTROL}]")
 _LONGEST = 60
+_TOKEN = 16
+"""The length from which a text may be a token, or the secret of an access key."""
 _FIXES = {"--set": ("use --set-string", "use --set-json"), "--set-string": ("write it as text", "use --set-json")}
 """What to do about a value of the wrong type that Helm has read from an option: for text that is wanted, and for other types."""
 _HELM = ("global", LIB.name)
 """Keys that Helm itself puts into the values; no message suggests them."""
+_COMMON = ("enabled", "image", "name", "profile", "size", "type")
+"""Keys that say nothing of the section that they were meant for."""
 _SHOWN = 4
 """How many examples or places a message shows."""
 _LIMITS = (_Kind.Minimum, _Kind.Maximum, _Kind.ExclusiveMinimum, _Kind.ExclusiveMaximum)
@@ -203,7 +207,8 @@ class _Explainer:
     def _message(self, error: jsonschema_rs.ValidationError, value: Any) -> str:
         kind = error.kind
         where = error.schema_path
-        found = self._written(tuple(error.instance_path)) or format_value(value)
+        form = self._at(where[:-1]).get(PATTERN, "") if isinstance(kind, _Kind.Pattern) else ""
+        found = self._written(tuple(error.instance_path)) or _shown(value, tuple(error.instance_path), form)
         if isinstance(kind, _Kind.Type) or _requires_empty(kind):
             return self._is_not(value, [self._at(where[:-1])], tuple(error.instance_path))
         if isinstance(kind, _Kind.Minimum):
@@ -217,7 +222,7 @@ class _Explainer:
         if isinstance(kind, _Kind.Pattern) and (fault := _unprintable(str(value), kind.pattern)):
             return f"{found} {fault}"
         if isinstance(kind, _Kind.Pattern):
-            return self._no_match(str(value), kind.pattern, self._at(where[:-1]), tuple(error.instance_path))
+            return self._no_match(str(value), found, kind.pattern, form, tuple(error.instance_path))
         if isinstance(kind, _Kind.MaxLength):
             return f"{found} has {len(value)} characters; the maximum is {kind.limit}"
         if isinstance(kind, (_Kind.MinItems, _Kind.MinProperties)):
@@ -240,18 +245,18 @@ class _Explainer:
         # Keywords that the schema does not use yet: the validator's own message is right, if not friendly.
         return " ".join(without_password(error.message).split())
 
-    def _no_match(self, value: str, pattern: str, schema: Schema, path: Path) -> str:
-        """The message for a text that does not have the form that is needed."""
+    def _no_match(self, value: str, found: str, pattern: str, form: str, path: Path) -> str:
+        """The message for a text that does not have the form that is needed; `found` is how it is shown."""
         examples = [str(example) for example in self._examples(path) if not isinstance(example, (dict, list))]
         like = f"such as {' or '.join(examples[:_SHOWN])}" if examples else ""
-        form = schema.get(PATTERN, "").removeprefix(MUST_BE)
+        form = form.removeprefix(MUST_BE)
         wanted = ", ".join(filter(None, (form, like))) if form else like or "what is expected"
         known = closest(value, examples) if len(examples) > _SHOWN else None  # these are all there are, not samples
         if known:
             meant = f"; did you mean '{known}'?"
         else:
             meant = f"; write {value}s for seconds" if _is_duration(pattern, value) else _meant_quantity(pattern, value)
-        return f"{format_value(value)} is not {wanted}{meant}"
+        return f"{found} is not {wanted}{meant}"
 
     def _is_not(self, value: Any, schemas: list[Schema], path: Path) -> str:
         """The message for a value of the wrong type: the right type, and the likely mistake."""
@@ -269,6 +274,8 @@ class _Explainer:
         """An example, where a list or a map was written for something else, or the other way around."""
         if path[0] == "env" and isinstance(value, dict) and "valueFrom" in value:
             return f"; for a key of a Secret write secretEnv: {{{path[-1]}: {{secretName: training-secrets, key: {path[-1]}}}}}"
+        if path[0] in ("env", "podAnnotations") and len(path) == 2 and isinstance(value, (list, dict)):
+            return "; write it as text: its JSON in single quotes"
         types = {kind for schema in schemas for kind in _kinds(schema)}
         if not (isinstance(value, (list, dict)) or types & {"array", "object"}):
             return ""
@@ -295,7 +302,7 @@ class _Explainer:
             names.update(dict.fromkeys(below.get(ALSO, ()), name))
         suggestion = closest(key, list(names))
         exact = suggestion and _plain(suggestion) == _plain(key)
-        elsewhere = "" if exact or (path and suggestion) else self._written_elsewhere(key)
+        elsewhere = "" if exact or (path and (suggestion or key in _COMMON)) else self._written_elsewhere(key)
         if elsewhere:
             return f"unknown key here, did you mean {elsewhere}?"
         if suggestion:
@@ -374,6 +381,12 @@ class _Explainer:
         for key in where:
             node = node[key]
         return node
+
+
+def _shown(value: Any, path: Path, form: str) -> str:
+    """A value in a message; where the name of a Secret or of its key belongs, what is as long as a token may be one."""
+    names = "key of a Secret" in form or path[-1:] == ("secretName",) or path[:1] == ("imagePullSecrets",)
+    return "its value" if names and isinstance(value, str) and len(value) >= _TOKEN else format_value(value)
 
 
 def _no_such_name(names: Mapping[str, Any]) -> str:

@@ -274,10 +274,19 @@ def _diagnostic(
         place.line if place else None,
         place.column if place else None,
         format_path(path) or None,
-        without_password(value),
+        _quoted(without_password(value), message),
         printable(message),
         source,
     )
+
+
+def _quoted(value: Any, message: str) -> Any:
+    """A value with its texts only where the message quotes them: others may be secrets, and findings end up in logs."""
+    if isinstance(value, dict):
+        return {key: _quoted(item, message) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_quoted(item, message) for item in value]
+    return "***" if isinstance(value, str) and printable(value) not in message else value
 
 
 def _without(values: Tree, path: Path) -> Tree:

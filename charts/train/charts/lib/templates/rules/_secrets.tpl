@@ -1,6 +1,6 @@
 {{- /*
-No secret stands in `env`, in lists and maps of `train`, or in annotations, which everybody sees who can read the release: neither by
-the name of a variable or option nor by the form of its value. No message shows a value. A variable and a file come from one place.
+No secret stands in `env`, in lists and maps of `train`, in annotations, or where a Secret or its key is named, which everybody sees who
+can read the release: neither by the name of a variable or option nor by the form of its value. No message shows a value. A variable and a file come from one place.
 */ -}}
 {{- define "train.rules.secrets" -}}
 {{- $violations := list -}}
@@ -24,6 +24,25 @@ the name of a variable or option nor by the form of its value. No message shows 
 {{- /* Names of annotations often end in what they only refer to. */ -}}
 {{- with include "train.secret.kind" (dict "name" "REF" "value" $value) -}}
 {{- $violations = append $violations (printf "podAnnotations.%s: %s, and everybody who can read the pods would see it; remove it" $key .) -}}
+{{- end -}}
+{{- end -}}
+{{- $naming := dict "git" $values.git "mlflow" $values.mlflow -}}
+{{- range $section := list "model" "dataset" "publish" -}}
+{{- $_ := set $naming $section (get $values $section) -}}
+{{- $_ := set $naming (printf "%s.lfs" $section) (get $values $section).lfs -}}
+{{- end -}}
+{{- range $section := list "secretEnv" "secretFiles" -}}
+{{- range $name, $secret := get $values $section -}}
+{{- $_ := set $naming (printf "%s.%s" $section $name) $secret -}}
+{{- end -}}
+{{- end -}}
+{{- range $path, $names := $naming -}}
+{{- range $key, $value := $names -}}
+{{- if regexMatch "^(key|secretName|.+Key)$" $key -}}
+{{- with include "train.secret.kind" (dict "name" "NAME" "value" ($value | default "")) -}}
+{{- $violations = append $violations (printf "%s.%s: %s, but everybody who can read the release sees what stands here; put it into a Secret, and write the name of %s" $path $key . (eq $key "secretName" | ternary "the Secret" "its key there")) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $paths := keys $values.secretFiles | sortAlpha -}}
