@@ -1007,6 +1007,33 @@ RULES: dict[str, Rule] = {
         kept={"train": {"epochs": 3}},
         message="train.epoch: family yolov5 has no such setting; it has arguments, batchSize, data, device, epochs, imageSize, weights, workers",
     ),
+    "a token where its key is named": Rule(
+        CPU,
+        broken={"git": {"tokenKey": "ghp_abcdefghijklmnopqrstuvwxyz0123456789"}},
+        kept={"git": {"tokenKey": "GH_TOKEN"}},
+        message="git.tokenKey: its value begins like a token or key (ghp_...), but everybody who can read the release sees what "
+        "stands here; put it into a Secret, and write the name of its key there",
+    ),
+    "a key of Weights & Biases where its Secret is named": Rule(
+        CPU,
+        broken={"secretEnv": {"WANDB_API_KEY": {"secretName": "0123456789" * 4, "key": "api-key"}}},
+        kept={"secretEnv": {"WANDB_API_KEY": SECRET_KEY}},
+        message="secretEnv.WANDB_API_KEY.secretName: its value has the 40 hexadecimal digits of a key of Weights & Biases, but "
+        "everybody who can read the release sees what stands here; put it into a Secret, and write the name of the Secret",
+    ),
+    "a URL for a folder of a bucket": Rule(
+        CPU,
+        broken={"dataset": {**STORED, "prefix": "s3://data/coco"}},
+        kept={"dataset": {**STORED, "prefix": "coco"}},
+        message='dataset.prefix: "s3://data/coco" is not a folder of a bucket; write it as datasets/coco8',
+    ),
+    "a volume in the place of the run's users": Rule(
+        overlay(CPU, {"model": {"repository": "git@git.example.com:team/m.git", "secretName": "key"}}),
+        broken=volume(mountPath="/etc/passwd"),
+        kept=volume(mountPath="/etc/group"),
+        message='volumes[0].mountPath: "/etc/passwd" and /etc/passwd overlap, which the run or its container needs; use another, '
+        "such as /mnt/more",
+    ),
     "a variable that is in a Secret, too": Rule(
         CUSTOM,
         broken={"env": {"KEY": "a"}, "secretEnv": {"KEY": SECRET_KEY}},

@@ -28,10 +28,14 @@ UNUSED: dict[str, tuple[Tree, Tree]] = {
     "tune.metric": ({}, {"tune": {"trials": 2, "space": {"lr0": {"low": 0.1, "high": 0.2}}}}),
     "publish.branch": ({"publish": {"type": "none"}, **CLAIM}, {"publish": {"type": "git"}}),
     "caBundle.key": ({}, {"caBundle": {"configMapName": "ca"}}),
-    "publish.region": ({}, {"publish": UPLOADED}),
+    "publish.region": ({}, {"publish": {**UPLOADED, "secretName": "s3"}}),
     "git.userKey": (
         {"git": {"secretName": ""}, "publish": {"type": "none"}, **CLAIM},
         {"git": {"secretName": "git-credentials"}, "publish": {"type": "git"}},
+    ),
+    "git.tokenKey": (
+        {"git": {"secretName": ""}, "publish": {**UPLOADED, "secretName": "s3"}},
+        {"model": {"lfs": {"url": "https://lfs.example.com/m", "secretName": "lfs"}}},
     ),
     "git.knownHostsKey": ({}, {"model": {"repository": "git@git.example.com:team/m.git", "secretName": "key"}}),
     "model.submodules": (

@@ -54,6 +54,11 @@ _HOST = (
     'the Pod Security Standard "restricted", which every pod meets, forbids the namespaces of its node; for a fast network '
     "request its device (resources.limits) and, with Multus, name its network in podAnnotations"
 )
+_CONTAINER = (
+    "a run has one container; what it needs beforehand belongs into its image, on a claim, or into a program of family "
+    "custom (train.command)"
+)
+_DNS = "the pods resolve names by the DNS of the cluster, where an administrator adds a name"
 _COMMAND = "the family starts its trainer; for a program of your own, use family custom with train.command"
 
 SecretPath = Annotated[
@@ -88,7 +93,10 @@ class Values(Section):
             cpu="write it into resources.requests, resources.limits or both",
             tasks="a run has one kind of pod; set their number with replicas",
             volumeMounts="write the mountPath of each volume in volumes",
+            terminationGracePeriodSeconds="a pod has 60 seconds from SIGTERM to SIGKILL; leave it out",
             **dict.fromkeys(("hostNetwork", "hostPID", "hostIPC"), _HOST),
+            **dict.fromkeys(("containers", "initContainers", "lifecycle"), _CONTAINER),
+            **dict.fromkeys(("dnsPolicy", "dnsConfig", "hostAliases"), _DNS),
         )
     )
 
@@ -257,7 +265,13 @@ class Values(Section):
         "disable",
         description="disable: the pods have the labels and annotations that keep Istio and Linkerd from injecting their sidecars. "
         "allow: without them, and sidecars are ended with the run; see docs/pods.md.",
-        json_schema_extra=also("sidecarInjection", "istio", "linkerd"),
+        json_schema_extra={
+            **also("sidecarInjection", "istio", "linkerd"),
+            **instead(
+                **dict.fromkeys(("false", "disabled", "none", "off"), "write disable"),
+                **dict.fromkeys(("true", "enable", "enabled", "inject", "on"), "write allow"),
+            ),
+        },
     )
     nodeSelector: dict[LabelKey, LabelValue] | None = Field(
         None,

@@ -86,6 +86,7 @@ VolumeName = Annotated[
 
 _DEVICES = "devices are requested with accelerator.profile and accelerator.count, which are limits and requests at once"
 _IN_A_SECRET = "put it into a Secret with the keys GIT_USER and GIT_TOKEN, and name the Secret in git.secretName"  # noqa: S105 - a message
+_LFS_IN_A_SECRET = "put it into a Secret with the keys GIT_USER and GIT_TOKEN, and name the Secret in secretName"  # noqa: S105
 _KEYS_IN_A_SECRET = (
     "put it into a Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, for temporary ones AWS_SESSION_TOKEN too, "  # noqa: S105
     "and name the Secret in secretName"
@@ -108,7 +109,9 @@ def _also_by_name(schema: dict[str, Any]) -> None:
     names = (r"^ephemeral-storage$|^hugepages-[1-9][0-9]*(Ki|Mi|Gi)$", EXTENDED_RESOURCE)
     schema["patternProperties"] = {name: TypeAdapter(Quantity).json_schema() for name in names}
     schema["additionalProperties"] = False
-    schema.update(instead(gpu=_DEVICES, gpus=_DEVICES, ephemeralStorage="write ephemeral-storage", **{"*/*": _BY_NAME}))
+    others = {"storage": "write ephemeral-storage", "ephemeralStorage": "write ephemeral-storage", "*/*": _BY_NAME}
+    others["hugepages*"] = "write the size of the pages behind it, such as hugepages-2Mi or hugepages-1Gi"
+    schema.update(instead(gpu=_DEVICES, gpus=_DEVICES, **others))
 
 
 class ResourceList(Section):
@@ -172,7 +175,8 @@ _TRUST = "name a ConfigMap with the CA certificates in caBundle.configMapName in
 class CaBundle(Section):
     model_config = ConfigDict(
         json_schema_extra=instead(
-            secretName="CA certificates are not secret: put them into a ConfigMap, and name it in caBundle.configMapName"
+            secretName="CA certificates are not secret: put them into a ConfigMap, and name it in caBundle.configMapName",
+            **{"insecure*": "leave it out: certificates are always verified"},
         )
     )
 
@@ -193,9 +197,10 @@ ProxyUrl = Annotated[
     ),
     Field(json_schema_extra=must_be("the http:// address of a proxy without user, password and path")),
 ]
+_REACHED = r"[^\s,;|*/@<>()$]+(/[0-9]{1,3})?"
 NoProxy = Annotated[
     str,
-    StringConstraints(pattern=r"^\*$|^ *[^\s,*/@]+(/[0-9]{1,3})?( *, *[^\s,*/@]+(/[0-9]{1,3})?)* *$", max_length=4000),
+    StringConstraints(pattern=rf"^\*$|^[ ,]*{_REACHED}( *,[ ,]*{_REACHED})*[ ,]*$", max_length=4000),
     Field(
         json_schema_extra=must_be(
             "host names, .domains, addresses and networks with commas between them, without schemes and wildcards"
@@ -210,8 +215,11 @@ class Proxy(Section):
     model_config = ConfigDict(
         json_schema_extra=instead(
             url="write httpProxy, httpsProxy, or both",
-            user="a proxy with credentials is not supported: they would be in the environment of the pods; let one without forward to it",
-            secretName="a proxy with credentials is not supported: they would be in the environment of the pods; let one without forward to it",
+            enabled="leave it out: the addresses of proxies are enough",
+            **dict.fromkeys(
+                ("user", "username", "password", "secretName"),
+                "a proxy with credentials is not supported: they would be in the environment of the pods; let one without forward to it",
+            ),
         )
     )
 
@@ -243,10 +251,23 @@ class Git(Section):
             username=_IN_A_SECRET,
             password=_IN_A_SECRET,
             token=_IN_A_SECRET,
-            **dict.fromkeys(("sslVerify", "insecure", "sslCAInfo"), _TRUST),
+            insecureIgnoreHostKey=_IN_AN_SSH_SECRET,
+            **dict.fromkeys(
+                ("sslVerify", "insecure", "insecureSkipTLSVerify", "insecureSkipVerify", "skipTLSVerify", "sslCAInfo"),
+                _TRUST,
+            ),
             caBundle="write caBundle beside git, not in it; it is for git, object stores and MLflow alike",
             **dict.fromkeys(
-                ("ssh", "sshKey", "privateKey", "deployKey", "identityFile", "knownHosts", "strictHostKeyChecking"),
+                (
+                    "ssh",
+                    "sshKey",
+                    "sshKeySecret",
+                    "privateKey",
+                    "deployKey",
+                    "identityFile",
+                    "knownHosts",
+                    "strictHostKeyChecking",
+                ),
                 _IN_AN_SSH_SECRET,
             ),
             submodules="write it for each source: model.submodules, dataset.submodules",
@@ -292,11 +313,14 @@ class ObjectStore(Section):
     model_config = ConfigDict(
         json_schema_extra=instead(
             **dict.fromkeys(
-                ("accessKey", "accessKeyId", "secretKey", "secretAccessKey", "sessionToken", "securityToken"),
+                (
+                    *("accessKey", "accessKeyId", "secretKey", "secretAccessKey", "sessionToken", "securityToken"),
+                    *("awsAccessKeyId", "awsSecretAccessKey", "awsSessionToken"),
+                ),
                 _KEYS_IN_A_SECRET,
             ),
             **dict.fromkeys(
-                ("pathStyle", "forcePathStyle", "s3ForcePathStyle", "usePathStyle"),
+                ("pathStyle", "forcePathStyle", "s3ForcePathStyle", "usePathStyle", "usePathRequestStyle"),
                 "write addressing: path, or leave it out",
             ),
             **dict.fromkeys(("virtualHosted", "virtualHost", "vhost"), "write addressing: virtual, or leave it out"),
@@ -305,10 +329,13 @@ class ObjectStore(Section):
                 "annotate a service account with it, name that in serviceAccount.name, and set workloadIdentity: true",
             ),
             **dict.fromkeys(
-                ("anonymous", "noSignRequest", "public"),
+                ("anonymous", "anon", "noSignRequest", "public"),
                 "leave it out: without secretName and workloadIdentity the bucket is a public one",
             ),
-            **dict.fromkeys(("credentials", "auth"), "name a Secret in secretName, or set workloadIdentity: true"),
+            **dict.fromkeys(
+                ("credentials", "auth", "profile", "awsProfile"),
+                "name a Secret in secretName, or set workloadIdentity: true",
+            ),
             **dict.fromkeys(
                 ("useSsl", "secure", "insecure", "sslVerify", "verifySsl"),
                 "write endpoint with http:// or https://; a CA of your own is trusted by caBundle, and certificates are always verified",
@@ -363,7 +390,12 @@ class ObjectStore(Section):
 class Lfs(Section):
     """The LFS server of a repository, where that is not the repository's own."""
 
-    model_config = ConfigDict(json_schema_extra=instead(user=_IN_A_SECRET, token=_IN_A_SECRET, password=_IN_A_SECRET))
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            enabled="leave it out: LFS data is always fetched; lfs names another server for it",
+            **dict.fromkeys(("user", "token", "password"), _LFS_IN_A_SECRET),
+        )
+    )
 
     url: Text = Field(
         None,
@@ -487,6 +519,13 @@ class SecretKey(Section):
 class Ephemeral(Section):
     """A claim that Kubernetes makes for every pod, and removes with it."""
 
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            volumeClaimTemplate="write size, and storageClassName beside it",
+            **dict.fromkeys(("accessMode", "accessModes"), "leave it out: the claim is of one pod, ReadWriteOnce"),
+        )
+    )
+
     size: Quantity = Field(description="Size of the claim.", examples=["100Gi"])
     storageClassName: ObjectName = Field(
         None,
@@ -505,6 +544,7 @@ class Volume(Section):
             emptyDir="write ephemeral: {size: 100Gi}; small files have room in /tmp",
             nfs="make a PersistentVolume and a claim of it, and name the claim in claimName",
             csi="make a PersistentVolume and a claim of it, and name the claim in claimName",
+            image="what an image has beside the trainer's is copied to a claim; name that in claimName",
             **dict.fromkeys(("items", "key"), "all keys are mounted; with subPath, one of them"),
         )
     )
@@ -686,6 +726,16 @@ class SecurityContext(Section):
 
 
 class ServiceAccount(Section):
+    model_config = ConfigDict(
+        json_schema_extra=instead(
+            create="leave it out: a run brings a service account without rights, unless name is set",
+            **dict.fromkeys(
+                ("annotations", "roleArn", "role"),
+                "the service account of a run has none; annotate one of your own by kubectl annotate serviceaccount, and set name to it",
+            ),
+        )
+    )
+
     name: ObjectName = Field(
         None,
         description="Name of an existing service account; empty: a new one without rights, named like the release.",

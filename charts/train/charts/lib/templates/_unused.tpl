@@ -31,7 +31,11 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- if not $values.caBundle.configMapName -}}
 {{- $groups = append $groups (list "caBundle" (list "key") "caBundle.configMapName is empty; set it, or leave this out") -}}
 {{- end -}}
-{{- if not (or $values.git.secretName $values.model.secretName $values.dataset.secretName $values.publish.secretName) -}}
+{{- $named := list $values.git.secretName -}}
+{{- range $place := list $values.model $values.dataset $values.publish -}}
+{{- $named = append $named (ternary (or $place.secretName ($place.lfs).secretName) "" (eq $place.type "git")) -}}
+{{- end -}}
+{{- if not (compact $named) -}}
 {{- $groups = append $groups (list "git" (list "tokenKey" "userKey") "no Secret is named; set git.secretName, or leave this out") -}}
 {{- end -}}
 {{- if not (include "train.ssh" .) -}}

@@ -12,6 +12,16 @@ Usage: {{ range include "train.warnings" . | fromJsonArray }}
 {{- if regexMatch "(^[^:]*|/[^:]*|:latest)$" $values.image -}}
 {{- $warnings = append $warnings (printf "image: %q has no tag, or latest, so another run may use another image; set a version or a digest" $values.image) -}}
 {{- end -}}
+{{- range $section, $url := include "train.repositories" . | fromJson -}}
+{{- with regexFind "^[^/:]*@[^/:]+:[0-9]{1,5}/" $url -}}
+{{- $port := regexFind "[0-9]+/$" . | trimSuffix "/" -}}
+{{- $written := printf "ssh://%s:%s/%s" (regexFind "^[^:]+" .) $port (trimPrefix . $url) -}}
+{{- $warnings = append $warnings (printf "%s.repository: %q has no port: %s is the first folder of its path; for the port write %s" $section $url $port $written) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $values.publish.type "s3") (not $values.publish.secretName) (not $values.publish.workloadIdentity) -}}
+{{- $warnings = append $warnings "publish.secretName: is empty, so the result is uploaded without credentials, which few buckets allow; set it, or publish.workloadIdentity: true" -}}
+{{- end -}}
 {{- $home := include "train.git.home" . -}}
 {{- $used := false -}}
 {{- range $section, $by := include "train.git.credentials" . | fromJson -}}

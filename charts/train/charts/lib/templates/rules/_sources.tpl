@@ -33,7 +33,8 @@
 {{- $violations = append $violations (printf "%s.claimName: is empty, but %s.type claim needs it; set a PersistentVolumeClaim in this namespace" $section $section) -}}
 {{- else if and (eq $source.type "s3") (not $source.bucket) -}}
 {{- $violations = append $violations (printf "%s.bucket: is empty, but %s.type s3 needs it; set a bucket" $section $section) -}}
-{{- else if eq $source.type "s3" -}}
+{{- end -}}
+{{- if eq $source.type "s3" -}}
 {{- $violations = concat $violations (include "train.rules.bucket" (dict "section" $section "place" $source "account" $values.serviceAccount.name) | fromJsonArray) -}}
 {{- end -}}
 {{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($source.subPath | default "") -}}
@@ -111,9 +112,11 @@
 {{- if and (eq $values.publish.type "git") (not (or $values.git.secretName $values.publish.secretName)) (not (include "train.url.ssh" ($values.publish.repository | default ""))) -}}
 {{- $violations = append $violations "git.secretName: is empty, but publish.type git needs credentials to push; set a Secret with user and token (or with the private key, for SSH), here or in publish.secretName, or set publish.type: none" -}}
 {{- end -}}
-{{- with $values.publish.prefix | default "" | trimAll "/" -}}
+{{- range $section, $like := dict "model" "models/base" "dataset" "datasets/coco8" "publish" "models/detectors" -}}
+{{- with (get $values $section).prefix | default "" | trimAll "/" -}}
 {{- if regexMatch "(^|/)[.]{0,2}(/|$)" . -}}
-{{- $violations = append $violations (printf "publish.prefix: %q is not a folder of a bucket; write it as models/detectors" .) -}}
+{{- $violations = append $violations (printf "%s.prefix: %q is not a folder of a bucket; write it as %s" $section . $like) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq $values.publish.type "none") (include "train.workspace.temporary" .) -}}
@@ -155,7 +158,7 @@ Usage: {{ include "train.rules.bucket" (dict "section" "dataset" "place" .Run.va
 {{- $violations = append $violations (printf "%s.endpoint: must be only the URL of an object store, such as https://s3.example.com; %s" .section $fix) -}}
 {{- else if and (eq $place.addressing "virtual") (regexMatch "^[0-9.]+$|^\\[" (regexReplaceAll "^https?://" $endpoint "" | splitList ":" | first | trimSuffix "/")) -}}
 {{- $violations = append $violations (printf "%s.addressing: is virtual, but an IP address has no hosts below it; set it to path, or %s.endpoint to a host name" .section .section) -}}
-{{- else if and (eq $place.addressing "virtual") (not (regexMatch "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" $place.bucket)) -}}
+{{- else if and (eq $place.addressing "virtual") $place.bucket (not (regexMatch "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" $place.bucket)) -}}
 {{- $violations = append $violations (printf "%s.addressing: is virtual, but bucket %q cannot be part of a host name; set it to path" .section $place.bucket) -}}
 {{- end -}}
 {{- if and $place.workloadIdentity $place.secretName -}}

@@ -4,6 +4,9 @@ Every further volume has one source and a name and path of its own, away from th
 {{- define "train.rules.volumes" -}}
 {{- $violations := list -}}
 {{- $taken := concat (values .Run.pod.mounts) (list "/trainchart" "/tmp" "/dev" "/proc" "/sys" "/etc/volcano" "/var/run/secrets" "/run/secrets" "/run/trainchart") | sortAlpha -}}
+{{- if include "train.ssh" . -}}
+{{- $taken = append $taken "/etc/passwd" -}}
+{{- end -}}
 {{- $names := list -}}
 {{- $paths := list -}}
 {{- range $index, $volume := .Run.values.volumes -}}
