@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,10 @@ def main(folder: str, lfs: str, password: str, right: str) -> int:
     """Return the exit code."""
     program, name, *operation = [*shlex.split(os.environ.get("SSH_ORIGINAL_COMMAND", "")), "", ""]
     repository = Path(folder, name.strip("/"))
+    drop = Path(folder, "drop")
+    if drop.exists():  # the next session is lost, as where a server restarts
+        drop.unlink()
+        os.kill(os.getppid(), signal.SIGKILL)
     if program not in ("git-upload-pack", "git-receive-pack", "git-lfs-authenticate"):
         sys.stderr.write(f"{program}: not found\n")
         return 127

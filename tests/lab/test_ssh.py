@@ -176,15 +176,53 @@ def test_an_lfsconfig_cannot_lead_the_key_to_another_host(
         checkout.fetch(Git(context), "model", fetched, context.source_path("model"), context.workspace.room)
 
 
-def test_line_ends_of_windows_and_a_missing_one_are_no_fault_of_a_key(
-    make_run: Callable[..., Context], ssh_server: SshServer, ssh_secret: Path, tmp_path: Path
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_windows_does_to_files_is_no_fault_of_a_key_or_of_known_hosts(
+    encoding: str, make_run: Callable[..., Context], ssh_server: SshServer, ssh_secret: Path, tmp_path: Path
 ) -> None:
-    key = (ssh_server.folder / "write").read_bytes()
-    (ssh_secret / "ssh-privatekey").write_bytes(key.strip().replace(b"\n", b"\r\n"))
+    """Its line ends, none at the end, and what `>` of PowerShell writes."""
+    for name in ("ssh-privatekey", "known_hosts"):
+        text = (ssh_secret / name).read_text().strip().replace("\n", "\r\n")
+        (ssh_secret / name).write_bytes(text.encode(encoding))
     context = make_run()
     verify.check_secrets(context)
     remote = Remote("model", context.settings.model.repository)
     assert Git(context).resolve(remote, "main", tmp_path).commit
+
+
+LISTED: dict[str, Callable[[int, str], str]] = {
+    "without its port": lambda port, key: f"127.0.0.1 {key}\n",
+    "in a list": lambda port, key: f"git.example.com,[127.0.0.1]:{port} {key}\n",
+    "by a pattern": lambda port, key: f"[127.0.0.*]:{port} {key}\n",
+    "beside an authority": lambda port, key: f"@cert-authority *.example.com {key}\n[127.0.0.1]:{port} {key}\n",
+    "below a damaged line": lambda port, key: f"damaged\n\n# a remark\n[127.0.0.1]:{port}\t{key} a remark\n",
+}
+
+
+@pytest.mark.parametrize("case", LISTED)
+def test_a_host_key_that_ssh_finds_is_found_in_verify(
+    case: str, make_run: Callable[..., Context], ssh_server: SshServer, ssh_secret: Path, tmp_path: Path
+) -> None:
+    key = " ".join((ssh_server.folder / "host.pub").read_text().split()[:2])
+    (ssh_secret / "known_hosts").write_text(LISTED[case](ssh_server.port, key))
+    context = make_run()
+    verify.check_secrets(context)
+    remote = Remote("model", context.settings.model.repository)
+    assert Git(context).resolve(remote, "main", tmp_path).commit
+
+
+def test_a_session_that_the_server_drops_is_opened_again(
+    make_run: Callable[..., Context], server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = make_run()
+    remote = Remote("model", context.settings.model.repository)
+    drop = server.folder / "drop"
+    drop.touch()
+    assert Git(context).resolve(remote, "main", tmp_path).commit
+    assert not drop.exists()
+    said = capsys.readouterr().out
+    assert "event=retry" in said
+    assert "closed by remote host" in said
 
 
 KEYS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -206,6 +244,18 @@ def test_what_is_no_private_key_is_said_in_verify(
         verify.check_secrets(make_run())
     said = f"{caught.value.reason}; {caught.value.fix}"
     assert re.match(f"git.secretName git-credentials: key ssh-privatekey {words}", said), said
+
+
+def test_a_key_of_a_type_that_servers_take_from_nobody_is_said_in_verify(
+    make_run: Callable[..., Context], ssh_secret: Path, tmp_path: Path
+) -> None:
+    try:
+        (ssh_secret / "ssh-privatekey").write_bytes(make_key(tmp_path / "dsa", "-t", "dsa").read_bytes())
+    except subprocess.CalledProcessError:
+        pytest.skip("this ssh-keygen makes no keys of DSA any more")
+    with pytest.raises(RunnerError, match="is of type ssh-dss, which no server gets from a run") as caught:
+        verify.check_secrets(make_run())
+    assert "ssh-keygen -t ed25519" in caught.value.fix
 
 
 def test_a_passphrase_and_a_lacking_host_key_are_said_in_verify(

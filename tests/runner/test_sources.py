@@ -21,7 +21,7 @@ from runner import checkout, checkpoint, lfs, prepare
 from runner.context import Context, Pinned
 from runner.errors import RunnerError
 from runner.git import Git
-from runner.remote import Remote, classify
+from runner.remote import Remote, cause, classify
 from runner.workspace import Workspace
 
 from .conftest import FILES, Ended, Server, fake_family, git, push
@@ -297,6 +297,40 @@ def test_a_server_that_is_not_there_is_unreachable(context: Context) -> None:
 )
 def test_git_s_words_are_understood(text: str, kind: str) -> None:
     assert classify(text).name == kind
+
+
+BOX = f"remote: \nremote: {'=' * 40}\nremote: \n{{}}\nremote: \nremote: {'=' * 40}\nremote: "  # of GitLab's shell
+OVER_SSH = [
+    ("Connection timed out during banner exchange\nConnection to 10.0.0.1 port 22 timed out", "unreachable"),
+    ("Connection to 10.0.0.1 closed by remote host.", "unreachable"),
+    ("ssh: connect to host h port 22: No route to host", "unreachable"),
+    ("client_loop: send disconnect: Broken pipe", "unreachable"),
+    ("ssh_dispatch_run_fatal: Connection to 10.0.0.1 port 22: message authentication code incorrect", "unreachable"),
+    ("", "unreachable"),  # a server that is silent after its banner
+    (BOX.format("remote: ERROR: The git server, Gitaly, is not available at this time."), "unreachable"),
+    ("ssh_dispatch_run_fatal: Connection to 10.0.0.1 port 22: error in libcrypto", "ssh-algorithms"),
+    ("kex_exchange_identification: banner line contains invalid characters", "ssh-protocol"),
+    ("bash: line 1: git-upload-pack: command not found", "ssh-shell"),
+    ("fatal: protocol error: bad line length character: Welc", "ssh-shell"),
+    (BOX.format("remote: ERROR: The project you were looking for could not be found or you don't have permission to view it."), "absent"),
+    ("remote: TF401019: The Git repository with name or identifier x does not exist or you do not have permissions", "absent"),
+    ("Gitea: Cannot find repository: team/x", "absent"),
+    ("fatal: project team/x not found", "absent"),
+    (BOX.format("remote: ERROR: This deploy key does not have write access to this project."), "forbidden"),
+    ("Gitea: Deploy Key: 3:robot is not authorized to write to team/x.", "forbidden"),
+    ("repository access denied. access via a deployment key is read-only.", "forbidden"),  # Bitbucket
+    ("ERROR: The 'acme' organization has enabled or enforced SAML SSO.\n\nTo access it, use another key.", "forbidden"),
+    ("ERROR: This repository has been archived so it is read-only.", "forbidden"),
+    ("remote: Public key authentication failed.", "ssh-key"),  # Azure DevOps
+]  # fmt: skip
+"""What ssh and the servers behind it print, by public reports."""
+
+
+@pytest.mark.parametrize(("text", "kind"), OVER_SSH)
+def test_the_words_of_ssh_and_of_servers_behind_it_are_understood(text: str, kind: str) -> None:
+    whole = f"{text}\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists."
+    assert classify(whole.lstrip()).name == kind
+    assert not text or cause(whole).strip("= ") not in ("", "remote:", "remote")
 
 
 def test_pins_stay_until_the_settings_name_other_sources(server: Server, name: str, context: Context) -> None:

@@ -157,21 +157,28 @@ KINDS = (
     ),
     _kind(
         "ssh-key",
-        r"Permission denied \([a-z]|Too many authentication failures",
+        r"Permission denied \([a-z]|Too many authentication failures|Public key authentication failed|SSH key has expired",
         "the server refused the key of {secret}",
         "add its public half as a deploy key of {key}, and check the user in the URL, which is often git",
     ),
     _kind(
         "ssh-algorithms",
-        r"Unable to negotiate with .* no matching",
+        r"Unable to negotiate with .* no matching|(fatal|host key): .*(Invalid key length|error in libcrypto)",
         "the server and the ssh of the image have no algorithm in common",
         "use an image with another OpenSSH, or update the server of {key}",
     ),
     _kind(
         "ssh-protocol",
-        r"banner (exchange|line)|Protocol mismatch|remote protocol version",
+        r"banner exchange: .*invalid|banner line|Protocol mismatch|remote protocol version",
         "the port is not one of an SSH server",
         "check the port of {key}: it is 22, or written as ssh://git@host:2222/path",
+    ),
+    _kind(
+        "ssh-shell",
+        r"git-(upload|receive)-pack'?: .*not found|account is (currently )?not available"
+        r"|bad line length character: ?[A-Z][a-z]{3}$",
+        "the server runs no git for this user, or its shell prints a text before",
+        "check the user in {key}, which is often git, and that `git ls-remote` of it works elsewhere",
     ),
     _kind(
         "no-credentials",
@@ -181,7 +188,7 @@ KINDS = (
     ),
     _kind(
         "authentication",
-        r"Authentication (failed|required)|error: 401|401 Unauthorized|HTTP 401|Access denied|too many authentication attempts",
+        r"Authentication (failed|required)|error: 401|401 Unauthorized|HTTP 401|(?<!repository )Access denied|too many authentication attempts",
         "the server refused the credentials of {secret}",
         "check user and token in that secret, and that the token has not expired",
     ),
@@ -233,13 +240,16 @@ KINDS = (
     _kind(
         "forbidden",
         r"error: 403|HTTP 403|403 Forbidden|Authorization error|permission to .* denied|not allowed to"
-        r"|marked as read.only|not have write access|DENIED by",
+        r"|marked as read.only|not have write access|DENIED by|not authorized to|repository access denied"
+        r"|key permission denied|^Unauthorized$|IP allow list|SAML SSO|over SSH is not allowed"
+        r"|(account|repository) .*(blocked|suspended|disabled|archived)",
         "access denied",
         "allow the user of {secret} to {right} this repository",
     ),
     _kind(
         "absent",
-        r"repository .* not found|error: 4(04|10)|HTTP 4(04|10)|Repository not found|does not appear to be a git repository",
+        r"(repository|project)\b.*(not found|not be found|does not exist|no longer exists)|error: 4(04|10)|HTTP 4(04|10)"
+        r"|(no such|cannot find) (repository|project)|does not appear to be a git repository",
         "the repository does not exist, or the credentials have no access to it",
         "check {key} and the rights of {secret}",
     ),
@@ -291,8 +301,9 @@ KINDS = (
         "unreachable",
         r"Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|timed? ?out"
         r"|error: 5\d\d|HTTP 5\d\d|early EOF|unexpected disconnect|RPC failed|too slow|hung up|Empty reply"
-        r"|Connection closed by|unreachable|TLS|SSL_|gnutls|protocol error|Unable to parse HTTP response|\bEOF\b"
-        r"|Server error|Fatal error:|Internal Server Error|Bad Gateway|Service Unavailable|goroutine \d+"
+        r"|Connection (to \S+ )?closed by|unreachable|TLS|SSL_|gnutls|protocol error|Unable to parse HTTP response|\bEOF\b"
+        r"|Server error|Fatal error:|Internal (Server )?(Connection )?Error|Bad Gateway|Service Unavailable|goroutine \d+"
+        r"|^ssh: connect to host|\Afatal: Could not read from remote|Broken pipe|ssh_dispatch_run_fatal|Corrupted MAC|not available at this time|not responding"
         # Any other failure of the transport; the server's answers are distinguished above.
         r"|HTTP/?2 |unable to access",
         "the server cannot be reached, or failed",
@@ -315,7 +326,7 @@ _SUMMARY = re.compile(r"error: failed to (fetch|push) some|fatal: (expected flus
 _OF_SSH = re.compile(
     r"fatal: Could not read from remote|Please make sure you have the correct|and the repository exists"
 )
-_ERROR = re.compile(r"fatal:|error:|remote: (error|fatal):|batch re(sponse|quest):|LFS:|expected OID|\[")
+_ERROR = re.compile(r"(?i:(remote: )?(fatal|error):)|batch re(sponse|quest):|LFS:|expected OID|\[")
 
 
 @dataclass(frozen=True)

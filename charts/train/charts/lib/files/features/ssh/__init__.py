@@ -4,6 +4,7 @@ repository's Secret, and with nothing else that the image or a user configures.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import pwd
@@ -42,7 +43,8 @@ Match all
   ServerAliveCountMax 4
   LogLevel ERROR
 """
-_PUBLIC = re.compile(rb"\s*(ssh-|ecdsa-|sk-)\S+ |.*BEGIN (SSH2 )?PUBLIC KEY|.*BEGIN CERTIFICATE", re.DOTALL)
+_PUBLIC = re.compile(rb"(ssh-|ecdsa-|sk-)\S+ |.*BEGIN (SSH2 |RSA )?PUBLIC KEY|.*BEGIN CERTIFICATE")
+_NEW_KEY = "make a key without a passphrase for this server: ssh-keygen -t ed25519 -N '' -f KEY"
 _WHOLE_FILE = "put the whole file of a private key of OpenSSH into the secret"
 
 
@@ -73,27 +75,39 @@ def check(context: Context) -> None:
         remote, credentials = Remote(section, url), settings.git_credentials(section)
         with _files(settings, remote) as folder, contextlib.suppress(FileNotFoundError):  # an image without ssh-keygen
             _check_key(settings, credentials, folder / "key")
-            _check_known_hosts(settings, credentials, remote)
+            _check_known_hosts(settings, credentials, remote, folder / "known_hosts")
 
 
 @contextlib.contextmanager
 def _files(settings: Settings, remote: Remote) -> Iterator[Path]:
-    """Yield a folder with ssh's configuration and a copy of the private key, in memory and readable to nobody else.
+    """Yield a folder with ssh's configuration and copies of the private key and the host keys, in memory and readable to
+    nobody else.
 
-    ssh refuses a key that its user owns and others may read, and cannot read one with line ends of Windows or without
-    the last one, as web consoles store it.
+    ssh refuses a key that its user owns and others may read.
     """
     credentials, git = settings.git_credentials(remote.key), settings.git
     where = (credentials.key, credentials.secret, credentials.folder)
     key = find_key(*where, "git.privateKeyKey", git.private_key_key).read_bytes()
-    known_hosts = find_key(*where, "git.knownHostsKey", git.known_hosts_key)
+    known_hosts = find_key(*where, "git.knownHostsKey", git.known_hosts_key).read_bytes()
     with tempfile.TemporaryDirectory(prefix="trainchart-", dir=SHARED_MEMORY) as name:
         folder = Path(name)
-        config = _CONFIG.format(host=_host(remote.url), key=folder / "key", known_hosts=known_hosts)
-        for file, content in (("key", key.replace(b"\r", b"").strip() + b"\n"), ("config", config.encode())):
+        config = _CONFIG.format(host=_host(remote.url), key=folder / "key", known_hosts=folder / "known_hosts")
+        for file, content in (("key", _lines(key)), ("known_hosts", _lines(known_hosts)), ("config", config.encode())):
             (folder / file).touch(0o600)
             (folder / file).write_bytes(content)
         yield folder
+
+
+def _lines(content: bytes) -> bytes:
+    """Return a text as ssh can read it: without the line ends of Windows and the UTF-16 or byte order mark that `>` of
+    PowerShell writes, and with the last line end, which web consoles drop.
+    """
+    with contextlib.suppress(UnicodeDecodeError):
+        text = content.decode(
+            "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        )
+        content = text.encode()
+    return content.replace(b"\r", b"").strip() + b"\n"
 
 
 def _host(url: str) -> str:
@@ -115,19 +129,23 @@ def _check_key(settings: Settings, credentials: GitCredentials, key: Path) -> No
         problem = "is not a private key"
     else:
         done = _keygen("-y", "-P", "", "-f", str(key))
-        if done.code == 0:
+        kind = done.output.partition(" ")[0]
+        if kind and not kind.startswith(("ssh-dss", "sk-")):
             return
         problem = f"is damaged or not whole ({' '.join(done.tail[-1:]).rpartition(': ')[2]})"
-        if "passphrase" in problem:
-            problem = "is protected by a passphrase, which nobody can enter in a run"
-            fix = "make a key without one for this server: ssh-keygen -t ed25519 -N '' -f KEY"
+        if kind:
+            problem, fix = f"is of type {kind}, which no server gets from a run", _NEW_KEY
+        elif "passphrase" in problem:
+            problem, fix = "is protected by a passphrase, which nobody can enter in a run", _NEW_KEY
     raise RunnerError("verify-failed", f"{credentials}: key {settings.git.private_key_key} {problem}", fix)
 
 
-def _check_known_hosts(settings: Settings, credentials: GitCredentials, remote: Remote) -> None:
+def _check_known_hosts(settings: Settings, credentials: GitCredentials, remote: Remote, known_hosts: Path) -> None:
     _, host, port = origin(remote.url) or ("", "", 0)
     name = settings.git.known_hosts_key
-    if _keygen("-F", host if port == 22 else f"[{host}]:{port}", "-f", str(Path(credentials.folder) / name)).code != 0:
+    # ssh takes a key that is listed without a port for that of all ports.
+    names = [host] if port == 22 else [f"[{host}]:{port}", host]
+    if all(_keygen("-F", one, "-f", str(known_hosts)).code != 0 for one in names):
         raise RunnerError(
             "verify-failed",
             f"{credentials}: key {name} has no host key of {host}, port {port}, for {remote.key}.repository",
