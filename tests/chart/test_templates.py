@@ -512,7 +512,7 @@ def test_a_proxy_is_told_to_every_program_but_not_for_what_is_inside_the_cluster
     for spelled in ("HTTPS_PROXY", "https_proxy"):
         assert found[spelled] == "http://proxy:3128"
     for spelled in ("NO_PROXY", "no_proxy"):
-        assert found[spelled] == f"git.example.com,10.0.0.0/8,{inside}"
+        assert found[spelled] == f"git.example.com, 10.0.0.0/8,{inside}"
     assert "HTTP_PROXY" not in found
     assert variables(overlay(HAMI, {"proxy": {"noProxy": "a"}}))["NO_PROXY"] == f"a,{inside}", (
         "with a proxy of the image"

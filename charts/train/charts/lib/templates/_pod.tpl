@@ -142,7 +142,7 @@ Usage: {{ include "train.pod.proxy" . | fromJson }}
 {{- with $proxy.httpsProxy }}{{ $_ := set $found "HTTPS_PROXY" . }}{{ end -}}
 {{- if or $found $proxy.noProxy -}}
 {{- $inside := list "localhost" "127.0.0.1" "::1" ".svc" ".cluster.local" (include "train.name.service" .) -}}
-{{- $_ := set $found "NO_PROXY" (eq ($proxy.noProxy | default "") "*" | ternary "*" (concat (splitList "," ($proxy.noProxy | default "" | nospace)) $inside | compact | uniq | join ",")) -}}
+{{- $_ := set $found "NO_PROXY" (eq ($proxy.noProxy | default "") "*" | ternary "*" (prepend $inside ($proxy.noProxy | default "") | compact | join ",")) -}}
 {{- end -}}
 {{- range $name, $value := $found }}{{ $_ := set $found (lower $name) $value }}{{ end -}}
 {{- $found | toJson -}}
