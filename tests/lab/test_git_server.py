@@ -60,7 +60,7 @@ CASES = [
     Case("400", refs(Answer(400)), 30, ("rejects the request", "scheme, port and path of dataset.repository")),
     Case("403", refs(Answer(403)), 30, ("access denied", "git.secretName git-credentials to read this repository")),
     Case("404", refs(Answer(404)), 30, "the repository does not exist"),
-    Case("407", refs(Answer(407)), 30, ("the proxy requires credentials", "NO_PROXY")),
+    Case("407", refs(Answer(407)), 30, ("the proxy requires credentials", "proxy.noProxy")),
     Case("413", refs(Answer(413)), 30, "not accept requests of this size"),
     Case("a login page", refs(login_page()), 30, ("a web page", "check that dataset.repository")),
     Case("a login page of git's type", refs(login_page(type_="application/x-git-upload-pack-advertisement")), 30, "a web page"),
