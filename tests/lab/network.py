@@ -64,6 +64,7 @@ def with_tls(url: str, tls: ssl.SSLContext) -> Iterator[str]:
 class ForwardProxy:
     url: str = ""
     asked: list[str] = field(default_factory=list)  # the hosts with their ports
+    refuses: int = 0  # the status that it answers every CONNECT with
 
 
 @contextlib.contextmanager
@@ -77,6 +78,9 @@ def forward_proxy(resolve: Callable[[str], str] = lambda host: host) -> Iterator
 
         def do_CONNECT(self) -> None:
             proxy.asked.append(self.path)
+            if proxy.refuses:
+                self.send_error(proxy.refuses)
+                return
             there = _connect(resolve(self.path))
             self.send_response(200)
             self.end_headers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,9 +64,21 @@ def use(
         assert Api(mlflow_run._config(context)).experiment()
 
     def used(place: str, url: str, trusted: Path | None = None) -> None:
+        if place == "identity":  # a bucket whose keys come from the token service at that address
+            token = tmp_path / "token"
+            token.write_text("a.b.c")
+            for key, value in {
+                "ROLE_ARN": "arn:x",
+                "WEB_IDENTITY_TOKEN_FILE": str(token),
+                "ENDPOINT_URL_STS": url,
+            }.items():
+                monkeypatch.setenv(f"AWS_{key}", value)
         changes: dict[str, dict[str, Any]] = {
             "git": {"model.repository": f"{url}/{name}"},
             "s3": {"sources": {"dataset": {"type": "s3", "endpoint": url, "bucket": "datasets"}}},
+            "identity": {
+                "sources": {"dataset": {"type": "s3", "endpoint": url, "bucket": "datasets", "workloadIdentity": True}}
+            },
             "mlflow": {"mlflow.trackingUri": url},
         }
         context = make_context({**changes[place], "caBundle.configMapName": "ca" if trusted else ""})
@@ -73,7 +86,7 @@ def use(
             file = Path(context.settings.ca_file)
             file.parent.mkdir(exist_ok=True)
             shutil.copy(trusted, file)
-        {"git": use_git, "s3": use_s3, "mlflow": use_mlflow}[place](context, url)
+        {"git": use_git, "s3": use_s3, "identity": use_s3, "mlflow": use_mlflow}[place](context, url)
 
     return used
 
@@ -138,6 +151,39 @@ def test_everything_goes_through_the_proxy(place: str, use: Use, plain: dict[str
     url = f"http://{place}.example.invalid:{plain[place].rpartition(':')[2]}"
     use(place, url)
     assert {asked.partition(":")[0] for asked in proxy.asked} == {f"{place}.example.invalid"}
+
+
+FAILURES = {
+    403: (30, "proxy does not let the run through", r"allow .* in the proxy, or add .* to proxy.noProxy"),
+    407: (30, "407", r"use a proxy that requires (none|no credentials), or add .* to proxy.noProxy"),
+    502: (31, "502", r"proxy.*proxy.noProxy"),
+}
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("place", ["git", "s3", "identity"])
+@pytest.mark.parametrize("status", FAILURES)
+def test_a_proxy_that_does_not_let_the_run_through_is_named(
+    status: int, place: str, use: Use, proxy: ForwardProxy
+) -> None:
+    code, reason, fix = FAILURES[status]
+    proxy.refuses = status
+    with pytest.raises(RunnerError) as caught:
+        use(place, f"https://{place}.example.invalid")
+    assert (caught.value.exit.code, reason in caught.value.reason) == (code, True), caught.value.reason
+    assert re.search(fix, caught.value.fix), caught.value.fix
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("place", ["git", "s3", "identity"])
+def test_a_proxy_that_is_not_there_is_named(
+    place: str, use: Use, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://me:sesame@127.0.0.1:9")
+    with pytest.raises(RunnerError, match=r"refused|Couldn't connect") as caught:
+        use(place, f"http://{place}.example.invalid")
+    assert "the proxy 127.0.0.1:9 on the way there, or proxy.noProxy" in caught.value.fix
 
 
 @pytest.mark.lab

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 import ssl
 import tempfile
 import urllib.request
@@ -87,6 +88,21 @@ def proxy_of(url: str) -> Optional[SplitResult]:
     if not proxy or urllib.request.proxy_bypass(target.netloc) or _in_network(target.hostname or ""):
         return None
     return urlsplit(proxy if "//" in proxy else f"//{proxy}")
+
+
+def on_the_way(url: str) -> str:
+    """Return how an advice to check a server goes on where a proxy leads to it; "" where none does."""
+    proxy = proxy_of(url)
+    return f", and the proxy {proxy.netloc.rpartition('@')[2]} on the way there, or proxy.noProxy" if proxy else ""
+
+
+def refused_by_proxy(url: str, error: object) -> str:
+    """Return the fix for an error of Python that says that the proxy opens no connection to a URL; "" for any other."""
+    found, host = re.match(r"Tunnel connection failed: (4(?!08|29)\d\d)", str(error)), urlsplit(url).hostname
+    if not found:
+        return ""
+    allow = "use a proxy that requires no credentials" if found.group(1) == "407" else f"allow {host} in the proxy"
+    return f"{allow}, or add {host} to proxy.noProxy"
 
 
 def _in_network(host: str) -> bool:

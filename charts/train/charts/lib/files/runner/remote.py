@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Pattern
 from urllib.parse import urlsplit
 
+from . import network
 from .credential import origin
 from .errors import RunnerError
 from .settings import Settings, is_ssh
@@ -157,7 +158,8 @@ KINDS = (
     ),
     _kind(
         "ssh-key",
-        r"Permission denied \([a-z]|Too many authentication failures|Public key authentication failed|SSH key has expired",
+        r"Permission denied \([a-z]|Too many authentication failures|Public key authentication failed"
+        r"|SSH key has expired",
         "the server refused the key of {secret}",
         "add its public half as a deploy key of {key}, and check the user in the URL, which is often git",
     ),
@@ -188,7 +190,8 @@ KINDS = (
     ),
     _kind(
         "authentication",
-        r"Authentication (failed|required)|error: 401|401 Unauthorized|HTTP 401|(?<!repository )Access denied|too many authentication attempts",
+        r"Authentication (failed|required)|error: 401|401 Unauthorized|HTTP 401|(?<!repository )Access denied"
+        r"|too many authentication attempts",
         "the server refused the credentials of {secret}",
         "check user and token in that secret, and that the token has not expired",
     ),
@@ -301,9 +304,11 @@ KINDS = (
         "unreachable",
         r"Failed to connect|Couldn't connect|Connection (refused|reset|timed out)|timed? ?out"
         r"|error: 5\d\d|HTTP 5\d\d|early EOF|unexpected disconnect|RPC failed|too slow|hung up|Empty reply"
-        r"|Connection (to \S+ )?closed by|unreachable|TLS|SSL_|gnutls|protocol error|Unable to parse HTTP response|\bEOF\b"
-        r"|Server error|Fatal error:|Internal (Server )?(Connection )?Error|Bad Gateway|Service Unavailable|goroutine \d+"
-        r"|^ssh: connect to host|\Afatal: Could not read from remote|Broken pipe|ssh_dispatch_run_fatal|Corrupted MAC|not available at this time|not responding"
+        r"|Connection (to \S+ )?closed by|unreachable|TLS|SSL_|gnutls|protocol error|Unable to parse HTTP response"
+        r"|\bEOF\b|Server error|Fatal error:|Internal (Server )?(Connection )?Error|Bad Gateway|Service Unavailable"
+        r"|goroutine \d+"
+        r"|^ssh: connect to host|\Afatal: Could not read from remote|Broken pipe|ssh_dispatch_run_fatal|Corrupted MAC"
+        r"|not available at this time|not responding"
         # Any other failure of the transport; the server's answers are distinguished above.
         r"|HTTP/?2 |unable to access",
         "the server cannot be reached, or failed",
@@ -362,6 +367,8 @@ class Remote:
         names = {"key": key, "secret": str(credentials), "right": right, "section": self.key}
         names["known_hosts"] = settings.git.known_hosts_key
         reason, fix = kind.reason.format(**names), kind.fix.format(**names)
+        if kind.name == "unreachable":
+            fix += network.on_the_way(lfs_url if of_lfs else self.url)
         if not credentials.folder and kind.name in ("no-credentials", "authentication", "forbidden", "absent"):
             reason = "access needs credentials" if kind.name != "no-credentials" else kind.reason
             fix = f"set {credentials.key} to a Secret with user and token, or correct {key}"

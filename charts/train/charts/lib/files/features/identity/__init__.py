@@ -40,7 +40,7 @@ class _FailedError(Exception):
 
     def __init__(self, url: str, problem: str, code: str = "", temporary: bool = False) -> None:
         super().__init__(f"{url}: {problem}")
-        self.code, self.temporary = code, temporary
+        self.url, self.code, self.temporary = url, code, temporary
 
 
 def credentials(store: Store, wait: Wait) -> Credentials:
@@ -56,7 +56,9 @@ def credentials(store: Store, wait: Wait) -> Credentials:
         except _FailedError as error:
             failed = error
         if not (failed.temporary and wait(attempt, str(failed))):
-            fix = "check the cluster's network, a proxy, and networkPolicy.egress" if failed.temporary else _fix(failed)
+            fix = _fix(failed)
+            if failed.temporary:
+                fix = f"check the cluster's network and networkPolicy.egress{network.on_the_way(failed.url)}"
             raise store.failure(f"{store.key}.workloadIdentity: {failed}", fix, unreachable=failed.temporary)
         attempt += 1
 
@@ -151,6 +153,10 @@ def _answer(store: Store, request: urllib.request.Request, proxy: Optional[Split
         raise _FailedError(url, said, code, error.code >= 500 or error.code == 429 or code in _BUSY) from None
     except OSError as error:
         reason = getattr(error, "reason", error)
+        refused = network.refused_by_proxy(url, reason)
+        if refused:
+            problem = f"{store.key}.workloadIdentity: {url}: the proxy does not let the run through: {reason}"
+            raise store.failure(problem, refused) from None
         untrusted = isinstance(reason, ssl.SSLCertVerificationError)
         raise _FailedError(url, str(reason), "Untrusted" if untrusted else "", not untrusted) from None
 

@@ -224,6 +224,10 @@ class Client:
             raise BrokenError(_describe(error)) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
+            fix = network.refused_by_proxy(self._address.endpoint, error)
+            if fix:
+                where = f"{self.store.key}.endpoint {self.store.endpoint}"
+                raise self.store.failure(f"{where}: the proxy does not let the run through: {error}", fix) from error
             raise BrokenError(_describe(error)) from error
         self.close()
         raise _error(answer, text)
@@ -248,6 +252,7 @@ class Client:
         fix = f"check {key}.endpoint, the server, and the cluster's network and DNS"
         if self._address.endpoint != self.store.endpoint:
             fix += f", which must know {host}"
+        fix += network.on_the_way(self._address.endpoint)
         if self.store.addressing == "virtual":
             fix += f"; without such names, set {key}.addressing to path"
         return self.store.failure(
