@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from features import ssh
 from runner import checkout, verify
 from runner.context import Context, Pinned
 from runner.errors import RunnerError
@@ -172,8 +173,11 @@ def test_an_lfsconfig_cannot_lead_the_key_to_another_host(
     url = ssh_server.url(name)
     context = make_context({"sources": {"model": {"repository": url}}, "publish": {"type": "none"}})
     fetched = Pinned(url, "main", commit)
-    with pytest.raises(RunnerError, match="host key"):
+    with pytest.raises(
+        RunnerError, match=r"host key .*\(localhost, reached by .* the repository's .lfsconfig\)"
+    ) as caught:
         checkout.fetch(Git(context), "model", fetched, context.source_path("model"), context.workspace.room)
+    assert "for LFS data on another server set model.lfs.url" in caught.value.fix
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -274,6 +278,25 @@ def test_a_passphrase_and_a_lacking_host_key_are_said_in_verify(
     (ssh_secret / "ssh-privatekey").write_bytes(make_key(tmp_path / "locked", "-N", "sesame").read_bytes())
     with pytest.raises(RunnerError, match="is protected by a passphrase, which nobody can enter in a run"):
         verify.check_secrets(context)
+
+
+def test_shared_memory_that_the_trainer_has_filled_is_told(
+    make_run: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", memory], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    monkeypatch.setattr(ssh, "SHARED_MEMORY", str(memory))
+    context = make_run()
+    try:
+        (memory / "torch_1").write_bytes(b"x" * 4096)
+        with pytest.raises(RunnerError, match="has no room for what ssh reads") as caught:
+            Git(context).resolve(Remote("model", context.settings.model.repository), "main", tmp_path)
+        assert (caught.value.exit.name, caught.value.fix) == ("prepare-no-space", "raise sharedMemory")
+        assert [path.name for path in memory.iterdir()] == ["torch_1"]
+    finally:
+        subprocess.run(["umount", "-l", memory], check=True)
 
 
 def test_an_image_without_ssh_is_told_in_verify(

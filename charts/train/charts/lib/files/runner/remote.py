@@ -323,6 +323,7 @@ KINDS = (
     _kind("other", r"", "git failed", "see git's output in the log above"),
 )
 
+_SSH_HOST = re.compile(r"host key is known for \[?([^]\s]+)")
 _URL = re.compile(r"https?://[^\s'\"]+")
 _QUERY = re.compile(r"\?[^\s'\"]+")  # of a signed URL
 # Do not say why.
@@ -352,6 +353,7 @@ class Remote:
                 for place in map(urlsplit, _URL.findall(message))
                 if not here & {place.netloc, place.hostname}
             }
+            | (set(_SSH_HOST.findall(message)) - here)
         )
         lfs_url = settings.lfs(self.key).url
         # git-lfs names its server in a line of its own.
@@ -376,7 +378,7 @@ class Remote:
             reason += f" ({lfs_url}, {key})"
         elif elsewhere:
             reason += f" ({elsewhere[0]}, reached by a redirect, a proxy or the repository's .lfsconfig)"
-            if kind.name.startswith("lfs-"):  # no credentials were sent there
+            if kind.name.startswith(("lfs-", "ssh-host-")):  # no credentials were sent there
                 fix = next(kind.fix for kind in KINDS if kind.name == "no-credentials").format(**names)
         branch = f", branch {self.branch}" if self.branch else ""
         if kind.name == "rejected":

@@ -92,9 +92,17 @@ def _files(settings: Settings, remote: Remote) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="trainchart-", dir=SHARED_MEMORY) as name:
         folder = Path(name)
         config = _CONFIG.format(host=_host(remote.url), key=folder / "key", known_hosts=folder / "known_hosts")
-        for file, content in (("key", _lines(key)), ("known_hosts", _lines(known_hosts)), ("config", config.encode())):
-            (folder / file).touch(0o600)
-            (folder / file).write_bytes(content)
+        try:
+            for file, content in (
+                ("key", _lines(key)),
+                ("known_hosts", _lines(known_hosts)),
+                ("config", config.encode()),
+            ):
+                (folder / file).touch(0o600)
+                (folder / file).write_bytes(content)
+        except OSError as error:
+            reason = f"{SHARED_MEMORY} has no room for what ssh reads: {error}"
+            raise RunnerError("prepare-no-space", reason, "raise sharedMemory") from error
         yield folder
 
 
