@@ -44,10 +44,19 @@ UNUSED: dict[str, tuple[Tree, Tree]] = {
     ),
     "model.region": ({}, {"model": STORED}),
     "dataset.accessKeyKey": ({"dataset": STORED}, {"dataset": {**STORED, "secretName": "s3"}}),
+    "networkTopology.mode": (
+        {"accelerator": {"profile": "hami", "memory": "8Gi"}},
+        {"accelerator": {"profile": "nvidia", "memory": ""}},
+    ),
     "cache.claimName": ({}, {"dataset": {"cached": True}}),
 }
 """By key: values beside which it has no effect, and a change with which it has one."""
-OTHERS: Tree = {"workspace.keep": True, "model.submodules": True, "workspace.accessMode": "ReadWriteMany"}
+OTHERS: Tree = {
+    "networkTopology.mode": "soft",
+    "workspace.keep": True,
+    "model.submodules": True,
+    "workspace.accessMode": "ReadWriteMany",
+}
 
 UNLIKELY: dict[str, tuple[Tree, Tree, str]] = {
     "bytes for gigabytes": (

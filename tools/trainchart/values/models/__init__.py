@@ -234,7 +234,7 @@ class Values(Section):
         None,
         description="Environment variables of the trainer and its export alone, each with its value from a key of a Secret.",
         examples=[{"WANDB_API_KEY": {"secretName": "wandb", "key": "api-key"}}],
-        json_schema_extra=also("secretEnvironment", "envFromSecret", "envSecrets"),
+        json_schema_extra=also("secretEnvironment", "envFromSecret", "extraEnvFrom", "envSecrets"),
     )
     secretFiles: dict[SecretPath, SecretKey] | None = Field(
         None,

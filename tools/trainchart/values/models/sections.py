@@ -340,7 +340,8 @@ class ObjectStore(Section):
                 ("useSsl", "secure", "insecure", "sslVerify", "verifySsl"),
                 "write endpoint with http:// or https://; a CA of your own is trusted by caBundle, and certificates are always verified",
             ),
-            uri="write endpoint, bucket and prefix, or for git repository",
+            **dict.fromkeys(("uri", "storageUri"), "write endpoint, bucket and prefix, or for git repository"),
+            readOnly="leave it out: what is trained on is only read",
         )
     )
 
@@ -415,6 +416,10 @@ class _Origin(Section):
         json_schema_extra=instead(
             **dict.fromkeys(("pvc", "volume", "persistentvolumeclaim"), "write claim, with claimName"),
             **dict.fromkeys(("minio", "bucket", "oss"), "write s3, with endpoint and bucket"),
+            **dict.fromkeys(("gcs", "gs"), "write s3, with endpoint https://storage.googleapis.com and an HMAC key"),
+            **dict.fromkeys(
+                ("azure", "abfs", "hdfs", "nfs"), "copy it to a claim, or make a claim of it, and write claim"
+            ),
             **dict.fromkeys(("hf", "huggingface", "modelscope"), "clone it with git, or copy it to a claim"),
         ),
     )
@@ -474,6 +479,7 @@ class Dataset(Source):
         None,
         description="Folder of the dataset in the run's folder, next to the model; empty: the family's.",
         examples=["datasets/coco128"],
+        json_schema_extra=also("mountPath"),
     )
     maxBroken: int = Field(
         0,
@@ -544,6 +550,9 @@ class Volume(Section):
             emptyDir="write ephemeral: {size: 100Gi}; small files have room in /tmp",
             nfs="make a PersistentVolume and a claim of it, and name the claim in claimName",
             csi="make a PersistentVolume and a claim of it, and name the claim in claimName",
+            **dict.fromkeys(("accessMode", "accessModes"), "leave it out: the claim has its own"),
+            **dict.fromkeys(("size", "storageClassName"), "a new claim for every pod is ephemeral: {size: 100Gi}"),
+            type="leave it out: claimName, configMapName, secretName or ephemeral is enough",
             image="what an image has beside the trainer's is copied to a claim; name that in claimName",
             **dict.fromkeys(("items", "key"), "all keys are mounted; with subPath, one of them"),
         )

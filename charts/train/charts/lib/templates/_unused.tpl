@@ -22,6 +22,9 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- if not $values.tune.trials -}}
 {{- $groups = append $groups (list "tune" (list "failureLimit" "goal" "gracePeriod" "metric" "seed" "space") "without tune.trials there is no search; set it, such as 20, or leave this out") -}}
 {{- end -}}
+{{- with include "train.accelerator.scheduler" . -}}
+{{- $groups = append $groups (list "networkTopology" (list "mode" "highestTierAllowed" "highestTierName") (printf "%s places the pod, and not Volcano; leave it out" .)) -}}
+{{- end -}}
 {{- if not $values.serviceAccount.name -}}
 {{- $groups = append $groups (list "serviceAccount" (list "automount") "the service account that the run brings has no rights; set serviceAccount.name, or leave this out") -}}
 {{- end -}}

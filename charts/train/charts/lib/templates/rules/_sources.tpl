@@ -64,9 +64,13 @@
 {{- $over := include "train.url.ssh" $url -}}
 {{- $https := "is not an https:// URL; write it as https://git.example.com/team/model.git" -}}
 {{- $without := "remove it from the URL and set git.secretName" -}}
-{{- if regexMatch "^(ssh|git[+]ssh|ssh[+]git):|^git@|^[^/:@]*@[^/:]*:" $url -}}
+{{- if regexMatch "^(ssh|git[+]ssh|ssh[+]git):|^git@|^[^/:@]*@[^/:]*:|^[A-Za-z0-9-]+([.][A-Za-z0-9-]+)+:[^/0-9]" $url -}}
 {{- $https = "is not a URL of git over SSH; write it as ssh://git@git.example.com/team/model.git or git@git.example.com:team/model.git, or with a port as ssh://git@git.example.com:2222/team/model.git" -}}
 {{- $without = "the key of git over SSH comes from a Secret; write it as ssh://git@git.example.com/team/model.git, and set git.secretName" -}}
+{{- else if regexMatch "^(s3|s3a|s3n|oss|cos|obs|gs|tos):" $url -}}
+{{- $https = printf "is not an https:// URL, but the URI of a bucket; set %s.type: s3, with endpoint, bucket and prefix, and leave repository empty" $section -}}
+{{- else if regexMatch "^pvc:" $url -}}
+{{- $https = printf "is not an https:// URL, but a claim; set %s, and leave repository empty" (eq $section "publish" | ternary "publish.type: none with workspace.type: existingClaim" (printf "%s.type: claim with claimName and subPath" $section)) -}}
 {{- else if regexMatch "^(file:|[.~/])" $url -}}
 {{- $https = printf "is not an https:// URL, but a path; for files of a volume set %s.type: claim" $section -}}
 {{- if eq $section "publish" -}}
@@ -78,9 +82,9 @@
 {{- $violations = append $violations (printf "%s.repository: contains a user or password; %s" $section $without) -}}
 {{- else if regexMatch "[?#]" $url -}}
 {{- $violations = append $violations (printf "%s.repository: contains a query, and a token in it would be shown with the URL; remove it from the URL and set git.secretName" $section) -}}
-{{- else if and $url (not $over) (not (regexMatch "^https?://" $url)) -}}
+{{- else if and $url (not $over) (eq (get $values $section).type "git") (not (regexMatch "^https?://" $url)) -}}
 {{- $violations = append $violations (printf "%s.repository: %s%s" $section (regexMatch "^([a-z+]*(://)?git@[^:/]+[:/][^:%]*|([A-Za-z+]*:?/+)?[^:%/]*(:[0-9]*)?(/[^:%]*)?)$" $url | ternary (printf "%q " $url) "") $https) -}}
-{{- else if and $url (not $over) (not $complete) -}}
+{{- else if and $url (not $over) (not $complete) (eq (get $values $section).type "git") -}}
 {{- $violations = append $violations (printf "%s.repository: must have a host, optionally a port, and a repository, without spaces, such as https://git.example.com/team/model.git; correct it (it is not shown because it may contain a token)" $section) -}}
 {{- else if and (hasPrefix "http://" $url) (not $values.git.allowPlainHttp) -}}
 {{- $violations = append $violations (printf "%s.repository: %q would send the token unencrypted; use https://, or set git.allowPlainHttp: true" $section $url) -}}
