@@ -253,7 +253,7 @@ def test_a_password_in_a_mistyped_url_is_not_repeated_either(tmp_path: Path, url
 
 def test_a_text_that_no_message_quotes_is_not_in_the_json_either(tmp_path: Path) -> None:
     text = (
-        "git: {token: sesame, secretName: ghp_sesameSESAMEsesame}\nproxy: {password: sesame}\npublish: {token: {value: [sesame]}}\n"
+        "git: {token: sesame, secretName: ghp_sesameSESAMEsesame}\nproxy: {password: sesame}\npublish: {token: {value: [sesame]}}\nmlflow: dapiSesame0sesame0sesame\n"
         "secretEnv: {A: sesame, B: {secretName: b, key: sesame/sesame/sesame}}\nqueue: A queue\n"
     )
     by_key = {found.key: found.value for found in check(tmp_path, f"family: yolov5\n{text}").diagnostics}

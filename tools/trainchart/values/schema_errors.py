@@ -266,7 +266,10 @@ class _Explainer:
             return f"is empty; write {expected}"
         hint = _hint(value, schemas, self._option_of(path), self._written(path))
         found = self._written(path) or format_value(value)
-        if path[:1] in (("secretEnv",), ("secretFiles",)) and isinstance(value, str):
+        instead_of_a_map = all("object" in _kinds(schema) for schema in schemas if _kinds(schema))
+        if isinstance(value, str) and (
+            path[:1] in (("secretEnv",), ("secretFiles",)) or (instead_of_a_map and _is_token(value))
+        ):
             found = "its value"  # which may be the secret itself
         return f"{found} is not {expected}{hint or self._right_form(value, schemas, path)}"
 
@@ -387,6 +390,11 @@ def _shown(value: Any, path: Path, form: str) -> str:
     """A value in a message; where the name of a Secret or of its key belongs, what is as long as a token may be one."""
     names = "key of a Secret" in form or path[-1:] == ("secretName",) or path[:1] == ("imagePullSecrets",)
     return "its value" if names and isinstance(value, str) and len(value) >= _TOKEN else format_value(value)
+
+
+def _is_token(text: str) -> bool:
+    """Whether a text may be a token: a long word that is neither a path nor a URL."""
+    return bool(re.fullmatch(rf"[A-Za-z0-9._=+-]{{{_TOKEN},}}", text))
 
 
 def _no_such_name(names: Mapping[str, Any]) -> str:

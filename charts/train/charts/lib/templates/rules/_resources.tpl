@@ -32,9 +32,15 @@ Requests must not exceed limits, nor shared memory the pod's memory, nor an empt
 {{- $amount := $limit | default $request -}}
 {{- $isExtended := contains "/" $name -}}
 {{- $accelerator := ternary (include "train.accelerator.requests" (dict "root" $ "name" $name)) "{}" $isExtended | fromJson -}}
+{{- /* Plugins that share a device may name it so. */ -}}
+{{- $shared := "" -}}
+{{- if and $isExtended (not $accelerator.profiles) (hasSuffix ".shared" $name) -}}
+{{- $accelerator = include "train.accelerator.requests" (dict "root" $ "name" (trimSuffix ".shared" $name)) | fromJson -}}
+{{- $shared = printf ", and accelerator.resourceNames.count: %s" $name -}}
+{{- end -}}
 {{- if has $name (list "cpu" "memory" "ephemeral-storage") -}}
 {{- else if $accelerator.profiles -}}
-{{- $violations = append $violations (printf "resources.%s: has %s, which accelerator.%s requests with accelerator.profile %s; set these keys instead" $section $name $accelerator.key (join " or " $accelerator.profiles)) -}}
+{{- $violations = append $violations (printf "resources.%s: has %s, which accelerator.%s requests with accelerator.profile %s; set these keys instead%s" $section $name $accelerator.key (join " or " $accelerator.profiles) $shared) -}}
 {{- else if and $isExtended (regexMatch "^requests[.]|(^|[.])kubernetes[.]io/" $name) -}}
 {{- $violations = append $violations (printf "resources.%s: has %s, a name that Kubernetes reserves; write the resource of a device plugin, such as rdma/hca" $section $name) -}}
 {{- else if and $isExtended (gt (len (dir $name)) 244) -}}
