@@ -162,8 +162,9 @@ def test_a_submodule_that_cannot_be_fetched_is_named(repositories: Repositories)
     (repositories.server.folder / f"{repositories.prefix}-sub.git").rename(repositories.server.folder / "moved-away")
     repositories2 = Repositories(repositories.server, f"{repositories.prefix}-b", repositories.make_context)
     absent = repositories2.make("top", {"a": "a"}, {"x": (repositories.url("sub"), sub)})
-    with pytest.raises(RunnerError, match=r"submodule x of model.repository .*the repository does not exist"):
+    with pytest.raises(RunnerError, match=r"submodule x of model.repository .*the repository does not exist") as caught:
         repositories2.fetch(absent)
+    assert caught.value.fix.startswith("check its URL in .gitmodules and the rights of git.secretName")
     nameless = Repositories(repositories.server, f"{repositories.prefix}-c", repositories.make_context)
     nameless.make("top", {"a": "a"}, {"x": (repositories.url("sub"), sub)})
     work = repositories.server.folder.parent / "work" / f"{nameless.prefix}-top.git-main"
@@ -172,6 +173,26 @@ def test_a_submodule_that_cannot_be_fetched_is_named(repositories: Repositories)
     commit = (repositories.server.folder / f"{nameless.prefix}-top.git/refs/heads/main").read_text().strip()
     with pytest.raises(RunnerError, match=r"submodule x of model.repository has no URL"):
         nameless.fetch(commit)
+
+
+@pytest.mark.lab
+def test_gitmodules_is_read_as_git_reads_the_file_and_told_where_it_cannot(repositories: Repositories) -> None:
+    sub = repositories.make("sub", {"b": "b"})
+    repositories.make("top", {"a": "a"}, {"x": (repositories.url("sub"), sub)})
+    head = repositories.server.folder / f"{repositories.prefix}-top.git/refs/heads/main"
+    work = repositories.server.folder.parent / "work" / f"{repositories.prefix}-top.git-main"
+    text = (work / ".gitmodules").read_text()
+
+    def fetch(content: bytes) -> Path:
+        (work / ".gitmodules").write_bytes(content)
+        git("commit", "--quiet", "-m", "other", ".gitmodules", cwd=work)
+        return repositories.fetch(head.read_text().strip())[0]
+
+    assert (fetch(text.encode("utf-8-sig").replace(b"\n", b"\r\n")) / "x" / "b").read_text() == "b"
+    with pytest.raises(
+        RunnerError, match=r"\.gitmodules of model\.repository http\S+ cannot be read: .*bad config line 1"
+    ):
+        fetch(b"<<<<<<< HEAD\n" + text.encode())
 
 
 @pytest.mark.lab

@@ -362,6 +362,8 @@ class Remote:
         )
         if of_lfs:
             key, credentials = f"{self.key}.lfs.url", settings.lfs_credentials(self.key)
+        elif self.submodule:
+            key = "its URL in .gitmodules"
         refused, unreachable, right = ("prepare-failed", "prepare-unreachable", "read")
         if self.key == "publish":
             refused, unreachable, right = ("publish-refused", "publish-unreachable", "write to")

@@ -59,8 +59,21 @@ def fetch(
 
 
 def _urls(git: Git, parent: Remote, tree: Path) -> Dict[str, str]:
-    """Return the URL that .gitmodules of the commit has for each path; a path that is named twice has the last one."""
-    listed = git.attempt(parent, tree, "config", "--blob", "HEAD:.gitmodules", "-z", "--list", capture=True)[1]
+    """Return the URL that .gitmodules of the commit has for each path; a path that is named twice has the last one.
+
+    Raises:
+        RunnerError: git cannot read it.
+    """
+    code, content, _ = git.attempt(parent, tree, "cat-file", "blob", "HEAD:.gitmodules", capture=True, quiet=True)
+    if code != 0:
+        return {}
+    # Of a file, git itself passes over the mark that editors of Windows put before it.
+    config = content[content.startswith("\ufeff") :].encode()
+    code, listed, text = git.attempt(parent, tree, "config", "--file", "-", "-z", "--list", capture=True, stdin=config)
+    if code != 0:
+        reason = f".gitmodules of {parent.submodule or f'{parent.key}.repository'} {parent.url} cannot be read: "
+        fix = "correct it until `git config --file .gitmodules --list` prints it, and push"
+        raise RunnerError("prepare-failed", reason + text.strip().partition("\n")[0], fix)
     keys = dict(row.partition("\n")[::2] for row in listed.split("\0") if row)
     names = {key[len("submodule.") : -len(".path")] for key in keys if re.fullmatch(r"(?s)submodule\..*\.path", key)}
     return {
