@@ -64,6 +64,7 @@ e2e: setup ## End-to-end tests, the quick set: a real cluster, a real git server
 e2e-all: setup ## End-to-end tests of every family, to its published result; FAMILY=name: of one family
 	python3 -m e2e.cluster images $$($(PYTHON) -m e2e.cases $(FAMILY))
 	$(if $(filter-out servers bucket,$(FAMILY)),,python3 -m e2e.cluster servers)
+	$(if $(filter-out notebook,$(FAMILY)),,python3 -m e2e.cluster notebook-image)
 	$(if $(filter-out tekton argo,$(FAMILY)),,python3 -m e2e.cluster engines $(FAMILY))
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e $(or $(FAMILY:%=--family=%),--all)
 

@@ -61,6 +61,11 @@ def load_tools_image() -> None:
     kind.load_images([source.build_tools_image(_chosen().DEBIAN)])
 
 
+def load_notebook_image() -> None:
+    """Builds the image of a notebook from this checkout, and loads it into the node of the running cluster."""
+    kind.load_images([source.notebook_image(_chosen().DEBIAN)])
+
+
 def start_servers() -> None:
     """Starts an object store and MLflow in the running cluster."""
     chosen = _chosen()
@@ -147,6 +152,9 @@ def main() -> int:
     image_parser.add_argument("names", nargs="+", metavar="NAME", help="a folder of e2e/images")
     commands.add_parser("tools-image", help="build the image of the tools and load it into the running cluster")
     commands.add_parser(
+        "notebook-image", help="build the image of a notebook with the tools and load it into the running cluster"
+    )
+    commands.add_parser(
         "servers", help="start an object store and MLflow in the running cluster, for the cases that need them"
     )
     engine_parser = commands.add_parser(
@@ -177,6 +185,7 @@ def main() -> int:
                     "docker": docker.ensure,
                     "up": up,
                     "tools-image": load_tools_image,
+                    "notebook-image": load_notebook_image,
                     "servers": start_servers,
                     "down": down,
                     "clean": clean,

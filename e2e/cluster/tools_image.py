@@ -1,10 +1,11 @@
-"""The image of the tools, from the recipe in images/trainchart and a wheel of this checkout."""
+"""Images with a wheel of this checkout: the tools (images/trainchart), and a notebook server's Python (e2e/images/notebook)."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import docker
@@ -13,6 +14,8 @@ from .steps import HERE, digest, step, temporary_folder
 
 ROOT = HERE.parents[1]
 RECIPE = ROOT / "images" / "trainchart"
+NOTEBOOK_RECIPE = ROOT / "e2e" / "images" / "notebook"
+NOTEBOOK = "trainchart/notebook:e2e"
 # What the wheel is made of.
 SOURCES = ("LICENSE", "README.md", "MANIFEST.in", "pyproject.toml", "setup.py", "charts", "tools", "values/schema.json")
 IGNORED = ("__pycache__", ".egg-info")
@@ -26,12 +29,21 @@ def name() -> str:
 
 
 def build(base: Base, helm: Base) -> str:
-    """Builds the image unless it stands, with the helm program out of an image that has it; returns its name."""
-    image = name()
+    """Builds the image of the tools, with the helm program out of an image that has it; returns its name."""
+    return _build(name(), RECIPE, {"BASE": base, "HELM": helm})
+
+
+def build_notebook(base: Base) -> str:
+    """Builds the image of a notebook, and returns its name."""
+    return _build(NOTEBOOK, NOTEBOOK_RECIPE, {"BASE": base})
+
+
+def _build(image: str, recipe: Path, bases: Mapping[str, Base]) -> str:
+    """Builds an image from a recipe and a wheel, unless it stands."""
     with step(f"build image {image}", ADVICE) as current:
-        files = [file for source in (*SOURCES, "images/trainchart") for file in _files(ROOT / source)]
+        files = [file for source in (*SOURCES, recipe.relative_to(ROOT)) for file in _files(ROOT / source)]
         content = (word for file in files for word in (str(file.relative_to(ROOT)), file.read_bytes()))
-        key = digest(base.key, helm.key, *content)
+        key = digest(*(base.key for base in bases.values()), *content)
         if docker.image_key(image) == key:
             current.cached()
             return image
@@ -41,10 +53,10 @@ def build(base: Base, helm: Base) -> str:
                 place = work / "checkout" / file.relative_to(ROOT)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, place)
-            recipe = work / "checkout" / RECIPE.relative_to(ROOT)
-            wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(recipe)]
+            copy = work / "checkout" / recipe.relative_to(ROOT)
+            wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(copy)]
             current.run([*wheel, work / "checkout"])
-            docker.build_image(current, image, recipe, key, [f"BASE={base.name}", f"HELM={helm.name}"])
+            docker.build_image(current, image, copy, key, [f"{name}={base.name}" for name, base in bases.items()])
     return image
 
 

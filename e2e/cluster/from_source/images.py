@@ -166,6 +166,11 @@ def build_tools_image(base: str = DEBIAN) -> str:
     return tools_image.build(*bases)
 
 
+def notebook_image(base: str = DEBIAN) -> str:
+    """Builds the image of a notebook with the tools."""
+    return tools_image.build_notebook(Base(base, docker.image_key(base) or docker.image_id(base) or ""))
+
+
 def minio_image(base: str = DEBIAN) -> str:
     """Builds MinIO on a Debian base."""
     build(MINIO_MODULE)

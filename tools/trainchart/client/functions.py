@@ -38,7 +38,8 @@ def preset(
     fraction: str | None = None,
     replicas: int | None = None,
 ) -> dict[str, Any]:
-    """Small values for a family on an accelerator, which the chart accepts. Its warnings are Python's.
+    """Small values for a family on an accelerator, which the chart accepts. Its warnings are Python's; what else there is to say, such as the
+    memory that it needs, goes to the standard error.
 
     Args:
         family: what to train: one of `trainchart families`.
@@ -59,7 +60,9 @@ def preset(
 
     request = Request(family, accelerator, variant, count, parse_memory(gpu_memory), parse_fraction(fraction), replicas)
     made = make(request, schema=schema_path(Path()))
-    for warning in (*made.notices, *made.warnings):
+    for notice in made.notices:
+        sys.stderr.write(f"{notice}\n")
+    for warning in made.warnings:
         warnings.warn(warning, stacklevel=2)
     found: dict[str, Any] = yaml.safe_load(made.text)
     return found
