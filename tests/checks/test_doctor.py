@@ -91,6 +91,27 @@ def test_one_cause_is_told_once() -> None:
     assert problems(found(server, run(queue="nope"))) == ["Job run-42 would be refused: queue nope does not exist"]
 
 
+def test_a_priority_class_that_is_missing_hides_nothing_else_of_a_pod() -> None:
+    class Admitting(FakeApi):
+        def create(self, kind: Any, body: Any, *, dry_run: bool = False) -> Any:
+            if kind is kinds.PODS and "priorityClassName" in body["spec"]:
+                raise RefusedError('pods "a" is forbidden: no PriorityClass with name nope was found')
+            return super().create(kind, body, dry_run=dry_run)
+
+    checks = found(stocked(Admitting()), run(priorityClassName="nope"))
+    assert [check.key for check in checks if check.severity == "problem"] == ["priority-class"]
+    assert any(check.subject == "a pod of the gang" and check.severity == "ok" for check in checks)
+
+
+def test_huge_pages_that_no_node_has_are_told_with_the_key_that_asks_for_them() -> None:
+    (told,) = [
+        check
+        for check in found(stocked(FakeApi()), run(resources={"limits": {"hugepages-2Mi": "64Mi"}}))
+        if check.severity == "problem"
+    ]
+    assert (told.key, told.fix.partition(",")[0]) == ("above-every-node", "lower resources.limits.hugepages-2Mi")
+
+
 def test_an_account_that_may_read_one_queue_alone_is_told_about_it() -> None:
     server = stocked(FakeApi())
     server.forbidden = {"list queues.scheduling.volcano.sh"}

@@ -351,11 +351,26 @@ def _job(reader: ClusterReader, spec: RunSpec) -> Iterator[Finding]:
 
 
 def _admitted(reader: ClusterReader, spec: RunSpec) -> Object | Refusal | NoRightError:
-    """A pod as Volcano would make it: Pod Security, quota, limits, priority, and whatever policies the cluster has."""
+    """A pod as Volcano would make it: Pod Security, quota, limits, priority, and whatever policies the cluster has.
+
+    Without the names that `_named` finds missing: the API server would refuse the pod for the first of them, and say nothing more.
+    """
+    pod = pod_of(spec)
+    if spec.priority_class and _is_missing(reader, kinds.PRIORITY_CLASSES, spec.priority_class):
+        del pod["spec"]["priorityClassName"]
+    if spec.account and _is_missing(reader, kinds.SERVICE_ACCOUNTS, spec.account):
+        pod["spec"]["serviceAccountName"] = "default"
     try:
-        return reader.dry_run(kinds.PODS, pod_of(spec))
+        return reader.dry_run(kinds.PODS, pod)
     except NoRightError as error:
         return error
+
+
+def _is_missing(reader: ClusterReader, kind: Kind, name: str) -> bool:
+    try:
+        return reader.get(kind, name) is None
+    except NoRightError:
+        return False
 
 
 def _pod(spec: RunSpec, admitted: Object | Refusal | NoRightError) -> Iterator[Finding]:

@@ -137,7 +137,8 @@ def _above_every_node(wanted: Amounts, nodes: list[_Node]) -> Finding | None:
         largest = max(nodes, key=lambda node: node.allocatable.get(name, Decimal(0)))
         most = largest.allocatable.get(name, Decimal(0))
         if value > most:
-            where = f"resources.requests.{name}" if "/" not in name else "accelerator.count (or what else requests it)"
+            section = "limits" if name.startswith("hugepages-") else "requests"
+            where = f"resources.{section}.{name}" if "/" not in name else "accelerator.count (or what else requests it)"
             return problem(
                 "above-every-node",
                 _NODES,
