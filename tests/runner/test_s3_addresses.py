@@ -16,6 +16,7 @@ import pytest
 from features import s3
 from features.s3 import store as s3_store
 from features.s3.address import addresses
+from runner import network
 from runner.errors import RunnerError
 from tests.lab.s3_server import ACCESS, SECRET, Bucket, serving
 
@@ -232,6 +233,18 @@ def test_a_certificate_without_the_host_of_the_bucket_is_told(store: s3.Store, b
         assert refusal(replace(trusting)).fix == "let the store have a certificate for datasets.store.test"
         other = refusal(replace(trusting, endpoint=endpoint.replace("store.test", "other.test"), addressing="path"))
         assert other.fix == "set dataset.endpoint to a host that the certificate names"
+        by_number = refusal(replace(trusting, endpoint=endpoint.replace("store.test", "127.0.0.1")))
+        assert by_number.fix == other.fix
+
+
+@pytest.mark.parametrize(
+    ("code", "fix"), [(9, "clock"), (10, "renew"), (18, "caBundle"), (19, "caBundle"), (20, "caBundle")]
+)
+def test_the_fix_for_a_certificate_depends_on_what_is_wrong_with_it(code: int, fix: str) -> None:
+    """By OpenSSL's numbers: not yet valid, expired, self-signed, signed by a CA that is not known."""
+    error = ssl.SSLCertVerificationError()
+    error.verify_code = code
+    assert fix in network.certificate_fix(error, "dataset.endpoint")
 
 
 def test_a_host_without_a_dns_entry_is_told(store: s3.Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

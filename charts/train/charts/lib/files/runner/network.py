@@ -24,6 +24,7 @@ _SYSTEM = (
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+OTHER_HOST = (62, 64)  # HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH of OpenSSL
 
 
 def system_bundle() -> str:
@@ -63,6 +64,15 @@ def tls_context(own: str) -> ssl.SSLContext:
     return context
 
 
+def certificate_fix(error: ssl.SSLCertVerificationError, setting: str) -> str:
+    """Return what to do about the certificate of the server that `setting` names."""
+    if error.verify_code in OTHER_HOST:
+        return f"set {setting} to a host that the certificate names"
+    if error.verify_code in (9, 10):  # not yet valid, expired
+        return "renew it on the server, or set the clock of the node"
+    return "set caBundle to the CA that signed it"
+
+
 def check_bundle(own: str) -> None:
     """Check that the certificates of `caBundle` can be used. Raises RunnerError."""
     if not Path(own).is_file():
@@ -82,7 +92,7 @@ def check_bundle(own: str) -> None:
 
 
 def proxy_of(url: str) -> Optional[SplitResult]:
-    """Return the proxy for a URL by the environment, which git and other programs of the pod go by, too; None for a direct way."""
+    """Return the proxy for a URL by the environment, as git does; None for a direct way."""
     target = urlsplit(url)
     proxy = urllib.request.getproxies().get(target.scheme)
     if not proxy or urllib.request.proxy_bypass(target.netloc) or _in_network(target.hostname or ""):
@@ -91,18 +101,18 @@ def proxy_of(url: str) -> Optional[SplitResult]:
 
 
 def on_the_way(url: str) -> str:
-    """Return how an advice to check a server goes on where a proxy leads to it; "" where none does."""
+    """Return how the advice to check a server goes on if a proxy leads to it."""
     proxy = proxy_of(url)
     return f", and the proxy {proxy.netloc.rpartition('@')[2]} on the way there, or proxy.noProxy" if proxy else ""
 
 
 def refused_by_proxy(url: str, error: object) -> str:
-    """Return the fix for an error of Python that says that the proxy opens no connection to a URL; "" for any other."""
+    """Return the fix for an error of Python by which the proxy opens no connection to a URL; "" for any other."""
     found, host = re.match(r"Tunnel connection failed: (4(?!08|29)\d\d)", str(error)), urlsplit(url).hostname
     if not found:
         return ""
-    allow = "use a proxy that requires no credentials" if found.group(1) == "407" else f"allow {host} in the proxy"
-    return f"{allow}, or add {host} to proxy.noProxy"
+    fix = "use a proxy that requires no credentials" if found.group(1) == "407" else f"allow {host} in the proxy"
+    return f"{fix}, or add {host} to proxy.noProxy"
 
 
 def _in_network(host: str) -> bool:

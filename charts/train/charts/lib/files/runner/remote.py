@@ -110,7 +110,8 @@ KINDS = (
     ),
     _kind(
         "certificate-name",
-        r"subject name .*(does not match|matches)|x509: certificate is (not )?valid for|owner does not match hostname",
+        r"subject name .*(does not match|matches)|x509: certificate is (not )?valid for|owner does not match hostname"
+        r"|x509: cannot validate certificate for",
         "the server's TLS certificate is for another host",
         "use the name in the certificate in {key}",
     ),
@@ -176,13 +177,6 @@ KINDS = (
         "check the port of {key}: it is 22, or written as ssh://git@host:2222/path",
     ),
     _kind(
-        "ssh-shell",
-        r"git-(upload|receive)-pack'?: .*not found|account is (currently )?not available"
-        r"|bad line length character: ?[A-Z][a-z]{3}$",
-        "the server runs no git for this user, or its shell prints a text before",
-        "check the user in {key}, which is often git, and that `git ls-remote` of it works elsewhere",
-    ),
-    _kind(
         "no-credentials",
         r"could not read (Username|Password)|credentials for .* not found",
         "the server requires credentials, and none are configured for it",
@@ -244,7 +238,7 @@ KINDS = (
         "forbidden",
         r"error: 403|HTTP 403|403 Forbidden|Authorization error|permission to .* denied|not allowed to"
         r"|marked as read.only|not have write access|DENIED by|not authorized to|repository access denied"
-        r"|key permission denied|^Unauthorized$|IP allow list|SAML SSO|over SSH is not allowed"
+        r"|key permission denied|^Unauthorized$|IP allow list|SAML SSO|SSH is not allowed"
         r"|(account|repository) .*(blocked|suspended|disabled|archived)",
         "access denied",
         "allow the user of {secret} to {right} this repository",

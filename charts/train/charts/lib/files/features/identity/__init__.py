@@ -157,8 +157,10 @@ def _answer(store: Store, request: urllib.request.Request, proxy: Optional[Split
         if refused:
             problem = f"{store.key}.workloadIdentity: {url}: the proxy does not let the run through: {reason}"
             raise store.failure(problem, refused) from None
-        untrusted = isinstance(reason, ssl.SSLCertVerificationError)
-        raise _FailedError(url, str(reason), "Untrusted" if untrusted else "", not untrusted) from None
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            fix = network.certificate_fix(reason, "AWS_ENDPOINT_URL_STS or AWS_CONTAINER_CREDENTIALS_FULL_URI")
+            raise store.failure(f"{store.key}.workloadIdentity: {url}: {reason}", fix) from None
+        raise _FailedError(url, str(reason), temporary=True) from None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -231,8 +233,6 @@ def _fix(error: _FailedError) -> str:
     role = os.environ.get("AWS_ROLE_ARN", "")
     if not role:
         return "associate a role with the service account serviceAccount.name, and let pods.eks.amazonaws.com assume it"
-    if error.code == "Untrusted":
-        return "set caBundle to the CA that signed it"
     if error.code == "InvalidIdentityToken":
         return "create the IAM OIDC provider for the issuer of the cluster, with sts.amazonaws.com as its audience"
     if error.code.startswith("ExpiredToken"):

@@ -41,7 +41,6 @@ _TEMPORARY = (
 
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
-_OTHER_HOST = 62  # X509_V_ERR_HOSTNAME_MISMATCH of OpenSSL
 _WANTS_TLS = re.compile(rb"HTTP request (was sent )?to (an )?HTTPS", re.IGNORECASE)  # as Go and nginx say it
 
 
@@ -226,8 +225,8 @@ class Client:
             self.close()
             fix = network.refused_by_proxy(self._address.endpoint, error)
             if fix:
-                where = f"{self.store.key}.endpoint {self.store.endpoint}"
-                raise self.store.failure(f"{where}: the proxy does not let the run through: {error}", fix) from error
+                reason = f"{self.store.key}.endpoint {self.store.endpoint}: the proxy does not let the run through"
+                raise self.store.failure(f"{reason}: {error}", fix) from error
             raise BrokenError(_describe(error)) from error
         self.close()
         raise _error(answer, text)
@@ -290,9 +289,9 @@ class Client:
         return f"http://{self._endpoint.netloc}{path}" if plain else path
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> RunnerError:
-        key, fix = self.store.key, "set caBundle to the CA that signed it"
-        if error.verify_code == _OTHER_HOST:
-            fix = f"set {key}.endpoint to a host that the certificate names"
+        key = self.store.key
+        fix = network.certificate_fix(error, f"{key}.endpoint")
+        if error.verify_code in network.OTHER_HOST:
             if self.store.addressing == "virtual":
                 fix = f"set {key}.addressing to path: the certificate does not name {self._endpoint.hostname}"
             elif self._address.addressing == "virtual":
