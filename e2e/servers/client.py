@@ -116,11 +116,12 @@ def _request(method: str, url: str, body: bytes | None = None, headers: dict[str
         return bytes(reply.read())
 
 
-def temporary_keys(url: str, user: str, password: str) -> dict[str, str]:
-    """Keys for an hour of the token service of a MinIO, as a Secret has them."""
+def temporary_keys(url: str, user: str, password: str, policy: str = "") -> dict[str, str]:
+    """Keys for an hour of the token service of a MinIO, as a Secret has them. `policy`: they may do no more than it says."""
     from features.s3.signature import Credentials, sign
 
-    body = urllib.parse.urlencode({"Action": "AssumeRole", "Version": "2011-06-15", "DurationSeconds": 3600}).encode()
+    question = {"Action": "AssumeRole", "Version": "2011-06-15", "DurationSeconds": 3600}
+    body = urllib.parse.urlencode({**question, **({"Policy": policy} if policy else {})}).encode()
     headers = {
         "host": urllib.parse.urlsplit(url).netloc,
         "content-type": "application/x-www-form-urlencoded",

@@ -50,8 +50,8 @@ class Minio:
         signed = sign("PUT", target, {}, headers, Credentials(USER, PASSWORD), "us-east-1", time.gmtime())
         urllib.request.urlopen(urllib.request.Request(self.url + target, content, signed, method="PUT"), timeout=30)
 
-    def temporary_keys(self) -> dict[str, str]:
-        return temporary_keys(self.url, USER, PASSWORD)
+    def temporary_keys(self, policy: str = "") -> dict[str, str]:
+        return temporary_keys(self.url, USER, PASSWORD, policy)
 
 
 class Issuer:

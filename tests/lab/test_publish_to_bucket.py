@@ -264,6 +264,59 @@ def test_minio_accepts_a_result_in_parts_and_refuses_the_folder_to_another_run(
     Case("another run", (), 62, f"publish.folder {FOLDER}").check(BucketPublisher(other).check_push_access, capsys)
 
 
+def limited_to_a_prefix(policy: dict[str, Any]) -> None:
+    policy["Statement"][0]["Action"] = "s3:ListBucket"  # the other one knows no such condition
+    policy["Statement"][0]["Condition"] = {"StringLike": {"s3:prefix": ["models/*"]}}
+
+
+def without_optional_rights(policy: dict[str, Any]) -> None:
+    policy["Statement"][0]["Action"] = "s3:ListBucket"
+    policy["Statement"][1]["Action"] = ["s3:GetObject", "s3:PutObject"]
+
+
+def reads_only(policy: dict[str, Any]) -> None:
+    policy["Statement"][1]["Action"] = ["s3:GetObject"]
+
+
+def writes_only(policy: dict[str, Any]) -> None:
+    policy["Statement"][1]["Action"] = ["s3:PutObject"]
+
+
+@pytest.mark.parametrize("change", [None, limited_to_a_prefix, without_optional_rights, reads_only, writes_only])
+def test_the_rights_that_the_documentation_lists_are_enough_and_asked_for_before_the_training(
+    change: Callable[[dict[str, Any]], None] | None,
+    real: Minio,
+    secret: Path,
+    make_context: Callable[..., Context],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = (
+        (Path(__file__).parents[2] / "docs/results.md")
+        .read_text()
+        .split("on AWS:\n\n```json\n", 1)[1]
+        .split("```", 1)[0]
+    )
+    policy = json.loads(text.replace(":::models/detectors/", ":::datasets/models/").replace(":::models", ":::datasets"))
+    if change:
+        change(policy)
+    monkeypatch.setattr(files, "PART_BYTES", 5 << 20)
+    monkeypatch.setenv("NO_PROXY", "*")
+    folder = secret.parent / "publish"
+    folder.mkdir()
+    for key, value in real.temporary_keys(json.dumps(policy)).items():
+        (folder / key).write_text(value)
+    place = target(real.url, folder=f"rights-{getattr(change, '__name__', 'all')}")
+    context = make_context({"sources": {}, "publish": place, "workspace.type": "newClaim", "run.patienceSeconds": 0})
+    publisher = publisher_with(context, (6 << 20) + 7)
+    if change in (reads_only, writes_only):
+        with pytest.raises(RunnerError, match="403 AccessDenied") as caught:
+            publisher.check_push_access()
+        assert "list, read and write" in caught.value.fix
+        return
+    publisher.check_push_access()
+    assert publisher.publish(fake_family()) == publisher.find_published()
+
+
 def read(real: Minio, name: str) -> bytes:
     from features.s3.signature import Credentials, sign
 
