@@ -54,6 +54,12 @@ def test_a_section_lists_what_is_in_it_and_no_key_lists_the_top(capsys: pytest.C
     assert {one.path for one in explain("")} == set(Values.model_fields)
 
 
+def test_a_list_lists_the_keys_of_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = said(capsys, "explain", "volumes")
+    assert [line.split()[0] for line in out.splitlines()][:3] == ["volumes", "volumes[].name", "volumes[].mountPath"]
+    assert explain("volumes[0].mountPath")[0].default == "required"
+
+
 def test_every_value_can_be_explained_by_its_path_and_by_that_of_its_entry() -> None:
     for key in ("git.userKey", "volumes", "volumes[0]", "secretEnv", "accelerator.profiles", "caBundle.key"):
         assert explain(key)[0].description

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from trainchart.chart.families import family_data
 from trainchart.errors import TrainchartError
 from trainchart.values.models import Values
+from trainchart.values.models.base import entry_of
 from trainchart.values.models.families import FAMILIES
 from trainchart.values.reference import Value, defaults, parameter_names, sections, values_in
 
@@ -43,10 +44,9 @@ def explain(key: str, family: str = "") -> list[Explained]:
     every = [*_shared(), *_of_families([family] if family else sorted(FAMILIES))]
     if not key:
         return [one for one in every if "." not in one.path and not one.family]
-    key = re.sub(r"\[\d*\]", "", key)
+    key = re.sub(r"\[\d*\]$", "", re.sub(r"\[\d+\]", "[]", key))
     found = [one for one in every if one.path == key]
-    if not found or any(one.is_section for one in found):
-        found += [one for one in every if one.path.startswith(f"{key}.")]
+    found += [one for one in every if one.path.startswith((f"{key}.", f"{key}[]."))]
     if not found:
         raise NoSuchKeyError(_no_such(key, [one.path for one in every]))
     return found
@@ -71,6 +71,8 @@ def _shared() -> Iterator[Explained]:
             yield from map(_explained, values_in(section, section.model_json_schema(), effective[key], above=f"{key}."))
         elif key != "train":
             yield from map(_explained, values_in(Values, schema, effective, keys=[key]))
+            if entry := entry_of(info.annotation):
+                yield from map(_explained, values_in(entry, entry.model_json_schema(), None, above=f"{key}[]."))
 
 
 def _of_families(families: Sequence[str]) -> Iterator[Explained]:

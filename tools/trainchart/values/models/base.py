@@ -158,6 +158,12 @@ def section_of(annotation: Any) -> type[Section] | None:
     return next((found for part in get_args(annotation) if (found := section_of(part))), None)
 
 
+def entry_of(annotation: Any) -> type[BaseModel] | None:
+    """The model of the entries of a list such as `list[Volume]`."""
+    (entry, *_) = get_args(annotation) if get_origin(annotation) is list else (None,)
+    return entry if isinstance(entry, type) and issubclass(entry, BaseModel) else None
+
+
 def is_map(annotation: Any) -> bool:
     """Whether an annotation is a map whose keys the user chooses."""
     return get_origin(annotation) is dict or any(is_map(part) for part in get_args(annotation))
