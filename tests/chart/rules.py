@@ -639,6 +639,12 @@ RULES: dict[str, Rule] = {
         kept={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "subPath": "a..b/other"}},
         message='dataset.subPath: "../other" leaves the volume; use a path inside it',
     ),
+    "a folder of the volume that begins with a slash": Rule(
+        HAMI,
+        broken={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "subPath": "/coco/2017/"}},
+        kept={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "subPath": "coco/2017/"}},
+        message='dataset.subPath: "/coco/2017/" begins with a slash, but is a path inside the volume; write "coco/2017"',
+    ),
     "a cached claim": Rule(
         HAMI,
         broken={"dataset": {"type": "claim", "repository": "", "claimName": "coco", "cached": True}},

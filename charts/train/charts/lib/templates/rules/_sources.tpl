@@ -37,7 +37,9 @@
 {{- if eq $source.type "s3" -}}
 {{- $violations = concat $violations (include "train.rules.bucket" (dict "section" $section "place" $source "account" $values.serviceAccount.name) | fromJsonArray) -}}
 {{- end -}}
-{{- if regexMatch "(^/)|(^|/)[.][.](/|$)" ($source.subPath | default "") -}}
+{{- if and (hasPrefix "/" ($source.subPath | default "")) (trimAll "/" $source.subPath) -}}
+{{- $violations = append $violations (printf "%s.subPath: %q begins with a slash, but is a path inside the volume; write %s" $section $source.subPath (trimAll "/" $source.subPath | quote)) -}}
+{{- else if regexMatch "^/|(^|/)[.][.](/|$)" ($source.subPath | default "") -}}
 {{- $violations = append $violations (printf "%s.subPath: %q leaves the volume; use a path inside it" $section $source.subPath) -}}
 {{- end -}}
 {{- if and $source.cached (eq $source.type "claim") -}}
