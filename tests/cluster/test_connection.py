@@ -74,8 +74,9 @@ def assert_named(text: str) -> None:
 
 
 def modules() -> list[Path]:
-    """The findings of checks/ get their connection all together; a values file is for any cluster."""
-    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.parts[-2] != "checks" and path.stem != "preset"]
+    """The findings of checks/ get their connection all together; a values file and a shell's completion are for any cluster."""
+    anywhere = ("preset", "completion")
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.parts[-2] != "checks" and path.stem not in anywhere]
 
 
 def printed_without_connection(path: Path) -> Iterator[str]:

@@ -97,7 +97,7 @@ EVERYTHING: Tree = {
     "caBundle": {"configMapName": "ca"},
     "proxy": {"httpsProxy": "http://proxy", "noProxy": "h"},
     "mlflow": {"trackingUri": "https://h/", "experiment": "a", "secretName": "mlflow", "tokenKey": "t"},
-    "model": {"repository": "https://h/m", "revision": "main"},
+    "model": {"repository": "https://h/m", "revision": "main", "lfs": {"url": "https://l/m", "secretName": "lfs"}},
     "dataset": {"repository": "https://h/d", "path": "data"},
     "cache": {"claimName": "cache"},
     "publish": {"repository": "https://h/p", "branch": "b", "modelName": "m"},
@@ -131,6 +131,14 @@ BASES: dict[str, Tree] = {
             "secretName": "s",
         },
         "dataset": {"type": "s3", "endpoint": "https://h", "bucket": "b", "prefix": "p", "path": "data"},
+        "publish": {
+            "type": "s3",
+            "endpoint": "https://h",
+            "bucket": "b",
+            "prefix": "p",
+            "folder": "f",
+            "secretName": "s",
+        },
         "workspace": {"type": "emptyDir"},
     },
     "a device class": {

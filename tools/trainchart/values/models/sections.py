@@ -740,7 +740,7 @@ class ServiceAccount(Section):
             create="leave it out: a run brings a service account without rights, unless name is set",
             **dict.fromkeys(
                 ("annotations", "roleArn", "role"),
-                "the service account of a run has none; annotate one of your own by kubectl annotate serviceaccount, and set name to it",
+                "the service account of a run has none; annotate one of your own, and set name to it",
             ),
         )
     )
