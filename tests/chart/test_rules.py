@@ -351,14 +351,20 @@ def without_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied
 
 
+REFUSED_BY_THE_RUNNER = [
+    (change, text, allowed) for change, texts in PLACES.values() for text, allowed in texts.items()
+]
+
+
 @pytest.mark.parametrize(
-    ("change", "text", "allowed"),
-    [(change, text, allowed) for change, texts in PLACES.values() for text, allowed in texts.items()],
+    "case",
+    rows(REFUSED_BY_THE_RUNNER, *REFUSED_BY_THE_RUNNER[::5]),
     ids=[f"{place} {text!a}" for place, (_, texts) in PLACES.items() for text in texts],
 )
 def test_what_the_runner_refuses_is_refused_before_anything_is_installed(
-    without_rules: Path, change: Callable[[str], Tree], text: str, allowed: bool, tmp_path: Path
+    without_rules: Path, case: tuple[Callable[[str], Tree], str, bool], tmp_path: Path
 ) -> None:
+    change, text, allowed = case
     values = overlay(HAMI, change(text))
     assert bool(broken_rules(values)) is not allowed
     (texts,) = [body["data"] for body in render(values, chart=without_rules) if body["kind"] == "ConfigMap"]

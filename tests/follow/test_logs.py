@@ -134,6 +134,7 @@ def test_an_outage_is_reported_once_and_waited_for() -> None:
     assert back.startswith("the API server answers again, after ")
 
 
+@pytest.mark.lab
 def test_an_outage_longer_than_the_limit_ends_it() -> None:
     cluster = Cluster()
     cluster.phase("Running")

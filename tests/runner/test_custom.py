@@ -288,7 +288,7 @@ def test_an_export_command_runs_after_the_training_and_its_failure_is_one_of_exp
             ["/opt/none/train"], 20, 'train.command: the image has no program "/opt/none/train"', marks=pytest.mark.lab
         ),
         pytest.param([""], 20, 'train.command: the image has no program ""', marks=pytest.mark.lab),
-        (["./none.sh"], 30, "train.command: file"),
+        pytest.param(["./none.sh"], 30, "train.command: file", marks=pytest.mark.lab),
         (["./train.py"], 30, "is not executable"),
     ],
 )

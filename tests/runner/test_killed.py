@@ -135,6 +135,7 @@ def test_a_program_that_stands_still_is_ended(tmp_path: Path) -> None:
     assert (done.stalled, done.code != 0, done.tail) == (True, True, ["begun"])
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize(
     "script",
     ["for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done", "for i in 1 2 3 4 5 6; do echo $i > file; sleep 0.5; done"],

@@ -215,6 +215,7 @@ def test_of_two_runs_that_start_at_once_one_trains(
     assert sum("trains" in process.log.read_text().splitlines() for process in processes) == 1
 
 
+@pytest.mark.lab
 def test_the_folder_of_a_run_that_was_killed_is_taken_over_when_nothing_beats_any_more(
     home: Callable[..., Path], start: Callable[..., Process], folder: Path
 ) -> None:

@@ -319,7 +319,7 @@ AWAY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("label", rows(AWAY, "503", "502 of LFS"))
+@pytest.mark.parametrize("label", rows(AWAY, "503"))
 def test_a_server_that_comes_back_gets_the_result(
     label: str,
     impatient: None,
