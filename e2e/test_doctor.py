@@ -26,6 +26,7 @@ from e2e.scenario import CA_BUNDLE, ROOT, SECRET, World
 
 PLACE = "trainchart-doctor"
 CLOSED, PARENT, CHILD, SMALL = (f"{PLACE}-{name}" for name in ("closed", "parent", "child", "small"))
+AUTHORITY = (ROOT / "tests/data/ca.crt").read_text(encoding="ascii")
 CANARY = "canary-6b1f2c"  # stands in every Secret; nothing that is printed may show it
 VALUES = [
     word
@@ -112,7 +113,7 @@ def place() -> Iterator[Place]:
         admin.kubectl(
             *f"create clusterrolebinding {PLACE} --clusterrole trainchart-reader --serviceaccount {PLACE}:doctor-reads".split()
         )
-        admin.apply(*secrets(CANARY, "ca"), *queues())
+        admin.apply(*secrets(CANARY, AUTHORITY), *queues())
         admin.kubectl("create", "-f", "-", text=json.dumps(close(CLOSED)))
         # The API server takes a moment to know of a new binding.
         for account, right in (("doctor-submits", "create pods"), ("doctor-reads", "list nodes")):
@@ -141,7 +142,7 @@ def secrets(token: str, ca: str) -> list[Object]:
     return [
         manifest("v1", "Secret", SECRET, stringData=data),
         manifest("v1", "Secret", "without-token", stringData={"GIT_USER": CANARY}),
-        manifest("v1", "ConfigMap", CA_BUNDLE, data={"ca.crt": ca}),
+        manifest("v1", "ConfigMap", CA_BUNDLE, data={"ca.crt": ca, "empty.crt": "none"}),
     ]
 
 
@@ -301,7 +302,12 @@ WRONG: dict[str, tuple[Object, str, str]] = {
     "missing key of the CA bundle": (
         {"caBundle": {"key": "tls.crt"}},
         f"ConfigMap {CA_BUNDLE}",
-        f"ConfigMap {CA_BUNDLE} has no key tls.crt; it has ca.crt",
+        f"ConfigMap {CA_BUNDLE} has no key tls.crt; it has ca.crt, empty.crt",
+    ),
+    "a CA bundle without certificates": (
+        {"caBundle": {"key": "empty.crt"}},
+        f"ConfigMap {CA_BUNDLE}",
+        f"key empty.crt of ConfigMap {CA_BUNDLE} has no CA certificates in PEM format",
     ),
     "missing pull secret": (
         {"imagePullSecrets": ["no-pull"]},

@@ -50,7 +50,12 @@ def kube() -> Iterator[Kube]:
                 "metadata": {"name": SECRET},
                 "stringData": {"GIT_USER": "a", "GIT_TOKEN": "b"},
             },
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CA_BUNDLE}, "data": {"ca.crt": "none"}},
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": CA_BUNDLE},
+                "data": {"ca.crt": (ROOT / "tests/data/ca.crt").read_text(encoding="ascii")},
+            },
         )
         make_queue(admin, CLOSED)
         close_queue(admin, CLOSED)
