@@ -174,7 +174,8 @@ def test_a_run_that_can_be_submitted_has_no_problem(place: Place) -> None:
     assert answer.code == 0, answer.both
     report = json.loads(answer.out)
     assert report["ok"]
-    assert {check["severity"] for check in report["findings"]} == {"ok"}
+    # This run has no retries, and the cluster has other queues.
+    assert {check["key"] for check in report["findings"]} == {"ok", "would-not-resume"}
     assert answer.check("Volcano")["text"].startswith("Volcano 1.")
     assert "restricted" in answer.check(f"namespace {PLACE}")["text"]
 

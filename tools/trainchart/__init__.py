@@ -11,12 +11,13 @@ docs/python.md describes it.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from trainchart.version import __version__
 
+# As in typing. This is imported before the command handles Ctrl-C, so it imports nothing that takes time itself.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from trainchart.client.errors import ClusterError, InvalidValuesError, RunFailedError, WaitTimeoutError
     from trainchart.client.functions import preset, runs, submit, validate
     from trainchart.client.runs import Cluster, Run, Runs
@@ -51,7 +52,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES[name]), name)
+    from importlib import import_module
+
+    return getattr(import_module(_PLACES[name]), name)
 
 
 def __dir__() -> list[str]:

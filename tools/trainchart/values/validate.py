@@ -256,7 +256,14 @@ class _Checker:
                 value = value[key]
         except (KeyError, IndexError, TypeError):
             return None
-        return value
+        return _configured(value)
+
+
+def _configured(value: Any) -> Any:
+    """A map without its empty keys, which Helm 3 leaves in and Helm 4 leaves out."""
+    if isinstance(value, dict):
+        return {key: _configured(below) for key, below in value.items() if below is not None}
+    return value
 
 
 def _diagnostic(

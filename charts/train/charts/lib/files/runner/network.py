@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ipaddress
 import os
 import re
+import shutil
 import ssl
 import tempfile
 import urllib.request
+from functools import lru_cache
 from pathlib import Path
 from typing import Optional
 from urllib.parse import SplitResult, urlsplit
@@ -34,7 +37,7 @@ def system_bundle() -> str:
 
 
 def joined_bundle(own: str) -> str:
-    """Write the image's authorities and those of `own` into one file, and return it; "" if `own` is "".
+    """Write the image's authorities and those of `own` into one file, and return it; "" if there is no `own`.
 
     git, git-lfs and most libraries take one file, in place of the system's. It is written anew each time, because the trainer
     could have changed it.
@@ -42,16 +45,25 @@ def joined_bundle(own: str) -> str:
     Raises:
         RunnerError: there is no room for it.
     """
-    if not own:
+    if not own or not Path(own).is_file():  # verify has told that it is missing
         return ""
-    joined = Path(tempfile.gettempdir()) / "trainchart-ca.crt"
-    fresh = joined.with_suffix(f".{os.getpid()}")
+    joined = Path(tempfile.gettempdir())
     try:
+        joined = _folder() / "ca.crt"
+        fresh = joined.with_suffix(f".{os.getpid()}")
         fresh.write_bytes(b"\n".join(Path(file).read_bytes() for file in filter(None, (system_bundle(), own))))
         fresh.replace(joined)
     except OSError as error:
         raise RunnerError("verify-failed", f"{joined} cannot be written: {error}", "leave room in /tmp") from error
     return str(joined)
+
+
+@lru_cache(None)
+def _folder() -> Path:
+    """A folder of this process alone, until its end."""
+    folder = tempfile.mkdtemp(prefix="trainchart-ca-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def tls_context(own: str) -> ssl.SSLContext:
