@@ -78,13 +78,12 @@ def test_the_error_of_one_rank_restarts_nothing_although_its_peer_loses_it(sessi
     assert job["status"].get("retryCount", 0) == 0
     assert release.exit_code(1) == 40
     assert "rank 1 fails because it was told to" in _last_event(release, 1)
-    # Rank 0 met rank 1, lost it, and let it report the cause. Volcano deletes a pod that still runs when it ends
-    # the Job, so this log was kept while it was written.
+    # Rank 0 met rank 1, lost it, and let it report the cause, unless Volcano was faster. It deletes a pod that still runs when it
+    # ends the Job, so this log was kept while it was written.
     assert session.kept_log
     log = session.kept_log.text()
     assert "allreduce: rank 0 of 2 joined" in log
-    assert "event=waiting" in log
-    assert "lost a peer" in log
+    assert ("event=waiting" in log and "lost a peer" in log) or "name=stopped" in log
     assert "attempt=0" in log
     assert "attempt=1" not in log
     attempts = {pod["metadata"]["annotations"]["volcano.sh/job-retry-count"] for pod in release.kube.pods(release.name)}
