@@ -628,7 +628,7 @@ RULES: dict[str, Rule] = {
     ),
     "an identity of a new service account": Rule(
         HAMI,
-        broken={"dataset": {**STORED, "workloadIdentity": True}},
+        broken={"dataset": {**STORED, "workloadIdentity": True}, "serviceAccount": {"name": ""}},
         kept={"dataset": {**STORED, "workloadIdentity": True}, "serviceAccount": {"name": "trainer"}},
         message="dataset.workloadIdentity: is true, but no cloud knows the new service account of the run; name one that has a "
         "role in serviceAccount.name",
@@ -1146,7 +1146,7 @@ RULES: dict[str, Rule] = {
         CUSTOM,
         broken={"podAnnotations": {"example.com/pull": f"ghp_{'a' * 36}"}},
         kept={"podAnnotations": {"example.com/commit": "0" * 40, "example.com/inject-token": "name-of-a-secret"}},
-        message="podAnnotations.example.com/pull: its value begins like a token or key (ghp_...), and everybody who can read the pods would see it; remove it",
+        message="podAnnotations: example.com/pull: its value begins like a token or key (ghp_...), and everybody who can read the pods would see it; remove it",
     ),
     "a setting that the family needs": Rule(
         CUSTOM,

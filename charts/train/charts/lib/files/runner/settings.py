@@ -20,6 +20,7 @@ VERSION = 2
 # The chart has the same rules (templates/rules/_sources.tpl, _credentials.tpl), in its own dialect of regular expressions.
 _REF_ILLEGAL = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$")
 _BRANCH = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._/]{0,199}")
+_FOLDER = re.compile(r"(?=.{1,200}$)[A-Za-z0-9_][-A-Za-z0-9._]*(/[A-Za-z0-9_][-A-Za-z0-9._]*)*")
 _PORT = r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 _GROUPS = r"([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})"
 _ADDRESS = rf"\[([0-9A-Fa-f]{{1,4}}(:[0-9A-Fa-f]{{1,4}}){{7}}|{_GROUPS}?::{_GROUPS}?)\]"
@@ -422,10 +423,13 @@ def _validate(settings: Settings) -> None:
         _check_url(f"{name}.endpoint", store.endpoint, True, "")  # signed requests do not carry the key
         _expect(urlsplit(store.endpoint).path in ("", "/"), f"{name}.endpoint", "must not hold a path")
         _expect(bool(store.bucket), f"{name}.bucket", "is missing")
-    for key in ("prefix", "folder"):
-        folder = getattr(settings.publish, key).strip("/")
-        valid = not folder or not re.search(r"(^|/)[.]{0,2}(/|$)", folder)
-        _expect(valid, f"publish.{key}", "must be a folder, without '..' and empty parts")
+    prefix, folder = settings.publish.prefix.strip("/"), settings.publish.folder
+    valid = not prefix or not re.search(
+        r"(^|/)[.]{0,2}(/|$)|[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", prefix
+    )
+    _expect(valid, "publish.prefix", "must be a folder, without '..' and empty parts")
+    valid = not folder or bool(_FOLDER.fullmatch(folder))
+    _expect(valid, "publish.folder", "must be a folder of A-Z, a-z, 0-9, '-', '_', '.' and '/'")
     mlflow = settings.mlflow
     if mlflow.tracking_uri:
         allowed = mlflow.allow_plain_http or not mlflow.secret_name

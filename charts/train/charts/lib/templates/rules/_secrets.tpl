@@ -23,7 +23,7 @@ can read the release: neither by the name of a variable or option nor by the for
 {{- range $key, $value := $values.podAnnotations -}}
 {{- /* Names of annotations often end in what they only refer to. */ -}}
 {{- with include "train.secret.kind" (dict "name" "REF" "value" $value) -}}
-{{- $violations = append $violations (printf "podAnnotations.%s: %s, and everybody who can read the pods would see it; remove it" $key .) -}}
+{{- $violations = append $violations (printf "podAnnotations: %s: %s, and everybody who can read the pods would see it; remove it" $key .) -}}
 {{- end -}}
 {{- end -}}
 {{- $naming := dict "git" $values.git "mlflow" $values.mlflow -}}
