@@ -37,6 +37,15 @@ def test_a_run_goes_through_all_stages_but_publish_and_leaves_nothing(call: Call
     assert engine.calls[-1][:2] == ["rm", "--force"]
 
 
+def test_what_only_a_cluster_has_is_left_out(call: Call, engine: Engine) -> None:
+    named = (
+        "caBundle.configMapName=company-ca", "secretEnv.KEY.secretName=a", "secretEnv.KEY.key=b", "sidecars=allow",
+        "volumes[0].name=a", "volumes[0].mountPath=/mnt/a", "volumes[0].claimName=a", "holdAfterFailure=30m",
+    )  # fmt: skip
+    ran = call("try", *(word for value in named for word in ("--set", value)))
+    assert ran.code == 0, ran
+
+
 def test_the_container_is_as_restricted_as_the_pod(call: Call, engine: Engine, folders: Path) -> None:
     (engine.state / "says").touch()
     call("try")

@@ -181,7 +181,8 @@ def on_this_machine(overrides: Overrides, given: Mapping[str, Any], sources: Seq
         "workspace": (NAME, {**_claim("workspace"), "type": "existingClaim"}),
         "publish": (NAME, {**publish, "type": "none"}),
         **{key: (NAME, {}) for key in ("cache", "git", "mlflow", "tune", "networkPolicy", "resources", "owner")},
-        # No cluster, no Secrets and claims.
+        # No cluster, no Secrets, ConfigMaps and claims.
+        "caBundle": (NAME, {}),
         "secretEnv": (NAME, {}),
         "secretFiles": (NAME, {}),
         "volumes": (NAME, []),
