@@ -11,8 +11,8 @@ import pytest
 from e2e.kube import Object
 from e2e.scenario import World
 from tests.chart.accepted import accepted, is_accepted, manifests
-from tests.chart.doors import DOORS
 from tests.chart.matrix import ADMITTED
+from tests.chart.pod_options import POD_OPTIONS
 from tests.chart.resources import RESOURCES
 from tests.chart.rules import CPU, NVIDIA, OWN, UPLOADED
 from tests.chart.test_kubernetes_types import LEGAL
@@ -39,7 +39,7 @@ CHOSEN: list[Tree] = [
     *BASES.values(),
     *(overlay(CPU, LEGAL), overlay(CPU, NUMBERS), OWN),
     overlay(CPU, {"publish": {**UPLOADED, "secretName": "models-writer"}}),
-    *(overlay(NVIDIA, door) for door in DOORS.values()),
+    *(overlay(NVIDIA, option) for option in POD_OPTIONS.values()),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -129,20 +130,20 @@ def test_orphans_of_a_program_do_not_pile_up_as_zombies_and_its_daemons_end_with
 
 
 @pytest.mark.runs("custom-held")
-def test_a_run_that_failed_is_held_until_it_is_stopped_and_can_be_looked_into(session: Session) -> None:
+def test_a_run_that_failed_is_held_until_it_is_stopped_and_can_be_looked_into(session: Session, tmp_path: Path) -> None:
     release = session.release("custom-held")
     release.wait_for_log("event=holding")
     held = following.cause(release.kube, release.name, "held")
     assert "trainchart exec" in held["fix"]
-    admin = session.world.admin  # who submits need not have the right to create pods/exec
+    admin = session.world.admin  # who submits need not have the rights to pods/exec
     looked = following.trainchart(
         admin, "exec", release.name, "--", "sh", "-c", "cat /tmp/seen; echo wrong >&2; exit 3"
     )
     assert looked == (3, "42", "wrong\n")
     assert following.trainchart(admin, "exec", release.name, "--", "cat", text="piped")[:2] == (0, "piped")
     code, _, said = following.trainchart(release.kube, "exec", release.name, "--", "true")
-    assert (code, "create pods/exec" in said) == (6, True), said
-    assert following.trainchart(release.kube, "stop", release.name)[0] == 0
+    assert (code, "get and create pods/exec" in said) == (6, True), said
+    assert following.trainchart(release.kube, "stop", release.name, "--logs", str(tmp_path / "log"))[0] == 0
     assert following.status(release.kube, release.name)["state"] == "stopped"
     code, _, said = following.trainchart(admin, "exec", release.name, "--", "true")
     assert (code, "does not run" in said or "has finished" in said) == (4, True), said

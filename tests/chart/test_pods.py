@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.chart.accepted import is_accepted
-from tests.chart.doors import DOORS
+from tests.chart.pod_options import POD_OPTIONS
 from tests.chart.resources import RESOURCES
 from tests.chart.rules import CPU, NVIDIA, OURS
 from tests.chart.schemas import check_object
@@ -87,9 +87,9 @@ def test_resources_of_any_name_stand_beside_the_accelerator_s() -> None:
     assert "example.com/none" not in resources["limits"]
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_door_renders_objects_of_the_published_shapes(door: str) -> None:
-    for manifest in render(overlay(NVIDIA, DOORS[door])):
+@pytest.mark.parametrize("option", POD_OPTIONS)
+def test_every_option_of_a_pod_renders_objects_of_the_published_shapes(option: str) -> None:
+    for manifest in render(overlay(NVIDIA, POD_OPTIONS[option])):
         check_object(manifest)
 
 

@@ -17,11 +17,13 @@ from tests.cli.test_submit import Cluster as Releases
 from tests.cli.test_submit import cluster as releases  # noqa: F401 - a fixture
 from tests.cli.test_submit import helm_that
 from tests.fakes.live import NAME, Cluster, stamped
+from tests.follow.test_stop import obeys
 from trainchart.chart import engines
 from trainchart.chart.helm_program import HelmProgram
 from trainchart.checks import diagnosis
 from trainchart.client import progress, runs
 from trainchart.cluster.errors import NotFoundError
+from trainchart.follow.outcome import RESULT_ANNOTATION
 
 FILES = [ROOT / f"{name}.yaml" for name in ("values/custom", "values/accelerators/cpu", "e2e/values/custom")]
 RESULT = {"status": "completed", "branch": "sft-1", "commit": "c0ffee", "metrics": {"epochs": 2, "loss": 0.25}}
@@ -191,6 +193,16 @@ def test_logs_are_lines_and_end_with_the_run_or_with_the_reader(live: Cluster) -
 
     threading.Timer(0.1, end).start()
     assert list(run.logs(follow=True)) == ["one", "two"]
+
+
+def test_a_stopped_run_keeps_what_its_pods_reported_as_by_the_command(live: Cluster) -> None:
+    live.phase("Running")
+    live.pod(0, 0, stamped(1, 0, "first words"))
+    obeys(live)
+    assert tc.Run(NAME).stop() == "stopped"
+    (patched,) = live.patched
+    assert "stopped" in patched["metadata"]["annotations"][RESULT_ANNOTATION]
+    assert tc.Run(NAME).stop() == "stopped", "there is nothing left to stop"
 
 
 def test_a_run_that_does_not_exist_is_an_error_and_no_traceback_in_a_cell(live: Cluster) -> None:

@@ -15,8 +15,14 @@ FORBIDDEN = f"Handshake status 403 Forbidden -+-+- {{'content-length': '359'}} -
 @pytest.mark.parametrize(
     ("reason", "error", "words"),
     [
-        (FORBIDDEN, ForbiddenError, "no permission to create pods/exec a"),
-        ("Handshake status 404 Not Found -+-+- {} -+-+- container not found", NotFoundError, "create pods/exec a"),
+        (FORBIDDEN, ForbiddenError, "no permission to get and create pods/exec of pod a"),
+        ("Handshake status 404 Not Found -+-+- {} -+-+- container not found", NotFoundError, "pods/exec of pod a"),
+        # Of an account that may get but not create, the server says no more.
+        (
+            'Handshake status 403 Forbidden -+-+- {} -+-+- {"kind":"Status","message":"pods is forbidden: "}',
+            ForbiddenError,
+            "get and create",
+        ),
         ("Handshake status 500 Internal Server Error", UnreachableError, "cannot serve requests now"),
         ("something else", UnreachableError, "something else"),
     ],
@@ -24,6 +30,6 @@ FORBIDDEN = f"Handshake status 403 Forbidden -+-+- {{'content-length': '359'}} -
 def test_a_connection_that_is_not_upgraded_is_the_error_of_its_status(
     reason: str, error: type[Exception], words: str
 ) -> None:
-    found = _refusal(reason, "create pods/exec a")
+    found = _refusal(reason, "get and create pods/exec of pod a")
     assert isinstance(found, error)
     assert words in str(found)

@@ -13,6 +13,7 @@ import pytest
 from features import s3
 from features.s3 import store as s3_store
 from runner.errors import RunnerError
+from tests.runner.stores import fetched
 
 from . import minio
 from .minio import DOMAIN, PASSWORD, ROLE, USER, Minio
@@ -65,19 +66,6 @@ def temporary(server: Minio, folder: Path, **changed: str) -> s3.Store:
     found = server.temporary_keys()
     keys = {"ACCESS": "AWS_ACCESS_KEY_ID", "SECRET": "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN": "AWS_SESSION_TOKEN"}
     return with_secret(server, folder, {name: found[key] for name, key in keys.items()} | changed)
-
-
-class Room:
-    name, fix = "the workspace", "raise workspace.size"
-
-    @staticmethod
-    def free_bytes() -> int:
-        return 1 << 40
-
-
-def fetched(store: s3.Store, folder: Path) -> dict[str, bytes]:
-    s3.fetch(store, s3.listing(store), folder, folder.with_name("state"), Room())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def refusal(store: s3.Store) -> RunnerError:

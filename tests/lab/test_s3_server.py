@@ -12,6 +12,7 @@ import pytest
 
 from features import s3
 from features.s3 import store as s3_store
+from tests.runner.stores import Room, store_at
 
 from .answers import Answer, Fault, half, login_page, redirect, reset, truncated
 from .conftest import Case, table
@@ -79,9 +80,7 @@ CASES = [
 def test_a_store_that_misbehaves(
     case: Case, bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "ACCESS").write_text(ACCESS)
-    (tmp_path / "SECRET").write_text(SECRET)
-    store = s3.Store("dataset", bucket.url, "datasets", "shapes", "", str(tmp_path), "ACCESS", "SECRET", "robot", "")
+    store = store_at(bucket.url, tmp_path, ACCESS, SECRET)
     monkeypatch.setattr(s3_listing(), "MAX_OBJECTS", 50)
     monkeypatch.setattr(s3_listing(), "MAX_PAGE_BYTES", 100_000)
     monkeypatch.setattr(s3_store, "RETRY_AFTER_SECONDS", 0.5)
@@ -97,11 +96,3 @@ def s3_listing() -> ModuleType:
 def attempt(store: s3.Store, folder: Path) -> None:
     s3.fetch(store, s3.listing(store), folder, folder.with_name("state.json"), Room())
     assert (folder / "deep" / "b.bin").read_bytes() == b"b" * 3000
-
-
-class Room:
-    name, fix = "the workspace", "raise workspace.size"
-
-    @staticmethod
-    def free_bytes() -> int:
-        return 1 << 40

@@ -19,6 +19,7 @@ from features.s3.address import addresses
 from runner import network
 from runner.errors import RunnerError
 from tests.lab.s3_server import ACCESS, SECRET, Bucket, serving
+from tests.runner.stores import Room, fetched, store_at
 
 OSS = ("SecondLevelDomainForbidden", "Please use virtual hosted style to access.")
 OSS_TOO = (
@@ -55,22 +56,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 
 @pytest.fixture
 def store(bucket: Bucket, tmp_path: Path) -> s3.Store:
-    (tmp_path / "ACCESS").write_text(ACCESS)
-    (tmp_path / "SECRET").write_text(SECRET)
-    return s3.Store("dataset", bucket.url, "datasets", "shapes", "", str(tmp_path), "ACCESS", "SECRET", "robot", "")
-
-
-class Room:
-    name, fix = "the workspace", "raise workspace.size"
-
-    @staticmethod
-    def free_bytes() -> int:
-        return 1 << 40
-
-
-def fetched(store: s3.Store, folder: Path) -> dict[str, bytes]:
-    s3.fetch(store, s3.listing(store), folder, folder.with_name("state"), Room())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return store_at(bucket.url, tmp_path, ACCESS, SECRET)
 
 
 def refusal(store: s3.Store) -> RunnerError:

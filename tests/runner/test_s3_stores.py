@@ -13,6 +13,7 @@ from features.s3 import store as s3_store
 from runner.errors import RunnerError
 from tests.lab.answers import Answer, Fault
 from tests.lab.s3_server import ACCESS, SECRET, Bucket, serving
+from tests.runner.stores import store_at
 
 
 @pytest.fixture
@@ -26,9 +27,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 
 @pytest.fixture
 def store(bucket: Bucket, tmp_path: Path) -> s3.Store:
-    (tmp_path / "ACCESS").write_text(ACCESS)
-    (tmp_path / "SECRET").write_text(SECRET)
-    return s3.Store("dataset", bucket.url, "datasets", "shapes", "", str(tmp_path), "ACCESS", "SECRET", "robot", "")
+    return store_at(bucket.url, tmp_path, ACCESS, SECRET)
 
 
 def answer(status: int, code: str, message: str, more: str = "", headers: dict[str, str] | None = None) -> Answer:

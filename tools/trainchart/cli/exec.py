@@ -19,8 +19,8 @@ def add_parser(commands: Commands) -> None:
         help="run a command in a pod of a run, or a shell",
         usage="trainchart exec RUN [--rank R] [options] [-- COMMAND ...]",
         description="Run a command in a pod of a run that is running, or that holdAfterFailure keeps. Without a command, a "
-        "shell. It takes the right to create pods/exec, which those who submit runs need not have: whoever has it can read what "
-        "the pod's Secrets give it.",
+        "shell. It takes the rights to get and create pods/exec, which those who submit runs need not have: whoever has them can read "
+        "what the pod's Secrets give it.",
         epilog=exit_codes(
             ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ok="success", also="and those of the command"
         ),

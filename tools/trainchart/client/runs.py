@@ -145,11 +145,17 @@ class Run:
 
         return Page(page(self._record()))
 
-    def stop(self) -> str:
-        """Stop it in order, and return the state that it ended in. Its release and its workspace stay."""
-        from trainchart.follow.stop import stop_at_once
+    def stop(self, *, timeout: float = 180) -> str:
+        """Stop it, and return the state that it ended in, once its pods are gone. Its release and its workspace stay.
 
-        return stop_at_once(self.cluster.api, self.name, print_message, seconds=60).snapshot.state.value
+        Raises:
+            StillStoppingError: its pods take longer than `timeout` seconds; it continues to stop.
+        """
+        from trainchart.follow.stop import stop
+        from trainchart.run.state import load
+
+        api = self.cluster.api
+        return stop(api, load(api, self.name), print_message, show=None, seconds=timeout).snapshot.state.value
 
     def _record(self, *, whole: bool = False) -> Record:
         from trainchart.follow.record import load

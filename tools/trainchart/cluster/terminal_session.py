@@ -35,7 +35,7 @@ def execute(api: Api, pod: str, container: str, command: Sequence[str], *, inter
         interactive: with a terminal, which is this process's own.
 
     Raises:
-        ForbiddenError: without the right to create pods/exec.
+        ForbiddenError: without the rights to get and create pods/exec; before Kubernetes 1.35 a WebSocket takes get alone.
         NotFoundError, RefusedError: the pod or its container does not exist, or does not run any more.
         UnreachableError: also where the connection broke.
     """
@@ -81,7 +81,7 @@ def _open(api: Api, pod: str, container: str, command: Sequence[str], *, interac
                 _preload_content=False,
             )
     except ApiException as error:
-        raise _refusal(str(error.reason), f"create pods/exec {pod}") from None
+        raise _refusal(str(error.reason), f"get and create pods/exec of pod {pod}") from None
 
 
 def _refusal(reason: str, action: str) -> TrainchartError:

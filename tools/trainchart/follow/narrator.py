@@ -146,7 +146,7 @@ class Narrator:
                 f"{stage} failed: {fields.get('name')} ({fields.get('code')}): {fields.get('reason', '')}"
             )
             self._console.line(
-                f"  holdAfterFailure keeps the pods until {fields.get('until', '')}: trainchart exec {self._name}"
+                f"  holdAfterFailure keeps the pods until {fields.get('until', '')}; trainchart exec enters them, stop ends it"
             )
         elif event.name == "dataset":
             self._console.line(

@@ -115,12 +115,10 @@ class Lfs:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where model or dataset comes from; which of the keys have a meaning depends on the type."""
+class _Place:
+    """What a source and the place of the result have in common; which of the keys have a meaning depends on the type."""
 
     type: str
-    cached: bool  # kept in the cache volume for later runs
-    submodules: bool
     lfs: Lfs
     region: str
     access_key_key: str
@@ -128,6 +126,14 @@ class Source:
     session_token_key: str
     addressing: str
     workload_identity: bool
+
+
+@dataclass(frozen=True)
+class Source(_Place):
+    """Where model or dataset comes from."""
+
+    cached: bool  # kept in the cache volume for later runs
+    submodules: bool
     repository: str = ""  # git
     revision: str = ""
     claim_name: str = ""  # claim
@@ -185,15 +191,7 @@ class Tune:
 
 
 @dataclass(frozen=True)
-class Publish:
-    type: str
-    lfs: Lfs
-    region: str
-    access_key_key: str
-    secret_key_key: str
-    session_token_key: str
-    addressing: str
-    workload_identity: bool
+class Publish(_Place):
     max_batch_size: int
     repository: str = ""  # git
     branch: str = ""

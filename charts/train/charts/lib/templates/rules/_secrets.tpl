@@ -74,9 +74,8 @@ Usage: {{ with include "train.secret.among" LIST }}
 {{- else if eq (len $words) 1 -}}
 {{- $name = kindIs "string" $key | ternary (toString $key) $option -}}
 {{- end -}}
-{{- $name = regexMatch "(?i)credentials?$" $name | ternary "REF" (trimAll "-" $name | replace "-" "_") -}}
-{{- /* 40 hexadecimal digits are a commit more often than a key, unless the option says so. */ -}}
-{{- $name = regexMatch "(?i)wandb|key|token|secret|pass|cred" $name | ternary $name "REF" -}}
+{{- /* Credentials are often a path; and 40 hexadecimal digits are a commit more often than a key, unless the option says so. */ -}}
+{{- $name = regexMatch "(?i)wandb|key|token|secret|pass|pwd" $name | ternary (trimAll "-" $name | replace "-" "_") "REF" -}}
 {{- $kind = $kind | default (include "train.secret.kind" (dict "name" $name "value" $word)) -}}
 {{- end -}}
 {{- $option = regexMatch "^--?[A-Za-z][-_.A-Za-z0-9]*$" (toString $value) | ternary (toString $value) "REF" -}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainchart.files import Tree
 
-DOORS: dict[str, Tree] = {
+POD_OPTIONS: dict[str, Tree] = {
     "labels": {"podLabels": {"team": "vision", f"{'a' * 253}/cost-center": ""}},
     "annotations": {
         "podAnnotations": {"k8s.v1.cni.cncf.io/networks": "rdma-net", "example.com/text": "1\n'2': {\"a\"}"}
