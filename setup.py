@@ -1,4 +1,5 @@
-"""The one step of the build that pyproject.toml cannot say: the wheel holds the chart, and the schema that editors read."""
+"""The one step of the build that pyproject.toml cannot say: the wheel holds the chart, the schema that editors read, and the
+documentation that messages name."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +7,12 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-BUNDLED = ("charts/train", "values/schema.json")
+BUNDLED = (
+    "charts/train",
+    "values/schema.json",
+    *map(str, Path("docs").glob("*.md")),
+    *map(str, Path("deploy").glob("*.yaml")),
+)
 """What goes below trainchart/bundle/, where trainchart.chart.paths finds it; MANIFEST.in puts the same into the sdist."""
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache", "*.swp")
 

@@ -197,7 +197,7 @@ def test_an_account_without_rights_sees_which_rights_are_missing(place: Place) -
     check = answer.check(f"rights in {PLACE}")
     assert check["severity"] == "problem"
     assert "create/patch/delete jobs (every command)" in check["text"]
-    assert "deploy/submitter.yaml" in check["fix"]
+    assert "Role trainchart-submitter" in check["fix"]
 
 
 def test_the_quick_checks_make_few_calls_to_the_api_server(place: Place) -> None:

@@ -26,7 +26,7 @@ CHART = ROOT / "charts/platform"
 
 _HEADER = """\
 What a namespace gets to run trainchart. Generated from the typed values: make generate
-docs/platform-values.md has all keys with their types, docs/engines.md how the chart is used.
+`trainchart docs platform-values` has all keys with their types, `trainchart docs engines` how the chart is used.
 """
 
 _INTRODUCTION = """\

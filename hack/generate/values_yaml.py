@@ -14,7 +14,7 @@ from trainchart.values.reference import defaults
 
 HEADER = """\
 The defaults of every run. Generated from the typed values: make generate
-Files to start from are in values/, all keys with their types in docs/values.md.
+`trainchart preset` writes a file to start from; `trainchart docs values` has all keys with their types.
 An empty value ("" or null) is not configured: the family's default applies (its family.yaml), else the one here.
 """
 

@@ -1152,6 +1152,6 @@ RULES: dict[str, Rule] = {
         CUSTOM,
         broken={"train": {"command": []}},
         kept={"train": {"command": ["true"]}},
-        message="train.command: is empty, but family custom needs it; see docs/values.md for its values",
+        message="train.command: is empty, but family custom needs it; `trainchart explain train.command` says what it is",
     ),
 }

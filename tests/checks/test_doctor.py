@@ -57,7 +57,7 @@ def test_a_right_that_is_lacking_makes_one_check_not_checked_and_hides_no_other(
     checks = found(server)
     unknown = [check for check in checks if check.severity == "not-checked"]
     assert unknown
-    assert all(kind in check.text and ".yaml has it" in check.fix for check in unknown)
+    assert all(kind in check.text and " has it (trainchart docs rights)" in check.fix for check in unknown)
     assert problems(checks) == []
     assert len(checks) >= 13
 

@@ -309,7 +309,7 @@ def test_a_right_over_the_whole_cluster_is_in_no_role_of_ours() -> None:
     said = 'namespaces is forbidden: User "u" cannot create resource "namespaces" in API group "" at the cluster scope'
     found = explain(said)
     assert found.key == "no-right"
-    assert "deploy/submitter.yaml" not in found.fix
+    assert "trainchart-submitter" not in found.fix
 
 
 def test_an_account_that_may_not_make_policies_is_told_how_to_do_without() -> None:

@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
-        if name.startswith(("charts/", "tools/", "values/")) or "/" not in name:
+        if name.startswith(("charts/", "deploy/", "docs/", "tools/", "values/")) or "/" not in name:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, root / name)
     folder = tmp_path_factory.mktemp("built")
@@ -101,7 +101,7 @@ def test_the_wheel_has_the_version_of_the_tools(built: Path) -> None:
     assert {path.name.split("-")[1].removesuffix(".tar.gz") for path in built.iterdir()} == {__version__}
 
 
-def test_the_wheel_holds_the_chart_and_the_schema(built: Path) -> None:
+def test_the_wheel_holds_the_chart_the_schema_and_the_pages(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -109,6 +109,7 @@ def test_the_wheel_holds_the_chart_and_the_schema(built: Path) -> None:
     assert {name.removeprefix(bundle) for name in names if name.startswith(bundle)} == {
         "values/schema.json",
         *(f"charts/train/{name}" for name in chart_files()),
+        *(path.relative_to(ROOT).as_posix() for pages in ("docs/*.md", "deploy/*.yaml") for path in ROOT.glob(pages)),
     }
     assert {"trainchart/chart/paths.py", "trainchart/py.typed"} <= set(names)
     assert not [name for name in names if name.startswith("package.py")]
@@ -153,6 +154,8 @@ def test_the_installed_tools_work_in_an_empty_folder(built: Path, tmp_path: Path
     *warnings, last = run("validate", "run.yaml").stdout.splitlines()
     assert last == "valid: run-42, family yolov5, accelerator nvidia, replicas 1, 1 warning"
     assert "workspace.type: emptyDir loses the result" in warnings[0]
+    assert run("docs", "rights").stdout == (ROOT / "docs/rights.md").read_text(encoding="utf-8")
+    assert run("docs", "submitter.yaml").stdout == (ROOT / "deploy/submitter.yaml").read_text(encoding="utf-8")
     chart = run("chart").stdout.strip()
     assert Path(chart) == site / "trainchart/bundle/charts/train"
     command = [helm, "template", "run-42", chart, "-f", "run.yaml"]

@@ -36,7 +36,7 @@ def explain(run: Snapshot, facts: Facts) -> list[Finding]:
     """The findings that the objects give."""
     findings = list(_findings(run, facts))
     if facts.forbidden:
-        fix = "deploy/submitter.yaml and deploy/cluster-reader.yaml have the rights"
+        fix = "the Role trainchart-submitter and the ClusterRole trainchart-reader have these rights (trainchart docs rights)"
         findings.append(not_checked("cluster", f"not checked: no permission to {', '.join(facts.forbidden)}", fix))
     return list(by_severity(findings))
 

@@ -84,7 +84,7 @@ def check_network_topology(spec: RunSpec, hyper_nodes: Sequence[Object]) -> Find
     subject, wanted = "HyperNodes", spec.network_topology
     if not hyper_nodes:
         text_ = "the cluster has no HyperNode, and Volcano ignores networkTopology without them"
-        fix = "let an administrator describe the network with HyperNodes (docs/pods.md), or leave networkTopology out"
+        fix = "let an administrator describe the network with HyperNodes (trainchart docs pods), or leave networkTopology out"
         return warning("no-hypernode", subject, text_, fix)
     tiers = {number(one, "spec", "tier"): text(one, "spec", "tierName") for one in hyper_nodes}
     known = enumerate_names(f"{tier} {name}".strip() for tier, name in sorted(tiers.items()))

@@ -34,7 +34,7 @@ def check_preemption(spec: RunSpec, queues: Sequence[Object], classes: Iterable[
         "preemption",
         f"where Volcano's scheduler preempts and reclaims, {' and '.join(threats)}, and {lacks}",
         "set retries, and workspace.type to a claim, to resume from the last checkpoint; preemptible: false keeps Volcano from "
-        "taking this run (docs/preemption.md)",
+        "taking this run (trainchart docs preemption)",
     )
 
 

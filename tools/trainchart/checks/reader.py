@@ -24,7 +24,10 @@ class NoRightError(Exception):
         self.verb, self.kind, self.where = verb, kind, where
 
     def finding(self, subject: str) -> Finding:
-        fix = f"deploy/{'submitter' if self.kind.namespaced and not self.where else 'cluster-reader'}.yaml has it"
+        role = (
+            "Role trainchart-submitter" if self.kind.namespaced and not self.where else "ClusterRole trainchart-reader"
+        )
+        fix = f"the {role} has it (trainchart docs rights)"
         if self.kind == kinds.RULES_REVIEWS:
             fix = "every account has it by the ClusterRole system:basic-user, unless that was taken away"
         elif self.kind.plural.startswith("/"):

@@ -11,7 +11,7 @@ from trainchart.checks.finding import Finding, ok, problem
 from trainchart.checks.reader import Refusal
 from trainchart.cluster.fields import Object
 
-_SUBMITTER = "let an administrator bind deploy/submitter.yaml to it (docs/rights.md)"
+_SUBMITTER = "let an administrator bind the Role trainchart-submitter to it (trainchart docs rights)"
 _ANOTHER = "choose another name, or delete it if it is not needed"
 
 

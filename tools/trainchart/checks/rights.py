@@ -87,7 +87,7 @@ def check_rights(lacking: dict[Right, list[str]], namespace: str) -> Finding:
         "rights",
         subject,
         f"this account has no permission in {namespace} to {enumerate_names(parts)}",
-        f"let an administrator bind deploy/submitter.yaml to this account (docs/rights.md){another_way}",
+        f"let an administrator bind the Role trainchart-submitter to this account (trainchart docs rights){another_way}",
     )
 
 

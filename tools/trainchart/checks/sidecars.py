@@ -16,7 +16,7 @@ MESHES = ("istio-proxy", "linkerd-proxy")
 """Sidecars that the runner ends with `sidecars: allow`."""
 GRACE_SECONDS = 15
 _SUBJECT = "sidecars"
-_DOCS = " (docs/pods.md)"
+_DOCS = " (trainchart docs pods)"
 _OFF = f"turn its injector off by its label or annotation, in podLabels or podAnnotations{_DOCS}"
 
 

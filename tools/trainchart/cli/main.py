@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Each is a module of this package; in the order of the help.
 COMMANDS = (
-    "families", "accelerators", "explain", "preset", "validate", "check-data", "try", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "exec", "result", "report", "stop", "guard",
+    "families", "accelerators", "explain", "docs", "preset", "validate", "check-data", "try", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "exec", "result", "report", "stop", "guard",
     "delete", "prune", "chart", "completion",
 )  # fmt: skip
 
@@ -94,7 +94,7 @@ def _run(arguments: Sequence[str], parser: Parser | None = None) -> int:
         message = str(error)
         # The API server's message, which has no fix.
         if error.exit_code == ExitCode.FORBIDDEN and " is forbidden: User " in message:
-            message += "; name another namespace by -n, or ask for the permission (docs/rights.md)"
+            message += "; name another namespace by -n, or ask for the permission (trainchart docs rights)"
         print_error(message, error.exit_code, as_json=as_json)
         return error.exit_code
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ def add_values_options(parser: argparse.ArgumentParser, files: str, *, family: b
         group.add_argument("--family", default="", metavar="FAMILY", help="what to train, instead of the files' family")
     group.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", dest="parameters",
-        help="a parameter of platforms' pipelines, such as REPLICAS=2 (docs/values.md); it lies over the files, "
+        help="a parameter of platforms' pipelines, such as REPLICAS=2 (trainchart docs values); it lies over the files, "
         "and an empty one is not configured",
     )  # fmt: skip
     add_set_options(group)

@@ -76,4 +76,4 @@ def exit_codes(*codes: ExitCode, ok: str = "success", also: str = "") -> str:
     """
     every = (ExitCode.REFUSED, ExitCode.INTERRUPTED)
     listed = [f"{code.value} {_MEANINGS[code]}" for code in sorted({*codes, *every} - {ExitCode.OK})]
-    return f"exit codes: {'; '.join([f'0 {ok}', *listed, *([also] if also else [])])} (docs/exit-codes.md)"
+    return f"exit codes: {'; '.join([f'0 {ok}', *listed, *([also] if also else [])])} (trainchart docs exit-codes)"

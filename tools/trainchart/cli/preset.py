@@ -20,9 +20,9 @@ def add_parser(commands: Commands) -> None:
         "needs.",
         epilog=exit_codes(),
     )
-    parser.add_argument("family", metavar="FAMILY", help="what to train: a folder in the chart's files/families/")
+    parser.add_argument("family", metavar="FAMILY", help="what to train: `trainchart families` lists them")
     parser.add_argument(
-        "--accelerator", metavar="PROFILE", help="what to train on: a file in the chart's files/accelerators/"
+        "--accelerator", metavar="PROFILE", help="what to train on: `trainchart accelerators` lists them"
     )
     parser.add_argument("--variant", metavar="NAME", help="variant of the profile, such as a slice")
     parser.add_argument("--count", type=int, metavar="N", help="devices per pod (default: 1)")

@@ -80,7 +80,7 @@ def add_submit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="validate and check everything, and install nothing")
     parser.add_argument("--chart", type=Path, metavar="FOLDER", help="another chart than trainchart's own")
     add_helm_option(parser)
-    step = parser.add_argument_group("step of a pipeline", "docs/submit.md")
+    step = parser.add_argument_group("step of a pipeline", "trainchart docs submit says more")
     step.add_argument(
         "--owner", nargs=4, metavar=("API", "KIND", "NAME", "UID"),
         help="an object of the run's namespace that the run is removed with, such as tekton.dev/v1 PipelineRun ...",

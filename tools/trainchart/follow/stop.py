@@ -194,7 +194,7 @@ def abort(api: Api, run: Snapshot, message: str = "trainchart stop") -> None:
         api.create(kinds.COMMANDS, body)
     except ForbiddenError as error:
         raise ForbiddenError(
-            f"{error}; stopping needs `create commands` in {kinds.COMMANDS.group} (deploy/submitter.yaml); "
+            f"{error}; stopping needs `create commands` in {kinds.COMMANDS.group} (trainchart docs rights); "
             f"`{run.connection.command(f'kubectl -n {run.namespace} delete vcjob {run.name}')}` ends the run too, and "
             "keeps nothing of it"
         ) from None

@@ -71,7 +71,7 @@ def _may_have_release(api: Api, name: str) -> bool:
     if not api.may("list", kinds.SECRETS):
         reason = (
             f"it is a release of Helm, and this account may not list secrets in namespace {api.namespace}, where Helm "
-            "keeps it; let an administrator remove it, or bind deploy/submitter.yaml to this account (docs/rights.md)"
+            "keeps it; let an administrator remove it, or bind the Role trainchart-submitter to this account (trainchart docs rights)"
         )
         raise RemoveError(name, reason, ExitCode.FORBIDDEN)
     return bool(api.objects(kinds.SECRETS, selector=release_selector(name), metadata_only=True)[0])

@@ -68,7 +68,7 @@ def preset(request: Request, *, schema: str) -> Preset:
     if request.family not in REGISTRY:
         # The chart's message lists the families.
         _check(_yaml({"family": request.family}))
-        raise UsageError(f"family '{request.family}' has no typed model in tools/trainchart/values/models/families/")
+        raise UsageError(f"family '{request.family}' has no typed model (trainchart docs adding-a-family)")
     family = REGISTRY[request.family]
     values = _values(request, family)
     text = _family_text(request.family, family, values, schema=schema)
@@ -116,7 +116,7 @@ def accelerator_text(name: str, *, schema: str) -> str:
     if unused:
         notes[f"accelerator.{unused}"] = _RESET
     about = notes.pop("accelerator")
-    header = f"{about}\nPut it after the family's file: -f values/FAMILY.yaml -f values/accelerators/{name}.yaml"
+    header = f"{about}\nPut it after the family's file: -f FAMILY.yaml -f {name}.yaml"
     tree = {"accelerator": {key: section.get(key) for key in ordered}}
     return "\n".join([schema_comment(schema), *comment(header), *lines(tree, notes), ""])
 
@@ -362,7 +362,7 @@ def _family_text(name: str, family: Family, values: Tree, *, schema: str) -> str
     header = (
         f"{family_data(name)['title']}{accelerator}.\n"
         f"Edit: {', '.join(edit)}.\n"
-        f"On another accelerator: -f values/{name}.yaml -f values/accelerators/PROFILE.yaml"
+        f"On another accelerator: trainchart preset {name} --accelerator PROFILE"
     )
     notes = _descriptions(values, family) | _NOTES | _accelerator_notes(values["accelerator"]) | dict(family.notes)
     parts: list[str] = []

@@ -125,12 +125,12 @@ class Values(Section):
     queue: ObjectName = Field("default", description="Volcano queue of the run.", json_schema_extra=also("queueName"))
     priorityClassName: ObjectName = Field(
         None,
-        description="PriorityClass of the run: who starts first, and where the scheduler preempts, who goes (docs/preemption.md).",
+        description="PriorityClass of the run: who starts first, and where the scheduler preempts, who goes (trainchart docs preemption).",
         json_schema_extra=also("priority", "priorityClass"),
     )
     preemptible: bool = Field(
         True,
-        description="Whether Volcano may stop the run to give its resources to others (docs/preemption.md).",
+        description="Whether Volcano may stop the run to give its resources to others (trainchart docs preemption).",
         json_schema_extra=also("preemptable", "preemption", "reclaimable", "interruptible"),
     )
     retries: int = Field(
@@ -165,7 +165,7 @@ class Values(Section):
     )
     resources: Resources | None = Field(
         None,
-        description="CPU, memory and other resources of each pod (docs/pods.md); an empty one is not requested, or not limited.",
+        description="CPU, memory and other resources of each pod (trainchart docs pods); an empty one is not requested, or not limited.",
         examples=[{"requests": {"cpu": "4", "memory": "8Gi"}, "limits": {"memory": "24Gi"}}],
     )
     sharedMemory: Annotated[Quantity, Named("SHARE_MEMORY_LIMIT_SIZE")] = Field(
@@ -243,7 +243,7 @@ class Values(Section):
     )
     volumes: list[Volume] = Field(
         default_factory=list,
-        description="Further volumes of the pods: claims, ConfigMaps, Secrets, or a new claim for every pod; see docs/pods.md.",
+        description="Further volumes of the pods: claims, ConfigMaps, Secrets, or a new claim for every pod; see `trainchart docs pods`.",
         examples=[[{"name": "fonts", "configMapName": "fonts", "mountPath": "/usr/share/fonts/ours"}]],
         json_schema_extra=also("extraVolumes"),
     )
@@ -264,7 +264,7 @@ class Values(Section):
     sidecars: Literal["disable", "allow"] = Field(
         "disable",
         description="disable: the pods have the labels and annotations that keep Istio and Linkerd from injecting their sidecars. "
-        "allow: without them, and sidecars are ended with the run; see docs/pods.md.",
+        "allow: without them, and sidecars are ended with the run; see `trainchart docs pods`.",
         json_schema_extra={
             **also("sidecarInjection", "istio", "linkerd"),
             **instead(
@@ -293,7 +293,7 @@ class Values(Section):
     )
     networkTopology: NetworkTopology | None = Field(
         None,
-        description="How near to each other the pods are in the network, by Volcano's HyperNodes (docs/pods.md).",
+        description="How near to each other the pods are in the network, by Volcano's HyperNodes (trainchart docs pods).",
         examples=[{"mode": "hard", "highestTierAllowed": 1}],
     )
     runtimeClassName: ObjectName = Field(

@@ -124,7 +124,7 @@ class ResourceNames(Section):
 class Accelerator(Section):
     profile: ProfileName | Literal[""] | None = Field(
         "cpu",
-        description="Profile of the devices: one of the chart's (values/accelerators/ has a file for each), or one of "
+        description="Profile of the devices: one of the chart's (`trainchart accelerators` lists them), or one of "
         "profiles.",
         examples=["cpu"],
         json_schema_extra=also("type", "kind", "vendor", "gpuType", "name"),
@@ -179,5 +179,5 @@ class Accelerator(Section):
     )
     profiles: dict[ProfileName, Profile] | None = Field(
         None,
-        description='Your own profiles by name, in the form of the chart\'s (see "A profile of your own" in docs/values.md).',
+        description='Your own profiles by name, in the form of the chart\'s (see "A profile of your own" in `trainchart docs values`).',
     )

@@ -91,7 +91,7 @@ class Prune(Whole):
 class Platform(Whole):
     image: Image = Field(
         f"trainchart/trainchart:{__version__}",
-        description="Image of the trainchart tools, which every step runs (images/trainchart builds it).",
+        description="Image of the trainchart tools, which every step runs; `trainchart docs packaging` says how to build it.",
         examples=["registry.example.com/ml/trainchart:1.0.0"],
     )
     imagePullPolicy: Literal["Always", "IfNotPresent", "Never"] = Field(

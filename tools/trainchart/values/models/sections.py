@@ -752,7 +752,7 @@ class ServiceAccount(Section):
     automount: bool = Field(
         False,
         description="Whether the pods get a token of the service account for the API server. Workload identity of a cloud needs none: "
-        "see docs/pods.md.",
+        "see `trainchart docs pods`.",
         json_schema_extra=also("automountServiceAccountToken"),
     )
 

@@ -30,7 +30,7 @@
 {{- end -}}
 {{- range $setting := .Run.family.requiredSettings -}}
 {{- if empty (get $.Run.values.train (trimPrefix "train." $setting)) -}}
-{{- $violations = append $violations (printf "%s: is empty, but family %s needs it; see docs/values.md for its values" $setting $family) -}}
+{{- $violations = append $violations (printf "%s: is empty, but family %s needs it; `trainchart explain %s` says what it is" $setting $family $setting) -}}
 {{- end -}}
 {{- end -}}
 {{- $violations | toJson -}}

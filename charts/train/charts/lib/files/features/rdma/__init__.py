@@ -21,5 +21,5 @@ def check() -> None:
             "warning",
             reason=f"the pod may lock {most >> 10} KiB of memory, and its resources have a device for RDMA, which needs more: "
             "NCCL then fails with `ibv_reg_mr failed: Cannot allocate memory`",
-            fix="let an administrator set LimitMEMLOCK=infinity for the container runtime of the nodes (docs/pods.md)",
+            fix="let an administrator set LimitMEMLOCK=infinity for the container runtime of the nodes (trainchart docs pods)",
         )
