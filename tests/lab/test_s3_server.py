@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from features import s3
-from features.s3 import store as s3_store
+from features.s3 import place as s3_place
 from tests.runner.stores import Room, store_at
 
 from .answers import Answer, Fault, half, login_page, redirect, reset, truncated
@@ -83,7 +83,7 @@ def test_a_store_that_misbehaves(
     store = store_at(bucket.url, tmp_path, ACCESS, SECRET)
     monkeypatch.setattr(s3_listing(), "MAX_OBJECTS", 50)
     monkeypatch.setattr(s3_listing(), "MAX_PAGE_BYTES", 100_000)
-    monkeypatch.setattr(s3_store, "RETRY_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(s3_place, "RETRY_AFTER_SECONDS", 0.5)
     bucket.faults += copy.deepcopy(case.faults)
     case.check(lambda: attempt(store, tmp_path / "data"), capsys)
 

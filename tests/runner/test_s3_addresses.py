@@ -16,6 +16,7 @@ import pytest
 from features import s3
 from features.s3 import store as s3_store
 from features.s3.address import addresses
+from features.s3.place import BrokenError
 from runner import network
 from runner.errors import RunnerError
 from tests.lab.s3_server import ACCESS, SECRET, Bucket, serving
@@ -259,6 +260,6 @@ def test_the_default_port_is_not_part_of_the_host_that_is_signed(
         "http://s3.example.com:443",
         "https://s3.example.com",
     ):
-        with pytest.raises(s3_store.BrokenError):
+        with pytest.raises(BrokenError):
             s3_store.Client(replace(store, endpoint=endpoint)).get("a", {}, {})
     assert sent == ["s3.example.com", "s3.example.com", "s3.example.com:443", "s3.example.com"]

@@ -90,8 +90,8 @@ def test_a_refusal_names_the_key_of_the_values_and_what_to_do(store: s3.Store, b
 
 
 def test_a_region_of_aws_has_a_server_of_its_own(store: s3.Store) -> None:
+    from features.s3.place import RefusedError
     from features.s3.refusals import explain
-    from features.s3.store import RefusedError
 
     there = replace(store, endpoint="https://s3.us-east-1.amazonaws.com")
     refused = RefusedError(400, "AuthorizationHeaderMalformed", "the region 'us-east-1' is wrong", "eu-west-1")

@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from features.s3.keys import Wait
+from features.s3.place import Place, Wait
 from features.s3.signature import Credentials
-from features.s3.store import Store
 from runner import network
 
 TIMEOUT_SECONDS = 10
@@ -43,7 +42,7 @@ class _FailedError(Exception):
         self.url, self.code, self.temporary = url, code, temporary
 
 
-def credentials(store: Store, wait: Wait) -> Credentials:
+def credentials(store: Place, wait: Wait) -> Credentials:
     """Return credentials of the pod's identity. `wait` is asked before a failed request is sent again.
 
     Raises:
@@ -63,7 +62,7 @@ def credentials(store: Store, wait: Wait) -> Credentials:
         attempt += 1
 
 
-def _ask(store: Store, environ: Mapping[str, str]) -> Credentials:
+def _ask(store: Place, environ: Mapping[str, str]) -> Credentials:
     if environ.get("AWS_ROLE_ARN") and environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
         return _of_token(store, environ)
     url = environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
@@ -79,7 +78,7 @@ def _ask(store: Store, environ: Mapping[str, str]) -> Credentials:
     )
 
 
-def _of_token(store: Store, environ: Mapping[str, str]) -> Credentials:
+def _of_token(store: Place, environ: Mapping[str, str]) -> Credentials:
     """AssumeRoleWithWebIdentity, a request that nobody signs."""
     url = _sts(store, environ)
     question = {
@@ -97,7 +96,7 @@ def _of_token(store: Store, environ: Mapping[str, str]) -> Credentials:
     return _read(url, found, ("AccessKeyId", "SecretAccessKey", "SessionToken"))
 
 
-def _sts(store: Store, environ: Mapping[str, str]) -> str:
+def _sts(store: Place, environ: Mapping[str, str]) -> str:
     """The regional endpoint, whose tokens are valid everywhere, unless the environment names another one."""
     named = environ.get("AWS_ENDPOINT_URL_STS") or environ.get("AWS_ENDPOINT_URL")
     if named:
@@ -108,7 +107,7 @@ def _sts(store: Store, environ: Mapping[str, str]) -> str:
     return f"https://sts.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}/"
 
 
-def _of_agent(store: Store, url: str, environ: Mapping[str, str]) -> Credentials:
+def _of_agent(store: Place, url: str, environ: Mapping[str, str]) -> Credentials:
     if not _may_be_asked(url):
         raise store.failure(
             f"{store.key}.workloadIdentity: AWS_CONTAINER_CREDENTIALS_FULL_URI {url} is neither https:// nor on this node",
@@ -137,7 +136,7 @@ def _may_be_asked(url: str) -> bool:
     return parts.hostname == "localhost"
 
 
-def _answer(store: Store, request: urllib.request.Request, proxy: Optional[SplitResult]) -> bytes:
+def _answer(store: Place, request: urllib.request.Request, proxy: Optional[SplitResult]) -> bytes:
     url = request.full_url
     handlers: List[urllib.request.BaseHandler] = [_NoRedirects()]
     handlers.append(urllib.request.ProxyHandler({urlsplit(url).scheme: proxy.geturl()} if proxy else {}))
@@ -201,7 +200,7 @@ def _read(url: str, found: Dict[str, Any], names: Tuple[str, str, str]) -> Crede
     return Credentials(keys[0], keys[1], keys[2], float(expires))
 
 
-def _token(store: Store, file: str) -> str:
+def _token(store: Place, file: str) -> str:
     """Return a projected token, which the kubelet renews."""
     try:
         token = Path(file).read_text(encoding="ascii").strip()

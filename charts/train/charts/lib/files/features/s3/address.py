@@ -5,13 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import threading
-from typing import TYPE_CHECKING, List, NamedTuple
+from typing import List, NamedTuple
 from urllib.parse import urlsplit
 
 from runner import log
 
-if TYPE_CHECKING:
-    from .store import RefusedError
+from .place import RefusedError
 
 # What stores that require virtual-hosted requests answer to others: Aliyun OSS SecondLevelDomainForbidden, Tencent COS
 # PathStyleDomainForbidden, Huawei OBS "Virtual host domain is required", Volcengine TOS InvalidPathAccess.

@@ -5,26 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import Optional
 
 from runner import credential, log
 from runner.errors import RunnerError
 
+from .place import Place, Wait
 from .signature import Credentials
-
-if TYPE_CHECKING:
-    from .store import Store
 
 RENEW_SECONDS = 300.0  # before they expire
 AGAIN_SECONDS = 30.0  # after a renewal that failed, while the old ones are valid
-
-Wait = Callable[[int, str], bool]  # Client.wait_to_retry
 
 
 class Keys:
     """The credentials of a store, for all threads that use it. They never appear in a message."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Place) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._held: Optional[Credentials] = None
@@ -70,7 +66,7 @@ class Keys:
             self._due = self._held.expires - RENEW_SECONDS
 
 
-def _of_secret(store: Store) -> Optional[Credentials]:
+def _of_secret(store: Place) -> Optional[Credentials]:
     if not store.credentials:
         return None
     token = ""
@@ -79,7 +75,7 @@ def _of_secret(store: Store) -> Optional[Credentials]:
     return Credentials(_key(store, store.access_key_name), _key(store, store.secret_key_name), token)
 
 
-def _key(store: Store, name: str) -> str:
+def _key(store: Place, name: str) -> str:
     try:
         return credential.read_key(Path(store.credentials), name, ascii_only=True).strip()
     except OSError:

@@ -12,7 +12,8 @@ from urllib.parse import unquote_plus
 
 from runner.errors import RunnerError
 
-from .store import BrokenError, Client, RefusedError, Store
+from .place import BrokenError, RefusedError
+from .store import Client, Store
 
 MAX_OBJECTS = 5_000_000
 MAX_PAGE_BYTES = 16 << 20  # a page of 1000 keys has at most about 4 MiB

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import Optional, Tuple
 from urllib.parse import urlsplit
 
 from runner.errors import RunnerError
 
 from . import address
+from .place import Place, RefusedError
 from .signature import Credentials
-
-if TYPE_CHECKING:
-    from .store import RefusedError, Store
 
 WANTS_TLS = "TlsRequired"  # a name of ours, where servers have only a text
 # The codes of AWS, and what MinIO, OSS, COS, R2 and Google have in their places.
@@ -33,7 +31,7 @@ def may_have_ended(credentials: Optional[Credentials], refused: RefusedError) ->
     return refused.code in (ended if credentials and credentials.session_token else _EXPIRED)
 
 
-def explain(store: Store, credentials: Optional[Credentials], refused: RefusedError) -> RunnerError:
+def explain(store: Place, credentials: Optional[Credentials], refused: RefusedError) -> RunnerError:
     """Return the failure, which names the values key to correct."""
     key = store.key
     what, fix = f"{key}.bucket {store.bucket}", f"correct {key}.bucket and {key}.endpoint"
@@ -76,14 +74,14 @@ def explain(store: Store, credentials: Optional[Credentials], refused: RefusedEr
     return store.failure(f"{what}: the server at {store.endpoint} answered {refused}", fix)
 
 
-def _virtual(store: Store) -> str:
+def _virtual(store: Place) -> str:
     key = store.key
     if store.addressing in ("path", "domain"):
         return f"leave {key}.addressing out, or set it to virtual: the store accepts the bucket in the host only"
     return f"set {key}.endpoint to the host name of the store: it accepts the bucket {store.bucket} in the host only"
 
 
-def _keys(store: Store, signed: Credentials, refused: RefusedError) -> Tuple[str, str]:
+def _keys(store: Place, signed: Credentials, refused: RefusedError) -> Tuple[str, str]:
     key, endpoint = store.key, store.endpoint
     if store.workload_identity:
         return (
@@ -103,7 +101,7 @@ def _keys(store: Store, signed: Credentials, refused: RefusedError) -> Tuple[str
     return what, f"correct {name} in that secret: {endpoint} does not accept it"
 
 
-def _denied(store: Store, credentials: Optional[Credentials]) -> str:
+def _denied(store: Place, credentials: Optional[Credentials]) -> str:
     key = store.key
     if store.workload_identity:
         return f"allow the role of the pod's identity to {store.rights} this bucket, or correct {key}.bucket"

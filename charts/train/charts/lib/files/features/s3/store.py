@@ -1,4 +1,4 @@
-"""The bucket that the values describe, signed requests to it, and messages for the server's errors."""
+"""Signed requests to a bucket, and messages for the server's errors."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from runner import log, network
 from runner.errors import RunnerError
-from runner.settings import Settings
 
 from . import signature
 from .address import Addresses, demands_virtual
 from .keys import Keys
+from .place import BrokenError, Place, RefusedError
 from .refusals import WANTS_TLS, explain, may_have_ended
 from .signature import Credentials
 
 RETRY_SECONDS = (2.0, 4.0, 8.0)
-RETRY_AFTER_SECONDS = 60.0
 TIMEOUT_SECONDS = 30  # for a silent connection
-_REGION = "us-east-1"  # the name used by servers without regions
 # Codes of temporary failures, whatever their status. The first two: what arrived is not what was sent.
 _TEMPORARY = (
     "BadDigest",
@@ -45,76 +43,18 @@ _WANTS_TLS = re.compile(rb"HTTP request (was sent )?to (an )?HTTPS", re.IGNORECA
 
 
 @dataclass(frozen=True)
-class Store:
-    """A bucket, or the part of it below a prefix."""
-
-    key: str  # section of the values: "model", "dataset" or "publish"
-    endpoint: str
-    bucket: str
-    prefix: str
-    region: str
-    credentials: str  # folder of the mounted secret; "" for anonymous access
-    access_key_name: str  # keys of that secret
-    secret_key_name: str
-    secret_name: str
-    ca_file: str  # trusted in addition to the system's; "" for none
-    addressing: str = "auto"
-    session_token_name: str = "AWS_SESSION_TOKEN"  # noqa: S105 (a key of that secret, which may lack it)
-    workload_identity: bool = False  # requests are signed with the pod's identity, not with a secret
-
-    @classmethod
-    def of(cls, settings: Settings, section: str) -> Store:
-        """Return the store of a section of the values whose type is s3."""
-        place = getattr(settings, section)
-        return cls(
-            key=section,
-            endpoint=place.endpoint.rstrip("/"),
-            bucket=place.bucket,
-            prefix=place.prefix,
-            region=place.region,
-            credentials=settings.secret_folder(section),
-            access_key_name=place.access_key_key,
-            secret_key_name=place.secret_key_key,
-            secret_name=place.secret_name,
-            ca_file=settings.ca_file,
-            addressing=place.addressing,
-            session_token_name=place.session_token_key,
-            workload_identity=place.workload_identity,
-        )
-
-    @property
-    def folder(self) -> str:
-        """The prefix as a folder: `shapes` does not match `shapes-old/`."""
-        stripped = self.prefix.strip("/")
-        return f"{stripped}/" if stripped else ""
-
-    @property
-    def location(self) -> str:
-        return f"{self.endpoint.rstrip('/')}/{self.bucket}/{self.folder}"
-
-    @property
-    def signed_region(self) -> str:
-        return self.region or _REGION
+class Store(Place):
+    """A place with what all clients that use it share."""
 
     @cached_property
     def addresses(self) -> Addresses:
-        """The address of the bucket, which all clients of this store share."""
+        """The address of the bucket."""
         return Addresses(self.key, self.endpoint, self.bucket, self.addressing)
 
     @cached_property
     def keys(self) -> Keys:
-        """The credentials, which all clients of this store share."""
+        """The credentials."""
         return Keys(self)
-
-    @property
-    def rights(self) -> str:
-        """What the key must be allowed to do with the bucket, for messages."""
-        return "list, read and write" if self.key == "publish" else "list and read"
-
-    def failure(self, reason: str, fix: str, unreachable: bool = False) -> RunnerError:
-        """Return the failure of the stage that uses the store."""
-        refused = "publish-refused" if self.key == "publish" else "prepare-failed"
-        return RunnerError(f"{refused.partition('-')[0]}-unreachable" if unreachable else refused, reason, fix)
 
 
 class Body(Protocol):
@@ -123,28 +63,6 @@ class Body(Protocol):
     def read(self, size: int = -1) -> bytes: ...
 
     def seek(self, offset: int) -> int: ...
-
-
-class RefusedError(Exception):
-    """The server's error for a request that a retry does not help."""
-
-    def __init__(self, status: int, code: str, message: str, region: str = "", endpoint: str = "") -> None:
-        super().__init__(f"{status} {code}: {message}" if code or message else str(status))
-        self.status = status
-        self.code = code
-        self.region = region  # the bucket's
-        self.endpoint = endpoint  # the host that the server recommends
-
-
-class BrokenError(Exception):
-    """A temporary failure: the network, or a server that is down or too busy.
-
-    `seconds`: the server's Retry-After, at most RETRY_AFTER_SECONDS.
-    """
-
-    def __init__(self, message: str, seconds: float = 0) -> None:
-        super().__init__(message)
-        self.seconds = min(seconds, RETRY_AFTER_SECONDS)
 
 
 class Client:

@@ -19,7 +19,8 @@ from runner import log, trees
 from runner.errors import RunnerError
 
 from .listing import Item
-from .store import BrokenError, Client, RefusedError, Store
+from .place import BrokenError, RefusedError
+from .store import Client, Store
 
 THREADS = 8
 REPORT_SECONDS = 10.0

@@ -13,7 +13,8 @@ from email.message import Message
 from typing import Dict, List, Optional, Tuple
 from xml.sax.saxutils import escape
 
-from features.s3.store import Body, BrokenError, Client, RefusedError, Store
+from features.s3.place import BrokenError, RefusedError
+from features.s3.store import Body, Client, Store
 from runner.errors import RunnerError
 
 

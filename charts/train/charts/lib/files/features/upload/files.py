@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, List
 
-from features.s3.store import BrokenError
+from features.s3.place import BrokenError
 from runner import log
 from runner.errors import RunnerError
 
