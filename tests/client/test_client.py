@@ -16,7 +16,9 @@ from tests.checks.cluster import ROOT
 from tests.cli.test_submit import Cluster as Releases
 from tests.cli.test_submit import cluster as releases  # noqa: F401 - a fixture
 from tests.cli.test_submit import helm_that
+from tests.fakes.api import FakeApi
 from tests.fakes.live import NAME, Cluster, stamped
+from tests.fakes.runs import left, put_run
 from tests.follow.test_stop import obeys
 from trainchart.chart import engines
 from trainchart.chart.helm_program import HelmProgram
@@ -203,6 +205,21 @@ def test_a_stopped_run_keeps_what_its_pods_reported_as_by_the_command(live: Clus
     (patched,) = live.patched
     assert "stopped" in patched["metadata"]["annotations"][RESULT_ANNOTATION]
     assert tc.Run(NAME).stop() == "stopped", "there is nothing left to stop"
+
+
+def test_a_run_is_deleted_as_by_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = FakeApi()
+    use(api, monkeypatch)
+    put_run(api, "run-42", release="")
+    put_run(api, "run-43", release="", phase="Running")
+    tc.Run("run-42").delete()
+    assert not [one for one in left(api) if "run-42" in one]
+    with pytest.raises(
+        tc.TrainchartError, match="run-43 is not removed: it is running; add stop=True to stop it first"
+    ):
+        tc.Run("run-43").delete()
+    with pytest.raises(NotFoundError, match="run-42"):
+        tc.Run("run-42").delete()
 
 
 def test_a_run_that_does_not_exist_is_an_error_and_no_traceback_in_a_cell(live: Cluster) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trainchart.cli.options import (
@@ -15,7 +14,7 @@ from trainchart.cli.options import (
     parse_name,
 )
 from trainchart.cli.parser import Commands, exit_codes
-from trainchart.errors import ExitCode, TrainchartError, UsageError
+from trainchart.errors import ExitCode, TrainchartError
 from trainchart.terminal import print_message, print_text
 
 if TYPE_CHECKING:
@@ -67,53 +66,28 @@ def _try_to_delete(api: Api, name: str, options: argparse.Namespace) -> int:
 
 
 def _delete(api: Api, name: str, options: argparse.Namespace) -> None:
-    from trainchart.install.remove import remove
-    from trainchart.run import state
-    from trainchart.run.installed import installed, user_of
-
-    unseen: list[str] = []
-    found = installed(api, name, notify=unseen.append)
-    if not found:
-        for message in unseen:
-            print_message(message)
-        if options.ignore_not_found:
-            return
-        raise state.not_found(api, name)
-    (run,) = found
-    if not run.state.is_final:
-        _stop(api, run, options)
-    elif run.is_being_installed and not options.stop:
-        raise UsageError(
-            f"{name} is not removed: Helm is installing it, or was interrupted a moment ago; wait, or add --stop to remove "
-            "it in any case"
-        )
-    while run.own_claims and (user := user_of(run, installed(api))):
-        if options.stop and user.name in options.names:
-            _stop(api, user, options)
-            continue
-        raise UsageError(
-            f"{name} is not removed: {user.name} is {user.state.value} on its claim; stop {user.name} first, or wait for it"
-        )
-    remove(api, lambda: helm_of(options, api), run, print_message)
-    print_text(f"{name} is removed{kept(run)}")
-
-
-def _stop(api: Api, run: Installed, options: argparse.Namespace) -> None:
-    """Stop a run that has not finished.
-
-    Raises:
-        UsageError: --stop is not given.
-        StillStoppingError, ForbiddenError, NotFoundError, UnreachableError
-    """
     from trainchart.cluster.errors import NotFoundError
     from trainchart.follow.stop import stop
+    from trainchart.install.remove import delete
     from trainchart.run import state
 
-    if not options.stop:
-        raise UsageError(f"{run.name} is not removed: it is {run.state.value}; add --stop to stop it first")
-    before = state.load(api, run.name)
-    with suppress(NotFoundError):  # somebody has deleted its Job: what else there is of it is left to remove
-        stop(api, before, print_message, show=None, seconds=options.timeout)
+    def stopped(running: str) -> None:
+        stop(api, state.load(api, running), print_message, show=None, seconds=options.timeout)
+
+    try:
+        run = delete(
+            api,
+            lambda: helm_of(options, api),
+            name,
+            print_message,
+            stop=stopped if options.stop else None,
+            also=options.names,
+        )
+    except NotFoundError:
+        if not options.ignore_not_found:
+            raise
+        return
+    print_text(f"{name} is removed{kept(run)}")
 
 
 def kept(run: Installed) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from trainchart.errors import ExitCode, TrainchartError
 from trainchart.terminal import print_message
 
 if TYPE_CHECKING:
+    from trainchart.chart.engine import Engine, Target
     from trainchart.cluster.api import Api
     from trainchart.follow.logs import Line
     from trainchart.run.listing import Row
@@ -156,6 +158,29 @@ class Run:
 
         api = self.cluster.api
         return stop(api, load(api, self.name), print_message, show=None, seconds=timeout).snapshot.state.value
+
+    def delete(self, *, stop: bool = False) -> None:
+        """Remove its release and all that belongs to it; a claim with `workspace.keep` stays.
+
+        Args:
+            stop: stop it first, if it has not finished; otherwise such a run is refused.
+
+        Raises:
+            UsageError: it has not finished, or another run uses its claim.
+        """
+        from trainchart.chart.engines import engine
+        from trainchart.install.helm import target_of
+        from trainchart.install.remove import delete
+
+        api = self.cluster.api
+
+        def helm() -> tuple[Engine, Target]:
+            return engine(), target_of(api, self.cluster.kubeconfig, os.environ)
+
+        def stopped(name: str) -> None:
+            Run(name, self.cluster).stop()
+
+        delete(api, helm, self.name, print_message, stop=stopped if stop else None, option="stop=True")
 
     def _record(self, *, whole: bool = False) -> Record:
         from trainchart.follow.record import load

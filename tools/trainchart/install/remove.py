@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from contextlib import suppress
 from dataclasses import replace
 
 from trainchart.chart.engine import Engine, HelmError, Target
 from trainchart.checks.refusals import explain
 from trainchart.cluster import kinds
 from trainchart.cluster.api import Api
-from trainchart.cluster.errors import ForbiddenError
+from trainchart.cluster.errors import ForbiddenError, NotFoundError
 from trainchart.cluster.fields import text
 from trainchart.cluster.helm import release_selector
-from trainchart.errors import ExitCode, TrainchartError
+from trainchart.errors import ExitCode, TrainchartError, UsageError
 from trainchart.install.install import exit_code_of
-from trainchart.run.installed import INSTANCE, Installed, is_kept
-from trainchart.run.state import PART_OF
+from trainchart.run.installed import INSTANCE, Installed, installed, is_kept, user_of
+from trainchart.run.state import PART_OF, not_found
 
 # The Job first, so that its pods end; its claim last.
 _OBJECTS = (
@@ -38,6 +39,60 @@ class RemoveError(TrainchartError):
     def __init__(self, name: str, reason: str, exit_code: ExitCode = ExitCode.REFUSED) -> None:
         super().__init__(f"{name} is not removed: {reason}")
         self.exit_code = exit_code
+
+
+def delete(
+    api: Api,
+    helm: Callable[[], tuple[Engine, Target]],
+    name: str,
+    notify: Callable[[str], None],
+    *,
+    stop: Callable[[str], object] | None,
+    also: Container[str] = (),
+    option: str = "--stop",
+) -> Installed:
+    """Remove a run by its name, and return what it was.
+
+    Args:
+        api: the cluster, and the namespace of the run.
+        helm: gives Helm, which is needed for a release only, and the cluster.
+        name: of the run.
+        notify: called with what could not be looked for.
+        stop: stops a run that has not finished, by its name; None refuses to remove such a run.
+        also: the names of other runs that are removed with it, which may be stopped too where they use its claim.
+        option: what the caller calls `stop`, for messages.
+
+    Raises:
+        NotFoundError: there is no such run.
+        UsageError: it has not finished and may not be stopped, or another run uses its claim.
+        RemoveError, ForbiddenError, UnreachableError, and what `stop` raises.
+    """
+    unseen: list[str] = []
+    found = installed(api, name, notify=unseen.append)
+    if not found:
+        for message in unseen:
+            notify(message)
+        raise not_found(api, name)
+    (run,) = found
+    if not run.state.is_final:
+        if not stop:
+            raise UsageError(f"{name} is not removed: it is {run.state.value}; add {option} to stop it first")
+        with suppress(NotFoundError):  # somebody has deleted its Job: what else there is of it is left to remove
+            stop(name)
+    elif run.is_being_installed and not stop:
+        raise UsageError(
+            f"{name} is not removed: Helm is installing it, or was interrupted a moment ago; wait, or add {option} to "
+            "remove it in any case"
+        )
+    while run.own_claims and (user := user_of(run, installed(api))):
+        if not stop or user.name not in also:
+            raise UsageError(
+                f"{name} is not removed: {user.name} is {user.state.value} on its claim; stop {user.name} first, or wait for it"
+            )
+        with suppress(NotFoundError):
+            stop(user.name)
+    remove(api, helm, run, notify)
+    return run
 
 
 def remove(api: Api, helm: Callable[[], tuple[Engine, Target]], run: Installed, notify: Callable[[str], None]) -> None:
