@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from trainchart.cluster import kinds
 from trainchart.cluster.connection import NO_CONNECTION, Connection
@@ -285,25 +285,22 @@ class Api:
         import urllib3
 
         self.calls += 1
-        wanted = {"Accept": "application/json, */*", **headers}
+        # A URL and headers by hand: how the client makes them has changed between the versions that are supported.
+        configuration = self.client.configuration
+        parameters = urlencode([(key, value) for key, value in query.items() if value], quote_via=quote)
+        all_headers = urllib3.HTTPHeaderDict(
+            {"Accept": "application/json, */*", **self.client.default_headers, **headers}
+        )
         if body is not None:
-            wanted.setdefault("Content-Type", "application/json")
-        url, sent = self.client.param_serialize(
-            method,
-            path,
-            query_params=[(key, value) for key, value in query.items() if value],
-            header_params=wanted,
-            auth_settings=["BearerToken"],
-        )[1:3]
-        if token := sent.get("authorization"):
-            sent["authorization"] = _valid_token(token)
-        all_headers = urllib3.HTTPHeaderDict(sent)
+            all_headers.setdefault("Content-Type", "application/json")
+        if token := configuration.auth_settings().get("BearerToken", {}).get("value"):
+            all_headers["authorization"] = _valid_token(token)
         for name, value in self.impersonation:
             all_headers.add(name, value)
         # Not by the client's own request method, which converts some of urllib3's errors, but not all.
         response: BaseHTTPResponse = self.client.rest_client.pool_manager.request(
             method,
-            url,
+            f"{configuration.host}{path}" + (f"?{parameters}" if parameters else ""),
             headers=all_headers,
             body=None if body is None else json.dumps(body),
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
