@@ -108,7 +108,7 @@ release: tools ## Set VERSION=x.y.z, close the changelog's section, commit, tag 
 
 .PHONY: pins
 pins: $(VENV)/ready ## Renew requirements.txt from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra e2e --universal --python-version 3.10 --upgrade --generate-hashes \
+	uv pip compile pyproject.toml --extra engine --group dev --group e2e --universal --python-version 3.10 --upgrade --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.txt
 	sed -i '1i # Everything the tools, tests and end-to-end run use, pinned. Made from pyproject.toml by: make pins' requirements.txt
 

@@ -29,12 +29,10 @@ def package_chart(folder: Path, *, helm: str = "helm", chart: Path = CHARTS[0]) 
 
 
 def package_python(folder: Path, *, root: Path = ROOT) -> list[Path]:
-    """The wheel and the sdist of the tools, by the build backend that pyproject.toml names."""
-    # The backend changes sys.argv.
-    build = "import sys; from setuptools import build_meta as b; to = sys.argv[1]; b.build_sdist(to); b.build_wheel(to)"
+    """The wheel and the sdist of the tools; the same files give the same bytes."""
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder.resolve())]
     environment = {"SOURCE_DATE_EPOCH": str(EPOCH), **os.environ}
     before = set(folder.iterdir())
-    command = [sys.executable, "-c", build, str(folder.resolve())]
     subprocess.run(command, check=True, cwd=root, capture_output=True, text=True, env=environment)
     return sorted(set(folder.iterdir()) - before)
 

@@ -17,8 +17,7 @@ RECIPE = ROOT / "images" / "trainchart"
 NOTEBOOK_RECIPE = ROOT / "e2e" / "images" / "notebook"
 NOTEBOOK = "trainchart/notebook:e2e"
 # What the wheel is made of.
-SOURCES = ("LICENSE", "README.md", "MANIFEST.in", "pyproject.toml", "setup.py", "charts", "tools", "values/schema.json")
-IGNORED = ("__pycache__", ".egg-info")
+SOURCES = ("LICENSE", "README.md", "pyproject.toml", "charts", "deploy", "docs", "tools", "values/schema.json")
 ADVICE = "Needs Debian's packages and PyPI; run the same command again."
 
 
@@ -48,19 +47,14 @@ def _build(image: str, recipe: Path, bases: Mapping[str, Base]) -> str:
             current.cached()
             return image
         with temporary_folder() as work:
-            # In a copy: setuptools would put into the wheel whatever an earlier build has left in the checkout.
-            for file in files:
-                place = work / "checkout" / file.relative_to(ROOT)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, place)
-            copy = work / "checkout" / recipe.relative_to(ROOT)
-            wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(copy)]
-            current.run([*wheel, work / "checkout"])
-            docker.build_image(current, image, copy, key, [f"{name}={base.name}" for name, base in bases.items()])
+            context = shutil.copytree(recipe, work / recipe.name, ignore=shutil.ignore_patterns("*.whl"))
+            wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(context)]
+            current.run([*wheel, ROOT])
+            docker.build_image(current, image, context, key, [f"{name}={base.name}" for name, base in bases.items()])
     return image
 
 
 def _files(source: Path) -> list[Path]:
     """A file, or the files below a folder, but those that a program has left there."""
     found = sorted(source.rglob("*")) if source.is_dir() else [source]
-    return [file for file in found if file.is_file() and not any(word in str(file) for word in IGNORED)]
+    return [file for file in found if file.is_file() and "__pycache__" not in file.parts]

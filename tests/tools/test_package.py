@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,16 +29,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory, helm: str) -> Path:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Wheel and sdist, made of what git tracks: the checkout may hold what an earlier build left."""
-    root = tmp_path_factory.mktemp("source")
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if name.startswith(("charts/", "deploy/", "docs/", "tools/", "values/")) or "/" not in name:
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, root / name)
+    """The folder of the wheel and the sdist of this checkout."""
     folder = tmp_path_factory.mktemp("built")
-    package_python(folder, root=root)
+    package_python(folder)
     return folder
 
 
@@ -116,21 +110,47 @@ def test_the_wheel_holds_the_chart_the_schema_and_the_pages(built: Path) -> None
 
 
 @pytest.mark.lab
-def test_the_sdist_builds_the_same_wheel(built: Path, tmp_path: Path) -> None:
+def test_the_sdist_builds_the_same_bytes_on_a_machine_that_is_set_up_otherwise(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path)
     (root,) = tmp_path.iterdir()
+    (root / "tools/trainchart/__pycache__").mkdir()
+    (root / "tools/trainchart/__pycache__/left.pyc").touch()
     again = tmp_path / "again"
     again.mkdir()
-    package_python(again, root=root)
-    (first,), (second,) = built.glob("*.whl"), again.glob("*.whl")
-    assert contents(first) == contents(second)
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    monkeypatch.setenv("LC_ALL", "C")
+    usual = os.umask(0o077)
+    try:
+        (root / "README.md").chmod(0o600)
+        package_python(again, root=root)
+    finally:
+        os.umask(usual)
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == {
+        path.name: path.read_bytes() for path in built.iterdir()
+    }
 
 
-def contents(wheel: Path) -> dict[str, bytes]:
+@pytest.mark.lab
+@pytest.mark.parametrize("check", ["twine check --strict", "check-wheel-contents"])
+def test_an_index_and_the_linters_of_packages_take_them(built: Path, check: str) -> None:
+    program, *arguments = check.split()
+    files = sorted(map(str, built.glob("*.whl" if program == "check-wheel-contents" else "*")))
+    command = [str(Path(sys.executable).parent / program), *arguments, *files]
+    process = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+def test_the_page_on_an_index_has_no_link_that_leads_nowhere(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+        text = archive.read(f"trainchart-{__version__}.dist-info/METADATA").decode()
+    assert "\n# trainchart\n" in text
+    assert [link for link in re.findall(r"\]\(([^)]*)\)", text) if not link.startswith("https://")] == []
+    assert not re.search(r"<img|src=", text)
 
 
 @pytest.mark.lab

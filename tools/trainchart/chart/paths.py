@@ -1,6 +1,6 @@
 """The paths of the chart, of the schema for editors and of the pages: in the checkout that these tools run from, or in the wheel.
 
-A wheel has all of them below `bundle/`, in the folders of the repository; setup.py puts them there.
+A wheel has all of them below `bundle/`, in the folders of the repository; pyproject.toml says so.
 """
 
 from __future__ import annotations
