@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
+from features.push import BranchPublisher
 from runner import checkout, prepare, verify
 from runner.context import Context, Pinned
 from runner.errors import RunnerError
 from runner.git import Git
-from runner.publish import Publisher
 from runner.remote import Remote
 
 from .answers import Answer, Fault, corrupted, half, login_page, redirect, reset, slow, stalled, truncated
@@ -146,7 +146,7 @@ def whole_run(
 def attempt(context: Context) -> None:
     """All of a run that speaks to the servers."""
     family: Any = SimpleNamespace(probe=lambda *_: {}, has=lambda hook: False)
-    publisher = Publisher(context)
+    publisher = BranchPublisher(context)
     publisher.find_published()
     prepare.prepare(context, family, publisher.check_push_access)
     assert (context.dataset / "big.bin").read_text() == "data " * 4000

@@ -292,7 +292,7 @@ def test_the_trainer_is_told_what_the_document_tells_it(name: str, make_context:
 def test_an_empty_branch_is_named_as_the_documents_name_it() -> None:
     for name in ("yolov5-tekton", "llm-sft-notebook"):
         assert not load_values(values_file(name))["publish"].get("branch")
-    publish = (ROOT / "charts/train/charts/lib/files/runner/publish.py").read_text(encoding="utf-8")
+    publish = (ROOT / "charts/train/charts/lib/files/features/push/__init__.py").read_text(encoding="utf-8")
     assert 'GENERATED_PREFIX + "%Y%m%d-%H%M%S"' in publish
     assert document("llm-sft-notebook")["sets"]["push_branch"] == "sft-$(date +'%Y%m%d-%H%M%S')"
 

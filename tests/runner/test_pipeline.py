@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from features.push import BranchPublisher
 from runner.context import Context
 from runner.errors import RunnerError
-from runner.publish import Published, Publisher
+from runner.publish import Published
 from tests.lab.s3_server import Bucket
 from tests.lab.s3_server import serving as serving_bucket
 
@@ -238,16 +239,16 @@ def test_a_branch_that_appears_between_look_and_push_is_not_overwritten(
     context.artifacts.mkdir()
     (context.artifacts / "model.pt").write_text("mine")
     looks: list[str] = []
-    look = Publisher._own_commit
+    look = BranchPublisher._own_commit
 
-    def late(self: Publisher, branch: str) -> Published | None:
+    def late(self: BranchPublisher, branch: str) -> Published | None:
         looks.append(branch)
         return None if len(looks) == 1 else look(self, branch)
 
-    monkeypatch.setattr(Publisher, "_own_commit", late)
+    monkeypatch.setattr(BranchPublisher, "_own_commit", late)
     family: Any = SimpleNamespace(has=lambda hook: False)
     with pytest.raises(RunnerError) as caught:
-        Publisher(context).publish(family)
+        BranchPublisher(context).publish(family)
     assert (caught.value.exit.name, len(looks)) == ("branch-taken", 2)
     assert git("-C", str(server.folder / name), "rev-parse", "result") == other
 

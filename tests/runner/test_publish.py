@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from runner import artifacts, commit, retry
+from features.push import BranchPublisher, commit
+from runner import artifacts, retry
 from runner.context import Context
 from runner.errors import RunnerError
-from runner.publish import Published, Publisher
+from runner.publish import Published
 from tests.conftest import rows
 from tests.lab.answers import Answer, Fault
 
@@ -38,10 +39,10 @@ def small_large_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def made(server: Server, tmp_path: Path, make_context: Callable[..., Context]) -> Callable[..., Publisher]:
+def made(server: Server, tmp_path: Path, make_context: Callable[..., Context]) -> Callable[..., BranchPublisher]:
     """A publisher with these artifacts, and an empty repository to publish to."""
 
-    def make(files: dict[str, bytes] | None = None, shared: bool = False, **changes: Any) -> Publisher:
+    def make(files: dict[str, bytes] | None = None, shared: bool = False, **changes: Any) -> BranchPublisher:
         name = f"{tmp_path.name}.git"
         if not (server.folder / name).exists():
             server.repository(name)
@@ -56,7 +57,7 @@ def made(server: Server, tmp_path: Path, make_context: Callable[..., Context]) -
         )
         for path, content in {"model.pt": b"weights", **(files or {})}.items():
             place(context, path, content)
-        return Publisher(context)
+        return BranchPublisher(context)
 
     return make
 
@@ -132,7 +133,7 @@ HOSTILE["all of them"] = {
     rows(HOSTILE, "attributes of its own at the root", "all of them"),
 )
 def test_a_fresh_clone_is_the_artifacts_byte_by_byte(
-    label: str, made: Callable[..., Publisher], server: Server, tmp_path: Path
+    label: str, made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     publisher = made(HOSTILE[label], branch="r")
     publisher.publish(FAMILY)
@@ -144,7 +145,7 @@ def test_a_fresh_clone_is_the_artifacts_byte_by_byte(
 
 @pytest.mark.lab
 def test_names_that_are_no_text_links_and_programs_arrive_as_they_are(
-    made: Callable[..., Publisher], server: Server, tmp_path: Path
+    made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     publisher = made(branch="r")
     folder = tmp_path / "workspace" / "run-42" / "artifacts"
@@ -166,7 +167,7 @@ def test_names_that_are_no_text_links_and_programs_arrive_as_they_are(
 
 @pytest.mark.lab
 def test_what_the_image_and_its_user_configure_changes_nothing(
-    made: Callable[..., Publisher], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., BranchPublisher], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "user"
     (home / ".config" / "git").mkdir(parents=True)
@@ -192,7 +193,7 @@ def test_what_the_image_and_its_user_configure_changes_nothing(
 
 
 def test_large_and_known_files_go_to_lfs_and_take_no_room_twice(
-    made: Callable[..., Publisher], server: Server, tmp_path: Path
+    made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     made({"big.pb": b"p" * 64 * BIG, "small.pb": b"p", "README.md": b"#"}, branch="r").publish(FAMILY)
     repository = str(server.folder / f"{tmp_path.name}.git")
@@ -209,7 +210,7 @@ def test_large_and_known_files_go_to_lfs_and_take_no_room_twice(
 
 @pytest.mark.lab
 def test_without_hard_links_the_store_has_one_copy(
-    made: Callable[..., Publisher], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., BranchPublisher], server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
         raise PermissionError(1, "no hard links here")
@@ -220,7 +221,7 @@ def test_without_hard_links_the_store_has_one_copy(
 
 
 @pytest.mark.lab
-def test_what_git_cannot_keep_is_told(made: Callable[..., Publisher], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_git_cannot_keep_is_told(made: Callable[..., BranchPublisher], capsys: pytest.CaptureFixture[str]) -> None:
     publisher = made({"m/.git/config": b"x", "m/a": b"a", ".lfsconfig": b"x"}, branch="r")
     folder = publisher._context.artifacts
     (folder / "empty").mkdir()
@@ -240,7 +241,7 @@ def test_what_git_cannot_keep_is_told(made: Callable[..., Publisher], capsys: py
     "target", ["/etc/passwd", "../../../secret/GIT_TOKEN", "m/../../state/lock", "m/up/../outside"]
 )
 def test_a_link_out_of_the_artifacts_is_refused_and_not_followed(
-    target: str, made: Callable[..., Publisher], server: Server
+    target: str, made: Callable[..., BranchPublisher], server: Server
 ) -> None:
     publisher = made({"m/a": b"a"}, branch="r")
     folder = publisher._context.artifacts
@@ -264,7 +265,7 @@ def test_a_link_out_of_the_artifacts_is_refused_and_not_followed(
 def test_a_commit_that_a_clone_would_change_is_not_pushed(
     change: Callable[..., bytes],
     words: str,
-    made: Callable[..., Publisher],
+    made: Callable[..., BranchPublisher],
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -284,7 +285,7 @@ def test_a_commit_that_a_clone_would_change_is_not_pushed(
 
 
 def test_a_file_that_changes_meanwhile_is_not_pushed(
-    made: Callable[..., Publisher], server: Server, monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., BranchPublisher], server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher = made({"a.txt": b"first"}, branch="r")
     compare = commit.Builder._compare
@@ -323,7 +324,7 @@ AWAY = {
 def test_a_server_that_comes_back_gets_the_result(
     label: str,
     impatient: None,
-    made: Callable[..., Publisher],
+    made: Callable[..., BranchPublisher],
     server: Server,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -350,7 +351,7 @@ def test_a_server_that_comes_back_gets_the_result(
 
 @pytest.mark.lab
 def test_a_push_whose_answer_was_lost_is_not_repeated(
-    impatient: None, made: Callable[..., Publisher], server: Server, tmp_path: Path
+    impatient: None, made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     publisher = made(patienceSeconds=60)
     server.faults.append(
@@ -369,7 +370,7 @@ def test_a_push_whose_answer_was_lost_is_not_repeated(
     ],
 )
 def test_when_patience_is_over_it_says_where_the_artifacts_are(
-    shared: bool, words: str, impatient: None, made: Callable[..., Publisher], server: Server, make_context: Any
+    shared: bool, words: str, impatient: None, made: Callable[..., BranchPublisher], server: Server, make_context: Any
 ) -> None:
     publisher = made(patienceSeconds=1)
     settings = publisher._context.settings
@@ -378,7 +379,7 @@ def test_when_patience_is_over_it_says_where_the_artifacts_are(
     )
     server.faults.append(Fault("", Answer(503)))
     with pytest.raises(RunnerError) as caught:
-        Publisher(publisher._context).publish(FAMILY)
+        BranchPublisher(publisher._context).publish(FAMILY)
     tried = re.search(r"tried (\d+) times in (\d+) seconds", caught.value.reason)
     assert tried
     assert int(tried[1]) > 1
@@ -392,7 +393,11 @@ def test_when_patience_is_over_it_says_where_the_artifacts_are(
 @pytest.mark.lab
 @pytest.mark.parametrize("status", rows([401, 403, 413], 403))
 def test_what_would_lose_the_model_with_its_pod_is_waited_for_until_somebody_mends_it(
-    impatient: None, made: Callable[..., Publisher], server: Server, status: int, capsys: pytest.CaptureFixture[str]
+    impatient: None,
+    made: Callable[..., BranchPublisher],
+    server: Server,
+    status: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     publisher = made(patienceSeconds=60)
     server.faults.append(Fault("git-receive-pack", Answer(status), times=2))
@@ -402,7 +407,7 @@ def test_what_would_lose_the_model_with_its_pod_is_waited_for_until_somebody_men
 
 
 def test_what_is_refused_is_not_waited_for_where_the_artifacts_stay(
-    impatient: None, made: Callable[..., Publisher], server: Server
+    impatient: None, made: Callable[..., BranchPublisher], server: Server
 ) -> None:
     publisher = made(shared=True, patienceSeconds=3600)
     server.faults.append(Fault("git-receive-pack", Answer(403)))
@@ -412,7 +417,7 @@ def test_what_is_refused_is_not_waited_for_where_the_artifacts_stay(
 
 
 def test_a_try_that_hangs_tells_that_it_waits(
-    made: Callable[..., Publisher], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    made: Callable[..., BranchPublisher], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(retry, "PAUSES", (0.0,))
     monkeypatch.setattr(retry, "LOG_SECONDS", 0.1)
@@ -509,7 +514,7 @@ def test_the_result_of_a_refused_branch_is_on_another_and_the_run_ends_with_63(
 
 @pytest.mark.lab
 def test_a_hook_that_refuses_every_branch_is_quoted(
-    made: Callable[..., Publisher], server: Server, tmp_path: Path
+    made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     publisher = made(shared=True, branch="main", patienceSeconds=3600)
     hook(server, tmp_path, "the quota of this project is used up", "*")
@@ -521,7 +526,7 @@ def test_a_hook_that_refuses_every_branch_is_quoted(
 
 
 def test_a_branch_of_another_run_is_not_gone_round(
-    made: Callable[..., Publisher], server: Server, tmp_path: Path
+    made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     """It appears while the training runs, and is no reason for another branch."""
     publisher = made(branch="main")
@@ -536,7 +541,7 @@ def test_a_branch_of_another_run_is_not_gone_round(
 @pytest.mark.lab
 @pytest.mark.parametrize("when", ["before the look", "between the look and the push"])
 def test_two_runs_that_generate_the_same_name_publish_to_two_branches(
-    made: Callable[..., Publisher], server: Server, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., BranchPublisher], server: Server, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher = made()
     name = publisher._choose_branch()
@@ -569,7 +574,7 @@ def test_two_runs_that_generate_the_same_name_publish_to_two_branches(
 
 @pytest.mark.lab
 def test_a_server_that_fails_while_it_takes_the_push_is_waited_for(
-    impatient: None, made: Callable[..., Publisher], server: Server, tmp_path: Path
+    impatient: None, made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     publisher = made(branch="main", patienceSeconds=60)
     file = server.folder / f"{tmp_path.name}.git" / "hooks" / "pre-receive"
@@ -584,7 +589,7 @@ def test_a_server_that_fails_while_it_takes_the_push_is_waited_for(
 # What is asked before the training
 
 
-def refusal(publisher: Publisher) -> RunnerError:
+def refusal(publisher: BranchPublisher) -> RunnerError:
     with pytest.raises(RunnerError) as caught:
         publisher.check_push_access()
     return caught.value
@@ -600,7 +605,7 @@ def refusal(publisher: Publisher) -> RunnerError:
     ],
 )
 def test_a_branch_that_git_cannot_make_beside_another_is_refused_before_the_training(
-    branch: str, there: str, made: Callable[..., Publisher], server: Server, tmp_path: Path
+    branch: str, there: str, made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     publisher = made(branch=branch)
     push(server, f"{tmp_path.name}.git", {"x": "y"}, branch=there)
@@ -612,7 +617,7 @@ def test_a_branch_that_git_cannot_make_beside_another_is_refused_before_the_trai
 
 @pytest.mark.parametrize("branch", rows(["exp1", "exp-1/x", "experiment"], "exp1"))
 def test_a_branch_that_only_begins_alike_is_fine(
-    branch: str, made: Callable[..., Publisher], server: Server, tmp_path: Path
+    branch: str, made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     publisher = made(branch=branch)
     push(server, f"{tmp_path.name}.git", {"x": "y"}, branch="exp")
@@ -620,7 +625,7 @@ def test_a_branch_that_only_begins_alike_is_fine(
 
 
 def test_a_branch_of_another_run_is_refused_before_the_training(
-    made: Callable[..., Publisher], server: Server, tmp_path: Path
+    made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
     publisher = made(branch="result")
     push(server, f"{tmp_path.name}.git", {"x": "y"}, branch="result", message=f"x\n\nRun: {OTHER}")
@@ -632,7 +637,7 @@ def test_a_branch_of_another_run_is_refused_before_the_training(
 @pytest.mark.parametrize(
     "branch", ["x" * 251, "a/" + "x" * 251, "HEAD", "a.lock/b", "@", "a..b", "-a", "a/", "ü" * 126]
 )
-def test_a_name_that_no_server_can_keep_is_refused_at_once(branch: str, made: Callable[..., Publisher]) -> None:
+def test_a_name_that_no_server_can_keep_is_refused_at_once(branch: str, made: Callable[..., BranchPublisher]) -> None:
     with pytest.raises(RunnerError, match=r"publish\.branch"):
         made(branch=branch)
 
@@ -665,7 +670,7 @@ LIKE_OTHERS = ("LFS storage denies access", "is used up", "not accept requests o
     ids=lambda value: str(value)[:40],
 )
 def test_an_lfs_storage_that_takes_no_upload_is_named_before_the_training(
-    answer: Answer, words: str, made: Callable[..., Publisher], server: Server
+    answer: Answer, words: str, made: Callable[..., BranchPublisher], server: Server
 ) -> None:
     publisher = made()
     server.faults.append(Fault("/info/lfs/objects/batch", answer))
@@ -676,7 +681,7 @@ def test_an_lfs_storage_that_takes_no_upload_is_named_before_the_training(
 
 
 def test_wrong_credentials_for_lfs_alone_are_named_before_the_training(
-    made: Callable[..., Publisher], server: Server
+    made: Callable[..., BranchPublisher], server: Server
 ) -> None:
     publisher = made()
     server.faults.append(Fault("/info/lfs/objects/batch", Answer(401, {"Lfs-Authenticate": 'Basic realm="x"'})))
@@ -690,7 +695,7 @@ def test_wrong_credentials_for_lfs_alone_are_named_before_the_training(
     [(Answer(503, JSON, b'{"message": "maintenance"}'), "maintenance"), (Answer(507), "no space left")],
 )
 def test_an_lfs_server_that_is_away_or_full_before_the_training_may_be_back_at_the_next_try(
-    answer: Answer, words: str, made: Callable[..., Publisher], server: Server
+    answer: Answer, words: str, made: Callable[..., BranchPublisher], server: Server
 ) -> None:
     publisher = made()
     server.faults.append(Fault("/info/lfs/objects/batch", answer))
@@ -702,7 +707,7 @@ def test_an_lfs_server_that_is_away_or_full_before_the_training_may_be_back_at_t
 @pytest.mark.lab
 @pytest.mark.parametrize("branch", ["", "candidates/first"])
 def test_the_questions_leave_no_trace_and_say_nothing_of_a_failure(
-    branch: str, made: Callable[..., Publisher], server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    branch: str, made: Callable[..., BranchPublisher], server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     publisher = made(branch=branch)
     publisher.check_push_access()
@@ -717,7 +722,7 @@ def test_the_questions_leave_no_trace_and_say_nothing_of_a_failure(
     assert git("-C", str(server.folder / f"{tmp_path.name}.git"), "for-each-ref") == ""
 
 
-def test_a_published_result_is_where_it_was_asked_for_or_that_is_said(made: Callable[..., Publisher]) -> None:
+def test_a_published_result_is_where_it_was_asked_for_or_that_is_said(made: Callable[..., BranchPublisher]) -> None:
     asked, free = made(branch="main"), made()
     assert asked.wrong_branch_error(Published("main", "0" * 40)) is None
     assert free.wrong_branch_error(Published("sft-20260101-000000", "0" * 40)) is None

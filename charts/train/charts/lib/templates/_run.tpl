@@ -38,9 +38,7 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- $features = append $features "identity" -}}
 {{- end -}}
 {{- end -}}
-{{- if eq .Run.values.publish.type "s3" -}}
-{{- $features = append $features "upload" -}}
-{{- end -}}
+{{- $features = append $features (get (dict "git" "push" "s3" "upload") .Run.values.publish.type) -}}
 {{- if include "train.ssh" . -}}
 {{- $features = append $features "ssh" -}}
 {{- end -}}
@@ -68,7 +66,7 @@ Usage: {{ include "train.features" . | fromJsonArray }}
 {{- if .Run.values.tune.trials -}}
 {{- $features = append $features "tune" -}}
 {{- end -}}
-{{- $features | uniq | toJson -}}
+{{- $features | uniq | compact | toJson -}}
 {{- end -}}
 
 {{- /*

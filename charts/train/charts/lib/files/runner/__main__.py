@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from . import check, interrupts, lease, lfs, log, result, settings
 from .context import Context
@@ -24,13 +24,10 @@ from .errors import Interrupted, RunnerError
 from .export import export
 from .family import Family
 from .prepare import prepare
-from .publish import Published, publisher_of
+from .publish import Published, Publisher, publisher_of
 from .train import last_metrics, train
 from .verify import verify
 from .workspace import is_temporary
-
-if TYPE_CHECKING:
-    from .publish import AnyPublisher
 
 
 class Run:
@@ -107,7 +104,7 @@ class Run:
         return self._published(publisher, published, metrics, files)
 
     def _published(
-        self, publisher: AnyPublisher, published: Published, metrics: Dict[str, Any], files: List[Dict[str, Any]]
+        self, publisher: Publisher, published: Published, metrics: Dict[str, Any], files: List[Dict[str, Any]]
     ) -> Dict[str, Any]:
         """Return the result. Raises RunnerError, with the result attached, if it is not on the requested branch."""
         assert self.context is not None  # noqa: S101 (execute sets it)
@@ -117,7 +114,7 @@ class Run:
             raise error
         return result.completed(self.context, published, metrics, files)
 
-    def _check_push_access(self, publisher: Optional[AnyPublisher]) -> None:
+    def _check_push_access(self, publisher: Optional[Publisher]) -> None:
         """Check early, but attribute a failure to stage publish."""
         if publisher:
             before, self.stage = self.stage, "publish"

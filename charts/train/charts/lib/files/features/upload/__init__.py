@@ -45,7 +45,7 @@ class BucketPublisher:
         with Bucket(self._store) as bucket:
             return self._find(bucket)
 
-    def wrong_branch_error(self, _: Published) -> None:
+    def wrong_branch_error(self, published: Published) -> None:
         """Return None: a result is in the folder that was requested, or nowhere."""
 
     def check_push_access(self) -> None:

@@ -12,11 +12,11 @@ import shutil
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
-from . import manifest, trees
-from .artifacts import FILE, LINK, Entry
-from .errors import RunnerError
-from .git import Git
-from .remote import Remote
+from runner import manifest, trees
+from runner.artifacts import FILE, LINK, Entry
+from runner.errors import RunnerError
+from runner.git import Git
+from runner.remote import Remote
 
 # Files of this size go to LFS, whatever their name: the Hugging Face Hub accepts at most 10 MB in git itself, GitHub
 # warns from 50 MB on, and every clone would carry them forever.
