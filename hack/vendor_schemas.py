@@ -1,8 +1,10 @@
-"""`python -m hack.vendor_schemas FOLDER...`: the schemas of the engines' objects, out of the CRDs of their Go modules.
+"""`python -m hack.vendor_schemas FOLDER...`: the schemas of what engines and forges read.
 
     go mod download -json github.com/tektoncd/pipeline@VERSION github.com/argoproj/argo-workflows/v4@VERSION
+    pip install --target FOLDER --no-deps check-jsonschema
 
-prints the folders. Written to tests/schemas/: one version, without descriptions, and of a Workflow's templates only what the chart has.
+The first prints the folders of the CRDs; the second has the published schemas of GitHub's workflows and GitLab's jobs. Written to
+tests/schemas/, from the folders that are given: one version, without descriptions, and of a Workflow's templates only what the chart has.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ CRDS = {
     "tekton.dev_pipelines": "config/300-crds/300-pipeline.yaml",
     "argoproj.io_workflowtemplates": "manifests/base/crds/full/argoproj.io_workflowtemplates.yaml",
 }
-WORDS = ("default", "description", "format")
+FORGES = {
+    "github-workflow": "check_jsonschema/builtin_schemas/vendor/github-workflows.json",
+    "gitlab-ci": "check_jsonschema/builtin_schemas/vendor/gitlab-ci.json",
+}
+WORDS = ("$comment", "default", "description", "examples", "format", "markdownDescription", "title")
+NAMED = ("$defs", "definitions", "patternProperties", "properties")
+"""In a schema, maps by names of its author, which may be any word."""
 KEPT = {
     "spec": (
         "activeDeadlineSeconds", "arguments", "entrypoint", "imagePullSecrets", "nodeSelector", "podSpecPatch",
@@ -34,21 +42,32 @@ KEPT = {
 
 def main() -> int:
     for name, path in CRDS.items():
-        (file,) = [found for folder in sys.argv[1:] if (found := Path(folder, path)).is_file()]
-        crd = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        version = next(one for one in crd["spec"]["versions"] if one["storage"])
-        schema = _plain(version["schema"]["openAPIV3Schema"])
-        spec = schema["properties"]["spec"]
-        if "templates" in spec["properties"]:
-            _keep(spec, "spec")
-            _keep(spec["properties"]["arguments"], "values")
-            template = spec["properties"]["templates"]["items"]
-            _keep(template, "template")
-            _keep(template["properties"]["outputs"], "values")
-        target = SCHEMAS / f"{name}_{version['name']}.json"
-        target.write_text(json.dumps(schema, indent=1) + "\n", encoding="utf-8")
-        print(f"wrote {target}")
+        for file in _found(path):
+            crd = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+            version = next(one for one in crd["spec"]["versions"] if one["storage"])
+            schema = _plain(version["schema"]["openAPIV3Schema"])
+            spec = schema["properties"]["spec"]
+            if "templates" in spec["properties"]:
+                _keep(spec, "spec")
+                _keep(spec["properties"]["arguments"], "values")
+                template = spec["properties"]["templates"]["items"]
+                _keep(template, "template")
+                _keep(template["properties"]["outputs"], "values")
+            _write(f"{name}_{version['name']}", schema)
+    for name, path in FORGES.items():
+        for file in _found(path):
+            _write(name, _plain(json.loads(file.read_text(encoding="utf-8"))))
     return 0
+
+
+def _found(path: str) -> list[Path]:
+    return [file for folder in sys.argv[1:] if (file := Path(folder, path)).is_file()]
+
+
+def _write(name: str, schema: Any) -> None:
+    target = SCHEMAS / f"{name}.json"
+    target.write_text(json.dumps(schema, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {target}")
 
 
 def _keep(schema: dict[str, Any], kept: str) -> None:
@@ -62,7 +81,9 @@ def _plain(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     return {
-        key: {name: _plain(item) for name, item in value.items()} if key == "properties" else _plain(value)
+        key: {name: _plain(item) for name, item in value.items()}
+        if key in NAMED and isinstance(value, dict)
+        else _plain(value)
         for key, value in node.items()
         if key not in WORDS
     }

@@ -17,7 +17,7 @@ CASES = [
     ("trainchart preset ", FAMILIES),
     ("trainchart preset yolov5 --accelerator nvidia-", ["nvidia-dra", "nvidia-mig"]),
     ("trainchart preset yolov5 --gpu-", ["--gpu-memory"]),
-    ("trainchart validate --output ", ["json", "text"]),
+    ("trainchart validate --output ", ["github", "gitlab", "json", "text"]),
     ("trainchart validate own-", ["own-1.yaml", "own-2.yaml"]),
     ("trainchart logs run-", ["run-42", "run-43"]),
     ("trainchart completion ", ["bash", "fish", "zsh"]),

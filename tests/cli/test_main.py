@@ -149,4 +149,5 @@ def test_output_is_always_the_format(command: str) -> None:
         if command in ("submit", "rerun"):  # which have no format
             assert options[option].metavar == ("WHAT", "FILE")
             continue
-        assert options[option].choices == (("text", "json", "name") if command == "list" else ("text", "json"))
+        more = {"list": ("name",), "validate": ("github", "gitlab")}.get(command, ())
+        assert options[option].choices == ("text", "json", *more)

@@ -228,3 +228,47 @@ def test_the_documented_searches_are_valid(text: str, file: str, tmp_path: Path)
     over = tmp_path / "search.yaml"
     over.write_text(text)
     assert cli.main(["validate", str(ROOT / file), str(ROOT / "values/accelerators/nvidia.yaml"), str(over)]) == 0
+
+
+def test_github_gets_a_workflow_command_for_each_at_its_line(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    over = ["--set", "train.epochs=x", "--name", "4th"]
+    assert cli.main(["validate", str(YOLOV5), wrong, *over, "-o", "github"]) == 2
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("::error ")] == [
+        "::error title=trainchart::error: release name: \"4th\" must begin with a letter and contain only a-z, 0-9 and '-'; "
+        "install under another name",
+        f"::error file={wrong},line=1,col=1,title=trainchart::{wrong}:1:1: error: replicas: 0 is less than 1",
+        f"::error file={wrong},line=2,col=9,title=trainchart::{wrong}:2:9: error: model.revision: 5 is not text; "
+        "put it in quotes: '5'",
+        "::error title=trainchart::--set train.epochs: error: train.epochs: 'x' is not a whole number of at least 1",
+    ]
+    assert last.startswith("4 errors")
+
+
+def test_no_text_of_a_file_is_a_workflow_command_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "a,b:c%.yaml"
+    own.write_text('family: yolov5\nqueue: "%0A::stop-commands::x\\n::error::y"\n')
+    assert cli.main(["validate", str(own), "-o", "github"]) == 2
+    *lines, _ = capsys.readouterr().out.splitlines()
+    assert all(line.startswith(("::error ", "::warning ")) for line in lines)
+    (line,) = [line for line in lines if "queue" in line]
+    assert f"file={tmp_path}/a%2Cb%3Ac%25.yaml,line=2" in line
+    assert "'%250A::stop-commands::x\\n::error::y'" in line
+
+
+def test_gitlab_gets_a_code_quality_report(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["validate", str(YOLOV5), wrong, "--set", "train.epochs=x", "-o", "gitlab"]) == 2
+    report = json.loads(capsys.readouterr().out)
+    errors = [issue for issue in report if issue["severity"] == "major"]
+    assert [(issue["description"].partition(":")[0], issue["location"]) for issue in errors] == [
+        ("replicas", {"path": wrong, "lines": {"begin": 1}}),
+        ("model.revision", {"path": wrong, "lines": {"begin": 2}}),
+        ("train.epochs", {"path": wrong, "lines": {"begin": 1}}),
+    ]
+    assert {issue["severity"] for issue in report} == {"major", "minor"}
+    assert len({issue["fingerprint"] for issue in report}) == len(report)
+    Path(wrong).write_text("# a line more\n" + WRONG)
+    assert cli.main(["validate", str(YOLOV5), wrong, "--set", "train.epochs=x", "-o", "gitlab"]) == 2
+    again = json.loads(capsys.readouterr().out)
+    assert [issue["fingerprint"] for issue in again] == [issue["fingerprint"] for issue in report]
+    assert again != report

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from hack.package import package_chart, package_python
+from tests.tools.built import build
 from tests.values.checks import ROOT, YOLOV5
 from trainchart.chart.paths import CHART, LIB
 from trainchart.version import __version__
@@ -30,9 +31,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory, helm: str) -> Path:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the wheel and the sdist of this checkout."""
-    folder = tmp_path_factory.mktemp("built")
-    package_python(folder)
-    return folder
+    return build(tmp_path_factory)
 
 
 def chart_files() -> set[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from trainchart.cli import forges
 from trainchart.cli.options import add_format_option, add_values_options, check_values, overrides_of
 from trainchart.cli.output import coloured
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode, UsageError
+from trainchart.files import STDIN
 from trainchart.terminal import print_text
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def add_parser(commands: Commands) -> None:
     add_values_options(parser, "values files; later ones override earlier ones; - is the standard input")
     parser.add_argument("--name", default="run-42", help="name of the release (default: %(default)s)")
     parser.add_argument("-n", "--namespace", default="training", help="namespace of the release (default: %(default)s)")
-    add_format_option(parser)
+    add_format_option(parser, "github", "gitlab")
 
 
 def run(options: argparse.Namespace) -> ExitCode:
@@ -40,6 +42,10 @@ def run(options: argparse.Namespace) -> ExitCode:
     report = validate(files, overrides, name=options.name, namespace=options.namespace)
     if options.format == "json":
         print_text(_format_json(report))
+    elif options.format == "github":
+        print_text(forges.for_github(report, files))
+    elif options.format == "gitlab":
+        print_text(forges.for_gitlab(report, [file for file in files if file != STDIN]))
     else:
         print_text(report.text(coloured), styled=True)
     return ExitCode.OK if report.valid else ExitCode.REFUSED
