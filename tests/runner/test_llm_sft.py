@@ -353,9 +353,18 @@ def test_a_model_that_was_trained_whole_is_exported_itself(hooks: ModuleType, co
     assert "--adapter_name_or_path" not in found
 
 
-def test_an_adapter_alone_names_its_base_model(hooks: ModuleType, context: Callable[..., Context]) -> None:
+@pytest.mark.parametrize(
+    ("repository", "base"),
+    [
+        ("https://git.example.com/team/Qwen3-0.6B.git", "Qwen3-0.6B"),
+        ("https://huggingface.co/Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B"),
+    ],
+)
+def test_an_adapter_alone_names_its_base_model(
+    repository: str, base: str, hooks: ModuleType, context: Callable[..., Context]
+) -> None:
     made = context({"merge": False})
-    made.sources["model"] = Pinned("https://git.example.com/team/Qwen3-0.6B.git", "main", "0" * 40)
+    made.sources["model"] = Pinned(repository, "main", "0" * 40)
     trained = made.output / "train"
     trained.mkdir(parents=True)
     made.artifacts.mkdir()
@@ -374,5 +383,5 @@ def test_an_adapter_alone_names_its_base_model(hooks: ModuleType, context: Calla
         "adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "trainer_log.jsonl",
     }  # fmt: skip
     config = json.loads((made.artifacts / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == "Qwen3-0.6B"
-    assert hooks.model_card(made) == {"base_model": "Qwen3-0.6B", "base_model_relation": "adapter"}
+    assert config["base_model_name_or_path"] == base
+    assert hooks.model_card(made) == {"base_model": base, "base_model_relation": "adapter"}

@@ -222,6 +222,22 @@ def test_a_server_that_is_not_there_is_unreachable(context: Context) -> None:
     assert error.exit.name == "publish-unreachable"
 
 
+OF_HUBS = [
+    ("remote: Password authentication in git is no longer supported. You must use a user access token or an SSH key instead.\nfatal: Authentication failed for 'https://huggingface.co/a/b/'", "authentication"),
+    ("batch response: Authentication required: Password authentication in git is no longer supported. You must use a user access token", "authentication"),
+    ("remote: HTTP Basic: Access denied. The provided password or token is incorrect or your account has 2FA enabled\nfatal: Authentication failed for 'https://www.modelscope.cn/a/b.git/'", "authentication"),
+    ("remote: Access to model a/b is restricted and you are not in the authorized list. Visit https://huggingface.co/a/b to ask for access.\nfatal: unable to access 'https://huggingface.co/a/b/': The requested URL returned error: 403", "forbidden"),
+    ("remote: Authorization error.\nfatal: unable to access 'https://huggingface.co/a/b/': The requested URL returned error: 403", "forbidden"),
+    ("remote: Repository not found\nfatal: repository 'https://huggingface.co/a/b/' not found", "absent"),
+    ("remote: Sorry, your push was rejected during YAML metadata verification:\nremote: - Error: \"model-index[0].results[0].dataset.config\" must be a string\n ! [remote rejected] r -> r (pre-receive hook declined)", "rejected"),
+    ("remote: Your push was rejected because it contains binary files.\n ! [remote rejected] r -> r (pre-receive hook declined)", "rejected"),
+    ("batch response: \nYou need to configure your repository to enable upload of files > 5GB.\nRun \"hf lfs-enable-largefiles ./path/to/your/repo\" and try again.", "lfs-refused"),
+    ("fatal: unable to access 'https://huggingface.co/a/b/': The requested URL returned error: 429", "busy"),
+    ("batch response: Rate limit exceeded: https://huggingface.co/a/b.git/info/lfs/objects/batch", "busy"),
+]  # fmt: skip
+"""What the Hugging Face Hub and ModelScope print, by public reports."""
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
@@ -297,6 +313,7 @@ def test_a_server_that_is_not_there_is_unreachable(context: Context) -> None:
         ("error: unable to create file a: Stale file handle", "disk"),
         ("remote: fatal: unable to write: Input/output error\n ! [remote rejected] a -> a (hook declined)", "rejected"),
         ("fatal: bad object in https://h/proxy-timeout.git", "other"),
+        *OF_HUBS,
     ],
 )
 def test_git_s_words_are_understood(text: str, kind: str) -> None:

@@ -11,7 +11,7 @@ from tests.tools.pages import yaml_blocks
 from trainchart.files import Tree, load_values, overlay
 
 VOLUME, CLAIM, VALUES, SHARED = yaml_blocks("volumes.md")
-PAGES = ("git", "network", "objectstores", "pods", "preemption", "results", "security")
+PAGES = ("airgapped", "git", "huggingface", "network", "objectstores", "pods", "preemption", "results", "security")
 KEYS = load_values(ROOT / "charts/train/values.yaml").keys()
 WRITTEN = [block for page in PAGES for block in yaml_blocks(f"{page}.md") if block.keys() & KEYS]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import asdict
@@ -14,6 +15,8 @@ from .errors import RunnerError
 from .family import Family
 from .train import cannot_start
 from .train import depends_on as training
+
+_MODEL_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)  # of the Hugging Face Hub
 
 
 def export(context: Context, family: Family, metrics: Dict[str, Any]) -> bool:
@@ -77,17 +80,26 @@ def depends_on(context: Context) -> Any:
 
 
 def model_card(context: Context, metrics: Dict[str, Any], extra: Dict[str, Any]) -> str:
-    """Return README.md: front matter, then a summary. Every value is written as JSON, which is YAML too."""
+    """Return README.md: front matter, then a summary. Every value is written as JSON, which is YAML too.
+
+    The Hugging Face Hub refuses a push with one of its own keys in another form: what is ours is below `trainchart`.
+    """
     settings = context.settings
-    front = {
-        "pipeline_tag": settings.run.family.task,
-        "library_name": settings.run.family.framework,
-        "tags": [settings.family, "trainchart"],
+    named = bool(_MODEL_ID.fullmatch(str(extra.get("base_model"))))
+    base = {key: value for key, value in extra.items() if named and key.startswith("base_model")}
+    ours = {
         "run": settings.run.name,
         "sources": {name: asdict(pinned) for name, pinned in context.sources.items()},
         "metrics": metrics,
         **({"search": context.search} if context.search else {}),
-        **extra,
+        **{key: value for key, value in extra.items() if key not in base},
+    }
+    front = {
+        "pipeline_tag": settings.run.family.task,
+        "library_name": settings.run.family.framework,
+        "tags": [settings.family, "trainchart"],
+        **base,
+        "trainchart": ours,
     }
     lines = ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in front.items()), "---", ""]
     title = settings.model_name

@@ -153,8 +153,8 @@ def model_card(context: Context) -> Dict[str, Any]:
 
 
 def lfs_patterns(context: Context) -> List[str]:  # noqa: ARG001
-    """Return patterns for the weights, and for the vocabulary, which may exceed 10 MB."""
-    return ["*.safetensors", "*.bin", "tokenizer.json"]
+    """Return patterns for the weights, the vocabulary, which may exceed 10 MB, and images: hubs take no binary file."""
+    return ["*.safetensors", "*.bin", "tokenizer.json", "*.png"]
 
 
 def _describe(context: Context) -> Dict[str, Any]:
@@ -203,9 +203,11 @@ def _trained(context: Context) -> Path:
 
 
 def _base_model(context: Context) -> str:
-    """Return the name of the base model: the last part of its location."""
+    """Return the name of the base model: the last part of its location, or where that is a hub, the model's whole ID."""
     location = context.sources["model"].repository if "model" in context.sources else context.model.name
-    return re.sub(r"\.git$", "", location.rstrip("/")).rpartition("/")[2]
+    location = re.sub(r"\.git$", "", location.rstrip("/"))
+    on_hub = re.match(r"https://(huggingface\.co|hf\.co|www\.modelscope\.cn)/", location)
+    return "/".join(location.split("/")[-2 if on_hub else -1 :])
 
 
 def _name_base_model(context: Context, path: Path) -> None:
