@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from features.push import BranchPublisher
 from runner import export, prepare
 from runner.context import Context
 from runner.errors import RunnerError
-from runner.publish import Publisher
 
 from .git_server import Server, git
 from .test_git_server import whole_run
@@ -62,7 +62,7 @@ def context(server: Server, tmp_path: Path, make_context: Callable[..., Context]
 
 def published(context: Context, files: dict[str, bytes], **card: Any) -> None:
     """All of a run that speaks to the server, with a result of these files and a README with this metadata."""
-    publisher = Publisher(context)
+    publisher = BranchPublisher(context)
     publisher.find_published()
     prepare.prepare(context, FAMILY, publisher.check_push_access)
     context.artifacts.mkdir(exist_ok=True)
