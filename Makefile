@@ -45,6 +45,7 @@ test: tools ## Fast tests: no cluster, no network
 .PHONY: lab
 lab: tools ## Exhaustive tests against misbehaving servers, hostile repositories and kills at any moment: no cluster, no network
 	@python3 -m e2e.cluster sshd
+	@python3 -m e2e.cluster gpg
 	$(PYTHON) -m pytest -m lab -n 2 --durations=5
 
 .PHONY: differential
@@ -65,6 +66,7 @@ e2e-all: setup ## End-to-end tests of every family, to its published result; FAM
 	python3 -m e2e.cluster images $$($(PYTHON) -m e2e.cases $(FAMILY))
 	$(if $(filter-out servers bucket,$(FAMILY)),,python3 -m e2e.cluster servers)
 	$(if $(filter-out notebook,$(FAMILY)),,python3 -m e2e.cluster notebook-image)
+	$(if $(filter-out oci,$(FAMILY)),,python3 -m e2e.cluster registry)
 	$(if $(filter-out tekton argo,$(FAMILY)),,python3 -m e2e.cluster engines $(FAMILY))
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e $(or $(FAMILY:%=--family=%),--all)
 
@@ -96,13 +98,13 @@ generate: $(VENV)/ready ## Write the files that are made from the typed values
 	$(PYTHON) -m hack.generate
 
 .PHONY: package
-package: tools ## Pack the charts, the wheel and the sdist into dist/
+package: tools ## Pack the charts, the wheel and the sdist into dist/; SIGN_KEY=fingerprint: sign the charts with that key of gpg
 	helm lint --strict --quiet charts/train --values values/yolov5.yaml
 	helm lint --strict --quiet charts/platform
-	$(PYTHON) hack/package.py
+	$(PYTHON) -m hack.package
 
 .PHONY: release
-release: tools ## Set VERSION=x.y.z, close the changelog's section, commit, tag and pack
+release: tools ## Set VERSION=x.y.z, close the changelog's section, commit, tag and pack; SIGN_KEY as above
 	$(PYTHON) -m hack.release "$(VERSION)"
 	$(MAKE) package
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from e2e.gitserver import server as gitserver
 from e2e.servers import server as servers
 
-from . import browser, docker, engines, kind, published, sshd, steps, volcano
+from . import browser, docker, engines, kind, published, registry, sshd, steps, volcano
 from .docker import ImageSet
 from .from_source import images as source
 from .from_source.programs import build_tools
@@ -146,6 +146,8 @@ def main() -> int:
     tool_parser.add_argument("names", nargs="*", metavar="NAME")
     commands.add_parser("browser", help="install Chromium if it is missing, for the tests of pages")
     commands.add_parser("sshd", help="install sshd if it is missing, for the tests of git over SSH")
+    commands.add_parser("gpg", help="install gpg if it is missing, for the tests of signatures")
+    commands.add_parser("registry", help="build an OCI registry, and install gpg, for the tests of published charts")
     commands.add_parser("docker", help="install and start Docker if it is missing")
     commands.add_parser("up", help="bring up everything; quick if the cluster is running already")
     image_parser = commands.add_parser("images", help="build training images and load them into the running cluster")
@@ -182,6 +184,8 @@ def main() -> int:
                 functions = {
                     "browser": browser.ensure,
                     "sshd": sshd.ensure,
+                    "gpg": registry.ensure_gpg,
+                    "registry": registry.ensure,
                     "docker": docker.ensure,
                     "up": up,
                     "tools-image": load_tools_image,

@@ -19,6 +19,7 @@ GITEA = "v1.26.0"
 LOCAL_PATH = "v0.0.30"
 TEKTON = "v1.12.0"
 ARGO = "v4.0.5"
+REGISTRY = "v3.1.2"
 MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"  # its releases are no versions of its module
 
 
@@ -125,6 +126,14 @@ CLUSTER_PARTS = [
 # Only for the tests of the slow cases that need it: `python3 -m e2e.cluster servers`.
 MINIO_MODULE = GoModule(f"minio {MINIO}", "github.com/minio/minio", MINIO, {"minio": "."}, tags="kqueue")
 
+# The registry of the CNCF, for the tests of published charts: `python3 -m e2e.cluster registry`.
+REGISTRY_MODULE = GoModule(
+    f"registry {REGISTRY}",
+    "github.com/distribution/distribution/v3",
+    REGISTRY,
+    {"registry": "./cmd/registry"},
+    ldflags=f"-s -w -X github.com/distribution/distribution/v3/version.version={REGISTRY}",
+)
 
 # Engines that submit runs: `python3 -m e2e.cluster engines`. Of Tekton, neither its CloudEvents nor its resolvers of
 # remote tasks are built; of Argo, neither its server nor its command line.
