@@ -72,8 +72,8 @@ def test_the_card_names_the_base_model_and_the_metrics_match_the_log(happy: Happ
         "transformers",
     )
     assert epochs(happy.release.log()) == [1, 2]
-    assert card["metrics"]["epochs"] == 2
-    assert {"loss", "eval_loss", "learning_rate"} <= card["metrics"].keys()
+    assert card["trainchart"]["metrics"]["epochs"] == 2
+    assert {"loss", "eval_loss", "learning_rate"} <= card["trainchart"]["metrics"].keys()
     assert "overwrite_output_dir" not in json.loads((happy.clone / "train.yaml").read_text())
 
 

@@ -146,7 +146,7 @@ def test_the_best_trial_is_published_with_a_table_of_all(searched: Searched, ses
     files = set(session.world.server.list_files(TEAM, RESULTS, searched.result["branch"]))
     assert files >= {"1/model.pt", "best.pt", "config.pbtxt", "trials.csv"}
     _, front, _ = (searched.clone / "README.md").read_text().split("---\n", 2)
-    assert yaml.safe_load(front)["search"] == best
+    assert yaml.safe_load(front)["trainchart"]["search"] == best
 
 
 @of_search

@@ -157,15 +157,15 @@ def test_the_commit_trained_on_is_the_one_before_the_branch_moved(happy: Happy, 
     assert moved.phase == "Running"
     assert session.world.server.branch_commit(TEAM, "yolov5", session.named(yolov5.MOVING)) == moved.after
     assert happy.result["sources"]["model"]["commit"] == moved.before
-    assert _front_matter(happy)["sources"]["model"]["commit"] == moved.before
+    assert _front_matter(happy)["trainchart"]["sources"]["model"]["commit"] == moved.before
 
 
 def test_the_readme_names_base_model_dataset_and_commits(happy: Happy, session: Session) -> None:
     front = _front_matter(happy)
     assert (front["pipeline_tag"], front["library_name"]) == ("object-detection", "pytorch")
     assert front["base_model"] == "yolov5n"
-    assert front["sources"]["dataset"]["commit"] == session.world.server.branch_commit(TEAM, "shapes", "main")
-    assert front["metrics"]["epochs"] == EPOCHS
+    assert front["trainchart"]["sources"]["dataset"]["commit"] == session.world.server.branch_commit(TEAM, "shapes", "main")
+    assert front["trainchart"]["metrics"]["epochs"] == EPOCHS
 
 
 def _front_matter(happy: Happy) -> dict[str, Any]:

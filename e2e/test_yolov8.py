@@ -69,7 +69,7 @@ def test_the_metrics_are_those_of_the_training_and_of_its_best_weights(happy: Ha
     }  # fmt: skip
     _, front, _ = (happy.clone / "README.md").read_text().split("---\n", 2)
     card = yaml.safe_load(front)
-    assert (card["base_model"], card["validation"]) == ("yolov8n", validated)
+    assert (card["base_model"], card["trainchart"]["validation"]) == ("yolov8n", validated)
     assert yaml.safe_load((happy.clone / "args.yaml").read_text())["warmup_epochs"] == 1
 
 
