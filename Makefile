@@ -83,6 +83,7 @@ fuzz: tools ## Compare the validator with both Helm programs on made-up values; 
 bench: tools ## Measure the validator against helm, and the commands' own time
 	$(PYTHON) -m bench.render
 	$(PYTHON) -m bench.cli
+	$(PYTHON) -m bench.newcomer
 	@$(PYTHON) -m pytest -q -s -m '' tests/runner/test_economy.py | grep -E 'bytes [0-9f]|passed|failed'
 
 .PHONY: lint

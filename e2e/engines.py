@@ -156,7 +156,9 @@ def assert_published(engine: Engine, repository: str, results: Mapping[str, str]
     assert server.branch_commit(TEAM, repository, results["branch"]) == results["commit"]
     _, front, _ = server.read_file(TEAM, repository, "README.md", results["commit"]).decode().split("---\n", 2)
     # A pod's termination message, where the results are from, has six digits of each number.
-    assert json.loads(results["metrics"]) == pytest.approx(yaml.safe_load(front)["trainchart"]["metrics"], rel=1e-5, abs=0)
+    assert json.loads(results["metrics"]) == pytest.approx(
+        yaml.safe_load(front)["trainchart"]["metrics"], rel=1e-5, abs=0
+    )
 
 
 def assert_completed(engine: Engine, name: str, branch: str) -> None:

@@ -164,7 +164,9 @@ def test_the_readme_names_base_model_dataset_and_commits(happy: Happy, session: 
     front = _front_matter(happy)
     assert (front["pipeline_tag"], front["library_name"]) == ("object-detection", "pytorch")
     assert front["base_model"] == "yolov5n"
-    assert front["trainchart"]["sources"]["dataset"]["commit"] == session.world.server.branch_commit(TEAM, "shapes", "main")
+    assert front["trainchart"]["sources"]["dataset"]["commit"] == session.world.server.branch_commit(
+        TEAM, "shapes", "main"
+    )
     assert front["trainchart"]["metrics"]["epochs"] == EPOCHS
 
 
