@@ -8,7 +8,7 @@ from hack.generate.decisions import decisions_index
 from hack.generate.defaults import defaults_text, sections_text
 from hack.generate.deploy import deployed
 from hack.generate.platform import platform
-from hack.generate.readme import readme_text
+from hack.generate.readme import readme_texts
 from hack.generate.reference import reference_text
 from hack.generate.schema import editor_schema_text, schema_text
 from hack.generate.values_yaml import values_yaml_text
@@ -33,7 +33,7 @@ def generated() -> dict[Path, str]:
         LIB / "files/sections.yaml": sections_text(),
         ROOT / "docs/values.md": reference_text(),
         ROOT / "docs/decisions/README.md": decisions_index(ROOT / "docs/decisions"),
-        ROOT / "README.md": readme_text(),
+        **readme_texts(),
         **platform(),
         **deployed(),
         **{

@@ -17,7 +17,9 @@ from trainchart.chart.paths import CHART
 from trainchart.cli.main import main
 
 PARTLY_GENERATED = {
+    "README.ko.md",
     "README.md",
+    "README.zh-CN.md",
     "charts/platform/Chart.yaml",
     "charts/train/Chart.yaml",
     "charts/train/charts/lib/Chart.yaml",
