@@ -32,9 +32,9 @@ class ExitCode(IntEnum):
 
 
 class TrainchartError(Exception):
-    """The base class; `exit_code` is that of the command."""
+    """The base class; `exit_code` is that of the command: trainchart's own, or that of a runner."""
 
-    exit_code = ExitCode.FAILED
+    exit_code: int = ExitCode.FAILED
 
 
 class RenderError(TrainchartError):

@@ -49,9 +49,9 @@ def check_data(api: Api, spec: RunSpec, notify: Callable[[str], None] = lambda _
     yield from map(_finding, found)
 
 
-def check_pod(spec: RunSpec) -> tuple[Object, Object]:
+def check_pod(spec: RunSpec, role: str = "data") -> tuple[Object, Object]:
     """The pod of `helm test`, and the ConfigMap that it mounts, under a name that no release has."""
-    name = f"{spec.name}-data-{secrets.token_hex(3)}"
+    name = f"{spec.name}-{role}-{secrets.token_hex(3)}"
     pod = copy.deepcopy(spec.check_pod)
     labels = mapping(pod, "metadata", "labels")
     pod["metadata"] = {"name": name, "labels": labels, "annotations": mapping(spec.pod_metadata, "annotations")}

@@ -35,13 +35,18 @@ RIGHTS: tuple[Right, ...] = (
     Right(
         kinds.PODS,
         (*_READ, "create", "patch", "delete"),
-        "status, wait, logs; create: helm test, doctor's dry run and --data, logs --attempt, submit --guard, wait: closing MLflow's run",
+        "status, wait, logs; create: helm test, doctor's dry run and --data, logs --attempt, cache, submit --guard, wait: closing MLflow's run",
         ("list",),
     ),
     Right(kinds.PODS, _READ, "logs, wait, result", ("get",), "log"),
     Right(kinds.EVENTS, _READ, "status, wait: why a run is pending"),
     Right(kinds.SERVICES, _ALL, "submit, helm", ("get", "create")),
-    Right(kinds.CONFIG_MAPS, _ALL, "submit, helm; status of a release without a Job; doctor --data", ("get", "create")),
+    Right(
+        kinds.CONFIG_MAPS,
+        _ALL,
+        "submit, helm; status of a release without a Job; doctor --data; cache",
+        ("get", "create"),
+    ),
     Right(kinds.SERVICE_ACCOUNTS, _ALL, "submit, helm", ("get", "create")),
     Right(kinds.CLAIMS, _ALL, "submit, helm with a new claim; doctor"),
     Right(

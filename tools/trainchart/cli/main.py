@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Each is a module of this package; in the order of the help.
 COMMANDS = (
     "families", "accelerators", "explain", "docs", "preset", "validate", "render", "check-data", "try", "doctor", "submit", "rerun", "status", "list", "wait", "logs", "exec", "result", "report", "stop", "guard",
-    "delete", "prune", "chart", "completion",
+    "delete", "prune", "cache", "chart", "completion",
 )  # fmt: skip
 
 

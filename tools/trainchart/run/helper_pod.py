@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from trainchart.cluster import kinds
@@ -99,22 +100,39 @@ def run(
         ForbiddenError: a right is missing, most likely `create pods`.
         UnreachableError
     """
+    try:
+        with created(api, pod, mounted) as name:
+            notify(f"pod {name} {purpose}")
+            _await_end(api, name, purpose, may_fail=may_fail)
+            return list(api.log(name, container=text(pod, "spec", "containers", 0, "name")))
+    except ForbiddenError as error:
+        raise lacking_right(error, purpose) from None
+    except RefusedError as error:
+        raise HelperPodError(f"the pod that {purpose} was refused: {error}") from None
+
+
+@contextmanager
+def created(api: Api, pod: Object, mounted: Sequence[Object] = ()) -> Iterator[str]:
+    """Create a pod and the ConfigMaps that it mounts; yield its name, and delete all of it in the end.
+
+    Raises:
+        ForbiddenError, NotFoundError, RefusedError, UnreachableError
+    """
     name = text(pod, "metadata", "name")
     try:
         owner = {"apiVersion": "v1", "kind": "Pod", "name": name}
         owner["uid"] = text(api.create(kinds.PODS, pod), "metadata", "uid")
         for body in mounted:  # after their owner: the pod waits for them
             api.create(kinds.CONFIG_MAPS, {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}})
-        notify(f"pod {name} {purpose}")
-        _await_end(api, name, purpose, may_fail=may_fail)
-        return list(api.log(name, container=text(pod, "spec", "containers", 0, "name")))
-    except ForbiddenError as error:
-        needs = "`create pods`, `get pods/log` and `delete pods`"
-        raise ForbiddenError(f"{error}; a pod that {purpose} needs {needs}") from None
-    except RefusedError as error:
-        raise HelperPodError(f"the pod that {purpose} was refused: {error}") from None
+        yield name
     finally:
         _delete(api, name)
+
+
+def lacking_right(error: ForbiddenError, purpose: str) -> ForbiddenError:
+    """The error of an account that may not make a helper pod."""
+    needs = "`create pods`, `get pods/log` and `delete pods`"
+    return ForbiddenError(f"{error}; a pod that {purpose} needs {needs}")
 
 
 def _await_end(api: Api, name: str, purpose: str, *, may_fail: bool) -> None:

@@ -36,3 +36,11 @@ def sources(settings: Mapping[str, Any]) -> dict[str, Object]:
     """Return those of model and dataset that the run has: the key of the source's type is configured."""
     found = {name: mapping(settings, name) for name in SOURCES}
     return {name: one for name, one in found.items() if text(one, _CONFIGURED_BY.get(text(one, "type"), ""))}
+
+
+def location(source: Mapping[str, Any]) -> str:
+    """Return where a source lies, as the runner calls it in manifests and results."""
+    if text(source, "type") == "s3":
+        parts = (text(source, "endpoint").rstrip("/"), text(source, "bucket"), text(source, "prefix").strip("/"))
+        return "/".join(parts).rstrip("/")
+    return f"claim:{text(source, 'claimName')}" if text(source, "type") == "claim" else text(source, "repository")

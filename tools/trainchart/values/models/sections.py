@@ -463,7 +463,10 @@ class Source(ObjectStore, _Origin):
         "workloadIdentity: a public bucket.",
         examples=["s3-credentials"],
     )
-    cached: bool = Field(False, description="Whether it is kept in the cache volume, for this and later runs.")
+    cached: bool = Field(
+        False,
+        description="Whether it is kept in the cache volume, for this and later runs (docs/cache.md).",
+    )
 
 
 class Dataset(Source):
@@ -504,7 +507,10 @@ class Cache(Section):
         examples=["models-cache"],
         json_schema_extra=also("claim", "pvc", "pvcName", "persistentVolumeClaim", "existingClaim", "volume"),
     )
-    readOnly: bool = Field(False, description="Whether the cache is only read, because it was filled beforehand.")
+    readOnly: bool = Field(
+        False,
+        description="Whether runs only read the cache, because `trainchart cache fill` or another run has filled it.",
+    )
 
 
 class SecretKey(Section):

@@ -135,9 +135,8 @@ class Run:
             self.context.stages[name] = seconds
 
 
-def main() -> int:
+def main(run: Run) -> int:
     log.setup()
-    run = Run(Path(__file__).absolute().parent.parent)
     try:
         return execute(run)
     except Interrupted as interruption:
@@ -266,4 +265,4 @@ def create_home() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Run(Path(__file__).absolute().parent.parent)))

@@ -72,7 +72,7 @@ def ensure(
     `record` is the manifest's file; both lie below `below`. `before` is called once before the first change, if there
     is any.
     """
-    recorded, _ = _header(record)
+    recorded, _ = header(record)
     found = check(record, tree, below, source)
     if found is not None:
         if not found:
@@ -108,7 +108,7 @@ def ensure(
 
 def check(record: Path, tree: Path, below: Path, source: Source) -> Optional[Difference]:
     """Return how a tree differs from its manifest; None if it is not complete, or not of this source."""
-    recorded, whole = _header(record)
+    recorded, whole = header(record)
     if whole and recorded == source and tree.is_dir() and not _behind_link(tree, below):
         return compare(record, tree)
     return None
@@ -127,10 +127,13 @@ def write(record: Path, tree: Path, below: Path, source: Source, known: Mapping[
     trees.write(record, lines(), below)
 
 
-def compare(record: Path, tree: Path) -> Difference:
-    """Return how a tree differs from its manifest. With a manifest that cannot be read, every file is extra."""
+def compare(record: Path, tree: Path, trusting: bool = True) -> Difference:
+    """Return how a tree differs from its manifest. With a manifest that cannot be read, every file is extra.
+
+    Not `trusting`: also read the files whose stat is as recorded.
+    """
     found = Difference()
-    recorded = _entries(record)
+    recorded = entries(record)
     entry = next(recorded, None)
     for present in walk(tree):
         while entry is not None and entry.parts < present.parts:
@@ -139,7 +142,7 @@ def compare(record: Path, tree: Path) -> Difference:
         if entry is None or entry.path != present.path:
             found.extra.append(present.path)
             continue
-        _compare(entry, present, tree, found)
+        _compare(entry, present, tree, found, trusting)
         entry = next(recorded, None)
     while entry is not None:
         found.missing.append(entry.path)
@@ -149,7 +152,7 @@ def compare(record: Path, tree: Path) -> Difference:
 
 def digests(record: Path) -> Dict[str, str]:
     """Return the digests of a manifest, by path."""
-    return {entry.path: entry.digest for entry in _entries(record)}
+    return {entry.path: entry.digest for entry in entries(record)}
 
 
 def walk(tree: Path) -> Iterator[Entry]:
@@ -180,12 +183,13 @@ def file_digest(path: Path, kind: str) -> str:
     return digest.hexdigest()
 
 
-def _compare(recorded: Entry, present: Entry, tree: Path, found: Difference) -> None:
+def _compare(recorded: Entry, present: Entry, tree: Path, found: Difference, trusting: bool) -> None:
     if recorded.digest.startswith("link:") or present.digest:
         if recorded.digest != present.digest:
             found.changed.append(recorded.path)
         return
-    if (recorded.size, recorded.mtime_ns, recorded.inode) == (present.size, present.mtime_ns, present.inode):
+    same = (recorded.size, recorded.mtime_ns, recorded.inode) == (present.size, present.mtime_ns, present.inode)
+    if same and (trusting or not recorded.digest):
         found.bytes += present.size
     elif recorded.size == present.size and recorded.digest and _has_digest(tree / recorded.path, recorded):
         found.touched += 1
@@ -210,7 +214,7 @@ def _head(source: Source, whole: bool) -> str:
     return json.dumps({"version": 1, "source": source, "whole": whole}) + "\n"
 
 
-def _header(record: Path) -> Tuple[Optional[Source], bool]:
+def header(record: Path) -> Tuple[Optional[Source], bool]:
     """Return the source of the tree (None if unknown), and whether the tree is complete."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         if not record.is_symlink():
@@ -220,7 +224,7 @@ def _header(record: Path) -> Tuple[Optional[Source], bool]:
     return None, False
 
 
-def _entries(record: Path) -> Iterator[Entry]:
+def entries(record: Path) -> Iterator[Entry]:
     with contextlib.suppress(OSError, ValueError, TypeError), record.open(encoding="utf-8") as stream:
         stream.readline()
         for line in stream:

@@ -200,11 +200,7 @@ def place(context: Context, git: Git, name: str, source: Source, family: Optiona
     if source.type == "claim":
         return _link_or_view(context, family, name, _mounted(context, name, source))
     if source.cached and context.settings.cache_folder:
-        from features import cache
-
-        fill = partial(_fetch, context, git, name, source)
-        kept = cache.entry(context.settings, f"{name}.cached", _identity(source, pinned), fill)
-        return _link_or_view(context, family, name, kept)
+        return _link_or_view(context, family, name, keep(context, git, name, source))
     state = context.workspace.state
     return manifest.ensure(
         name,
@@ -215,6 +211,15 @@ def place(context: Context, git: Git, name: str, source: Source, family: Optiona
         partial(_fetch, context, git, name, source, target, state / f"{name}.s3", context.workspace.room),
         before,
     )
+
+
+def keep(context: Context, git: Git, name: str, source: Source, user: Optional[str] = None) -> Path:
+    """Return the folder of the cache that has a source, filled if need be; `user` as for `cache.entry`."""
+    from features import cache
+
+    fill = partial(_fetch, context, git, name, source)
+    identity = _identity(source, context.sources[name])
+    return cache.entry(context.settings, f"{name}.cached", identity, fill, user)
 
 
 def _identity(source: Source, pinned: Pinned) -> manifest.Source:

@@ -1,19 +1,24 @@
 """The cache volume: each source once per commit, shared by all runs that mount it.
 
-An entry is a folder with a manifest, which says that it is complete; from then on it is read-only, and readers need no
-lock. A run compares an entry with its manifest before it uses it. Only an incomplete or changed entry is modified,
-under its lock.
+An entry is a folder with a manifest, which says that it is complete; from then on it is read-only. A run compares an
+entry with its manifest before it uses it. Only an incomplete or changed entry is modified, under its lock `lock`.
+Whoever uses an entry shares the lock `used` as long as it lives, and is named in that file: nothing else keeps
+`trainchart cache prune` from removing it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import hashlib
+import json
+import os
 import re
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Callable, Mapping, Tuple
+from typing import Callable, List, Mapping, Optional, Tuple
 
 from runner import log, manifest, trees
 from runner.errors import RunnerError
@@ -23,23 +28,33 @@ from runner.workspace import Room, locked
 Fill = Callable[[Path, Path, Room], Tuple[int, Mapping[str, str]]]
 
 OLD_MARK = "complete"  # in entries that were filled before manifests existed
+USED = "used"
 NO_SPACE = "prepare-no-space"
 FULL = "free space on the cache volume, or use a larger one"
 
+_held: List[int] = []  # locks, to the end of this process
 
-def entry(settings: Settings, key: str, source: manifest.Source, fill: Fill) -> Path:
+
+def folder_of(location: str) -> str:
+    """Return the name of the folder that has the entries of a source."""
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", location.rstrip("/").rsplit("/", 1)[-1])
+    return f"{name}-{hashlib.sha256(location.encode()).hexdigest()[:12]}"
+
+
+def entry(settings: Settings, key: str, source: manifest.Source, fill: Fill, user: Optional[str] = None) -> Path:
     """Return the folder of a source, filled by `fill(folder, state, room)` if it is missing or damaged.
 
-    `key` is the values key, for messages.
+    `key` is the values key, for messages; `user` is recorded as its last user, by default this run.
 
     Raises:
         RunnerError: it cannot be filled.
     """
     root, location, commit = Path(settings.cache_folder), source["location"], source["commit"]
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", location.rstrip("/").rsplit("/", 1)[-1])
-    place = root / f"{name}-{hashlib.sha256(location.encode()).hexdigest()[:12]}" / commit
+    place = root / folder_of(location) / commit
     content, record = place / "content", place / "manifest"
     section = key.split(".")[0]
+    by = f"{settings.run.namespace}/{settings.run.name}" if user is None else user
+    hold(place, None if settings.cache.read_only else root, by)
     found = manifest.check(record, content, place, source)
     if found is None and (place / OLD_MARK).exists() and settings.cache.read_only:
         log.event("warning", source=section, reason="the cache entry has no manifest, so it cannot be checked")
@@ -85,3 +100,44 @@ def entry(settings: Settings, key: str, source: manifest.Source, fill: Fill) -> 
             "set cache.readOnly: true for a cache filled beforehand, or allow the pod's user or fsGroup to write to the claim",
         ) from error
     return content
+
+
+def hold(place: Path, root: Optional[Path], user: str) -> None:
+    """Share the lock of an entry from here on, and record its user ("": it is only filled). With `root` a missing one is made.
+
+    On a volume that can only be read the user is not recorded; on one without locks nothing can be pruned.
+    """
+    while True:
+        if root:
+            with contextlib.suppress(OSError):  # told by who fills it
+                trees.make(place, root)
+        try:
+            handle = _open(place / USED)
+        except OSError:  # there is no entry, and none can be made
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)  # waits while it is being pruned, which takes a moment
+            if os.path.samestat(os.fstat(handle), (place / USED).stat()):
+                break
+        except FileNotFoundError:
+            ...  # it has just been pruned
+        except OSError:
+            os.close(handle)
+            return
+        os.close(handle)
+    _held.append(handle)
+    with contextlib.suppress(OSError):
+        if user:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps({"user": user}).encode(), 0)
+        else:
+            os.utime(handle)
+
+
+def _open(file: Path) -> int:
+    """Open an entry's lock, for writing if possible: NFS has exclusive locks for such files alone."""
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(str(file), os.O_RDWR | os.O_CREAT | flags, 0o666)
+    except OSError:
+        return os.open(str(file), os.O_RDONLY | flags)

@@ -1,0 +1,1 @@
+"""What `trainchart cache` runs in a pod of its own. No run has these programs."""

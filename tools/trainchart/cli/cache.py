@@ -1,0 +1,445 @@
+"""`trainchart cache`: fill the cache volume of runs, and see what it has, whether it is whole, and what may go."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from trainchart.cli import signals
+from trainchart.cli.options import (
+    add_connection_options,
+    add_format_option,
+    add_values_options,
+    check_values,
+    connect,
+    overrides_of,
+    parse_duration,
+    parse_name,
+)
+from trainchart.cli.output import coloured
+from trainchart.cli.parser import Commands, Parser, exit_codes
+from trainchart.errors import ExitCode, UsageError
+from trainchart.files import Tree
+from trainchart.terminal import print_message, print_text, printable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from trainchart.checks.run_spec import RunSpec
+    from trainchart.follow.cache import Cache, Entry, Volume
+    from trainchart.run.events import Event
+
+_CODES = (ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ExitCode.RUN_FAILED, ExitCode.PROBLEM)
+_ENTRY = "entry, as `cache list -o name` prints it, or its commit, of which the first 7 digits are enough"
+_KEEP_SECONDS = 30 * 86400.0
+_SHORT = 12
+
+
+def add_parser(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "cache",
+        help="fill, list, verify and prune the cache volume of runs",
+        description="Work on the volume of `cache.claimName`, which keeps sources with `cached: true` for all runs that mount it. Each "
+        "command runs a small pod in the image of the run, without its devices, and deletes it.",
+        epilog=exit_codes(*_CODES, also="a pod that fails has the exit code of its runner"),
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    fill = _add_action(
+        actions,
+        "fill",
+        "fetch the cached sources of a run, before it is submitted",
+        "Fetch the sources with `cached: true` into the cache, so that the run finds them there and holds no devices "
+        "while they are fetched. What is there already is not fetched again; what an interrupted call has fetched stays.",
+    )
+    add_values_options(fill, "values files of the run; - is the standard input")
+    add_format_option(fill)
+    listed = _add_action(
+        actions,
+        "list",
+        "list what the cache has",
+        "List the entries, one per source and commit, the last used first: size, age, last use, and what is in use, incomplete or damaged.",
+    )
+    _add_claim_options(listed)
+    add_format_option(listed, "name")
+    verify = _add_action(
+        actions,
+        "verify",
+        "read every file, and compare it with its digest",
+        "Read every file of the complete entries and compare it with what was fetched: git's and LFS's own digests, and those of "
+        "buckets that have any. Runs compare sizes and times alone.",
+        ok="nothing is damaged",
+    )
+    verify.add_argument("entries", nargs="*", metavar="ENTRY", help=f"only this {_ENTRY}")
+    _add_claim_options(verify)
+    add_format_option(verify)
+    prune = _add_action(
+        actions,
+        "prune",
+        "remove what no run has used for a while",
+        "Remove entries whose last use began longer ago than --older-than, or those that are named. What a run uses, and what runs of the "
+        "namespace that have not finished need, stays. A run that needs a removed entry fetches it again.",
+        ok="all that is due is removed, or stays for a run",
+    )
+    prune.add_argument("entries", nargs="*", metavar="ENTRY", help=f"remove this {_ENTRY}, however old it is")
+    prune.add_argument(
+        "--older-than",
+        type=parse_duration,
+        metavar="DURATION",
+        help="remove what no run has begun to use for so long (default: 30d); 0s removes all that is not in use",
+    )
+    prune.add_argument(
+        "--keep", type=_parse_count, metavar="N", help="keep the N last used commits of every source (default: 0)"
+    )
+    prune.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
+    _add_claim_options(prune)
+    add_format_option(prune)
+    for action in (fill, listed, verify, prune):
+        action.add_argument(
+            "--start-timeout",
+            type=parse_duration,
+            default=300.0,
+            metavar="DURATION",
+            help="give up if the pod does not run by this time (default: 5m)",
+        )
+        add_connection_options(action)
+
+
+def _add_action(actions: Commands, name: str, help_: str, description: str, ok: str = "success") -> Parser:
+    codes = exit_codes(*_CODES, ok=ok, also="a pod that fails has the exit code of its runner")
+    return actions.add_parser(name, help=help_, description=description, epilog=codes)
+
+
+def _add_claim_options(parser: Parser) -> None:
+    add_values_options(parser, "values files of a run that uses the cache; - is the standard input")
+    parser.add_argument(
+        "--claim", type=parse_name, metavar="NAME", help="the cache's claim, instead of cache.claimName"
+    )
+    parser.add_argument(
+        "--image",
+        default="",
+        metavar="IMAGE",
+        help="image of the pod, which needs python3, instead of the values' image",
+    )
+
+
+def _parse_count(value: str) -> int:
+    if not value.isdecimal() or not value.isascii():
+        raise argparse.ArgumentTypeError(f"{value!r} is not a number of commits; write 0, 1, 2, ...")
+    return int(value)
+
+
+def run(options: argparse.Namespace) -> int:
+    signals.interrupt_once()
+    action = {"fill": _fill, "list": _list, "verify": _verify, "prune": _prune}[options.action]
+    try:
+        return action(options)
+    except KeyboardInterrupt:
+        left = "; what it has fetched stays for the next one" if options.action == "fill" else ""
+        print_message(f"interrupted; the pod is removed{left}")
+        return ExitCode.INTERRUPTED
+
+
+# -- fill
+
+
+def _fill(options: argparse.Namespace) -> int:
+    check_values("cache fill", options.files, overrides_of(options))
+    cache = _cache(options, fills=True)
+    if cache is None:
+        return ExitCode.REFUSED
+    report = _Filling(cache.spec, as_json=options.format == "json")
+    try:
+        cache.fill(report.take)
+    finally:
+        report.console.live("")
+    if options.format == "json":
+        print_text(json.dumps({"claim": cache.claim, "sources": list(report.sources.values())}, indent=2))
+    return ExitCode.OK
+
+
+class _Filling:
+    """Tells what the pod does: a line for each source, and above it what its programs print."""
+
+    def __init__(self, spec: RunSpec, *, as_json: bool) -> None:
+        from trainchart.cli.console import Console
+        from trainchart.run.settings import location, sources
+
+        self.console = Console(quiet=as_json)
+        self._locations = {name: location(source) for name, source in sources(spec.settings).items()}
+        self.sources: dict[str, dict[str, Any]] = {}
+
+    def take(self, line: str, event: Event | None) -> None:
+        from trainchart.units import size
+
+        if event is None:
+            self.console.live(line.rpartition("\r")[2])
+            return
+        name, fields = event.fields.get("source", ""), event.fields
+        if event.name == "cache" and "hit" in fields:
+            fetched, commit = fields["hit"] != "true", fields.get("commit", "")
+            self.sources[name] = {
+                "source": name,
+                "location": self._locations.get(name, ""),
+                "commit": commit,
+                "fetched": fetched,
+            }
+            what = f"{self._locations.get(name, '')} at {commit[:_SHORT]}"
+            self.console.line(f"{name}: fetching {what}" if fetched else f"{name}: {what} is in the cache already")
+        elif event.name == "cache" and name in self.sources and "bytes" in fields:
+            self.sources[name]["bytes"] = int(fields["bytes"])
+            if self.sources[name]["fetched"]:
+                self.console.line(f"{name}: {size(int(fields['bytes']))} fetched")
+        elif event.name == "cache":
+            cached, total = fields.get("cached", ""), fields.get("total", "")
+            if cached.isdecimal() and total.isdecimal():
+                self.console.live(f"{size(int(cached))} of {size(int(total))} fetched")
+        elif event.name in ("warning", "waiting", "retry", "changed") and "reason" in fields:
+            self.console.line(f"{f'{name}: ' if name else ''}{fields['reason']}")
+
+
+# -- list
+
+
+def _list(options: argparse.Namespace) -> int:
+    cache = _cache(options)
+    if cache is None:
+        return ExitCode.REFUSED
+    volume = cache.entries()
+    if options.format == "json":
+        entries = [_as_object(entry) for entry in volume.entries]
+        print_text(
+            json.dumps({"claim": cache.claim, "size": volume.size, "free": volume.free, "entries": entries}, indent=2)
+        )
+    elif options.format == "name":
+        print_text("\n".join(entry.name for entry in volume.entries))
+    else:
+        print_text("\n".join(_table(volume, cache.claim, cache.api.now())))
+    return ExitCode.OK
+
+
+def _table(volume: Volume, claim: str, now: datetime) -> list[str]:
+    from trainchart.run.listing import aligned, short
+    from trainchart.units import between, size
+
+    room = f"{size(volume.free)} of {size(volume.size)} free on claim {claim}"
+    lines: list[str] = []
+    if volume.entries:
+        cells = [["SOURCE", "COMMIT", "SIZE", "AGE", "USED", "BY", "STATE"]]
+        cells += [
+            [
+                printable(entry.location) or entry.name,
+                entry.commit[:_SHORT],
+                size(entry.bytes),
+                short(between(entry.filled, now)) or "-",
+                "now" if entry.in_use else short(between(entry.used, now)) if entry.user else "never",
+                printable(entry.user) or "-",
+                state_of(entry),
+            ]
+            for entry in volume.entries
+        ]
+        lines += aligned(cells)
+        lines += [f"{entry.name} is damaged: {printable(entry.problem)}" for entry in volume.entries if entry.problem]
+    count = len(volume.entries)
+    lines.append(
+        f"{count or 'no'} {'entry' if count == 1 else 'entries'}, {size(sum(e.bytes for e in volume.entries))}; {room}"
+    )
+    if volume.leftover:
+        lines.append(f"{size(volume.leftover)} are left of an interrupted prune; `trainchart cache prune` removes them")
+    return lines
+
+
+def state_of(entry: Entry) -> str:
+    """What a table says of an entry."""
+    if entry.in_use and entry.state == "incomplete":
+        return "being filled"
+    return "in use" if entry.in_use and entry.state == "complete" else entry.state
+
+
+def _as_object(entry: Entry) -> dict[str, Any]:
+    from trainchart.units import stamp
+
+    return {
+        "name": entry.name,
+        "type": entry.type,
+        "location": entry.location,
+        "commit": entry.commit,
+        "state": entry.state,
+        "bytes": entry.bytes,
+        "filled": stamp(entry.filled),
+        "used": stamp(entry.used),
+        "usedBy": entry.user,
+        "inUse": entry.in_use,
+        "problem": entry.problem,
+    }
+
+
+# -- verify
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from trainchart.cli.console import Console
+    from trainchart.units import size
+
+    cache = _cache(options)
+    if cache is None:
+        return ExitCode.REFUSED
+    console = Console(quiet=options.format == "json")
+    found: list[Entry] = []
+
+    def show(entry: Entry, begins: bool) -> None:
+        what = f"{entry.location or entry.name} at {entry.commit[:_SHORT]}"
+        if begins:
+            console.live(f"reading {what}, {size(entry.bytes)}")
+            return
+        found.append(entry)
+        console.live("")
+        if entry.state == "damaged":
+            said = f"{coloured('problem')}: {printable(what)} is damaged: {printable(entry.problem)}"
+        elif entry.state == "complete":
+            said = f"{coloured('ok')}: {printable(what)}, {size(entry.bytes)}"
+        else:
+            said = f"{coloured('not-checked')}: {printable(what)} is {entry.state}"
+        if options.format != "json":
+            print_text(said, styled=True)
+
+    cache.verify(options.entries, show)
+    damaged = [entry.name for entry in found if entry.state == "damaged"]
+    if options.format == "json":
+        print_text(json.dumps({"ok": not damaged, "entries": [_as_object(entry) for entry in found]}, indent=2))
+    if damaged:
+        print_message(
+            f"{len(damaged)} of {len(found)} damaged; `trainchart cache prune {' '.join(damaged)}`, with the same -f or --claim, removes "
+            "what no run uses, and the next run fetches it again"
+        )
+        return ExitCode.PROBLEM
+    return ExitCode.OK
+
+
+# -- prune
+
+
+def _prune(options: argparse.Namespace) -> int:
+    from trainchart.units import size, span
+
+    rules = {"--older-than": options.older_than, "--keep": options.keep}
+    if options.entries and (given := [name for name, value in rules.items() if value is not None]):
+        raise UsageError(f"cache prune: {given[0]} chooses among all entries; leave it out, or name no ENTRY")
+    cache = _cache(options)
+    if cache is None:
+        return ExitCode.REFUSED
+    seconds = 0.0 if options.entries else _KEEP_SECONDS if options.older_than is None else options.older_than
+    removed: list[Entry] = []
+    stay: list[Entry] = []
+    as_json, verb = options.format == "json", "would be removed" if options.dry_run else "is removed"
+
+    def show(entry: Entry) -> None:
+        (stay if entry.stays else removed).append(entry)
+        if not as_json:
+            what = f"{printable(entry.location or entry.name)} at {entry.commit[:_SHORT]}, {size(entry.bytes)},"
+            print_text(f"{what} stays: {printable(entry.stays)}" if entry.stays else f"{what} {verb}")
+
+    free = cache.prune(options.entries, show, unused_seconds=seconds, keep=options.keep or 0, dry_run=options.dry_run)
+    failed = [entry for entry in stay if "cannot be removed" in entry.stays]
+    if as_json:
+        answer: Mapping[str, Any] = {
+            "dryRun": options.dry_run,
+            "removed": [_as_object(entry) for entry in removed],
+            "stay": [{**_as_object(entry), "reason": entry.stays} for entry in stay],
+            "free": free,
+        }
+        print_text(json.dumps(answer, indent=2))
+    elif not removed and not stay:
+        print_text(f"nothing on claim {cache.claim} was last used more than {span(seconds)} ago; {size(free)} free")
+    else:
+        total = size(sum(entry.bytes for entry in removed))
+        print_text(f"{len(removed)} {'would be ' if options.dry_run else ''}removed, {total}; {size(free)} free")
+    return ExitCode.PROBLEM if failed else ExitCode.OK
+
+
+# -- the values
+
+
+def _cache(options: argparse.Namespace, *, fills: bool = False) -> Cache | None:
+    """The cache that the values name; None if they are not valid, which has been printed.
+
+    Raises:
+        UsageError: they name none, or have no source to keep in it.
+    """
+    from trainchart.checks.values import as_paths, run_spec_from
+    from trainchart.cli.doctor import valid_run_spec
+    from trainchart.follow.cache import NAME, Cache
+    from trainchart.values.validate import values_of
+
+    overrides = overrides_of(options)
+    if not fills:
+        if not options.files and not overrides and not (options.claim and options.image):
+            raise UsageError(
+                f"cache {options.action}: name a values file by -f, or the claim and an image with python3 by --claim and --image"
+            )
+        if not options.files and not overrides.family:
+            overrides = replace(overrides, defaults=_ANY_RUN)
+        overrides = replace(overrides, sections={**({"image": ("--image", options.image)} if options.image else {})})
+    api = connect(options)
+    with as_paths(options.files) as files:
+        paths = [path for path, _ in files]
+        if not fills and options.claim:
+            cache = {"claimName": options.claim}
+            overrides = replace(overrides, sections={**overrides.sections, "cache": ("--claim", cache)})
+        spec = valid_run_spec(files, overrides, name=NAME, namespace=api.namespace)
+        if spec is None:
+            return None
+        _check(spec, fills=fills)
+        if fills:
+            given = values_of(paths, overrides)
+            alone = replace(overrides, sections=_fetching_alone(given))
+            spec = run_spec_from(paths, alone, name=NAME, namespace=api.namespace)
+    return Cache(api, spec, _notify(options), options.start_timeout)
+
+
+_ANY_RUN: Tree = {
+    "family": "custom",
+    "accelerator": {"profile": "cpu"},
+    "publish": {"type": "none"},
+    "workspace": {"type": "newClaim"},
+    "train": {"command": ["true"]},
+}
+"""A run whose pods can look at a claim."""
+
+
+def _fetching_alone(given: Tree) -> dict[str, tuple[str, Any]]:
+    """What replaces parts of the values, so that the pod has no Secret that fetching does not need, and may write the cache."""
+    cache = {"claimName": given["cache"]["claimName"]}
+    replaced: Tree = {
+        "cache": cache,
+        "publish": {"type": "none"},
+        "workspace": {"type": "newClaim"},  # which no pod mounts
+        **{key: {} for key in ("mlflow", "tune", "secretEnv", "secretFiles", "owner")},
+        "volumes": [],
+        "holdAfterFailure": "",
+    }
+    return {key: ("cache fill", value) for key, value in replaced.items()}
+
+
+def _check(spec: RunSpec, *, fills: bool) -> None:
+    """Raises UsageError: there is no cache, or nothing to keep in it."""
+    from trainchart.cluster.fields import text
+    from trainchart.run.settings import sources
+
+    found = sources(spec.settings)
+    if fills and not any(source.get("cached") for source in found.values()):
+        keys = " or ".join(f"{name}.cached" for name, source in found.items() if source.get("type") != "claim")
+        what = f"set {keys}: true for what is to be kept" if keys else "no source of the run is fetched"
+        raise UsageError(f"cache fill: the run keeps nothing in a cache; {what}, and cache.claimName")
+    if not text(spec.settings, "cache", "claimName"):
+        raise UsageError(
+            "cache.claimName is empty: the run has no cache; set it to a PersistentVolumeClaim, or name that by --claim"
+        )
+
+
+def _notify(options: argparse.Namespace) -> Any:
+    """Where the words about the pod go: nowhere for a program that reads names or JSON from a terminal too."""
+    return print_message if sys.stderr.isatty() or options.format == "text" else (lambda _: None)

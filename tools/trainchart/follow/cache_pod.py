@@ -1,0 +1,253 @@
+"""A pod that mounts the cache volume of runs: placed where the claim can be mounted, followed to its end, and deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from trainchart.chart.exit_codes import runner_codes
+from trainchart.checks import names
+from trainchart.checks.claims import check_claim
+from trainchart.checks.containers import waiting_containers
+from trainchart.checks.facts import Facts
+from trainchart.checks.finding import Finding, waiting
+from trainchart.checks.pods import without_node
+from trainchart.checks.refusals import explain
+from trainchart.checks.run_spec import Claim, RunSpec
+from trainchart.cluster import kinds
+from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
+from trainchart.cluster.fields import Object, items, mapping, text, texts
+from trainchart.errors import ExitCode, TrainchartError
+from trainchart.follow.logs import NoLogError, Position
+from trainchart.follow.retry import Retry
+from trainchart.run import helper_pod
+from trainchart.run.events import Event, parse
+from trainchart.run.state import Pod, Snapshot, pod_of
+from trainchart.units import span
+
+if TYPE_CHECKING:
+    from trainchart.cluster.api import Api
+
+VOLUME = "cache"
+START_SECONDS = 300.0
+POLL_SECONDS = 1.0
+_READ_BY_NOW = timedelta(minutes=10)
+"""How long after its end somebody may still read the log of a pod."""
+_COMPONENT = "app.kubernetes.io/component"
+_ROLE = "cache"
+_FINAL = ("image-name", "image-missing", "image-denied", "image-runs-as-root", "claim-missing", "storage-class-missing")
+"""Findings that do not go away by waiting."""
+
+
+class CacheError(TrainchartError):
+    """It could not be done; the text says why, and what to do."""
+
+    def __init__(self, message: str, code: int = ExitCode.PROBLEM) -> None:
+        super().__init__(message)
+        self.exit_code = code
+
+
+@dataclass
+class CachePod:
+    api: Api
+    spec: RunSpec
+    """Of the run whose image, account and settings it has."""
+    notify: Callable[[str], None]
+    start_seconds: float
+    _failure: Event | None = field(default=None, init=False)
+
+    @property
+    def claim(self) -> str:
+        return text(self.spec.settings, "cache", "claimName")
+
+    def run(
+        self, pod: Object, config_map: Object, purpose: str, take: Callable[[str], None], *, writes: bool = True
+    ) -> None:
+        """Run a pod with the volume `cache` to its end; `take` is given each line that it prints.
+
+        Raises:
+            CacheError: it does not start, or fails; with the exit code of the runner.
+            ForbiddenError, UnreachableError
+        """
+        pod["metadata"]["labels"] = {**pod["metadata"]["labels"], _COMPONENT: _ROLE}
+        modes = self._checked_modes()
+        if modes == {"ReadOnlyMany"}:
+            if writes:
+                raise CacheError(f"claim {self.claim} can only be read (ReadOnlyMany); name one with ReadWriteMany")
+            (volume,) = (one for one in items(pod, "spec", "volumes") if text(one, "name") == VOLUME)
+            volume["persistentVolumeClaim"]["readOnly"] = True
+        self._place(pod, modes)
+        try:
+            with helper_pod.created(self.api, pod, [config_map]) as name:
+                self.notify(f"pod {name} {purpose} on claim {self.claim}")
+                retry = Retry(self.notify)
+                self._await_start(name, retry)
+                for line in _lines(self.api, name, text(pod, "spec", "containers", 0, "name"), retry):
+                    printed = line.decode("utf-8", "replace")
+                    if (event := parse(printed)) and event.name == "failed":
+                        self._failure = event
+                    take(printed)
+                self._check_end(retry.call(lambda: _ended(self.api, name)), name, purpose)
+        except ForbiddenError as error:
+            raise helper_pod.lacking_right(error, purpose) from None
+        except (RefusedError, NotFoundError) as error:
+            raise CacheError(f"the pod that {purpose} is refused: {explain(str(error))}") from None
+
+    # -- the claim
+
+    def _checked_modes(self) -> set[str]:
+        """Return the access modes of the claim; none where this account may not read it.
+
+        Raises:
+            CacheError: it cannot be used.
+        """
+        try:
+            claim = self.api.get(kinds.CLAIMS, self.claim)
+        except ForbiddenError:
+            return set()
+        if claim is None and not self._has_namespace():
+            raise CacheError(str(names.missing_namespace(self.api.namespace)), ExitCode.NOT_FOUND)
+        spec = replace(self.spec, namespace=self.api.namespace)
+        found = check_claim(spec, Claim(self.claim, read_only=True), claim)
+        if found.key in ("claim-missing", "claim-deleting", "claim-lost"):
+            raise CacheError(str(found), ExitCode.NOT_FOUND if claim is None else ExitCode.PROBLEM)
+        return set(texts(claim, "spec", "accessModes"))
+
+    def _has_namespace(self) -> bool:
+        try:
+            return self.api.get(kinds.NAMESPACES, self.api.namespace) is not None
+        except ForbiddenError:
+            return True
+
+    def _place(self, pod: Object, modes: set[str]) -> None:
+        """Bring the pod to the node where others use a claim that only one node can mount, and remove what commands that
+        were killed have left.
+
+        Raises:
+            CacheError: the claim is one of a single pod, which uses it.
+        """
+        try:
+            pods, _ = self.api.objects(kinds.PODS)
+        except ForbiddenError:
+            return
+        for one in pods:
+            ended = pod_of(one).ended
+            if text(one, "metadata", "labels", _COMPONENT) == _ROLE and ended and self.api.now() - ended > _READ_BY_NOW:
+                self.api.delete(kinds.PODS, text(one, "metadata", "name"))
+        user = next((one for one in pods if self._uses(one)), None)
+        if user is None or not modes or {"ReadWriteMany", "ReadOnlyMany"} & modes:
+            return
+        who, node = text(user, "metadata", "name"), text(user, "spec", "nodeName")
+        if "ReadWriteOncePod" in modes:
+            raise CacheError(
+                f"claim {self.claim} is ReadWriteOncePod, and pod {who} uses it; wait until that has finished"
+            )
+        if text(user, "metadata", "labels", _COMPONENT) != _ROLE:
+            self.notify(f"claim {self.claim} is ReadWriteOnce and used by pod {who} on node {node}: the pod goes there")
+        _bind(pod["spec"], node)
+
+    def _uses(self, pod: Object) -> bool:
+        """Whether a pod has a node, where it mounts the claim."""
+        mounted = [text(one, "persistentVolumeClaim", "claimName") for one in items(pod, "spec", "volumes")]
+        has_ended = text(pod, "status", "phase") in ("Succeeded", "Failed")
+        return self.claim in mounted and bool(text(pod, "spec", "nodeName")) and not has_ended
+
+    # -- the life of the pod
+
+    def _await_start(self, name: str, retry: Retry) -> None:
+        """Raises CacheError: it does not start."""
+        deadline, told, looked = time.monotonic() + self.start_seconds, "", 0.0
+        while True:
+            pod = retry.call(lambda: _load(self.api, name))
+            if not pod.name:
+                raise CacheError(f"pod {name} was deleted")
+            if pod.is_running or pod.has_finished:
+                return
+            now = time.monotonic()
+            if now - looked >= 5 * POLL_SECONDS or now > deadline:
+                finding, looked = self._diagnosis(pod), now
+                said = str(finding).replace("rank 0", f"pod {name}")
+                if finding.key in _FINAL:
+                    raise CacheError(said)
+                if now > deadline:
+                    raise CacheError(f"pod {name} did not start in {span(self.start_seconds)}: {said}")
+                if finding.severity == "problem" and finding.text != told:
+                    told = finding.text
+                    self.notify(said)
+            time.sleep(POLL_SECONDS)
+
+    def _diagnosis(self, pod: Pod) -> Finding:
+        run = Snapshot(self.spec.name, self.api.namespace, job=self.spec.job, pods=(pod,))
+        events: Iterable[Object] = ()
+        with contextlib.suppress(ForbiddenError, UnreachableError):
+            events, _ = self.api.objects(kinds.EVENTS, fields=f"involvedObject.uid={pod.uid}")
+        facts = Facts(now=datetime.now(timezone.utc), pod_events=tuple(events))
+        found = without_node(run, pod, facts) if pod.unscheduled else waiting_containers(run, facts)
+        return next(iter(found), waiting("pending", "pods", f"pod {pod.name} is pending"))
+
+    def _check_end(self, pod: Pod, name: str, purpose: str) -> None:
+        """Raises CacheError: it has failed."""
+        if pod.exit_code == 0:
+            return
+        if self._failure:
+            said = self._failure.fields
+            reason = "; ".join(filter(None, (said.get("reason", ""), said.get("fix", ""))))
+            raise CacheError(reason, pod.exit_code or ExitCode.RUN_FAILED)
+        why = pod.message or pod.exit_reason or "its end was not seen"
+        if pod.exit_code is not None:
+            why += f", exit code {pod.exit_code}"
+        if not pod.name:
+            why = "it was deleted"
+        code = pod.exit_code if pod.exit_code in runner_codes() else ExitCode.RUN_FAILED
+        raise CacheError(f"pod {name}, which {purpose}, failed: {why}", code or ExitCode.RUN_FAILED)
+
+
+def _bind(spec: Object, node: str) -> None:
+    """Let a pod run on one node only, whatever else it asks of its node."""
+    affinity = copy.deepcopy(mapping(spec, "affinity"))
+    required = affinity.setdefault("nodeAffinity", {}).setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
+    here = {"key": "metadata.name", "operator": "In", "values": [node]}
+    terms = items(required, "nodeSelectorTerms") or [{}]
+    required["nodeSelectorTerms"] = [{**term, "matchFields": [*items(term, "matchFields"), here]} for term in terms]
+    spec["affinity"] = affinity
+
+
+def _load(api: Api, name: str) -> Pod:
+    """The pod; without a name if it does not exist."""
+    return pod_of(api.get(kinds.PODS, name) or {})
+
+
+def _lines(api: Api, name: str, container: str, retry: Retry) -> Iterable[bytes]:
+    """Yield the lines of the pod's log, each once, to its end."""
+    position = Position()
+    while True:
+        pod = retry.call(lambda: _load(api, name))
+        last = pod.has_finished or not pod.name
+        try:
+            since = position.resume_from()
+            for raw in api.log(name, container=container, follow=True, since=since, timestamps=True):
+                if taken := position.take(raw):
+                    yield taken[1]
+            if last:
+                return
+        except NotFoundError:
+            return
+        except (UnreachableError, NoLogError, RefusedError):
+            if last and not retry.trouble:
+                return
+        retry.pause(POLL_SECONDS)
+
+
+def _ended(api: Api, name: str) -> Pod:
+    """The pod once its container has finished, which its status shows a moment after its log has ended."""
+    until = time.monotonic() + 60
+    while True:
+        pod = _load(api, name)
+        if pod.has_finished or not pod.name or time.monotonic() > until:
+            return pod
+        time.sleep(POLL_SECONDS / 5)
