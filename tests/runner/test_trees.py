@@ -48,6 +48,25 @@ CHANGES: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_a_folder_is_made_though_another_thread_removes_the_link_first(
+    root: Path, outside: Path, made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "data").symlink_to(outside)
+    unlink = os.unlink
+
+    def after_another(part: str, *, dir_fd: int) -> None:
+        unlink(part, dir_fd=dir_fd)
+        if made:
+            os.mkdir(part, dir_fd=dir_fd)
+        unlink(part, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", after_another)
+    trees.make(root / "data" / "inner", root)
+    assert (root / "data" / "inner").is_dir()
+    assert not (outside / "inner").exists()
+
+
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("path", ["data", "data/inner", "data/inner/deeper"])
 def test_nothing_is_changed_behind_a_link(

@@ -42,10 +42,11 @@ def make(folder: Path, below: Path) -> None:
     handle = os.open(str(below), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in () if folder == below else _parts(folder, below):
-            mode = _mode(part, handle)
-            if stat.S_ISLNK(mode):
-                os.unlink(part, dir_fd=handle)
-            with contextlib.suppress(FileExistsError):  # another pod of the run may create it too
+            # Another thread or pod of the run may do the same.
+            if stat.S_ISLNK(_mode(part, handle)):
+                with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                    os.unlink(part, dir_fd=handle)
+            with contextlib.suppress(FileExistsError):
                 os.mkdir(part, dir_fd=handle)
             inner = os.open(part, _FOLDER, dir_fd=handle)
             os.close(handle)
