@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,11 +34,34 @@ sys.meta_path.insert(0, Finder())
 sys.argv[:] = ["trainchart", *sys.argv[3:]]
 sys.exit(cli.main())
 """
-COMMAND = [sys.executable, "-m", "trainchart.cli.main"]  # where the program begins to take signals
+# Sends itself a signal at the Nth line of trainchart, from the first import of the program on.
+AT_A_LINE = """
+import os, runpy, signal, sys
+at, number = int(sys.argv[1]), int(sys.argv[2])
+passed = -1
+def trace(frame, event, arg):
+    global passed
+    file = frame.f_code.co_filename
+    if "/tools/trainchart/" not in file or passed < 0 and not file.endswith("/cli/__init__.py"):
+        return trace
+    passed += 1
+    if passed == at:
+        sys.settrace(None)
+        os.kill(os.getpid(), number)
+    return trace
+sys.argv[:] = ["trainchart", *sys.argv[3:]]
+sys.settrace(trace)
+runpy.run_module("trainchart", run_name="__main__", alter_sys=True)
+"""
+COMMAND = [sys.executable, "-m", "trainchart"]
+OUTSIDE = re.compile(rb'File "\S+/trainchart/__(?:init|main)__\.py", line \d+, in <module>')
+"""Where the program has not begun yet, and cannot take a signal."""
 
 
-def interrupted_at(at: int, number: int, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-c", AT_AN_IMPORT, str(at), str(int(number)), *arguments]
+def interrupted_at(
+    at: int, number: int, *arguments: str, script: str = AT_AN_IMPORT
+) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", script, str(at), str(int(number)), *arguments]
     return subprocess.run(command, capture_output=True, check=False, cwd=ROOT / "tools", stdin=subprocess.DEVNULL)
 
 
@@ -85,6 +109,28 @@ def test_a_signal_at_any_import_is_quiet(tmp_path: Path) -> None:
         assert at > 20
 
 
+def test_a_signal_during_the_last_import_exits_with_130() -> None:
+    """It is to interrupt a moment later, when the command has ended: SIGALRM would kill a Python that ends."""
+    script = (
+        "import sys; from trainchart.cli import chart, main as cli, signals; "
+        "chart.run = lambda options: signals.interrupt_again() or 0; "
+        "sys.argv[:] = ['trainchart', 'chart']; sys.exit(cli.main())"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, cwd=ROOT / "tools")
+    assert (process.returncode, process.stdout, process.stderr) == (ExitCode.INTERRUPTED, b"", b"")
+
+
+@pytest.mark.lab
+def test_a_signal_at_any_line_is_quiet(tmp_path: Path) -> None:
+    for arguments in commands(tmp_path):
+        for at in (*range(30), *range(30, 20_000, 151)):
+            if not assert_quiet(interrupted_at(at, signal.SIGINT, *arguments, script=AT_A_LINE), at):
+                break
+        else:
+            pytest.fail("there is no end of lines")
+        assert at > 1_000
+
+
 @pytest.mark.lab
 def test_a_signal_at_any_moment_is_quiet(tmp_path: Path) -> None:
     """Except while Python itself starts: that traceback has none of our files."""
@@ -96,7 +142,7 @@ def test_a_signal_at_any_moment_is_quiet(tmp_path: Path) -> None:
             time.sleep(milliseconds / 1000)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=30)
-            assert b"/tools/trainchart/" not in err, (milliseconds, err)
+            assert b"/trainchart/" not in OUTSIDE.sub(b"", err), (milliseconds, err)
             assert b"internal error:" not in out + err
 
 

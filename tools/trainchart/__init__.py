@@ -11,9 +11,7 @@ docs/python.md describes it.
 
 from __future__ import annotations
 
-from trainchart.version import __version__
-
-# As in typing. This is imported before the command handles Ctrl-C, so it imports nothing that takes time itself.
+# As in typing. This is imported before the command handles Ctrl-C, so it imports nothing itself.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from trainchart.client.functions import preset, runs, submit, validate
     from trainchart.client.runs import Cluster, Run, Runs
     from trainchart.errors import TrainchartError
+    from trainchart.version import __version__
 
 # Loaded at their first use: the commands start without them.
 _PLACES = {
@@ -31,6 +30,7 @@ _PLACES = {
         ("ClusterError", "InvalidValuesError", "RunFailedError", "WaitTimeoutError"), "trainchart.client.errors"
     ),
     "TrainchartError": "trainchart.errors",
+    "__version__": "trainchart.version",
 }
 __all__ = [
     "Cluster",

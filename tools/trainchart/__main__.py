@@ -7,9 +7,10 @@ def main() -> int:
     """Run the command of this process, and return its exit code."""
     try:
         from trainchart.cli.main import main as command
-    except KeyboardInterrupt:
+
+        return command()
+    except KeyboardInterrupt:  # until the command has its own handler
         return 130  # ExitCode.INTERRUPTED
-    return command()
 
 
 if __name__ == "__main__":

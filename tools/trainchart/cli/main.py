@@ -70,6 +70,7 @@ def _program() -> int:
         signals.handle(raising=False)
         full = terminal.flush(sys.stdout)
         terminal.flush(sys.stderr)
+        signals.finish()
     if full:
         print_error(_full_disk_message(full), ExitCode.REFUSED, as_json=False)
         return ExitCode.REFUSED

@@ -50,6 +50,18 @@ def interrupt_again() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.01)  # SIGALRM
 
 
+def finish() -> None:
+    """Take no more signals, at the end of the program. Raises KeyboardInterrupt if one is still to interrupt again.
+
+    Its SIGALRM would kill a Python that has put back the handlers of the system.
+    """
+    import signal
+
+    handle(raising=False)
+    if signal.setitimer(signal.ITIMER_REAL, 0)[0]:
+        raise KeyboardInterrupt
+
+
 def interrupt_once() -> None:
     """Let no further signal interrupt the cleaning up after the first, for a command that ends it in a bounded time."""
     global _once
