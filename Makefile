@@ -46,7 +46,9 @@ test: tools ## Fast tests: no cluster, no network
 lab: tools ## Exhaustive tests against misbehaving servers, hostile repositories and kills at any moment: no cluster, no network
 	@python3 -m e2e.cluster sshd
 	@python3 -m e2e.cluster gpg
+	@python3 -m e2e.cluster kubeflow
 	$(PYTHON) -m pytest -m lab -n 2 --durations=5
+	$(TRAINCHART_CACHE)/kubeflow/bin/python -m pytest -m 'kubeflow or not lab' tests/kubeflow tests/cluster
 
 .PHONY: differential
 differential: $(VENV)/ready ## Compare the checks of data with the trainers' own readers, in the images of the end-to-end tests that Docker has
@@ -67,6 +69,7 @@ e2e-all: setup ## End-to-end tests of every family, to its published result; FAM
 	$(if $(filter-out servers bucket,$(FAMILY)),,python3 -m e2e.cluster servers)
 	$(if $(filter-out notebook,$(FAMILY)),,python3 -m e2e.cluster notebook-image)
 	$(if $(filter-out oci,$(FAMILY)),,python3 -m e2e.cluster registry)
+	$(if $(filter-out kubeflow,$(FAMILY)),,python3 -m e2e.cluster tools-image && python3 -m e2e.cluster kubeflow)
 	$(if $(filter-out tekton argo,$(FAMILY)),,python3 -m e2e.cluster engines $(FAMILY))
 	$(PYTHON) -m pytest e2e -v --durations=15 --basetemp=$(TRAINCHART_CACHE)/e2e $(or $(FAMILY:%=--family=%),--all)
 
@@ -114,6 +117,9 @@ pins: $(VENV)/ready ## Renew requirements.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra engine --group dev --group e2e --universal --python-version 3.10 --upgrade --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file requirements.txt
 	sed -i '1i # Everything the tools, tests and end-to-end run use, pinned. Made from pyproject.toml by: make pins' requirements.txt
+	uv pip compile pyproject.toml --extra kfp e2e/kubeflow/requirements.in --universal --python-version 3.10 --upgrade --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet --output-file e2e/kubeflow/requirements.txt
+	sed -i '1i # What the tests of trainchart.kfp use, pinned. Made from pyproject.toml and requirements.in by: make pins' e2e/kubeflow/requirements.txt
 
 .PHONY: image-pins
 image-pins: ## Renew the requirements.txt of the image recipes (needs uv)

@@ -13,7 +13,7 @@ from types import ModuleType
 from e2e.gitserver import server as gitserver
 from e2e.servers import server as servers
 
-from . import browser, docker, engines, kind, published, registry, sshd, steps, volcano
+from . import browser, docker, engines, kind, kubeflow, published, registry, sshd, steps, volcano
 from .docker import ImageSet
 from .from_source import images as source
 from .from_source.programs import build_tools
@@ -145,6 +145,7 @@ def main() -> int:
     tool_parser = commands.add_parser("tools", help=f"build pinned tools into {steps.BIN}; without names, all of them")
     tool_parser.add_argument("names", nargs="*", metavar="NAME")
     commands.add_parser("browser", help="install Chromium if it is missing, for the tests of pages")
+    commands.add_parser("kubeflow", help="install the SDK of Kubeflow Pipelines if it is missing, for its tests")
     commands.add_parser("sshd", help="install sshd if it is missing, for the tests of git over SSH")
     commands.add_parser("gpg", help="install gpg if it is missing, for the tests of signatures")
     commands.add_parser("registry", help="build an OCI registry, and install gpg, for the tests of published charts")
@@ -183,6 +184,7 @@ def main() -> int:
             else:
                 functions = {
                     "browser": browser.ensure,
+                    "kubeflow": kubeflow.ensure,
                     "sshd": sshd.ensure,
                     "gpg": registry.ensure_gpg,
                     "registry": registry.ensure,

@@ -1,13 +1,17 @@
-"""The Roles in `deploy/`, for those who do not install charts/platform: their rules are that chart's `files/rights/`."""
+"""What is in `deploy/`, for those who do not install charts/platform: Roles, whose rules are that chart's `files/rights/`; and the
+version of the image in the pipelines of Kubeflow, which its SDK compiles (trainchart.kfp).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
 
 from trainchart.chart.paths import ROOT
 from trainchart.values.commented_yaml import comment
+from trainchart.version import __version__
 
 RIGHTS = ROOT / "charts/platform/files/rights"
 
@@ -45,7 +49,12 @@ def deployed() -> dict[Path, str]:
         folder / "submitter.yaml": _role("Role", submitter, ("submitter", "secrets"), _SUBMITTER),
         folder / "submitter-without-secrets.yaml": _role("Role", without_secrets, ("submitter",), _WITHOUT_SECRETS),
         folder / "cluster-reader.yaml": _role("ClusterRole", "trainchart-reader", ("cluster-reader",), _READER),
+        **{file: _with_version(file) for file in sorted((folder / "kubeflow").glob("*.yaml"))},
     }
+
+
+def _with_version(pipeline: Path) -> str:
+    return re.sub(r"(trainchart/trainchart:)\S+", rf"\g<1>{__version__}", pipeline.read_text(encoding="utf-8"))
 
 
 def _role(kind: str, name: str, parts: Sequence[str], words: str) -> str:

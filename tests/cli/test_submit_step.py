@@ -393,7 +393,7 @@ def test_the_run_of_a_killed_attempt_is_followed(step: Step) -> None:
     assert ended(second)[0] == 0
     assert outputs() == {
         "repository": "https://git.example.com/a.git", "branch": "sft-1", "commit": "c0ffee", "exit-code": "0",
-        "metrics": '{"loss":0.123457,"epochs":3}', "ranks": '["0"]',
+        "metrics": '{"loss":0.123457,"epochs":3}', "ranks": '["0"]', "run": NAME, "completed": "true",
     }  # fmt: skip
     assert step.calls == [f"install {NAME}"]
 
@@ -539,7 +539,8 @@ def test_outputs_are_written_when_the_values_are_refused(step: Step) -> None:
     words, outputs = step.outputs()
     assert step.run("--set", "replicas=no", *words)[0] == 2
     assert outputs() == {
-        "repository": "", "branch": "", "commit": "", "metrics": "{}", "ranks": "[]", "exit-code": "2",
+        "repository": "", "branch": "", "commit": "", "metrics": "{}", "ranks": "[]", "exit-code": "2", "run": "",
+        "completed": "exit code 2",
     }  # fmt: skip
 
 
@@ -558,6 +559,7 @@ def test_without_waiting_the_ranks_are_known(step: Step) -> None:
     words, outputs = step.outputs()
     assert step.run("--no-wait", *words)[0] == 0
     assert (outputs()["ranks"], outputs()["exit-code"], outputs()["branch"]) == ('["0"]', "0", "")
+    assert outputs()["completed"] == "exit code 0", "which is no JSON"
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_submitted(step: Step) -> None:
@@ -731,3 +733,45 @@ def test_wait_takes_up_a_run_that_is_guarded(step: Step) -> None:
     environment = {**os.environ, "POD_NAME": "step-2", "POD_NAMESPACE": "training"}
     subprocess.run([*command, str(step.kubeconfig)], env=environment, cwd=ROOT / "tools", check=True, timeout=60)
     assert step.api.one(kinds.JOBS)["metadata"]["annotations"]["trainchart.dev/follower"] == "step-2"
+
+
+# -- engines that cannot name an owner
+
+OF_ENGINE = {"metadata": {"ownerReferences": [{**REFERENCE, "controller": True}]}}
+
+
+@pytest.mark.lab
+def test_the_attempts_of_a_step_share_a_run_that_belongs_to_what_their_pods_belong_to(step: Step) -> None:
+    for name in ("step-1", "step-2"):
+        step.api.put(kinds.PODS, {**POD, "metadata": {**POD["metadata"], **OF_ENGINE["metadata"], "name": name}})
+    words = ["--no-wait", "--generate-name", f"{NAME}-", "--step-id"]
+    attempts = [
+        step.run(*words, step_id, name="", POD_NAME=pod, POD_NAMESPACE="training")
+        for pod, step_id in (("step-1", "a/7/train"), ("step-2", "a/7/train"), ("step-2", "a/8/train"))
+    ]
+    assert [code for code, _ in attempts] == [0, 0, 0]
+    first, again, other = (said.splitlines()[0] for _, said in attempts)
+    assert (first == again, first == other) == (True, False)
+    assert "was submitted by an earlier attempt" in attempts[1][1]
+    assert step.calls == [f"install {first}", f"install {other}"]
+    for name in (first, other):
+        (job,) = (one for one in step.api.there[kinds.JOBS] if one["metadata"]["name"] == name)
+        assert job["metadata"]["ownerReferences"][0]["uid"] == OWNER[3]
+    assert {f"{first}-guard", f"{other}-guard"} <= set(step.api.names(kinds.PODS))
+
+
+@pytest.mark.lab
+def test_a_step_that_is_tried_outside_a_pod_has_no_owner_and_no_guard(step: Step) -> None:
+    code, said = step.run("--no-wait", "--generate-name", f"{NAME}-", "--step-id", "a/7/train", name="")
+    assert code == 0
+    assert "is no pod of an engine, so nothing else owns the run" in said
+    assert not step.api.one(kinds.JOBS)["metadata"].get("ownerReferences")
+    assert step.api.names(kinds.PODS) == []
+
+
+def test_a_step_id_that_the_engine_has_not_filled_in_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["submit", "--generate-name", "a-", "--family", "custom"]
+    assert cli.main([*words, "--step-id", "{{$.pipeline_job_uuid}}/7"]) == 2
+    assert "the engine has not replaced what is in braces in '{{$.pipeline_job_uuid}}/7'" in capsys.readouterr().err
+    assert cli.main([*words, "--step-id", "7", "--owner", *OWNER]) == 2
+    assert "--step-id finds the owner by itself; leave --owner out" in capsys.readouterr().err

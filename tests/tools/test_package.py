@@ -102,7 +102,11 @@ def test_the_wheel_holds_the_chart_the_schema_and_the_pages(built: Path) -> None
     assert {name.removeprefix(bundle) for name in names if name.startswith(bundle)} == {
         "values/schema.json",
         *(f"charts/train/{name}" for name in chart_files()),
-        *(path.relative_to(ROOT).as_posix() for pages in ("docs/*.md", "deploy/*.yaml") for path in ROOT.glob(pages)),
+        *(
+            path.relative_to(ROOT).as_posix()
+            for pages in ("docs/*.md", "deploy/**/*.yaml")
+            for path in ROOT.glob(pages)
+        ),
     }
     assert {"trainchart/chart/paths.py", "trainchart/py.typed"} <= set(names)
     assert not [name for name in names if name.startswith("package.py")]

@@ -46,6 +46,8 @@ def test_a_release_is_one_tagged_commit_with_one_version_everywhere(repository: 
         CHANGELOG,
         "charts/platform/Chart.yaml",
         "charts/platform/values.yaml",
+        "deploy/kubeflow/train-and-tune.yaml",
+        "deploy/kubeflow/train.yaml",
         "docs/platform-values.md",
         VERSION_FILE,
         "charts/train/Chart.yaml",

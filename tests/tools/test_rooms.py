@@ -14,8 +14,8 @@ from tests.chart.matrix import ROOT
 
 PACKAGE = ROOT / "tools" / "trainchart"
 FOUNDATION = "foundation"
-MOST_IMPORTS = 45
-"""Between packages, the foundation included: 44 when this was written, of which the command line and the Python API, `cli` and `client`, have 19. A package that imports everything is no part."""
+MOST_IMPORTS = 46
+"""Between packages, the foundation included: 46 when this was written, of which those for users, `cli`, `client` and `kfp`, have 21. A package that imports everything is no part."""
 
 
 def documented_imports() -> dict[str, set[str]]:

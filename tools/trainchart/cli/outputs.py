@@ -17,7 +17,7 @@ from trainchart.terminal import print_message
 if TYPE_CHECKING:
     from trainchart.run.state import Snapshot
 
-KNOWN = ("repository", "branch", "commit", "metrics", "ranks", "exit-code")
+KNOWN = ("repository", "branch", "commit", "metrics", "ranks", "exit-code", "run", "completed")
 _METRICS_BYTES = 1024
 """All results of a step of Tekton share 4,096 bytes, in which every quote of them has a backslash."""
 
@@ -63,6 +63,9 @@ class Outputs:
             "metrics": format_metrics(mapping(result, "metrics")),
             "ranks": json.dumps([str(rank) for rank in range(run.replicas if run and run.job else 0)]),
             "exit-code": str(int(code)),
+            "run": run.name if run else "",
+            # No JSON unless it is true: an engine that has lost the exit code cannot read it, and so fails.
+            "completed": "true" if code == 0 and run and run.has_finished else f"exit code {int(code)}",
         }
         for what, file in self._files:
             if reason := _try_to_write(file, known[what]):

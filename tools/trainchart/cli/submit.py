@@ -98,6 +98,11 @@ def add_submit_options(parser: argparse.ArgumentParser) -> None:
         help="how long nobody may follow the run (default: 2m)",
     )  # fmt: skip
     step.add_argument(
+        "--step-id", default="", metavar="ID",
+        help="for an engine that cannot name an owner: it is what this pod belongs to, with --adopt and --guard; ID is the "
+        "same for all attempts of a step, and --generate-name makes the run's name of it; outside a pod there is no owner",
+    )  # fmt: skip
+    step.add_argument(
         "--output", nargs=2, action="append", default=[], metavar=("WHAT", "FILE"), dest="outputs",
         help=f"write an output to a file, in any case and empty where the run has none: {', '.join(KNOWN)}",
     )  # fmt: skip
@@ -167,7 +172,7 @@ def _is_installed(options: argparse.Namespace) -> bool:
 
     owner = Owner(*options.owner) if options.adopt and options.owner else None
     if owner and options.generate_name:
-        options.name = options.name or generate_name(options.generate_name, owner.uid)
+        options.name = options.name or generate_name(options.generate_name, _attempts_share(options))
     if not owner and not options.submission:
         return False
     api = connect(options)
@@ -190,6 +195,8 @@ def _submit(options: argparse.Namespace, called: Mapping[str, str]) -> Submitted
     choose_helm(options)
     helm = engine()
     check_arguments(options.helm_arguments, helm.program)
+    if options.step_id:
+        _find_owner(options)
     owner = Owner(*options.owner) if options.owner else None
     _check_options(options, owner)
     overrides = replace(overrides_of(options), sections={"owner": ("--owner", owner.reference)} if owner else {})
@@ -247,8 +254,42 @@ def _check_options(options: argparse.Namespace, owner: Owner | None) -> None:
     if options.adopt and not owner:
         raise UsageError("submit: --adopt needs --owner, by which a run of an earlier attempt is recognized")
     if options.generate_name:
-        options.name = generate_name(options.generate_name, owner.uid if owner else "")
+        options.name = generate_name(options.generate_name, _attempts_share(options))
         print_text(options.name)
+
+
+def _attempts_share(options: argparse.Namespace) -> str:
+    """What all attempts of this step have in common, and nothing else has; empty if that is unknown."""
+    uid = options.owner[-1] if options.owner else ""
+    return "/".join(filter(None, (uid, options.step_id)))
+
+
+def _find_owner(options: argparse.Namespace) -> None:
+    """Set what --step-id stands for: --owner, --adopt and --guard, as far as this is a pod that belongs to something.
+
+    Raises:
+        UsageError
+        ForbiddenError, UnreachableError: the pod cannot be read.
+    """
+    from trainchart.cluster import own_pod
+    from trainchart.follow.retry import Retry
+    from trainchart.install.owner import owner_of
+
+    if options.owner:
+        raise UsageError("submit: --step-id finds the owner by itself; leave --owner out")
+    if "{{" in options.step_id:
+        raise UsageError(
+            f"submit: --step-id: the engine has not replaced what is in braces in {options.step_id!r}; Kubeflow Pipelines "
+            "does so from 2.5 on, for a placeholder that is the whole value of an input"
+        )
+    api = connect(options)
+    pod = Retry(print_message).call(partial(own_pod.find, api))
+    owner = owner_of(pod) if pod else None
+    options.guard, options.adopt = pod is not None, owner is not None
+    if owner:
+        options.owner = [owner.api_version, owner.kind, owner.name, owner.uid]
+    else:
+        print_message(f"--step-id: {own_pod.name()} is no pod of an engine, so nothing else owns the run")
 
 
 def _checked_values(

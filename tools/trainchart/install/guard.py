@@ -109,8 +109,11 @@ def guard_pod(name: str, job: Object, pod: Object, seconds: float) -> Object:
 
 
 def _container(spec: Object) -> Object:
-    """The container of a pod that runs this program: the one whose command line has --guard, among those of an engine."""
+    """The container of a pod that runs this program: the one whose command line asks for a guard, among those of an engine."""
     containers = items(spec, "containers")
     words = ({key: one.get(key) for key in ("command", "args")} for one in containers)
-    ours = (one for one, said in zip(containers, words, strict=True) if "--guard" in json.dumps(said))
+    options = ('"--guard"', '"--step-id')
+    ours = (
+        one for one, said in zip(containers, words, strict=True) if any(map(json.dumps(said).__contains__, options))
+    )
     return next(ours, containers[0] if containers else {})

@@ -42,6 +42,14 @@ class Owner:
         return any(text(reference, "uid") == self.uid for reference in items(one, "metadata", "ownerReferences"))
 
 
+def owner_of(pod: Object) -> Owner | None:
+    """What a pod belongs to: its controller, such as the Workflow of a pipeline; None where it has none."""
+    for reference in items(pod, "metadata", "ownerReferences"):
+        if reference.get("controller"):
+            return Owner(*(text(reference, key) for key in ("apiVersion", "kind", "name", "uid")))
+    return None
+
+
 def check_owner(api: Api, owner: Owner) -> None:
     """Check that the owner is in the run's namespace: Kubernetes removes objects whose owner is not.
 

@@ -1,0 +1,190 @@
+"""Tasks of a pipeline that run the command line of trainchart in its image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+from kfp import dsl, kubernetes
+from kfp.dsl.pipeline_channel import PipelineChannel
+
+from trainchart.errors import UsageError
+from trainchart.kfp.settings import parameter_names
+from trainchart.version import __version__
+
+IMAGE = f"trainchart/trainchart:{__version__}"
+"""The image of the tools, which every task runs: build it, push it, and give its name as `image`."""
+
+Values: TypeAlias = Mapping[str, Any] | os.PathLike[str] | str | PipelineChannel
+Setting: TypeAlias = str | int | float | bool | PipelineChannel
+"""A channel is what is known when the pipeline runs: a parameter of the pipeline, or an output of a task."""
+
+_OUTPUTS = {"run": str, "repository": str, "branch": str, "commit": str, "metrics": dict, "completed": bool}
+# What tells one task of one run of a pipeline from every other, and is the same for its retries. The backend replaces each of them only
+# where it is the whole value of an input, and the last is the id of the DAG around the task: of the iteration, in a loop.
+_STEP = {
+    "pipeline_run": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    "task_name": dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+    "dag": dsl.PIPELINE_TASK_ID_PLACEHOLDER,
+}
+# Of what is known when the pipeline runs, by the names that the SDK has had for them.
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("STRING", "string", "str"), str),
+    **dict.fromkeys(("NUMBER_INTEGER", "integer", "int"), int),
+    **dict.fromkeys(("NUMBER_DOUBLE", "double", "float"), float),
+    **dict.fromkeys(("BOOLEAN", "boolean", "bool"), bool),
+}
+
+
+def train_component(
+    *,
+    values: Values = "",
+    name: str | PipelineChannel = "train",
+    family: str | PipelineChannel = "",
+    settings: Mapping[str, Setting] = {},
+    image: str = IMAGE,
+    pull_policy: str = "IfNotPresent",
+) -> dsl.PipelineTask:
+    """A task that submits a run, follows it, and ends as it ends; to be called in a pipeline.
+
+    Its outputs are `run` (the name of the run), `repository`, `branch`, `commit`, `metrics` (a dict), and `completed`. It is never
+    cached. In the cluster, the run is stopped when the task is, belongs to the Workflow of the pipeline's run, and is followed by a
+    retry of the task instead of being submitted again.
+
+    Args:
+        values: of the run: a mapping, the path of a values file, or the text of one, which may be a parameter of the pipeline.
+        name: what the run's name begins with: at most 41 characters a-z, 0-9 and -.
+        family: what to train, instead of the family of the values.
+        settings: single values that lie over `values`, which parameters of the pipeline and outputs of other tasks may be: by their
+            keys, such as train.epochs, or as parameters, such as TRAIN_ARG_EPOCHS (docs/values.md). An empty one is not configured.
+        image: the image of the tools.
+        pull_policy: Always, IfNotPresent or Never.
+
+    Raises:
+        UsageError: something that is known already is wrong.
+    """
+    inputs = {"name": name, **_STEP, **_values(values, family)}
+    parameters = _parameters(settings)
+
+    def words(given: Mapping[str, Any]) -> list[str]:
+        outputs = [word for what in _OUTPUTS for word in ("--output", what, given[what])]
+        return [
+            "submit",
+            f"--generate-name={given['name']}-",
+            f"--step-id={'/'.join(str(given[part]) for part in _STEP)}",
+            *_value_words(given, parameters),
+            *("--logs", "--on-signal", "stop", *outputs),
+        ]
+
+    return _task("train", inputs, parameters, words, image, pull_policy, _OUTPUTS)
+
+
+def check_component(
+    *,
+    values: Values = "",
+    family: str | PipelineChannel = "",
+    settings: Mapping[str, Setting] = {},
+    data: bool = True,
+    image: str = IMAGE,
+    pull_policy: str = "IfNotPresent",
+) -> dsl.PipelineTask:
+    """A task that runs `trainchart doctor`, and fails where something would keep the run from starting; to be called in a pipeline.
+
+    Args:
+        values: as of `train_component`, as are all others.
+        data: whether a pod of the run's image looks at its sources too, and at the repository of the result.
+
+    Raises:
+        UsageError: something that is known already is wrong.
+    """
+    parameters = _parameters(settings)
+
+    def words(given: Mapping[str, Any]) -> list[str]:
+        return ["doctor", *_value_words(given, parameters), *(["--data"] if data else [])]
+
+    return _task("check", _values(values, family), parameters, words, image, pull_policy, {})
+
+
+def _values(values: Values, family: str | PipelineChannel) -> dict[str, Any]:
+    return {"values": _text(values), **({} if family == "" else {"family": family})}
+
+
+def _value_words(given: Mapping[str, Any], parameters: Iterable[str]) -> list[str]:
+    """The options for values. Each is one word, for a text may begin with a hyphen; `dsl.ConcatPlaceholder` would not be replaced."""
+    family = [f"--family={given['family']}"] if "family" in given else []
+    return [f"--values-text={given['values']}", *family, *(f"--param={one}={given[one]}" for one in parameters)]
+
+
+def _task(
+    name: str,
+    inputs: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    words: Callable[[Mapping[str, Any]], list[str]],
+    image: str,
+    pull_policy: str,
+    outputs: Mapping[str, type],
+) -> dsl.PipelineTask:
+    types = {**dict.fromkeys(inputs, str), **{key: _type(key, value) for key, value in parameters.items()}}
+    written = {what: dsl.OutputPath(kind) for what, kind in outputs.items()}
+
+    def component(*placeholders: Any) -> dsl.ContainerSpec:
+        given = dict(zip([*types, *written], placeholders, strict=True))
+        return dsl.ContainerSpec(image=image, command=["trainchart"], args=words(given))
+
+    # By its signature, the SDK learns the inputs and outputs.
+    component.__name__ = name
+    component.__signature__ = Signature(  # type: ignore[attr-defined]
+        [Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind) for key, kind in {**types, **written}.items()]
+    )
+    task = dsl.container_component(component)(**inputs, **parameters)
+    # Else a second run with equal inputs would end at once, with the outputs of the first.
+    task.set_caching_options(False)
+    task.set_cpu_request("50m").set_memory_request("128Mi").set_memory_limit("512Mi")
+    kubernetes.set_image_pull_policy(task, pull_policy)
+    # The host name of a pod is cut at 63 characters.
+    kubernetes.use_field_path_as_env(task, env_name="POD_NAME", field_path="metadata.name")
+    return task
+
+
+def _parameters(settings: Mapping[str, Setting]) -> dict[str, Any]:
+    return {name: _plain(key, settings[key]) for key, name in parameter_names(settings).items()}
+
+
+def _plain(key: str, value: Setting) -> Any:
+    if isinstance(value, (PipelineChannel, str)):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    raise UsageError(
+        f"settings: {key} is {type(value).__name__}; give text, a number, True or False, and others in values"
+    )
+
+
+def _type(key: str, value: Any) -> type:
+    if not isinstance(value, PipelineChannel):
+        return str
+    kind = str(value.channel_type)
+    if found := _TYPES.get(kind) or _TYPES.get(kind.lower()):
+        return found
+    raise UsageError(f"settings: {key} is {kind}, and has to be text, a number, or true or false; put it in values")
+
+
+def _text(values: Values) -> Any:
+    """The text of a values file."""
+    if isinstance(values, PipelineChannel):
+        return values
+    if isinstance(values, Mapping):
+        return str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+    if isinstance(values, os.PathLike):
+        return _text(Path(values).read_text(encoding="utf-8"))
+    if not isinstance(values, str):
+        raise UsageError(f"values is {type(values).__name__}; give a mapping, the Path of a values file, or its text")
+    if values.endswith((".yaml", ".yml")) and "\n" not in values:
+        raise UsageError(f"values is the text of a values file; for a file, give Path({values!r})")
+    return values
