@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hack.package import package_chart, package_python
+from hack.package import CHARTS, package_chart, package_python
 from tests.tools.built import build
 from tests.values.checks import ROOT, YOLOV5
 from trainchart.chart.paths import CHART, LIB
@@ -74,6 +75,19 @@ def test_the_chart_passes_the_strict_linter(version: str, request: pytest.Fixtur
     command = [request.getfixturevalue(version), "lint", "--strict", str(CHART), "--values", str(YOLOV5)]
     process = subprocess.run(command, check=False, capture_output=True, text=True)
     assert process.returncode == 0, process.stdout + process.stderr
+
+
+@pytest.mark.parametrize("chart", CHARTS, ids=lambda path: path.name)
+def test_a_chart_describes_itself_as_artifact_hub_reads_it(chart: Path) -> None:
+    """https://artifacthub.io/docs/topics/annotations/helm: a category or a license that it does not know is dropped."""
+    annotations = yaml.safe_load((chart / "Chart.yaml").read_text())["annotations"]
+    expected = {
+        "category": "ai-machine-learning",
+        "license": "Apache-2.0",
+        "prerelease": str(__version__.startswith("0.")).lower(),
+    }
+    assert annotations == {**annotations, **{f"artifacthub.io/{name}": value for name, value in expected.items()}}
+    assert all(isinstance(value, str) for value in annotations.values())
 
 
 def test_charts_library_and_tools_have_one_version() -> None:
@@ -157,22 +171,28 @@ def test_the_page_on_an_index_has_no_link_that_leads_nowhere(built: Path) -> Non
 
 
 @pytest.mark.lab
-def test_the_installed_tools_work_in_an_empty_folder(built: Path, tmp_path: Path, helm: str) -> None:
+def test_the_installed_tools_work_in_an_empty_folder_and_write_nothing_into_the_installation(
+    built: Path, tmp_path: Path, helm: str
+) -> None:
     (wheel,) = built.glob("*.whl")
-    site, work = tmp_path / "site", tmp_path / "work"
+    environment, work = tmp_path / "environment", tmp_path / "work"
     work.mkdir()
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin/python"), "--disable-pip-version-check"]
+    empty = files_below(environment)
+    subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True)
+    installed = files_below(environment)
+    (bundle,) = environment.glob("lib/python3*/site-packages/trainchart/bundle")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        # Before what is installed here, which leads to the checkout.
-        command = [sys.executable, "-m", "trainchart", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(site)}
-        return subprocess.run(command, cwd=work, env=environment, check=False, capture_output=True, text=True)
+        # With the other packages that are installed here; links to the checkout are not followed on this path.
+        variables = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
+        command = [str(environment / "bin/trainchart"), *arguments]
+        return subprocess.run(command, cwd=work, env=variables, check=False, capture_output=True, text=True)
 
     assert run("preset", "yolov5", "--accelerator", "nvidia", "--write", "run.yaml").returncode == 0
     schema = (work / "run.yaml").read_text().splitlines()[0].partition("$schema=file://")[2]
-    assert Path(schema) == site / "trainchart/bundle/values/schema.json"
+    assert Path(schema) == bundle / "values/schema.json"
     assert Path(schema).is_file()
     *warnings, last = run("validate", "run.yaml").stdout.splitlines()
     assert last == "valid: run-42, family yolov5, accelerator nvidia, replicas 1, 1 warning"
@@ -180,6 +200,13 @@ def test_the_installed_tools_work_in_an_empty_folder(built: Path, tmp_path: Path
     assert run("docs", "rights").stdout == (ROOT / "docs/rights.md").read_text(encoding="utf-8")
     assert run("docs", "submitter.yaml").stdout == (ROOT / "deploy/submitter.yaml").read_text(encoding="utf-8")
     chart = run("chart").stdout.strip()
-    assert Path(chart) == site / "trainchart/bundle/charts/train"
+    assert Path(chart) == bundle / "charts/train"
     command = [helm, "template", "run-42", chart, "-f", "run.yaml"]
     assert subprocess.run(command, cwd=work, check=False, capture_output=True).returncode == 0
+    assert files_below(environment) == installed
+    subprocess.run([*pip, "uninstall", "--quiet", "--yes", "trainchart"], check=True)
+    assert files_below(environment) == empty
+
+
+def files_below(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
