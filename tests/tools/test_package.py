@@ -71,8 +71,10 @@ def test_the_packed_chart_installs_as_the_folder_does(
 
 
 @pytest.mark.parametrize("version", ["helm", "helm3"])
-def test_the_chart_passes_the_strict_linter(version: str, request: pytest.FixtureRequest) -> None:
-    command = [request.getfixturevalue(version), "lint", "--strict", str(CHART), "--values", str(YOLOV5)]
+@pytest.mark.parametrize("chart", [CHART, pytest.param(PLATFORM, marks=pytest.mark.lab)], ids=lambda path: path.name)
+def test_a_chart_passes_the_strict_linter(chart: Path, version: str, request: pytest.FixtureRequest) -> None:
+    values = ["--values", str(YOLOV5)] if chart == CHART else []
+    command = [request.getfixturevalue(version), "lint", "--strict", str(chart), *values]
     process = subprocess.run(command, check=False, capture_output=True, text=True)
     assert process.returncode == 0, process.stdout + process.stderr
 
