@@ -24,6 +24,7 @@ def test_a_manifest_is_printed_for_kubectl(capsys: pytest.CaptureFixture[str]) -
 def test_every_page_is_listed_with_what_it_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["docs"]) == 0
     listed = dict(re.findall(r"^(\S+) +(\S.*)$", capsys.readouterr().out, re.MULTILINE))
+    assert listed.pop("files").split(", ") == sorted(path.name for path in ROOT.glob("deploy/*.yaml"))
     assert listed.keys() == {path.stem for path in ROOT.glob("docs/*.md")} - {"README"}
     assert listed["python"] == "the same from Python and notebooks; a notebook"
 

@@ -4,6 +4,8 @@ by signed URLs of another place, looks at the metadata of README.md, and takes n
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from runner import export, prepare
 from runner.context import Context
 from runner.errors import RunnerError
 
-from .git_server import Server, git
+from .git_server import Server, git, push, serving
 from .test_git_server import whole_run
 
 HOOK = f"""#!{sys.executable}
@@ -47,6 +49,7 @@ for line in sys.stdin:
 print("\\n".join(bad), file=sys.stderr)
 sys.exit(bool(bad))
 """
+AIRGAPPED = (Path(__file__).parents[2] / "docs/airgapped.md").read_text(encoding="utf-8")
 FAMILY: Any = SimpleNamespace(probe=lambda *_: {}, has=lambda hook: False)
 
 
@@ -89,3 +92,23 @@ def test_a_refusal_says_which_file_the_hub_does_not_take(context: Context) -> No
     assert refused.value.exit.name == "publish-refused"
     assert "contains binary files" in refused.value.reason
     assert "scan.nrrd" in refused.value.reason
+
+
+@pytest.mark.lab
+def test_what_the_page_on_air_gapped_use_copies_is_whole(server: Server, tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```sh\n(git clone --mirror .*?)^```$", AIRGAPPED, re.DOTALL | re.MULTILINE)
+    hub = server.repository(f"{tmp_path.name}.git")
+    commit = push(server, hub.name, {"model.safetensors": "weights " * 100}, lfs="*.safetensors")
+    commit = push(server, hub.name, {"config.json": "{}"})
+    (tmp_path / "inside").mkdir()
+    with serving(tmp_path / "inside") as inside:
+        inside.repository("copy.git")
+        outside, copy = f"{server.url}/{hub.name}", f"{inside.url}/copy.git"
+        block = re.sub(r"https://git\.example\S+", copy, re.sub(r"https://huggingface\S+", outside, block))
+        for line in re.split(r" && |\n", block.strip()):
+            if line.startswith("git "):
+                git(*shlex.split(line)[1:], cwd=tmp_path / hub.name if (tmp_path / hub.name).exists() else tmp_path)
+        clone = tmp_path / "clone"
+        git("clone", "--quiet", copy, str(clone))
+    assert git("rev-parse", "HEAD", cwd=clone) == commit
+    assert (clone / "model.safetensors").read_text() == "weights " * 100

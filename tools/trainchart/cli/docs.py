@@ -15,8 +15,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "docs",
         help="print a page of the documentation",
-        description="Print a page of the documentation in Markdown, or a manifest that a page names. Without a name, the "
-        "pages are listed. In a page, a link to pods.md means `trainchart docs pods`.",
+        description="Print a page of the documentation in Markdown, or a file that a page names. Without a name, all "
+        "are listed. In a page, a link to pods.md means `trainchart docs pods`.",
         epilog=exit_codes(),
     )
     parser.add_argument("page", nargs="?", default="", metavar="PAGE", help="such as pods, or submitter.yaml")
@@ -26,13 +26,14 @@ def run(options: argparse.Namespace) -> ExitCode:
     import difflib
 
     pages = {path.stem: path for path in sorted(ROOT.glob("docs/*.md"))}
-    known = {**pages, **{path.name: path for path in sorted(ROOT.glob("deploy/*.yaml"))}}
+    files = {path.name: path for path in sorted(ROOT.glob("deploy/*.yaml"))}
+    known = {**pages, **files}
     name = options.page.removeprefix("docs/").removeprefix("deploy/").removesuffix(".md")
     if not name:
         index = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", pages["README"].read_text("utf-8"))  # without links
         # Not its rows of files outside docs/, which an installation does not have.
         rows = re.findall(r"^\| ([\w-]+)\.md \| (.+) \|$", index, re.MULTILINE)
-        print_text("\n".join(f"{page:<18} {answer}" for page, answer in rows))
+        print_text("\n".join(f"{page:<18} {answer}" for page, answer in [*rows, ("files", ", ".join(files))]))
         return ExitCode.OK
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
