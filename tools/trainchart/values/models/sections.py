@@ -465,7 +465,7 @@ class Source(ObjectStore, _Origin):
     )
     cached: bool = Field(
         False,
-        description="Whether it is kept in the cache volume, for this and later runs (docs/cache.md).",
+        description="Whether it is kept in the cache volume, for this and later runs (trainchart docs cache).",
     )
 
 
