@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
@@ -79,8 +79,8 @@ def write(folder: Path, wheel: Path, *, helm: str, epoch: int) -> list[Path]:
 
 
 def text(root: Component, graph: Graph, epoch: int) -> str:
-    """A bill as JSON, with the time and the serial number that its content gives it."""
-    bom = Bom(serial_number=uuid5(NAMESPACE_URL, f"{root.name}@{root.version}"))
+    """A bill as JSON, with a serial number that its content gives it."""
+    bom = Bom(serial_number=UUID(int=0))
     bom.metadata.component = root
     bom.metadata.timestamp = datetime.fromtimestamp(epoch, timezone.utc)
     for component, needs in graph.items():
@@ -90,6 +90,7 @@ def text(root: Component, graph: Graph, epoch: int) -> str:
                 bom.components.add(found)
     for component, needs in graph.items():
         bom.register_dependency(component, needs)
+    bom.serial_number = uuid5(NAMESPACE_URL, make_outputter(bom, OutputFormat.JSON, SCHEMA).output_as_string())
     return f"{make_outputter(bom, OutputFormat.JSON, SCHEMA).output_as_string(indent=2)}\n"
 
 

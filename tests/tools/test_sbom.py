@@ -89,6 +89,7 @@ def test_they_are_the_same_bytes_again_and_name_no_host_and_no_folder_of_this_ma
     monkeypatch.chdir(tmp_path)
     again = sbom.write(tmp_path, wheel, helm=helm, epoch=EPOCH)
     assert [path.read_bytes() for path in again] == [bill.read_bytes() for bill in bills]
+    assert len({json.loads(bill.read_text())["serialNumber"] for bill in bills}) == 2
     for bill in bills:
         text = bill.read_text()
         assert re.findall(r"\w+://[^\"]*", text) == ["http://cyclonedx.org/schema/bom-1.6.schema.json"]
