@@ -80,18 +80,19 @@ def published(context: Context, files: dict[str, bytes], **card: Any) -> None:
 def test_the_hub_accepts_a_result_with_its_metadata(
     base: str, context: Context, server: Server, tmp_path: Path
 ) -> None:
-    published(context, {"model.safetensors": b"\0" * 1000}, base_model=base, validation={"mAP": 0.5})
+    files = {"model.safetensors": b"\0" * 1000, "tokenizer.model": b"\n\0", "loss.png": b"PNG\0"}
+    published(context, files, base_model=base, validation={"mAP": 0.5})
     readme = git("-C", str(server.folder / f"{tmp_path.name}-out.git"), "show", "result:README.md")
     assert base in readme
 
 
 @pytest.mark.lab
-def test_a_refusal_says_which_file_the_hub_does_not_take(context: Context) -> None:
+def test_a_refusal_says_what_the_hub_does_not_take(context: Context) -> None:
     with pytest.raises(RunnerError) as refused:
-        published(context, {"scan.nrrd": b"\0"})
+        published(context, {"README.md": b"---\ndatasets: {a: 1}\n---\n"})
     assert refused.value.exit.name == "publish-refused"
-    assert "contains binary files" in refused.value.reason
-    assert "scan.nrrd" in refused.value.reason
+    assert "rejected during YAML metadata verification" in refused.value.reason
+    assert '"datasets" is not valid' in refused.value.reason
 
 
 @pytest.mark.lab

@@ -192,15 +192,18 @@ def test_what_the_image_and_its_user_configure_changes_nothing(
     assert contents(clone(server, tmp_path, "r")) == contents(tmp_path / "workspace" / "run-42" / "artifacts")
 
 
-def test_large_and_known_files_go_to_lfs_and_take_no_room_twice(
+def test_large_binary_and_known_files_go_to_lfs_and_take_no_room_twice(
     made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
 ) -> None:
-    made({"big.pb": b"p" * 64 * BIG, "small.pb": b"p", "README.md": b"#"}, branch="r").publish(FAMILY)
+    made({"big.pb": b"p" * 64 * BIG, "small.pb": b"p", "small.png": b"PNG\0", "README.md": b"#"}, branch="r").publish(
+        FAMILY
+    )
     repository = str(server.folder / f"{tmp_path.name}.git")
     listed = git("-C", repository, "ls-tree", "-r", "--format=%(path) %(objectsize)", "r").splitlines()
     sizes = {line.split()[0]: int(line.split()[1]) for line in listed}
     assert sizes["big.pb"] < 200
     assert sizes["model.pt"] < 200
+    assert sizes["small.png"] > 100
     assert (sizes["small.pb"], sizes["README.md"]) == (1, 1)
     run = tmp_path / "workspace" / "run-42"
     assert (run / "artifacts" / "big.pb").stat().st_nlink == 2

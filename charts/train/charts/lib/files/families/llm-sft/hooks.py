@@ -153,8 +153,8 @@ def model_card(context: Context) -> Dict[str, Any]:
 
 
 def lfs_patterns(context: Context) -> List[str]:  # noqa: ARG001
-    """Return patterns for the weights, the vocabulary, which may exceed 10 MB, and images: hubs take no binary file."""
-    return ["*.safetensors", "*.bin", "tokenizer.json", "*.png"]
+    """Return patterns for the weights, and for the vocabulary, which may exceed 10 MB."""
+    return ["*.safetensors", "*.bin", "tokenizer.json"]
 
 
 def _describe(context: Context) -> Dict[str, Any]:

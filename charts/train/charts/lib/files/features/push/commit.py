@@ -157,18 +157,18 @@ def _differs(entry: Entry, reason: str, fix: str) -> RunnerError:
 
 
 def _belongs_to_lfs(entry: Entry) -> bool:
-    """Whether LFS must store an entry that matches no pattern: a large file, or one of two kinds that git would not
-    check out unchanged. Git applies a .gitattributes in any folder, but not its pointer; and a text file that is an LFS
-    pointer already would be taken for an object that does not exist.
+    """Whether LFS must store an entry that matches no pattern: a large file; a binary one, which the Hugging Face Hub
+    refuses in git itself; or one of two kinds that git would not check out unchanged. Git applies a .gitattributes in
+    any folder, but not its pointer; and a text file that is an LFS pointer already would be taken for an object that
+    does not exist.
     """
     if entry.mode == LINK:
         return False
     if entry.size >= LARGE_BYTES or entry.path.rpartition(b"/")[2].lower() == ATTRIBUTES:
         return True
-    if entry.size > 1024:
-        return False
-    content = entry.source.read_bytes()
-    return content.startswith(b"version ") and b"oid sha256:" in content
+    with entry.source.open("rb") as file:
+        head = file.read(8000)  # where git looks for a NUL too
+    return b"\0" in head or (head.startswith(b"version ") and b"oid sha256:" in head[:1024])
 
 
 def _lfs_line(pattern: bytes) -> bytes:
