@@ -104,7 +104,7 @@ def test_an_entry_missing_in_a_read_only_cache_is_named(session: Session) -> Non
     said = fails(session, "volumes-only-reads-nothing")
     assert said.startswith("30: ")
     assert "the cache has no entry for https://gitea.git.svc:3000/team/" in said
-    assert "cache.readOnly: false" in said
+    assert "fill it by `trainchart cache fill`" in said
     assert not in_node("ls", f"{kind.VOLUMES}/{EMPTY}")
 
 
@@ -113,7 +113,7 @@ def test_a_full_cache_is_named_and_works_again_once_it_is_larger(session: Sessio
     said = fails(session, "volumes-full")
     assert said.startswith("32: ")
     assert "the cache volume is full" in said
-    assert "free space on the cache volume, or use a larger one" in said
+    assert "free space on the cache volume (trainchart cache prune), or use a larger one" in said
     assert not in_node("find", SMALL_FOLDER, "-name", "complete")
     assert session.world.server.branch_commit(TEAM, RESULTS, session.named(FULL)) is None
     in_node("mount", "-o", "remount,size=8m", SMALL_FOLDER)

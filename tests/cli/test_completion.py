@@ -19,6 +19,8 @@ CASES = [
     ("trainchart preset yolov5 --gpu-", ["--gpu-memory"]),
     ("trainchart validate --output ", ["github", "gitlab", "json", "text"]),
     ("trainchart validate own-", ["own-1.yaml", "own-2.yaml"]),
+    ("trainchart cache ", ["fill", "list", "prune", "verify"]),
+    ("trainchart cache prune --older", ["--older-than"]),
     ("trainchart logs run-", ["run-42", "run-43"]),
     ("trainchart completion ", ["bash", "fish", "zsh"]),
 ]

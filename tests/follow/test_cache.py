@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+import trainchart as tc
 from features import cache as runs_cache
 from features.cache_commands import entries
-from runner.errors import RunnerError
 from tests.chart.matrix import ROOT
 from tests.fakes.live import Cluster
 from tests.runner.test_cache_commands import URL, ends_with_the_test, fill, release  # noqa: F401
@@ -80,10 +80,8 @@ class Node(Cluster):
             assert options.pop("root") == "/cache"
             try:
                 lines = [json.dumps(one) for one in entries.ACTIONS[arguments[0]](self.folder, **options)]
-            except RunnerError as error:
-                reason = json.dumps(error.reason)
-                lines = [f"trainchart time=2026-11-26T08:15:12Z event=failed reason={reason} fix=correct"]
-                code = error.exit.code
+            except entries.UnknownEntryError as error:
+                lines = [json.dumps({"done": arguments[0], "unknown": str(error)})]
         self.output = [b"2026-11-26T08:15:12.0Z " + line.encode() for line in lines]
         ended = {"exitCode": code, "reason": "Error" if code else "Completed"}
         return {
@@ -247,7 +245,7 @@ def test_a_named_entry_is_removed_however_new_it_is(node: Node, capsys: pytest.C
     fill(node.folder, "b" * 40)
     assert cache("prune", *LOOK, "aaaaaaa") == ExitCode.OK
     assert [one.place.name[0] for one in entries.entries(node.folder)] == ["b"]
-    assert cache("prune", *LOOK, "aaaaaaa") == 30
+    assert cache("prune", *LOOK, "aaaaaaa") == ExitCode.NOT_FOUND
     assert "the cache has no entry 'aaaaaaa'" in said(capsys)
     assert cache("prune", *LOOK, "--keep", "1", "bbbbbbb") == ExitCode.REFUSED
     assert "--keep chooses among all entries" in said(capsys)
@@ -510,3 +508,35 @@ def test_a_pod_that_does_not_start_is_explained_and_removed(
     code, line = refused(capsys, "list", *LOOK, "--start-timeout", "0s")
     assert (code, words in line) == (ExitCode.PROBLEM, True), line
     assert len(node.deleted) == 1
+
+
+# from Python
+
+
+def test_the_python_api_fills_lists_verifies_and_prunes(
+    node: Node, values: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tc.Cluster, "api", node)
+    node.printed = FILLED
+    kept = tc.Cache([values, {"cache": {"readOnly": False}}])
+    (filled,) = kept.fill()
+    assert (filled.source, filled.location, filled.fetched, filled.bytes) == ("dataset", URL, True, 2000)
+    assert "dataset: 2.0 kB fetched" in capsys.readouterr().out
+    kept.fill(progress=False)
+    assert capsys.readouterr() == ("", "")
+    place = fill(node.folder, days=40)
+    fill(node.folder, "b" * 40)
+    assert [entry.commit for entry in kept.entries()] == ["b" * 40, "a" * 40]
+    assert kept.verify() == []
+    file = place / "content" / "a.bin"
+    file.chmod(0o644)
+    file.write_bytes(b"b" * 2000)
+    assert [entry.commit for entry in kept.verify()] == ["a" * 40]
+    assert [entry.commit for entry in kept.prune(dry_run=True)] == ["a" * 40]
+    assert [entry.commit for entry in kept.prune("bbbbbbb")] == ["b" * 40]
+    with pytest.raises(tc.TrainchartError, match="no entry 'bbbbbbb'"):
+        kept.prune("bbbbbbb")
+    with pytest.raises(tc.TrainchartError, match=r"set model.cached or dataset.cached: true"):
+        tc.Cache([values, {"dataset": {"cached": False}}]).fill()
+    with pytest.raises(tc.InvalidValuesError):
+        tc.Cache([values, {"replica": 2}]).entries()

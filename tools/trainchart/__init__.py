@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from trainchart.client.cache import Cache
     from trainchart.client.errors import ClusterError, InvalidValuesError, RunFailedError, WaitTimeoutError
     from trainchart.client.functions import preset, runs, submit, validate
     from trainchart.client.runs import Cluster, Run, Runs
@@ -29,10 +30,12 @@ _PLACES = {
     **dict.fromkeys(
         ("ClusterError", "InvalidValuesError", "RunFailedError", "WaitTimeoutError"), "trainchart.client.errors"
     ),
+    "Cache": "trainchart.client.cache",
     "TrainchartError": "trainchart.errors",
     "__version__": "trainchart.version",
 }
 __all__ = [
+    "Cache",
     "Cluster",
     "ClusterError",
     "InvalidValuesError",

@@ -23,15 +23,12 @@ from trainchart.cli.options import (
 from trainchart.cli.output import coloured
 from trainchart.cli.parser import Commands, Parser, exit_codes
 from trainchart.errors import ExitCode, UsageError
-from trainchart.files import Tree
 from trainchart.terminal import print_message, print_text, printable
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from trainchart.checks.run_spec import RunSpec
     from trainchart.follow.cache import Cache, Entry, Volume
-    from trainchart.run.events import Event
 
 _CODES = (ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ExitCode.RUN_FAILED, ExitCode.PROBLEM)
 _ENTRY = "entry, as `cache list -o name` prints it, or its commit, of which the first 7 digits are enough"
@@ -147,58 +144,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fill(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from trainchart.cli.console import Console
+
     check_values("cache fill", options.files, overrides_of(options))
     cache = _cache(options, fills=True)
     if cache is None:
         return ExitCode.REFUSED
-    report = _Filling(cache.spec, as_json=options.format == "json")
+    console = Console(quiet=options.format == "json")
     try:
-        cache.fill(report.take)
+        filled = cache.fill(console)
     finally:
-        report.console.live("")
+        console.live("")
     if options.format == "json":
-        print_text(json.dumps({"claim": cache.claim, "sources": list(report.sources.values())}, indent=2))
+        print_text(json.dumps({"claim": cache.claim, "sources": [asdict(one) for one in filled]}, indent=2))
     return ExitCode.OK
-
-
-class _Filling:
-    """Tells what the pod does: a line for each source, and above it what its programs print."""
-
-    def __init__(self, spec: RunSpec, *, as_json: bool) -> None:
-        from trainchart.cli.console import Console
-        from trainchart.run.settings import location, sources
-
-        self.console = Console(quiet=as_json)
-        self._locations = {name: location(source) for name, source in sources(spec.settings).items()}
-        self.sources: dict[str, dict[str, Any]] = {}
-
-    def take(self, line: str, event: Event | None) -> None:
-        from trainchart.units import size
-
-        if event is None:
-            self.console.live(line.rpartition("\r")[2])
-            return
-        name, fields = event.fields.get("source", ""), event.fields
-        if event.name == "cache" and "hit" in fields:
-            fetched, commit = fields["hit"] != "true", fields.get("commit", "")
-            self.sources[name] = {
-                "source": name,
-                "location": self._locations.get(name, ""),
-                "commit": commit,
-                "fetched": fetched,
-            }
-            what = f"{self._locations.get(name, '')} at {commit[:_SHORT]}"
-            self.console.line(f"{name}: fetching {what}" if fetched else f"{name}: {what} is in the cache already")
-        elif event.name == "cache" and name in self.sources and "bytes" in fields:
-            self.sources[name]["bytes"] = int(fields["bytes"])
-            if self.sources[name]["fetched"]:
-                self.console.line(f"{name}: {size(int(fields['bytes']))} fetched")
-        elif event.name == "cache":
-            cached, total = fields.get("cached", ""), fields.get("total", "")
-            if cached.isdecimal() and total.isdecimal():
-                self.console.live(f"{size(int(cached))} of {size(int(total))} fetched")
-        elif event.name in ("warning", "waiting", "retry", "changed") and "reason" in fields:
-            self.console.line(f"{f'{name}: ' if name else ''}{fields['reason']}")
 
 
 # -- list
@@ -371,7 +332,8 @@ def _cache(options: argparse.Namespace, *, fills: bool = False) -> Cache | None:
     """
     from trainchart.checks.values import as_paths, run_spec_from
     from trainchart.cli.doctor import valid_run_spec
-    from trainchart.follow.cache import NAME, Cache
+    from trainchart.follow.cache import ANY_RUN, NAME, Cache, fetching_alone
+    from trainchart.follow.cache import check_values as check_values_of
     from trainchart.values.validate import values_of
 
     overrides = overrides_of(options)
@@ -381,7 +343,7 @@ def _cache(options: argparse.Namespace, *, fills: bool = False) -> Cache | None:
                 f"cache {options.action}: name a values file by -f, or the claim and an image with python3 by --claim and --image"
             )
         if not options.files and not overrides.family:
-            overrides = replace(overrides, defaults=_ANY_RUN)
+            overrides = replace(overrides, defaults=ANY_RUN)
         overrides = replace(overrides, sections={**({"image": ("--image", options.image)} if options.image else {})})
     api = connect(options)
     with as_paths(options.files) as files:
@@ -392,52 +354,12 @@ def _cache(options: argparse.Namespace, *, fills: bool = False) -> Cache | None:
         spec = valid_run_spec(files, overrides, name=NAME, namespace=api.namespace)
         if spec is None:
             return None
-        _check(spec, fills=fills)
+        check_values_of(spec, fills=fills)
         if fills:
-            given = values_of(paths, overrides)
-            alone = replace(overrides, sections=_fetching_alone(given))
+            replaced = fetching_alone(values_of(paths, overrides))
+            alone = replace(overrides, sections={key: ("cache fill", value) for key, value in replaced.items()})
             spec = run_spec_from(paths, alone, name=NAME, namespace=api.namespace)
     return Cache(api, spec, _notify(options), options.start_timeout)
-
-
-_ANY_RUN: Tree = {
-    "family": "custom",
-    "accelerator": {"profile": "cpu"},
-    "publish": {"type": "none"},
-    "workspace": {"type": "newClaim"},
-    "train": {"command": ["true"]},
-}
-"""A run whose pods can look at a claim."""
-
-
-def _fetching_alone(given: Tree) -> dict[str, tuple[str, Any]]:
-    """What replaces parts of the values, so that the pod has no Secret that fetching does not need, and may write the cache."""
-    cache = {"claimName": given["cache"]["claimName"]}
-    replaced: Tree = {
-        "cache": cache,
-        "publish": {"type": "none"},
-        "workspace": {"type": "newClaim"},  # which no pod mounts
-        **{key: {} for key in ("mlflow", "tune", "secretEnv", "secretFiles", "owner")},
-        "volumes": [],
-        "holdAfterFailure": "",
-    }
-    return {key: ("cache fill", value) for key, value in replaced.items()}
-
-
-def _check(spec: RunSpec, *, fills: bool) -> None:
-    """Raises UsageError: there is no cache, or nothing to keep in it."""
-    from trainchart.cluster.fields import text
-    from trainchart.run.settings import sources
-
-    found = sources(spec.settings)
-    if fills and not any(source.get("cached") for source in found.values()):
-        keys = " or ".join(f"{name}.cached" for name, source in found.items() if source.get("type") != "claim")
-        what = f"set {keys}: true for what is to be kept" if keys else "no source of the run is fetched"
-        raise UsageError(f"cache fill: the run keeps nothing in a cache; {what}, and cache.claimName")
-    if not text(spec.settings, "cache", "claimName"):
-        raise UsageError(
-            "cache.claimName is empty: the run has no cache; set it to a PersistentVolumeClaim, or name that by --claim"
-        )
 
 
 def _notify(options: argparse.Namespace) -> Any:

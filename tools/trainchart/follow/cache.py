@@ -18,9 +18,11 @@ from trainchart.checks.run_spec import RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.fields import Object, items, mapping, number, parsed, text
 from trainchart.cluster.quantities import amounts
+from trainchart.errors import ExitCode, UsageError
+from trainchart.follow.cache_fill import Filled, FillReport
 from trainchart.follow.cache_pod import START_SECONDS, VOLUME, CacheError, CachePod
+from trainchart.follow.narrator import Console
 from trainchart.run import helper_pod
-from trainchart.run.events import Event, parse
 from trainchart.run.settings import SOURCES, location, settings_of, sources
 from trainchart.run.state import PART_OF, snapshot_of
 
@@ -36,6 +38,16 @@ _PROGRAM = "features.cache_commands"
 _FOLDERS = ("runner", "features/cache", "features/cache_commands")
 _REQUESTS, _LIMITS = {"cpu": "100m", "memory": "256Mi"}, {"cpu": "2", "memory": "4Gi"}
 """What git and the client of an object store need; a pod gets no more of it than the run itself may have."""
+
+
+ANY_RUN: Mapping[str, Any] = {
+    "family": "custom",
+    "accelerator": {"profile": "cpu"},
+    "publish": {"type": "none"},
+    "workspace": {"type": "newClaim"},
+    "train": {"command": ["true"]},
+}
+"""Values of a run whose pods can look at a claim, but for its image and claim."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +103,8 @@ class Cache:
             pod, config_map, purpose, take, writes=writes
         )
 
-    def fill(self, show: Callable[[str, Event | None], None]) -> None:
-        """Fetch the sources that the run keeps in the cache; `show` is given each line of the log, and its event.
+    def fill(self, console: Console) -> list[Filled]:
+        """Fetch the sources that the run keeps in the cache, and return them.
 
         Raises:
             CacheError: with the exit code of the runner.
@@ -110,7 +122,9 @@ class Cache:
         container["resources"] = {"requests": _bounded(_REQUESTS, of_run), "limits": _bounded(_LIMITS, of_run)}
         container["command"] = ["python3", "-m", _PROGRAM, "fill"]
         spec["activeDeadlineSeconds"] = number(self.spec.settings, "run", "timeLimitSeconds") or LOOK_SECONDS
-        self._run(pod, settings, "fills the cache", lambda line: show(line, parse(line)), writes=True)
+        report = FillReport(console, self.spec.settings)
+        self._run(pod, settings, "fills the cache", report.take, writes=True)
+        return list(report.filled.values())
 
     def entries(self) -> Volume:
         """Return what the volume has.
@@ -181,6 +195,8 @@ class Cache:
         self._run(pod, programs, purposes[action], read, writes=action == "prune")
         if not found or found[-1].get("done") != action:
             raise CacheError("the log of the pod was not read to its end; try again")
+        if unknown := text(found[-1], "unknown"):
+            raise CacheError(f"{unknown}; `trainchart cache list -o name` lists what it has", ExitCode.NOT_FOUND)
         return found
 
     def _pod(self, action: str, options: str) -> tuple[Object, Object]:
@@ -207,6 +223,33 @@ class Cache:
         ]
         data = {_key(path): content for path, content in programs.items()}
         return pod, {"metadata": {"name": name, "labels": pod["metadata"]["labels"]}, "data": data}
+
+
+def fetching_alone(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What replaces parts of the values of a run, so that a pod that fills the cache may write it, and has no Secret but those of
+    its sources.
+    """
+    return {
+        "cache": {"claimName": values["cache"]["claimName"]},
+        "publish": {"type": "none"},
+        "workspace": {"type": "newClaim"},  # which no pod mounts
+        **{key: {} for key in ("mlflow", "tune", "secretEnv", "secretFiles", "owner")},
+        "volumes": [],
+        "holdAfterFailure": "",
+    }
+
+
+def check_values(spec: RunSpec, *, fills: bool) -> None:
+    """Raises UsageError: the run has no cache, or nothing to keep in it."""
+    found = sources(spec.settings)
+    if fills and not any(source.get("cached") for source in found.values()):
+        keys = " or ".join(f"{name}.cached" for name, source in found.items() if source.get("type") != "claim")
+        what = f"set {keys}: true for what is to be kept" if keys else "it fetches no source"
+        raise UsageError(f"cache fill: the run keeps nothing in a cache; {what}, and cache.claimName")
+    if not text(spec.settings, "cache", "claimName"):
+        raise UsageError(
+            "cache.claimName is empty: the run has no cache; set it to a PersistentVolumeClaim, or name that by --claim"
+        )
 
 
 def wanted(api: Api, claim: str) -> list[Object]:

@@ -30,7 +30,7 @@ Fill = Callable[[Path, Path, Room], Tuple[int, Mapping[str, str]]]
 OLD_MARK = "complete"  # in entries that were filled before manifests existed
 USED = "used"
 NO_SPACE = "prepare-no-space"
-FULL = "free space on the cache volume, or use a larger one"
+FULL = "free space on the cache volume (trainchart cache prune), or use a larger one"
 
 _held: List[int] = []  # locks, to the end of this process
 
@@ -69,7 +69,7 @@ def entry(settings: Settings, key: str, source: manifest.Source, fill: Fill, use
         raise RunnerError(
             "prepare-failed",
             f"{key}: the cache has {problem}, and cache.readOnly is true",
-            "fill it with a run that has cache.readOnly: false, or correct the revision",
+            "fill it by `trainchart cache fill` with the same values, or correct the revision",
         )
     room = Room(lambda: shutil.disk_usage(root).free, "the cache volume", FULL)
     try:

@@ -48,11 +48,13 @@ class Look(Run):
     def execute(self) -> Dict[str, Any]:
         self.stage = "prepare"
         options: Dict[str, Any] = json.loads(sys.argv[2])
-        root, last = Path(options.pop("root")), {}
-        for found in entries.ACTIONS[sys.argv[1]](root, **options):
-            log.line(json.dumps(found))
-            last = found
-        return last
+        root = Path(options.pop("root"))
+        try:
+            for found in entries.ACTIONS[sys.argv[1]](root, **options):
+                log.line(json.dumps(found))
+        except entries.UnknownEntryError as error:
+            log.line(json.dumps({"done": sys.argv[1], "unknown": str(error)}))
+        return {}
 
 
 if __name__ == "__main__":

@@ -311,19 +311,22 @@ def _swept(root: Path) -> Iterator[Found]:
         yield {"swept": left}
 
 
+class UnknownEntryError(Exception):
+    """A name is that of no entry, or of several; the text says so."""
+
+
 def _chosen(root: Path, names: Sequence[str]) -> List[Entry]:
-    """Return the entries of these names or commits, or all. Raises RunnerError if one names no entry, or several."""
+    """Return the entries of these names or commits, or all. Raises UnknownEntryError."""
     everything = entries(root)
     chosen: List[Entry] = []
     for name in names:
         is_commit = re.fullmatch(r"[0-9a-f]{7,40}", name)
         found = [one for one in everything if name == one.name or (is_commit and one.place.name.startswith(name))]
-        if len(found) != 1:
-            several = f"{name!r} is the commit of {len(found)} entries: {', '.join(one.name for one in found)}"
-            raise RunnerError(
-                "prepare-failed",
-                several if found else f"the cache has no entry {name!r}",
-                "name one as `trainchart cache list -o name` prints it",
+        if not found:
+            raise UnknownEntryError(f"the cache has no entry {name!r}")
+        if len(found) > 1:
+            raise UnknownEntryError(
+                f"{name!r} is the commit of {len(found)} entries: {', '.join(one.name for one in found)}"
             )
         chosen += [one for one in found if one not in chosen]
     return chosen if names else everything
