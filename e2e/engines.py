@@ -151,14 +151,16 @@ class Engine(ABC):
 
 def assert_published(engine: Engine, repository: str, results: Mapping[str, str]) -> None:
     """The results name what is on the git server."""
-    server = engine.world.server
-    assert results["commit"]
-    assert server.branch_commit(TEAM, repository, results["branch"]) == results["commit"]
-    _, front, _ = server.read_file(TEAM, repository, "README.md", results["commit"]).decode().split("---\n", 2)
-    # A pod's termination message, where the results are from, has six digits of each number.
-    assert json.loads(results["metrics"]) == pytest.approx(
-        yaml.safe_load(front)["trainchart"]["metrics"], rel=1e-5, abs=0
-    )
+    assert_pushed(engine.world, repository, results["branch"], results["commit"], json.loads(results["metrics"]))
+
+
+def assert_pushed(world: World, repository: str, branch: str, commit: str, metrics: Mapping[str, float]) -> None:
+    """The commit is that of the branch on the git server, and its README has the metrics."""
+    assert commit
+    assert world.server.branch_commit(TEAM, repository, branch) == commit
+    _, front, _ = world.server.read_file(TEAM, repository, "README.md", commit).decode().split("---\n", 2)
+    # A pod's termination message, where the metrics are from, has six digits of each number.
+    assert metrics == pytest.approx(yaml.safe_load(front)["trainchart"]["metrics"], rel=1e-5, abs=0)
 
 
 def assert_completed(engine: Engine, name: str, branch: str) -> None:
