@@ -105,7 +105,8 @@ def _run(command: list[str], failure: str, *, text: str = "") -> None:
         raise PackageError(f"there is no program {command[0]}; install it, or leave SIGN_KEY out") from error
     except subprocess.CalledProcessError as error:
         said = "; ".join(error.stderr.split("\n")).strip("; ")
-        raise PackageError(f"{failure}: {said}; `gpg --list-secret-keys` lists the keys that can") from error
+        help_with_keys = "`gpg --list-secret-keys` lists the keys; for one with a passphrase, export GPG_TTY=$(tty)"
+        raise PackageError(f"{failure}: {said}; {help_with_keys}") from error
 
 
 def main() -> int:

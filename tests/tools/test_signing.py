@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from e2e.keys import gpg, keys
-from hack.package import CHARTS, PackageError, package_chart, sign_charts
+from hack.package import CHARTS, PackageError, package_chart, provenance, sign_charts
 
 both_helms = pytest.mark.parametrize("version", ["helm", "helm3"])
 
@@ -73,6 +73,38 @@ def test_what_was_changed_or_signed_by_somebody_else_is_refused(
     assert "invalid signature" in verify(program, chart, keyring)
     signature.unlink()
     assert "could not load provenance file" in verify(program, chart, keyring)
+
+
+@pytest.mark.lab
+@both_helms
+def test_an_expired_or_revoked_key_is_refused_whenever_it_signed(
+    version: str, tmp_path: Path, request: pytest.FixtureRequest, helm: str
+) -> None:
+    """As docs/releasing.md says, which therefore makes a key that does not expire."""
+    program, chart, keyring = (
+        request.getfixturevalue(version),
+        package_chart(tmp_path, helm=helm),
+        tmp_path / "keys.gpg",
+    )
+    signed = ("--output", f"{chart}.prov", "--clearsign")
+    with keys("revoked") as home:
+        then = ("--faked-system-time", "20260101T000000")
+        gpg(*then, "--passphrase", "", "--quick-generate-key", "expired <expired@example.com>", "ed25519", "sign", "2d")
+        gpg(*then, "--local-user", "expired", *signed, text=provenance(chart, helm=helm))
+        gpg("--output", keyring, "--export", "expired")
+        assert "key expired" in verify(program, chart, keyring)
+        gpg("--local-user", "revoked", *signed, text=provenance(chart, helm=helm))
+        gpg("--output", keyring, "--export", "revoked")
+        assert verify(program, chart, keyring) == ""
+        (certificate,) = (home / "openpgp-revocs.d").glob(f"{fingerprint('revoked')}.rev")
+        gpg("--import", text=certificate.read_text().replace(":-----BEGIN", "-----BEGIN"))
+        gpg("--output", keyring, "--export", "revoked")
+        assert "revoked key" in verify(program, chart, keyring)
+
+
+def fingerprint(name: str) -> str:
+    listed = gpg("--with-colons", "--list-keys", name)
+    return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
 
 
 @pytest.mark.lab
