@@ -18,16 +18,16 @@ RIGHTS = ROOT / "charts/platform/files/rights"
 _SUBMITTER = """\
 What somebody who submits and follows runs may do, and nothing else. The pods of a run have no rights at all; this is for the person, \
 pipeline or ServiceAccount that calls helm or trainchart. Bind it in the namespace of the runs:
-  kubectl -n NAMESPACE apply -f deploy/submitter.yaml
+  trainchart docs submitter.yaml | kubectl -n NAMESPACE apply -f -
   kubectl -n NAMESPACE create rolebinding trainchart-submitter --role trainchart-submitter --serviceaccount NAMESPACE:ACCOUNT
-docs/rights.md says which command needs which of them. `create secrets` is Helm's: it keeps its releases in Secrets, and so whoever \
+`trainchart docs rights` says which command needs which of them. `create secrets` is Helm's: it keeps its releases in Secrets, and so whoever \
 installs a chart can read the Secrets of that namespace; submitter-without-secrets.yaml is for those who may not.
 """
 
 _WITHOUT_SECRETS = """\
 As submitter.yaml, for accounts that may not read the Secrets of the namespace. `helm install` and `trainchart submit` need them; \
-docs/rights.md has the way without:
-  kubectl -n NAMESPACE apply -f deploy/submitter-without-secrets.yaml
+`trainchart docs rights` has the way without:
+  trainchart docs submitter-without-secrets.yaml | kubectl -n NAMESPACE apply -f -
   kubectl -n NAMESPACE create rolebinding trainchart-submitter-without-secrets --role trainchart-submitter-without-secrets \
 --serviceaccount NAMESPACE:ACCOUNT
 """
@@ -36,7 +36,7 @@ _READER = """\
 Optional, and only to look: what of the whole cluster `trainchart doctor`, `status` and `wait` read to say why a run cannot start. \
 Without it they say what was not checked. It shows the specs of all pods; whoever may not see these gets it without the rule for pods. \
 Bind it to the account that submits:
-  kubectl apply -f deploy/cluster-reader.yaml
+  trainchart docs cluster-reader.yaml | kubectl apply -f -
   kubectl create clusterrolebinding trainchart-reader-ACCOUNT --clusterrole trainchart-reader --serviceaccount NAMESPACE:ACCOUNT
 """
 

@@ -13,8 +13,8 @@ from tests.chart.matrix import ROOT
 from trainchart.chart.paths import CHART, LIB
 
 FOLDER = re.compile(r"(?<![\w/.-])(?:bench|charts|deploy|docs|e2e|hack|images|tests|tools|values)/[\w.-]+")
-OTHERS = {"tools/train.py", "tools/export_model.py"}
-"""Programs of PaddleDetection."""
+OTHERS = {"tools/train.py", "tools/export_model.py", "tests/few-images"}
+"""Of PaddleDetection, and of the repository that a CI job is for."""
 PAGE = re.compile(r"trainchart docs ([\w.-]*\w)")
 PROGRAMS = (*ROOT.glob("tools/trainchart/**/*.py"), *LIB.glob("files/**/*.py"))
 CHARTS = (CHART, ROOT / "charts/platform")
@@ -41,6 +41,8 @@ def told() -> dict[str, str]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         data.pop("source", None)  # where a profile's names are from: files of other projects
         found[str(path.relative_to(ROOT))] = yaml.safe_dump(data, width=1000)
+    for path in (*ROOT.glob("deploy/*.yaml"), *ROOT.glob("tools/trainchart/**/*.j2")):
+        found[str(path.relative_to(ROOT))] = path.read_text(encoding="utf-8")
     found["values/schema.json"] = (ROOT / "values/schema.json").read_text(encoding="utf-8")
     return found
 
