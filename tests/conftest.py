@@ -6,12 +6,16 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from trainchart.chart.helm_library import HelmLibrary
+from trainchart.chart.paths import CHART
+from trainchart.errors import RenderError
 
 # Tests run at the same time, on however many cores: no limit in seconds says anything about the code.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,6 +26,36 @@ settings.load_profile("shared")
 for _number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
+
+
+RENDERED: dict[str, dict[str, str] | RenderError] = {}
+"""What Helm's library has made of the chart in this process, which no test changes; a test that renders again clears it."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _equal_values_are_rendered_once() -> Iterator[None]:
+    """A third of the renders of all tests are of values that another test has rendered."""
+    render = HelmLibrary.render
+
+    def remembered(
+        self: HelmLibrary, values: Mapping[str, object], chart: Path, *, name: str, namespace: str
+    ) -> dict[str, str]:
+        if chart != CHART:
+            return render(self, values, chart, name=name, namespace=namespace)
+        key = f"{name} {namespace} {values!r}"
+        if key not in RENDERED:
+            try:
+                RENDERED[key] = render(self, values, chart, name=name, namespace=namespace)
+            except RenderError as error:
+                RENDERED[key] = error
+        found = RENDERED[key]
+        if isinstance(found, RenderError):
+            raise RenderError(str(found))
+        return dict(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HelmLibrary, "render", remembered)
+        yield
 
 
 def tools_folder() -> Path:

@@ -14,6 +14,7 @@ import pytest
 from hack.generate.schema import schema
 from tests.chart.matrix import ADMITTED, CELLS, REFUSED, Cell, for_each, groups, sampled
 from tests.chart.schemas import check_object
+from tests.conftest import RENDERED
 from trainchart.chart.render import Manifest, manifests_of, render, render_text
 from trainchart.errors import RenderError
 
@@ -84,6 +85,7 @@ def test_an_admitted_cell_renders_objects_that_the_published_schemas_allow(admit
 @pytest.mark.lab
 @of_every_admitted_cell
 def test_a_cell_renders_the_same_bytes_twice_and_leaves_no_template_behind(admitted: Admitted) -> None:
+    RENDERED.clear()
     assert render_text(admitted.cell.values) == admitted.texts
     for path, text in admitted.texts.items():
         assert "{{" not in text or path == "configmap.yaml", path

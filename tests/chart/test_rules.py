@@ -66,12 +66,12 @@ def test_what_is_pushed_has_to_go_somewhere(family: str) -> None:
         render(overlay(values, {"publish": {"repository": ""}}))
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("rule", rows(RULES.values(), *list(RULES.values())[::2]), ids=RULES)
 def test_a_broken_rule_is_told_in_full_and_alone(rule: Rule) -> None:
     assert broken_rules(overlay(rule.base, rule.broken)) == [rule.message]
 
 
-@pytest.mark.parametrize("rule", rows(RULES.values(), *list(RULES.values())[::3]), ids=RULES)
+@pytest.mark.parametrize("rule", rows(RULES.values(), *list(RULES.values())[::6]), ids=RULES)
 def test_the_other_side_of_a_rule_is_allowed(rule: Rule) -> None:
     assert broken_rules(overlay(rule.base, rule.kept)) == []
 

@@ -186,7 +186,7 @@ def test_the_runner_takes_what_the_chart_renders_and_fills_in_what_is_empty(tmp_
 
 
 # Both steps meet every family, accelerator and workspace.
-@pytest.mark.parametrize("cell", rows(ADMITTED[::7], *ADMITTED[::21]), ids=str)
+@pytest.mark.parametrize("cell", rows(ADMITTED[::7], *ADMITTED[::63]), ids=str)
 def test_the_runner_finds_what_the_pod_mounts(cell: Any, tmp_path: Path) -> None:
     more = {
         "cache": {"claimName": "cache"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -29,6 +30,7 @@ def texts(program: Path) -> Iterator[str]:
             yield node.value
 
 
+@cache
 def told() -> dict[str, str]:
     """What users can read, by where it is written."""
     found = {str(path.relative_to(ROOT)): "\n".join(texts(path)) for path in PROGRAMS}
@@ -47,16 +49,13 @@ def told() -> dict[str, str]:
     return found
 
 
-TOLD = told()
-
-
 def test_no_message_names_a_file_of_the_repository() -> None:
-    found = {where: set(FOLDER.findall(text)) - OTHERS for where, text in TOLD.items()}
+    found = {where: set(FOLDER.findall(text)) - OTHERS for where, text in told().items()}
     assert {where: names for where, names in found.items() if names} == {}
 
 
 def test_every_page_that_a_message_names_exists() -> None:
-    named = {page for text in TOLD.values() for page in PAGE.findall(text)}
+    named = {page for text in told().values() for page in PAGE.findall(text)}
     there = {path.stem for path in ROOT.glob("docs/*.md")} | {path.name for path in ROOT.glob("deploy/*.yaml")}
     assert "rights" in named
     assert named - there == set()
