@@ -67,9 +67,10 @@ while not Path("go").exists():
 # The runner with shorter times, which are constants of it.
 SHORT = f"""
 import sys
+from pathlib import Path
 from runner import __main__, lease
 lease.BEAT_SECONDS, lease.EXPIRY_SECONDS = {BEAT}, {EXPIRY}
-sys.exit(__main__.main())
+sys.exit(__main__.main(__main__.Run(Path(__main__.__file__).parents[1])))
 """
 
 

@@ -56,6 +56,7 @@ import contextlib, io, runpy, sys
 from types import SimpleNamespace
 import optuna
 from features import tune
+from pathlib import Path
 from runner import __main__, process
 
 def run(argv, *_, **more):
@@ -65,7 +66,7 @@ def run(argv, *_, **more):
     return process.Finished(0, answer.getvalue(), [])
 
 tune.process = SimpleNamespace(run=run)
-sys.exit(__main__.main())
+sys.exit(__main__.main(__main__.Run(Path(__main__.__file__).parents[1])))
 """
 SPACE = {"lr": {"low": 0.01, "high": 1.0, "log": True}, "batchSize": {"choices": [4, 8]}}
 
