@@ -389,6 +389,12 @@ RULES: dict[str, Rule] = {
         kept={"train": {"fp16": False}},
         message="train.fp16: is true, but profile cpu has no device for it; set it to false",
     ),
+    "both halves": Rule(
+        LLM,
+        broken={"train": {"fp16": True, "bf16": True}},
+        kept={"train": {"fp16": False, "bf16": True}},
+        message="train.bf16: is true, and so is train.fp16; set one of them to false",
+    ),
     "cores on a profile without": Rule(
         NVIDIA,
         broken={"accelerator": {"corePercent": 50}},

@@ -15,6 +15,15 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $true := list -}}
+{{- range $key := .Run.family.oneOf -}}
+{{- if eq (get $.Run.values.train (trimPrefix "train." $key) | toString) "true" -}}
+{{- $true = append $true $key -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (len $true) 1 -}}
+{{- $violations = append $violations (printf "%s: is true, and so is %s; set one of them to false" (last $true) (initial $true | join ", ")) -}}
+{{- end -}}
 {{- $own := .Run.family.ownOptions | default dict -}}
 {{- range $key := list "arguments" "options" -}}
 {{- range $option := include "train.options" (dict "arguments" (get $.Run.values.train $key)) | fromJsonArray -}}
