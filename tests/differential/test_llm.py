@@ -245,6 +245,7 @@ RECORDS = [
          reader=file({**PAIR, **MESSAGES, "columns": {"messages": "messages", "chosen": "chosen", "rejected": "rejected"}})),
     case("text in GBK", {"a.csv": "instruction,output\n你好,世界\n"}, "a.csv is not UTF-8 text: line 2", reader=file(ANSWERED, "a.csv"), encoding="gbk"),
     case("text in UTF-16", {"a.jsonl": lines(alpaca(1))}, "a.jsonl is not UTF-8 text: line 1", reader=file(ANSWERED), encoding="utf-16"),
+    case("not JSON, compressed", {"a.jsonl.gz": lines(alpaca(1)) + '{"instruction": \n'}, "a.jsonl.gz record 2: Invalid value", reader=file(ANSWERED, "a.jsonl.gz")),
     case("not JSON", {"a.jsonl": lines(alpaca(1)) + '{"instruction": \n'}, "a.jsonl record 2: Invalid value", reader=file(ANSWERED)),
     case("FlashRAG#132: a number among texts, beyond the first block", {"a.jsonl": lines(*[alpaca(1)] * 9000, alpaca(2, output=5), alpaca(3))}, "a.jsonl record 9001: Column(/output) changed from string to number",
          reader=file(ANSWERED)),

@@ -6,20 +6,26 @@ program, with the dataset's folder and the values of `train`, it prints the desc
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import os
 import re
 import shutil
 import sys
+import zlib
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional
+from typing import Any, BinaryIO, Dict, List, NamedTuple, NoReturn, Optional
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for runner
 from runner import inside
 
 INFO = "dataset_info.json"
 TYPE = re.compile(r"\.(json|jsonl|ndjson|csv|tsv|parquet|arrow|txt)(\.(gz|bz2|xz|zst))?$")
+TEXTS = ("json", "csv", "tsv", "txt")
 # Files of other tools, which have these types too.
 NOT_DATA = re.compile(
     r"(dataset_infos?|dataset_dict|state|config|configuration|package(-lock)?|tsconfig|croissant)\.json"
@@ -422,18 +428,29 @@ def unreadable(error: BaseException, folder: Path, files: List[str]) -> DatasetE
         return DatasetError(f"{names}: no records", "push records")
     if kind == "CastError":
         return DatasetError(f"{names} have not the same columns: {text}", "correct them, or name one in train.dataset")
-    texts = [file for file in files if (folder / file).suffix in (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt")]
+    # Python has no zstd before 3.14.
+    texts = [file for file in files if _kind(folder / file) in TEXTS and not file.endswith(".zst")]
     for file in texts:
-        line = _other_encoding(folder / file)
+        try:
+            line = _other_encoding(folder / file)
+        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+            return DatasetError(f"{file} cannot be unpacked: {one_line(str(error))}", "push the whole file")
         if line:
             return DatasetError(f"{file} is not UTF-8 text: line {line}", "save it as UTF-8")
     faults = (f"{file} {_fault(folder / file)}" for file in texts if _kind(folder / file) == "json")
     return DatasetError(next((fault for fault in faults if fault[-1] != " "), f"{names}: {kind}: {text}"), CORRECT)
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a file for reading, unpacked if Python can do that."""
+    openers: Dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    opened: BinaryIO = openers.get(path.suffix, open)(str(path), "rb")
+    return opened
+
+
 def _other_encoding(path: Path) -> int:
     """Return the first line that is not UTF-8, or 0."""
-    with path.open("rb") as handle:
+    with _opened(path) as handle:
         lines = enumerate(handle, start=1)
         return next((number for number, line in lines if line.decode("utf-8", "ignore").encode() != line), 0)
 
@@ -443,15 +460,15 @@ def _fault(path: Path) -> str:
     from pyarrow import ArrowInvalid
     from pyarrow import json as reader
 
-    with path.open("rb") as handle:
-        listed = handle.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     try:
-        if listed:
-            text = path.read_text(encoding="utf-8")
+        with _opened(path) as handle:
+            content = handle.read()
+        if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+            text = content.decode("utf-8")
             json.loads(text.lstrip("\ufeff"))
             return "begins with a byte order mark, which is not JSON" if text.startswith("\ufeff") else ""
         # In one block, as rows are counted in each.
-        reader.read_json(str(path), reader.ReadOptions(use_threads=False, block_size=path.stat().st_size + 1))
+        reader.read_json(io.BytesIO(content), reader.ReadOptions(use_threads=False, block_size=len(content) + 1))
     except ArrowInvalid as error:
         found = re.search(r"^(?:JSON parse error: )?(.*?)\.? in row (\d+)", str(error))
         return f"record {int(found.group(2)) + 1}: {found.group(1)}" if found else one_line(str(error))
