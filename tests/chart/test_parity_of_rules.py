@@ -21,6 +21,7 @@ URLS = {
             ),
             *("https://h/a@b/c", "https://H:65535/x", "https://1.2.3.4/x", "https://h/%20"),
             *("ssh://git@h/x", "ssh://git@h.example:2222/a/b.git", "ssh://a.b-c+d@[::1]:22/~jane/x", "git@h:x"),
+            *("ssh://git@h/@team/x", "git@h:@team/x@2.git", "ssh://git@h:2222/x@y@z"),
             *(
                 "git@h.example:team/my%20model.git",
                 "git@[fd00::1]:/srv/x.git",

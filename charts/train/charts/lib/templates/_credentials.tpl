@@ -44,7 +44,7 @@ Usage: {{ if include "train.url.ssh" URL }}
 {{- /* It is asked many times of every URL, and Helm compiles the expression, which is long, each time: few URLs get that far. */ -}}
 {{- if and (contains "@" .) (not (hasPrefix "https://" .)) -}}
 {{- $server := printf "[A-Za-z0-9_][A-Za-z0-9._+-]*@([A-Za-z0-9][A-Za-z0-9._-]*|%s)" (include "train.url.address" .) -}}
-{{- if regexMatch (printf "^(ssh://%s%s/+|%s:/*)~?[\\pL\\pN_.][\\pL\\pN._~%%+=,/()-]*$" $server (include "train.url.port" .) $server) . -}}
+{{- if regexMatch (printf "^(ssh://%s%s/+|%s:/*)~?[\\pL\\pN_.@][\\pL\\pN._~%%+=,@/()-]*$" $server (include "train.url.port" .) $server) . -}}
 true
 {{- end -}}
 {{- end -}}

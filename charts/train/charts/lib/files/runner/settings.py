@@ -26,7 +26,7 @@ _GROUPS = r"([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){0,6})"
 _ADDRESS = rf"\[([0-9A-Fa-f]{{1,4}}(:[0-9A-Fa-f]{{1,4}}){{7}}|{_GROUPS}?::{_GROUPS}?)\]"
 _URL = re.compile(rf"https?://([\w.-]+|{_ADDRESS})(:({_PORT}))?(/|$)")
 _SSH_SERVER = rf"[A-Za-z0-9_][A-Za-z0-9._+-]*@([A-Za-z0-9][A-Za-z0-9._-]*|{_ADDRESS})"
-_SSH = re.compile(rf"(ssh://{_SSH_SERVER}(:({_PORT}))?/+|{_SSH_SERVER}:/*)~?[\w.][\w.~%+=,/()-]*")
+_SSH = re.compile(rf"(ssh://{_SSH_SERVER}(:({_PORT}))?/+|{_SSH_SERVER}:/*)~?[\w.@][\w.~%+=,@/()-]*")
 _CONFIGURED_BY = {"git": "repository", "claim": "claim_name", "s3": "bucket"}
 
 
