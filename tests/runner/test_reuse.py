@@ -278,7 +278,7 @@ def test_a_pointer_is_found_in_every_form(text: str, tmp_path: Path) -> None:
     (found,) = lfs.pointers(tmp_path)
     assert (found.oid, found.size) == (OID, 12)
     with pytest.raises(RunnerError, match="1 files are LFS pointers without data: file"):
-        lfs.refuse_pointers("dataset", tmp_path)
+        lfs.refuse_unusable("dataset", tmp_path)
 
 
 @pytest.mark.parametrize("text", DATA.values(), ids=DATA)

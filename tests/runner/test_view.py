@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,6 +98,17 @@ def test_a_view_shows_what_is_on_the_claim_now(context: Context, make_context: C
     context.attempt = 1
     prepared(context)
     assert (context.dataset / "images" / "new.png").read_text() == "new"
+
+
+@pytest.mark.parametrize("context", ["claim"], indirect=True)
+def test_what_would_let_its_reader_wait_forever_is_refused(context: Context) -> None:
+    os.mkfifo(Path(context.settings.mount("dataset")) / "images" / "camera.jpg")
+    with pytest.raises(RunnerError) as error:
+        prepared(context)
+    assert (error.value.exit.name, error.value.reason) == (
+        "prepare-failed",
+        "dataset: 'images/camera.jpg' is a FIFO, a socket or a device, and no file",
+    )
 
 
 @pytest.mark.parametrize("context", ["claim"], indirect=True)

@@ -77,8 +77,18 @@ def _read_pointer(path: Path) -> Optional[Pointer]:
     return Pointer(path, oid.group(1).decode("ascii"), int(size.group(1)), through)
 
 
-def refuse_pointers(name: str, tree: Path) -> None:
-    """Raise RunnerError if a tree that git did not fetch has pointers: nothing can replace them."""
+def refuse_unusable(name: str, tree: Path) -> None:
+    """Raise RunnerError if a tree that git did not fetch has pointers, which nothing can replace, or what is no file and
+    would let its reader wait forever, such as a FIFO.
+    """
+    for folder, _, names in os.walk(tree):
+        for file in (Path(folder, one) for one in names):
+            if not (file.is_file() or file.is_symlink()):
+                raise RunnerError(
+                    "prepare-failed",
+                    f"{name}: {str(file.relative_to(tree))!r} is a FIFO, a socket or a device, and no file",
+                    "remove it, or copy the file itself there",
+                )
     left = pointers(tree)
     if left:
         raise RunnerError(

@@ -247,7 +247,7 @@ def _fetch(
             "do not change them while a run starts, and start a new run",
         )
     s3.fetch(store, items, tree, state, room)
-    lfs.refuse_pointers(name, tree)
+    lfs.refuse_unusable(name, tree)
     return sum(item.size for item in items), {item.key: s3.content_digest(item) for item in items}
 
 
@@ -273,7 +273,7 @@ def _link_or_view(context: Context, family: Optional[Family], name: str, where: 
         return bool(family and family.has("rewrites") and family.call("rewrites", "prepare-failed", path))
 
     def fill() -> Tuple[int, Mapping[str, str]]:
-        lfs.refuse_pointers(name, where)
+        lfs.refuse_unusable(name, where)
         view.fill(context.source_path(name), where, copied or [], rewrites)
         return sum(path.stat().st_size for path in lfs.files(where)), {}
 
@@ -302,5 +302,5 @@ def _link(context: Context, name: str, where: Path) -> int:
         trees.remove(record, context.folder)
         trees.make(target.parent, context.folder)
         target.symlink_to(where)
-        lfs.refuse_pointers(name, where)
+        lfs.refuse_unusable(name, where)
     return sum(path.stat().st_size for path in lfs.files(where))
