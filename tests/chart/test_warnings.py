@@ -104,6 +104,17 @@ def test_a_setting_without_effect_is_told(key: str) -> None:
     assert told(overlay(overlay(overlay(NVIDIA, without), within), change)) == []
 
 
+@pytest.mark.parametrize("kind", ["configMapName", "secretName"])
+def test_a_volume_that_cannot_be_written_to_is_told_where_it_was_to_be(kind: str) -> None:
+    volume = {"name": "more", "mountPath": "/more", kind: "more"}
+    (line,) = told(overlay(NVIDIA, {"volumes": [{**volume, "readOnly": False}]}))
+    assert line == (
+        "volumes[0].readOnly: is false, but has no effect: a ConfigMap or Secret is always mounted read-only; leave this out"
+    )
+    for usual in (volume, {**volume, "readOnly": True}, {**volume, "readOnly": None}):
+        assert told(overlay(NVIDIA, {"volumes": [usual]})) == []
+
+
 @pytest.mark.parametrize(("wrong", "right", "message"), UNLIKELY.values(), ids=UNLIKELY)
 def test_an_amount_that_stands_for_another_is_told(wrong: Tree, right: Tree, message: str) -> None:
     base = overlay(NVIDIA, {"resources": {"requests": {"cpu": 1, "memory": ""}}})

@@ -77,6 +77,11 @@ Usage: {{ range include "train.unused" . | fromJsonArray }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $index, $volume := $values.volumes -}}
+{{- if and (or $volume.configMapName $volume.secretName) (eq (get $volume "readOnly" | toString) "false") -}}
+{{- $warnings = append $warnings (printf "volumes[%d].readOnly: is false, but has no effect: a ConfigMap or Secret is always mounted read-only; leave this out" $index) -}}
+{{- end -}}
+{{- end -}}
 {{- $warnings | toJson -}}
 {{- end -}}
 
