@@ -103,6 +103,19 @@ def test_a_priority_class_that_is_missing_hides_nothing_else_of_a_pod() -> None:
     assert any(check.subject == "a pod of the gang" and check.severity == "ok" for check in checks)
 
 
+def test_a_runtime_class_that_is_missing_hides_nothing_else_of_a_pod() -> None:
+    class Admitting(FakeApi):
+        def create(self, kind: Any, body: Any, *, dry_run: bool = False) -> Any:
+            if kind is kinds.PODS and "runtimeClassName" in body["spec"]:
+                raise RefusedError('pods "a" is forbidden: pod rejected: RuntimeClass "nope" not found')
+            if kind is kinds.PODS:
+                raise RefusedError('pods "a" is forbidden: violates PodSecurity "restricted:latest": hostPath volumes')
+            return super().create(kind, body, dry_run=dry_run)
+
+    checks = found(stocked(Admitting()), run(runtimeClassName="nope"))
+    assert [check.key for check in checks if check.severity == "problem"] == ["runtime-class", "pod-security"]
+
+
 def test_huge_pages_that_no_node_has_are_told_with_the_key_that_asks_for_them() -> None:
     (told,) = [
         check
