@@ -129,6 +129,31 @@ def test_this_python_runs_it_too_and_keeps_what_is_asked_for(call: Call, folders
     assert (listing(folders / "model"), listing(folders / "data")) == before
 
 
+def test_this_python_gets_no_credentials_of_the_caller_and_what_its_libraries_need(
+    call: Call, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_back = (
+        "CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD", "GITHUB_TOKEN", "HF_TOKEN", "WANDB_API_KEY", "WANDB_PROJECT",
+        "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "MLFLOW_TRACKING_URI", "KUBECONFIG", "SSH_AUTH_SOCK", "my_secret",
+    )  # fmt: skip
+    handed_on = (
+        "LD_LIBRARY_PATH",
+        "CUDA_VISIBLE_DEVICES",
+        "YOLOV5_CONFIG_DIR",
+        "TOKENIZERS_PARALLELISM",
+        "LC_ALL",
+        "CIRCUS",
+    )
+    for name in (*kept_back, *handed_on):
+        monkeypatch.setenv(name, "/of-the-caller")
+    (folders / "model" / "train.py").write_text(f"import os\nprint('given', *sorted(os.environ))\n{PROGRAM}")
+    ran = call("try", "--here")
+    assert ran.code == 0, ran
+    (given,) = [line.split() for line in ran.out.splitlines() if line.startswith("given ")]
+    assert set(handed_on) <= set(given)
+    assert not set(kept_back) & set(given)
+
+
 def test_a_program_is_started_by_this_python_though_its_environment_is_not_active(
     call: Call, folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

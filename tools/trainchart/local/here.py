@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import site
 import sys
@@ -20,6 +21,13 @@ _GRACE_SECONDS = 40.0
 
 _IMPORTED = {"pytorch": ["torch"], "paddle": ["paddle"]}
 """What a framework is called in an import; others are among the libraries of their families."""
+
+_KEPT_BACK = re.compile(
+    r"TOKEN(?!IZERS)|SECRET|PASS(WORD|WD|PHRASE)|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY|_AUTH(_|$)"
+    r"|^(AWS|AZURE|BITBUCKET|CI|CLEARML|COMET|DOCKER|GCP|GITHUB|GITLAB|GOOGLE|KUBE\w*|MLFLOW|NEPTUNE|RUNNER|WANDB)_|^KUBECONFIG$",
+    re.IGNORECASE,
+)
+"""Variables of the caller, by their names, that say who they are and not where libraries and devices lie: a job of CI has dozens."""
 
 
 def missing_libraries(family: Mapping[str, Any]) -> list[str]:
@@ -39,7 +47,7 @@ def run(pod: LocalPod, show: Show) -> int:
     _move_mounts(home / "pod.json", pod)
     temporary = pod.folder("/tmp")  # noqa: S108
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not _KEPT_BACK.search(name)},
         **pod.environment,
         "PATH": _path(os.environ.get("PATH", os.defpath)),
         "HOME": str(temporary / "home"),
