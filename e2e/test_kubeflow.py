@@ -131,7 +131,7 @@ def test_a_chain_whose_check_fails_trains_nothing(session: Session, tmp_path: Pa
 
 # -- the pod of a task
 
-# As the launcher of a backend: it starts the task's command, and dies by the first signal without a word to it.
+# As the launcher of a backend: it starts the task's command, and dies by the first signal without passing it on.
 LAUNCHER = "import os, signal, subprocess, sys; signal.signal(signal.SIGTERM, lambda *_: os._exit(143)); sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 
 

@@ -272,3 +272,9 @@ def test_gitlab_gets_a_code_quality_report(wrong: str, capsys: pytest.CaptureFix
     again = json.loads(capsys.readouterr().out)
     assert [issue["fingerprint"] for issue in again] == [issue["fingerprint"] for issue in report]
     assert again != report
+
+
+def test_an_empty_parameter_of_another_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["validate", "--family", "custom", "--required-param", "MODEL_REPO_URL=https://git.example.com/a.git"]
+    assert cli.main([*given, "--required-param", "MODEL_REPO_BRANCH= "]) == 2
+    assert "--required-param MODEL_REPO_BRANCH is empty: the step that gives it has none" in capsys.readouterr().err

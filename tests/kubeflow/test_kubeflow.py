@@ -238,7 +238,8 @@ def test_what_one_task_publishes_another_starts_from(docker: Callable[..., Conta
     done = tune_pipeline(values="family: yolov8\n", tune_values="family: yolov8\ntune: {}\n")
     assert [command[1] for command in containers.commands] == ["doctor", "submit", "submit"]
     assert containers.commands[2][-1] in [file for _, file in outputs_of(containers.commands[2])]
-    assert containers.option("param") == ["MODEL_REPO_URL=https://git.example.com/a.git", "MODEL_REPO_BRANCH=c0ffee"]
+    given = ["MODEL_REPO_URL=https://git.example.com/a.git", "MODEL_REPO_BRANCH=c0ffee"]
+    assert (containers.option("param"), containers.option("required-param")) == ([], given)
     assert (done.outputs["branch"], done.outputs["metrics"]) == ("sft-1", {"mAP": 0.5})
 
 
@@ -277,6 +278,8 @@ def test_a_failure_whose_exit_code_the_runner_has_lost_is_no_success(
         ({"settings": {"train.epochs": 3, "TRAIN_ARG_EPOCHS": 4}}, "settings: TRAIN_ARG_EPOCHS is given twice"),
         ({"settings": {"accelerator.count": 1}}, "settings: accelerator.count is set by one of NVIDIA_GPUALLOC, "),
         ({"values": "run.yaml"}, "values is the text of a values file; for a file, give Path('run.yaml')"),
+        ({"values": "a: '{{$.x}}'\n"}, "values has {{$, which begins what Kubeflow replaces"),
+        ({"values": {"a": object()}}, "what is known when the pipeline runs is given in settings"),
         ({"values": 3}, "values is int; give a mapping, the Path of a values file, or its text"),
     ],
 )

@@ -40,7 +40,7 @@ def test_the_command_line_takes_what_a_compiled_pipeline_starts(file: Any) -> No
             assert (options.generate_name, options.step_id) == ("train-", "7/7/7")
             assert (options.logs, options.on_signal) == (True, "stop")
             assert {what for what, _ in options.outputs} <= set(KNOWN)
-            names = {one.partition("=")[0] for one in options.parameters}
+            names = {one.partition("=")[0] for one in [*options.parameters, *options.required]}
             assert names <= {parameter.name for parameter in parameters("yolov8")}
 
 

@@ -41,6 +41,10 @@ def add_values_options(parser: argparse.ArgumentParser, files: str, *, family: b
         help="a parameter of platforms' pipelines, such as REPLICAS=2 (trainchart docs values); it lies over the files, "
         "and an empty one is not configured",
     )  # fmt: skip
+    group.add_argument(
+        "--required-param", action="append", default=[], metavar="NAME=VALUE", dest="required",
+        help="as --param, for what another step gives: an empty one is refused",
+    )  # fmt: skip
     add_set_options(group)
 
 
@@ -62,10 +66,20 @@ class _Set(argparse.Action):
 
 
 def overrides_of(options: argparse.Namespace) -> Overrides:
-    """The values of the command line, which lie over those of the files."""
+    """The values of the command line, which lie over those of the files.
+
+    Raises:
+        UsageError: a parameter that another step gives is empty.
+    """
     from trainchart.values.overrides import Overrides
 
-    return Overrides(options.values_text, options.family, options.parameters, options.sets)
+    for name, _, value in (pair.partition("=") for pair in options.required):
+        if not value.strip():
+            raise UsageError(
+                f"--required-param {name} is empty: the step that gives it has none (a run with publish.type none has no "
+                "repository, branch or commit); let it publish"
+            )
+    return Overrides(options.values_text, options.family, [*options.parameters, *options.required], options.sets)
 
 
 def add_format_option(parser: argparse.ArgumentParser, *more: str) -> None:

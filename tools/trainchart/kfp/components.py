@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -60,7 +60,8 @@ def train_component(
         name: what the run's name begins with: at most 41 characters a-z, 0-9 and -.
         family: what to train, instead of the family of the values.
         settings: single values that lie over `values`, which parameters of the pipeline and outputs of other tasks may be: by their
-            keys, such as train.epochs, or as parameters, such as TRAIN_ARG_EPOCHS (docs/values.md). An empty one is not configured.
+            keys, such as train.epochs, or as parameters, such as TRAIN_ARG_EPOCHS (docs/values.md). An empty one is not configured,
+            but an output that is empty fails the task.
         image: the image of the tools.
         pull_policy: Always, IfNotPresent or Never.
 
@@ -113,10 +114,20 @@ def _values(values: Values, family: str | PipelineChannel) -> dict[str, Any]:
     return {"values": _text(values), **({} if family == "" else {"family": family})}
 
 
-def _value_words(given: Mapping[str, Any], parameters: Iterable[str]) -> list[str]:
+def _value_words(given: Mapping[str, Any], parameters: Mapping[str, Setting]) -> list[str]:
     """The options for values. Each is one word, for a text may begin with a hyphen; `dsl.ConcatPlaceholder` would not be replaced."""
     family = [f"--family={given['family']}"] if "family" in given else []
-    return [f"--values-text={given['values']}", *family, *(f"--param={one}={given[one]}" for one in parameters)]
+    options = {name: "required-param" if _is_output(value) else "param" for name, value in parameters.items()}
+    return [
+        f"--values-text={given['values']}",
+        *family,
+        *(f"--{option}={name}={given[name]}" for name, option in options.items()),
+    ]
+
+
+def _is_output(value: Setting) -> bool:
+    """Whether it is an output of another task, and neither a parameter of the pipeline nor an item of a loop."""
+    return isinstance(value, PipelineChannel) and bool(value.task_name)
 
 
 def _task(
@@ -175,16 +186,22 @@ def _type(key: str, value: Any) -> type:
     raise UsageError(f"settings: {key} is {kind}, and has to be text, a number, or true or false; put it in values")
 
 
-def _text(values: Values) -> Any:
+def _text(values: Values) -> str | PipelineChannel:
     """The text of a values file."""
     if isinstance(values, PipelineChannel):
         return values
     if isinstance(values, Mapping):
-        return str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+        try:
+            return str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+        except yaml.YAMLError as error:
+            problem = " ".join(str(error).split())
+            raise UsageError(f"values: {problem}; what is known when the pipeline runs is given in settings") from None
     if isinstance(values, os.PathLike):
         return _text(Path(values).read_text(encoding="utf-8"))
     if not isinstance(values, str):
         raise UsageError(f"values is {type(values).__name__}; give a mapping, the Path of a values file, or its text")
     if values.endswith((".yaml", ".yml")) and "\n" not in values:
         raise UsageError(f"values is the text of a values file; for a file, give Path({values!r})")
+    if "{{$" in values:
+        raise UsageError("values has {{$, which begins what Kubeflow replaces; leave it out")
     return values
