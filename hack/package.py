@@ -27,9 +27,15 @@ class PackageError(Exception):
 
 
 def package_chart(folder: Path, *, helm: str = "helm", chart: Path = CHARTS[0]) -> Path:
-    """A chart as `helm package` (of Helm 4, which keeps the times of files) makes it; the same chart gives the same bytes."""
+    """A chart with its license, as `helm package` (of Helm 4, which keeps the times of files) packs it; the same chart gives
+    the same bytes.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(shutil.copytree(chart, Path(scratch, chart.name)))
+        # Inside the library, where there is one: what lies there is in no release.
+        shutil.copyfile(
+            ROOT / "LICENSE", (staged / "charts/lib" if (staged / "charts/lib").is_dir() else staged) / "LICENSE"
+        )
         for path in staged.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
             os.utime(path, (epoch(), epoch()))

@@ -43,10 +43,10 @@ def chart_files() -> set[str]:
     }
 
 
-def test_the_packed_chart_is_the_chart_and_nothing_else(packed: Path) -> None:
+def test_the_packed_chart_is_the_chart_with_its_license_and_nothing_else(packed: Path) -> None:
     with tarfile.open(packed) as archive:
         names = {name.removeprefix("train/") for name in archive.getnames()}
-    assert names == chart_files()
+    assert names == chart_files() | {"charts/lib/LICENSE"}
     # The hook of `helm test` is part of the chart; tests of ours are not.
     assert [name for name in names if "test" in name] == ["templates/tests/check.yaml"]
 
@@ -102,7 +102,10 @@ def test_charts_library_and_tools_have_one_version() -> None:
 def test_the_platform_chart_packs_whole(tmp_path: Path, helm: str) -> None:
     with tarfile.open(package_chart(tmp_path, helm=helm, chart=PLATFORM)) as archive:
         names = {name.removeprefix("platform/") for name in archive.getnames()}
-    assert names == {path.relative_to(PLATFORM).as_posix() for path in PLATFORM.rglob("*") if path.is_file()}
+    assert names == {
+        "LICENSE",
+        *(path.relative_to(PLATFORM).as_posix() for path in PLATFORM.rglob("*") if path.is_file()),
+    }
 
 
 @pytest.mark.lab
