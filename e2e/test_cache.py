@@ -16,7 +16,8 @@ from e2e.cluster import kind
 from e2e.kube import Kube, Object, poll
 from e2e.node import in_node
 from e2e.runs import Session, merged, value_files
-from e2e.scenario import ROOT, TEAM, volume
+from e2e.scenario import ACCOUNT, ROOT, TEAM, volume
+from tests.tools.pages import yaml_blocks
 
 FOLDER = f"{kind.VOLUMES}/{CLAIM}"
 SOURCES = {"model": "descend", "dataset": "points"}
@@ -153,7 +154,7 @@ def test_verify_finds_a_flipped_byte_that_a_run_would_not(session: Session, valu
 def test_prune_removes_what_nobody_uses(session: Session, values: list[str]) -> None:
     kube = session.world.submitter
     session.remove([run for run in session.releases if run.startswith("cache-")])
-    assert "nothing on claim" in succeeds(kube, "prune", *values)
+    assert "no entry on claim kept-sources is due" in succeeds(kube, "prune", *values)
     assert "2 would be removed" in succeeds(kube, "prune", *values, "--older-than", "0s", "--dry-run")
     assert len(entries(kube, values)) == 2
     looked = ["--claim", CLAIM, "--image", "trainchart/custom-minimal:12"]
@@ -197,3 +198,12 @@ def test_what_keeps_it_from_being_filled_is_one_line(
 ) -> None:
     found, output, errors = cache(session.world.submitter, "fill", *values, *options)
     assert (found, words in errors.splitlines()[-1]) == (code, True), output + errors
+
+
+def test_the_cronjob_of_the_documentation_is_one(session: Session) -> None:
+    cron_job = yaml_blocks("cache.md")[-1]
+    pod = cron_job["spec"]["jobTemplate"]["spec"]["template"]
+    admin = session.world.admin
+    pod["spec"]["serviceAccountName"] = ACCOUNT  # the one of charts/platform is in another namespace
+    for one in (cron_job, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "prune"}, **pod}):
+        admin.kubectl("apply", "--dry-run=server", "-f", "-", text=json.dumps(one))

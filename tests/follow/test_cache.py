@@ -168,7 +168,7 @@ def test_an_empty_volume_is_no_error(node: Node, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.startswith("no entries, 0 B; ")
     assert cache("verify", *LOOK) == ExitCode.OK
     assert cache("prune", *LOOK) == ExitCode.OK
-    assert "nothing on claim models-cache was last used more than 30 d ago" in capsys.readouterr().out
+    assert "no entry on claim models-cache is due" in capsys.readouterr().out
 
 
 def test_verify_names_what_is_damaged_and_how_to_get_it_again(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
@@ -372,6 +372,19 @@ def test_a_claim_of_one_node_brings_the_pod_to_those_that_use_it(
     here = {"key": "metadata.name", "operator": "In", "values": ["n7"]}
     assert required["nodeSelectorTerms"] == [{"matchExpressions": [zone], "matchFields": [here]}]
     assert "claim models-cache is ReadWriteOnce and used by pod run-7 on node n7" in said(capsys)
+
+
+def test_a_volume_that_is_yet_to_be_made_may_come_to_a_node_without_devices(
+    node: Node, values: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unbound = {**CLAIM, "spec": {"accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Pending"}}
+    node.there[kinds.CLAIMS] = [unbound]
+    node.printed = FILLED
+    words = "claim models-cache has no volume yet, and may get it on the node of this pod"
+    assert cache("fill", "-f", values) == ExitCode.OK
+    assert words in said(capsys)
+    assert cache("fill", "-f", values, "--set", "nodeSelector.gpu=present") == ExitCode.OK
+    assert words not in said(capsys)
 
 
 def test_pods_that_a_killed_command_has_left_are_removed_once_nobody_reads_them(node: Node) -> None:

@@ -330,6 +330,10 @@ def test_a_fill_that_fails_ends_with_the_runner_s_code_and_its_words(
     ended = run(make_home(values), program=FILL)
     assert ended.code == 30
     assert "dataset.revision" in ended.events("failed")[0]
+    (root.parent / "secrets" / "git" / "GIT_TOKEN").unlink()
+    ended = run(make_home(changes(server, repository)), program=FILL)
+    assert ended.code == 20
+    assert "has no key GIT_TOKEN" in ended.events("failed")[0]
 
 
 @pytest.mark.lab

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from trainchart.follow.cache import Cache, Entry, Volume
 
-_CODES = (ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ExitCode.RUN_FAILED, ExitCode.PROBLEM)
+_CODES = (ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ExitCode.RUN_FAILED)
+_ALSO = "8 the claim cannot be used, or an entry is damaged; a pod that fails has the exit code of its runner"
 _ENTRY = "entry, as `cache list -o name` prints it, or its commit, of which the first 7 digits are enough"
 _KEEP_SECONDS = 30 * 86400.0
 _SHORT = 12
@@ -42,7 +43,7 @@ def add_parser(commands: Commands) -> None:
         help="fill, list, verify and prune the cache volume of runs",
         description="Work on the volume of `cache.claimName`, which keeps sources with `cached: true` for all runs that mount it. Each "
         "command runs a small pod in the image of the run, without its devices, and deletes it.",
-        epilog=exit_codes(*_CODES, also="a pod that fails has the exit code of its runner"),
+        epilog=exit_codes(*_CODES, also=_ALSO),
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     fill = _add_action(
@@ -106,7 +107,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def _add_action(actions: Commands, name: str, help_: str, description: str, ok: str = "success") -> Parser:
-    codes = exit_codes(*_CODES, ok=ok, also="a pod that fails has the exit code of its runner")
+    codes = exit_codes(*_CODES, ok=ok, also=_ALSO)
     return actions.add_parser(name, help=help_, description=description, epilog=codes)
 
 
@@ -284,7 +285,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _prune(options: argparse.Namespace) -> int:
-    from trainchart.units import size, span
+    from trainchart.units import size
 
     rules = {"--older-than": options.older_than, "--keep": options.keep}
     if options.entries and (given := [name for name, value in rules.items() if value is not None]):
@@ -314,7 +315,7 @@ def _prune(options: argparse.Namespace) -> int:
         }
         print_text(json.dumps(answer, indent=2))
     elif not removed and not stay:
-        print_text(f"nothing on claim {cache.claim} was last used more than {span(seconds)} ago; {size(free)} free")
+        print_text(f"no entry on claim {cache.claim} is due; {size(free)} free")
     else:
         total = size(sum(entry.bytes for entry in removed))
         print_text(f"{len(removed)} {'would be ' if options.dry_run else ''}removed, {total}; {size(free)} free")

@@ -36,6 +36,7 @@ class FillReport:
     def __init__(self, console: Console, settings: Object) -> None:
         self._console = console
         self._locations = {name: location(source) for name, source in sources(settings).items()}
+        self._said = ""
         self.filled: dict[str, Filled] = {}
 
     def take(self, line: str) -> None:
@@ -60,4 +61,7 @@ class FillReport:
             if here is not None and total is not None:
                 self._console.live(f"{size(here)} of {size(total)} fetched")
         elif event.name in ("warning", "waiting", "retry", "changed") and "reason" in fields:
-            self._console.line(f"{name}: {fields['reason']}" if name else fields["reason"])
+            said = f"{name}: {fields['reason']}" if name else fields["reason"]
+            if said != self._said:  # a wait is logged every 10 seconds
+                self._console.line(said)
+            self._said = said

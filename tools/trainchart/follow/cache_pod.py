@@ -22,6 +22,7 @@ from trainchart.checks.run_spec import Claim, RunSpec
 from trainchart.cluster import kinds
 from trainchart.cluster.errors import ForbiddenError, NotFoundError, RefusedError, UnreachableError
 from trainchart.cluster.fields import Object, items, mapping, text, texts
+from trainchart.cluster.quantities import is_device
 from trainchart.errors import ExitCode, TrainchartError
 from trainchart.follow.logs import NoLogError, Position
 from trainchart.follow.retry import Retry
@@ -116,7 +117,20 @@ class CachePod:
         found = check_claim(spec, Claim(self.claim, read_only=True), claim)
         if found.key in ("claim-missing", "claim-deleting", "claim-lost"):
             raise CacheError(str(found), ExitCode.NOT_FOUND if claim is None else ExitCode.PROBLEM)
-        return set(texts(claim, "spec", "accessModes"))
+        modes = set(texts(claim, "spec", "accessModes"))
+        if claim and text(claim, "status", "phase") == "Pending" and "ReadWriteMany" not in modes:
+            self._warn_of_its_node()
+        return modes
+
+    def _warn_of_its_node(self) -> None:
+        """Tell that a volume is made for the node of this pod, where the run needs another kind of node."""
+        limits = mapping(self.spec.pod_template, "containers", 0, "resources", "limits")
+        needs_devices = self.spec.device_classes or any(map(is_device, limits))
+        if needs_devices and not (self.spec.pod_template.keys() & {"nodeSelector", "affinity"}):
+            self.notify(
+                f"claim {self.claim} has no volume yet, and may get it on the node of this pod, which need not be one with "
+                "devices; name the run's nodes in nodeSelector"
+            )
 
     def _has_namespace(self) -> bool:
         try:
@@ -203,6 +217,8 @@ class CachePod:
             why += f", exit code {pod.exit_code}"
         if not pod.name:
             why = "it was deleted"
+        if pod.oom_killed:
+            why = "it needs more memory than its limit, which is that of the run, and at most 4Gi"
         code = pod.exit_code if pod.exit_code in runner_codes() else ExitCode.RUN_FAILED
         raise CacheError(f"pod {name}, which {purpose}, failed: {why}", code or ExitCode.RUN_FAILED)
 

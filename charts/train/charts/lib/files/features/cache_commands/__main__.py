@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 from features.cache_commands import entries
-from runner import log, manifest, prepare, result, settings
+from runner import log, manifest, prepare, result, settings, verify
 from runner.__main__ import Run, create_home, main
 from runner.context import Context
 from runner.git import Git
@@ -31,6 +31,9 @@ class Fill(Run):
         loaded = settings.load(self.home)
         self.context = context = Context.create(loaded, self.home, os.environ)
         create_home()
+        with self._stage("verify"):
+            verify.check_tools(context)
+            verify.check_mounts(context)  # from here on the log hides what is in Secrets
         git = Git(context)
         with self._stage("prepare"), tempfile.TemporaryDirectory(prefix="trainchart-") as folder:
             for name, source in loaded.sources.items():
