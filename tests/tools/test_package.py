@@ -172,7 +172,7 @@ def test_the_page_on_an_index_has_no_link_that_leads_nowhere(built: Path) -> Non
         text = archive.read(f"trainchart-{__version__}.dist-info/METADATA").decode()
     assert "\n# trainchart\n" in text
     assert [link for link in re.findall(r"\]\(([^)]*)\)", text) if not link.startswith("https://")] == []
-    assert not re.search(r"<img|src=", text)
+    assert not re.search(r"<img|src=|한국어", text)
 
 
 @pytest.mark.lab
