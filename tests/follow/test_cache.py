@@ -44,6 +44,9 @@ FILLED = """\
 trainchart time=2026-11-26T08:15:11Z event=start stage=prepare
 trainchart time=2026-11-26T08:15:11Z event=cache source=dataset hit=false commit={0}
 Receiving objects: 100% (3/3), done.
+trainchart time=2026-11-26T08:15:11Z event=cache source=dataset total=2000 cached=500 available=10000
+trainchart time=2026-11-26T08:15:11Z event=waiting reason="another run is fetching"
+trainchart time=2026-11-26T08:15:11Z event=waiting reason="another run is fetching"
 trainchart time=2026-11-26T08:15:12Z event=cache source=dataset commit={0} bytes=2000
 trainchart time=2026-11-26T08:15:12Z event=end stage=prepare seconds=1.1
 """.format("a" * 40)
@@ -258,9 +261,11 @@ def test_fill_says_what_is_fetched_and_what_is_there_already(
     assert cache("fill", "-f", values) == ExitCode.OK
     assert capsys.readouterr().out.splitlines() == [
         f"dataset: fetching {URL} at {'a' * 12}",
+        "another run is fetching",
         "dataset: 2.0 kB fetched",
     ]
-    node.printed = FILLED.replace("hit=false", "hit=true")
+    node.printed = "\n".join(line for line in FILLED.splitlines() if "event=waiting" not in line)
+    node.printed = node.printed.replace("hit=false", "hit=true")
     assert cache("fill", "-f", values) == ExitCode.OK
     assert capsys.readouterr().out == f"dataset: {URL} at {'a' * 12} is in the cache already\n"
     assert cache("fill", "-f", values, "-o", "json") == ExitCode.OK
@@ -487,6 +492,16 @@ def test_a_pod_that_is_refused_is_told_in_one_line(
     assert (found, words in line) == (code, True), line
 
 
+UNBOUND = {
+    "phase": "Pending",
+    "conditions": [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "message": "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+        }
+    ],
+}
 IMAGE = "Failed to pull image: registry.example.com/trainer:1: not found"
 UNSCHEDULED = {
     "phase": "Pending",
@@ -499,6 +514,7 @@ UNSCHEDULED = {
 @pytest.mark.parametrize(
     ("status", "words"),
     [
+        (UNBOUND, "PersistentVolumeClaim models-cache is not bound to a volume; `kubectl -n training describe pvc"),
         (UNSCHEDULED, "did not start in 0 s: no node takes pod cache-list-"),
         (
             {
@@ -516,7 +532,7 @@ def test_a_pod_that_does_not_start_is_explained_and_removed(
 ) -> None:
     node.waits = status
     monkeypatch.setattr(
-        node, "create", lambda kind, body, **_: Node.create(node, kind, {**body, "spec": {**body["spec"], "nodeName": "" if status is UNSCHEDULED else "n1"}} if kind is kinds.PODS else body)
+        node, "create", lambda kind, body, **_: Node.create(node, kind, {**body, "spec": {**body["spec"], "nodeName": "" if "conditions" in status else "n1"}} if kind is kinds.PODS else body)
     )  # fmt: skip
     code, line = refused(capsys, "list", *LOOK, "--start-timeout", "0s")
     assert (code, words in line) == (ExitCode.PROBLEM, True), line

@@ -21,6 +21,7 @@ from features.cache_commands import entries
 from tests.runner.conftest import FILES, Ended
 
 from .git_server import Server, push
+from .s3_server import ACCESS, SECRET, Bucket
 from .test_kills import kill_all
 
 pytestmark = pytest.mark.lab
@@ -121,3 +122,33 @@ def test_runs_beside_prunes_that_are_killed_at_any_moment_find_whole_entries_or_
     assert pruned, "nothing was ever free to be pruned"
     list(entries.pruned(tmp_path / "cache"))
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_a_bucket_is_filled_once_and_verified_by_its_etags(
+    bucket: Bucket, tmp_path: Path, make_home: Callable[..., Path], run: Callable[..., Ended]
+) -> None:
+    secret = tmp_path / "secrets" / "dataset"
+    secret.mkdir(parents=True)
+    (secret / "ACCESS").write_text(ACCESS)
+    (secret / "SECRET").write_text(SECRET)
+    (tmp_path / "cache").mkdir()
+    source = {
+        "type": "s3", "path": "data", "endpoint": bucket.url, "bucket": "datasets", "prefix": "shapes", "cached": True,
+        "accessKeyKey": "ACCESS", "secretKeyKey": "SECRET", "secretName": "robot",
+    }  # fmt: skip
+    home = make_home({"sources": {"dataset": source}, "cache": {"claimName": "cache"}})
+    for hit in ("false", "true"):
+        bucket.requests.clear()
+        ended = run(home, program=FILL)
+        assert ended.code == 0, ended.log
+        assert f"event=cache source=dataset hit={hit}" in ended.log
+        assert any("a.txt" in request for request in bucket.requests) is (hit == "false")
+        assert SECRET not in ended.log
+    (found,) = [one for one in entries.verified(tmp_path / "cache") if "problem" in one]
+    assert (found["type"], found["state"], found["problem"], found["unread"]) == ("s3", "complete", "", 0)
+    file = tmp_path / "cache" / found["entry"] / "content" / "deep" / "b.bin"
+    file.chmod(0o644)
+    with file.open("r+b") as stream:
+        stream.write(b"x")
+    (found,) = [one for one in entries.verified(tmp_path / "cache") if "problem" in one]
+    assert found["problem"] == "1 changed (such as deep/b.bin)"

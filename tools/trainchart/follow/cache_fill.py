@@ -51,7 +51,7 @@ class FillReport:
             self.filled[name] = one
             what = f"{one.location} at {one.commit[:SHORT]}"
             self._console.line(f"{name}: fetching {what}" if one.fetched else f"{name}: {what} is in the cache already")
-        elif event.name == "cache" and name in self.filled:
+        elif event.name == "cache" and name in self.filled and "bytes" in fields:
             one = replace(self.filled[name], bytes=whole(fields.get("bytes")) or 0)
             self.filled[name] = one
             if one.fetched:

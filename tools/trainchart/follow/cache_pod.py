@@ -200,7 +200,8 @@ class CachePod:
         events: Iterable[Object] = ()
         with contextlib.suppress(ForbiddenError, UnreachableError):
             events, _ = self.api.objects(kinds.EVENTS, fields=f"involvedObject.uid={pod.uid}")
-        facts = Facts(now=datetime.now(timezone.utc), pod_events=tuple(events))
+        claim = {"metadata": {"name": self.claim}}
+        facts = Facts(now=datetime.now(timezone.utc), pod_events=tuple(events), claim=claim)
         found = without_node(run, pod, facts) if pod.unscheduled else waiting_containers(run, facts)
         return next(iter(found), waiting("pending", "pods", f"pod {pod.name} is pending"))
 
