@@ -105,6 +105,21 @@ def check(ended: Ended, server: Server, name: str) -> None:
     assert content == "weights " * 20000
 
 
+def kill_attempts(
+    moments: random.Random, workspace: str, home: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Kill the first attempts of a run, each at some moment."""
+    for attempt in range(KILLS):
+        marker = f"LAB_POD={tmp_path}-{attempt}"
+        pod = start(home, JOB_ATTEMPT=str(attempt), **dict([marker.split("=")]))
+        time.sleep(moments.uniform(0, SECONDS))
+        kill_all(marker)
+        log, _ = pod.communicate()
+        print(f"attempt {attempt} killed in: {last_stage(log)}")
+        if workspace == "lost":
+            shutil.rmtree(tmp_path / "workspace", ignore_errors=True)
+
+
 @pytest.mark.parametrize("seed", range(SEED, SEED + RUNS))
 @pytest.mark.parametrize("workspace", ["kept", "lost"])
 def test_a_run_that_is_killed_at_any_moment_ends_with_one_branch(
@@ -116,16 +131,7 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_one_branch(
     start: Callable[..., subprocess.Popen[str]],
     run: Callable[..., Ended],
 ) -> None:
-    moments = random.Random(f"{workspace} {seed}")
-    for attempt in range(KILLS):
-        marker = f"LAB_POD={tmp_path}-{attempt}"
-        pod = start(home, JOB_ATTEMPT=str(attempt), **dict([marker.split("=")]))
-        time.sleep(moments.uniform(0, SECONDS))
-        kill_all(marker)
-        log, _ = pod.communicate()
-        print(f"attempt {attempt} killed in: {last_stage(log)}")
-        if workspace == "lost":
-            shutil.rmtree(tmp_path / "workspace", ignore_errors=True)
+    kill_attempts(random.Random(f"{workspace} {seed}"), workspace, home, tmp_path, start)
     check(run(home, JOB_ATTEMPT=str(KILLS)), server, tmp_path.name)
 
 

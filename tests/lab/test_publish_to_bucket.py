@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -27,11 +26,12 @@ from runner.publish import publisher_of
 from tests.runner.conftest import UID, Ended, fake_family
 
 from . import minio
+from . import test_kills as kills
 from .answers import Answer, Fault, half, login_page, reset
 from .conftest import Case, table
 from .minio import PASSWORD, USER, Minio
 from .s3_server import ACCESS, SECRET, Bucket, error
-from .test_kills import KILLS, RUNS, SECONDS, SEED, TRAIN, kill_all, last_stage
+from .test_kills import KILLS, RUNS, SEED, TRAIN, kill_attempts
 
 pytestmark = pytest.mark.lab
 
@@ -330,20 +330,13 @@ def read(real: Minio, name: str) -> bytes:
 
 # Whole runs
 
-HOOKS = """
-import shutil
+HOOKS = (
+    kills.HOOKS
+    + """
 def train_arguments(context):
     return [str(context.home / "train.py"), str(context.home), str(context.output)]
-def train_environment(context):
-    return {}
-def metrics(context):
-    return []
-def checkpoints(context):
-    return sorted(context.output.glob("*.ckpt"), reverse=True)
-def layout(context, shapes):
-    for name in ("model.pt", "sum.txt"):
-        shutil.copyfile(context.output / name, context.artifacts / name)
 """
+)
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + RUNS))
@@ -367,16 +360,7 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_one_complete_folder(
     (home / "big.bin").write_bytes(b"data")
     # So that some moments fall between the files.
     bucket.faults.append(Fault(f"datasets/models/{FOLDER}/", lambda answer: replace(answer, wait=0.15)))
-    moments = random.Random(f"bucket {workspace} {seed}")
-    for attempt in range(KILLS):
-        marker = f"LAB_POD={tmp_path}-{attempt}"
-        pod = start(home, JOB_ATTEMPT=str(attempt), **dict([marker.split("=")]))
-        time.sleep(moments.uniform(0, SECONDS))
-        kill_all(marker)
-        log, _ = pod.communicate()
-        print(f"attempt {attempt} killed in: {last_stage(log)}")
-        if workspace == "lost":
-            shutil.rmtree(tmp_path / "workspace", ignore_errors=True)
+    kill_attempts(random.Random(f"bucket {workspace} {seed}"), workspace, home, tmp_path, start)
     ended = run(home, JOB_ATTEMPT=str(KILLS))
     assert ended.code == 0, ended.log
     assert (ended.message["branch"], ended.message["repository"]) == (FOLDER, f"{bucket.url}/datasets/models")
