@@ -11,6 +11,7 @@ import pytest
 from tests.chart.matrix import ROOT
 from tests.chart.rules import LLM
 from tests.chart.test_rules import broken_rules
+from tests.conftest import rows
 from trainchart.chart.families import family_data
 from trainchart.chart.paths import LIB
 from trainchart.files import load_values, overlay
@@ -80,7 +81,10 @@ def test_options_of_paddledetection_are_refused_at_any_depth(options: dict[str, 
     assert [message[: len(words)] for message in broken] == ([words] if words else [])
 
 
-@pytest.mark.parametrize("option", family_data("yolov8")["ownOptions"])
+OF_YOLOV8, OF_LLM = (list(family_data(family)["ownOptions"]) for family in ("yolov8", "llm-sft"))
+
+
+@pytest.mark.parametrize("option", rows(OF_YOLOV8, *OF_YOLOV8[::6]))
 def test_each_is_refused_with_the_setting(option: str) -> None:
     values = load_values(ROOT / "values/yolov8.yaml")
     (only,) = broken_rules(overlay(values, {"train": {"arguments": [f"{option}=1"]}}))
@@ -88,6 +92,6 @@ def test_each_is_refused_with_the_setting(option: str) -> None:
     assert broken_rules(overlay(values, {"train": {"arguments": [f"{option}x=1"]}})) == []
 
 
-@pytest.mark.parametrize("option", family_data("llm-sft")["ownOptions"])
+@pytest.mark.parametrize("option", rows(OF_LLM, *OF_LLM[::6]))
 def test_each_key_is_refused(option: str) -> None:
     assert len(broken_rules(overlay(LLM, {"train": {"arguments": {option: 1}}}))) == 1

@@ -274,7 +274,7 @@ def on_a_cluster(helm: str, *apis: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("version", ["helm", "helm3"])
+@pytest.mark.parametrize("version", rows(["helm", "helm3"], "helm"))
 @pytest.mark.parametrize("key", KINDS)
 def test_a_part_whose_api_the_cluster_does_not_have_is_refused(
     key: str, version: str, request: pytest.FixtureRequest

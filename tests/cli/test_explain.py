@@ -60,6 +60,7 @@ def test_a_list_lists_the_keys_of_an_entry(capsys: pytest.CaptureFixture[str]) -
     assert explain("volumes[0].mountPath")[0].default == "required"
 
 
+@pytest.mark.lab
 def test_every_value_can_be_explained_by_its_path_and_by_that_of_its_entry() -> None:
     for key in ("git.userKey", "volumes", "volumes[0]", "secretEnv", "accelerator.profiles", "caBundle.key"):
         assert explain(key)[0].description

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.chart.matrix import ROOT
-from tests.conftest import program
+from tests.conftest import program, rows
 from tests.fakes.api import FakeApi
 from tests.fakes.runs import CLAIM, KEPT, NOW, fake_helm, helm_calls, left, put_release, put_run
 from trainchart.cli import main as cli
@@ -110,7 +110,7 @@ def test_a_run_that_would_take_its_claim_with_it_counts_from_the_end_of_its_time
     assert removed(tmp_path) == {"older", "kept", "checkpoints"}, "0s is all that have finished"
 
 
-@pytest.mark.parametrize("objects", [True, False])
+@pytest.mark.parametrize("objects", rows([True, False], True))
 @pytest.mark.parametrize("status", ["pending-install", "failed", "uninstalling", "uninstalled"])
 def test_a_release_that_was_never_whole_is_removed_but_not_while_it_is_installed(
     status: str, objects: bool, api: FakeApi, tmp_path: Path

@@ -19,6 +19,7 @@ from features import weights
 from runner import inside, prepare
 from runner.context import Context
 from runner.errors import RunnerError
+from tests.conftest import rows
 from tests.runner.conftest import FILES
 
 from .git_server import TOKEN, Server, git, push
@@ -146,7 +147,7 @@ CACHES = {
 
 
 @pytest.mark.parametrize("content", CACHES.values(), ids=CACHES)
-@pytest.mark.parametrize("family", ["yolov5", "yolov8"])
+@pytest.mark.parametrize("family", rows(["yolov5", "yolov8"], "yolov8"))
 def test_a_cache_of_labels_that_would_run_something_is_refused_and_not_run(
     family: str, content: bytes, tmp_path: Path
 ) -> None:

@@ -245,7 +245,7 @@ def test_the_same_run_starts_again_at_once(
     assert not second.events("takeover")
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, None])
+@pytest.mark.parametrize("ending", rows([signal.SIGTERM, None], signal.SIGTERM))
 def test_a_run_that_ended_gives_its_folder_back(
     home: Callable[..., Path], start: Callable[..., Process], folder: Path, ending: int | None
 ) -> None:

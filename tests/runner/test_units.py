@@ -25,6 +25,7 @@ from runner.errors import EXIT_CODES, RunnerError
 from runner.git import Git
 from runner.process import Finished
 from runner.remote import Remote
+from tests.conftest import rows
 
 from .conftest import FILES, TOKEN, UID, USER
 
@@ -193,7 +194,7 @@ def ask_helper(home: Path, section: str, server: str, operation: str = "get") ->
         ("https", "git.example.com", "erase", False),
     ],
 )
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("plain", rows([False, True], False))
 def test_the_credential_helper_answers_only_the_run_s_own_hosts(
     protocol: str, host: str, operation: str, answered: bool, plain: bool, make_home: Callable[..., Path]
 ) -> None:

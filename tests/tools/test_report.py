@@ -178,6 +178,7 @@ KNOWN = st.sampled_from(
 )
 
 
+@pytest.mark.lab
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(KNOWN, JSON), st.dictionaries(KNOWN, JSON))
 def test_whatever_the_files_hold_a_page_is_made(result: dict[str, object], known: dict[str, object]) -> None:

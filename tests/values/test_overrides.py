@@ -56,7 +56,7 @@ def found(
     return [f"{one.file}: {one.key}: {one.message}" for one in report.diagnostics if one.severity == "error"]
 
 
-@pytest.mark.parametrize("program", ["helm", "helm3"])
+@pytest.mark.parametrize("program", rows(["helm", "helm3"], "helm"))
 @pytest.mark.parametrize("case", rows(CASES, *QUICK), ids=" ".join)
 def test_both_engines_read_the_same_expression_alike(
     program: str, case: tuple[str, str], request: pytest.FixtureRequest
