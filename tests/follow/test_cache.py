@@ -16,6 +16,7 @@ import yaml
 import trainchart as tc
 from features import cache as runs_cache
 from features.cache_commands import entries
+from runner import manifest
 from tests.chart.matrix import ROOT
 from tests.fakes.live import Cluster
 from tests.runner.test_cache_commands import URL, ends_with_the_test, fill, release  # noqa: F401
@@ -170,7 +171,7 @@ def test_an_empty_volume_is_no_error(node: Node, capsys: pytest.CaptureFixture[s
     assert cache("list", *LOOK) == ExitCode.OK
     assert capsys.readouterr().out.startswith("no entries, 0 B; ")
     assert cache("verify", *LOOK) == ExitCode.OK
-    assert cache("prune", *LOOK) == ExitCode.OK
+    assert cache("prune", *LOOK, "--keep", "0") == ExitCode.OK
     assert "no entry on claim models-cache is due" in capsys.readouterr().out
 
 
@@ -187,6 +188,11 @@ def test_verify_names_what_is_damaged_and_how_to_get_it_again(node: Node, capsys
     assert f"1 of 2 damaged; `trainchart cache prune {runs_cache.folder_of(URL)}/{'a' * 40}`" in err
     assert cache("verify", *LOOK, "b" * 12, "-o", "json") == ExitCode.OK
     assert json.loads(capsys.readouterr().out)["ok"] is True
+    other = node.folder / runs_cache.folder_of(URL) / ("b" * 40)
+    source = {"type": "git", "location": URL, "commit": "b" * 40}
+    manifest.write(other / "manifest", other / "content", other, source, {})
+    assert cache("verify", *LOOK, "b" * 12) == ExitCode.OK
+    assert "2.0 kB, of which 1 file by size and time alone" in capsys.readouterr().out
 
 
 def test_prune_removes_what_is_due_and_says_why_the_rest_stays(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,10 +201,10 @@ def test_prune_removes_what_is_due_and_says_why_the_rest_stays(node: Node, capsy
     fill(node.folder, "c" * 40, days=1)
     runs_cache.hold(used, node.folder, "training/run-43")
     os.utime(used / "used", (0, 0))
-    assert cache("prune", *LOOK, "--dry-run") == ExitCode.OK
+    assert cache("prune", *LOOK, "--older-than", "30d", "--dry-run") == ExitCode.OK
     assert f"{URL} at {'a' * 12}, " in capsys.readouterr().out
     assert len(entries.entries(node.folder)) == 3
-    assert cache("prune", *LOOK) == ExitCode.OK
+    assert cache("prune", *LOOK, "--older-than", "30d") == ExitCode.OK
     release()
     lines = capsys.readouterr().out.splitlines()
     assert any(line.endswith("is removed") and "a" * 12 in line for line in lines)
@@ -251,7 +257,10 @@ def test_a_named_entry_is_removed_however_new_it_is(node: Node, capsys: pytest.C
     assert cache("prune", *LOOK, "aaaaaaa") == ExitCode.NOT_FOUND
     assert "the cache has no entry 'aaaaaaa'" in said(capsys)
     assert cache("prune", *LOOK, "--keep", "1", "bbbbbbb") == ExitCode.REFUSED
-    assert "--keep chooses among all entries" in said(capsys)
+    assert "--older-than and --keep choose among all entries" in said(capsys)
+    assert cache("prune", *LOOK, "--dry-run") == ExitCode.REFUSED
+    assert "nothing says what to remove; name entries, or give --older-than 30d or --keep 1" in said(capsys)
+    assert len(entries.entries(node.folder)) == 1
 
 
 def test_fill_says_what_is_fetched_and_what_is_there_already(
@@ -446,7 +455,7 @@ def test_a_missing_claim_and_a_missing_namespace_are_told_before_any_pod(
 @pytest.mark.parametrize(
     ("modes", "action", "words"),
     [
-        (["ReadOnlyMany"], "prune", "claim models-cache can only be read (ReadOnlyMany)"),
+        (["ReadOnlyMany"], "prune --keep 1", "claim models-cache can only be read (ReadOnlyMany)"),
         (["ReadWriteOncePod"], "list", "claim models-cache is ReadWriteOncePod, and pod run-7 uses it"),
     ],
 )
@@ -460,7 +469,7 @@ def test_a_claim_that_cannot_be_mounted_is_told(
         "spec": {"nodeName": "n7", "volumes": [volume]},
         "status": {"phase": "Running"},
     }
-    code, line = refused(capsys, action, *LOOK)
+    code, line = refused(capsys, *action.split(), *LOOK)
     assert (code, words in line, node.created) == (ExitCode.PROBLEM, True, []), line
 
 
@@ -561,7 +570,7 @@ def test_the_python_api_fills_lists_verifies_and_prunes(
     file.chmod(0o644)
     file.write_bytes(b"b" * 2000)
     assert [entry.commit for entry in kept.verify()] == ["a" * 40]
-    assert [entry.commit for entry in kept.prune(dry_run=True)] == ["a" * 40]
+    assert [entry.commit for entry in kept.prune(older_than=30 * 86400, dry_run=True)] == ["a" * 40]
     assert [entry.commit for entry in kept.prune("bbbbbbb")] == ["b" * 40]
     with pytest.raises(tc.TrainchartError, match="no entry 'bbbbbbb'"):
         kept.prune("bbbbbbb")

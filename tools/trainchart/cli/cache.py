@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _CODES = (ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ExitCode.RUN_FAILED)
 _ALSO = "8 the claim cannot be used, or an entry is damaged; a pod that fails has the exit code of its runner"
 _ENTRY = "entry, as `cache list -o name` prints it, or its commit, of which the first 7 digits are enough"
-_KEEP_SECONDS = 30 * 86400.0
 _SHORT = 12
 
 
@@ -78,7 +77,7 @@ def add_parser(commands: Commands) -> None:
         actions,
         "prune",
         "remove what no run has used for a while",
-        "Remove entries whose last use began longer ago than --older-than, or those that are named. What a run uses, and what runs of the "
+        "Remove the entries that are named, or that --older-than and --keep choose. What a run uses, and what runs of the "
         "namespace that have not finished need, stays. A run that needs a removed entry fetches it again.",
         ok="all that is due is removed, or stays for a run",
     )
@@ -87,10 +86,13 @@ def add_parser(commands: Commands) -> None:
         "--older-than",
         type=parse_duration,
         metavar="DURATION",
-        help="remove what no run has begun to use for so long (default: 30d); 0s removes all that is not in use",
+        help="remove what no run has begun to use for so long, such as 30d; 0s: all that is not in use",
     )
     prune.add_argument(
-        "--keep", type=_parse_count, metavar="N", help="keep the N last used commits of every source (default: 0)"
+        "--keep",
+        type=_parse_count,
+        metavar="N",
+        help="keep the N last used commits of every source, and remove others, with --older-than only if they are old enough",
     )
     prune.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
     _add_claim_options(prune)
@@ -236,6 +238,7 @@ def _as_object(entry: Entry) -> dict[str, Any]:
         "usedBy": entry.user,
         "inUse": entry.in_use,
         "problem": entry.problem,
+        "unread": entry.unread,
     }
 
 
@@ -243,6 +246,7 @@ def _as_object(entry: Entry) -> dict[str, Any]:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from trainchart.checks.finding import count
     from trainchart.cli.console import Console
     from trainchart.units import size
 
@@ -262,7 +266,8 @@ def _verify(options: argparse.Namespace) -> int:
         if entry.state == "damaged":
             said = f"{coloured('problem')}: {printable(what)} is damaged: {printable(entry.problem)}"
         elif entry.state == "complete":
-            said = f"{coloured('ok')}: {printable(what)}, {size(entry.bytes)}"
+            by_size = f", of which {count(entry.unread, 'file')} by size and time alone" if entry.unread else ""
+            said = f"{coloured('ok')}: {printable(what)}, {size(entry.bytes)}{by_size}"
         else:
             said = f"{coloured('not-checked')}: {printable(what)} is {entry.state}"
         if options.format != "json":
@@ -287,13 +292,9 @@ def _verify(options: argparse.Namespace) -> int:
 def _prune(options: argparse.Namespace) -> int:
     from trainchart.units import size
 
-    rules = {"--older-than": options.older_than, "--keep": options.keep}
-    if options.entries and (given := [name for name, value in rules.items() if value is not None]):
-        raise UsageError(f"cache prune: {given[0]} chooses among all entries; leave it out, or name no ENTRY")
     cache = _cache(options)
     if cache is None:
         return ExitCode.REFUSED
-    seconds = 0.0 if options.entries else _KEEP_SECONDS if options.older_than is None else options.older_than
     removed: list[Entry] = []
     stay: list[Entry] = []
     as_json, verb = options.format == "json", "would be removed" if options.dry_run else "is removed"
@@ -304,7 +305,9 @@ def _prune(options: argparse.Namespace) -> int:
             what = f"{printable(entry.location or entry.name)} at {entry.commit[:_SHORT]}, {size(entry.bytes)},"
             print_text(f"{what} stays: {printable(entry.stays)}" if entry.stays else f"{what} {verb}")
 
-    free = cache.prune(options.entries, show, unused_seconds=seconds, keep=options.keep or 0, dry_run=options.dry_run)
+    free = cache.prune(
+        options.entries, show, unused_seconds=options.older_than, keep=options.keep, dry_run=options.dry_run
+    )
     failed = [entry for entry in stay if "cannot be removed" in entry.stays]
     if as_json:
         answer: Mapping[str, Any] = {

@@ -50,19 +50,20 @@ class Cache:
         self._cache(progress=False).verify(names, lambda entry, begins: None if begins else found.append(entry))
         return [entry for entry in found if entry.state == "damaged"]
 
-    def prune(self, *names: str, older_than: float = 30 * 86400.0, keep: int = 0, dry_run: bool = False) -> list[Entry]:
+    def prune(
+        self, *names: str, older_than: float | None = None, keep: int | None = None, dry_run: bool = False
+    ) -> list[Entry]:
         """Remove entries that no run uses or needs, and return those that are removed.
 
         Args:
-            names: only these, however old they are: their `name`, or commit.
+            names: only these, however old they are: their `name`, or commit. Without them, one of the next two is needed.
             older_than: seconds since the last use.
-            keep: how many of each source stay anyway.
+            keep: how many of each source stay, the last used ones.
             dry_run: remove nothing.
         """
-        chosen: list[Entry] = []
-        seconds = 0.0 if names else older_than
-        self._cache(progress=False).prune(names, chosen.append, unused_seconds=seconds, keep=keep, dry_run=dry_run)
-        return [entry for entry in chosen if not entry.stays]
+        found: list[Entry] = []
+        self._cache(progress=False).prune(names, found.append, unused_seconds=older_than, keep=keep, dry_run=dry_run)
+        return [entry for entry in found if not entry.stays]
 
     def _cache(self, progress: bool, *, fills: bool = False) -> CacheOfRun:
         from trainchart.checks.values import as_paths, run_spec_from, validated

@@ -69,6 +69,8 @@ class Entry:
     in_use: bool | None = None
     """None where that cannot be found out."""
     problem: str = ""
+    unread: int = 0
+    """Files that have no digest, and were compared by size and time alone."""
     stays: str = ""
     """Why it is not pruned."""
 
@@ -155,26 +157,35 @@ class Cache:
         chosen: Sequence[str],
         show: Callable[[Entry], None],
         *,
-        unused_seconds: float = 0,
-        keep: int = 0,
+        unused_seconds: float | None = None,
+        keep: int | None = None,
         dry_run: bool = False,
     ) -> int:
         """Remove entries that no run uses; `show` is given each that is chosen. Returns the bytes that are free then.
 
         Args:
-            chosen: names or commits of entries; without them, all that were last used longer ago than `unused_seconds`.
+            chosen: names or commits of entries. Without them, one of the next two says which are removed.
             show: `stays` of the entry says why it is not removed.
             unused_seconds: how long an entry stays after its last use.
-            keep: how many entries of each source stay anyway.
+            keep: how many entries of each source stay, the last used ones.
             dry_run: remove nothing.
 
         Raises:
+            UsageError: nothing, or too much, says which are removed.
             CacheError, ForbiddenError, UnreachableError
         """
+        if chosen and (unused_seconds is not None or keep is not None):
+            raise UsageError(
+                "cache prune: --older-than and --keep choose among all entries; leave them out, or name no ENTRY"
+            )
+        if not chosen and unused_seconds is None and keep is None:
+            raise UsageError(
+                "cache prune: nothing says what to remove; name entries, or give --older-than 30d or --keep 1"
+            )
         options = {
             "names": list(chosen),
-            "unused_seconds": unused_seconds,
-            "keep": keep,
+            "unused_seconds": unused_seconds or 0.0,
+            "keep": keep or 0,
             "wanted": wanted(self.api, self.claim),
             "dry_run": dry_run,
         }
@@ -291,6 +302,7 @@ def _entry(found: Object) -> Entry:
         user=text(found, "user"),
         in_use=found.get("inUse"),
         problem=text(found, "problem"),
+        unread=number(found, "unread"),
         stays=text(found, "stays"),
     )
 
