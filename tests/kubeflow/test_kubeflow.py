@@ -190,6 +190,11 @@ def test_every_text_is_one_word_of_the_command(docker: Callable[..., Containers]
     assert containers.option("generate-name") == ["a-b-"]
 
 
+def test_a_task_outside_a_pipeline_runs_at_once(docker: Callable[..., Containers]) -> None:
+    docker(COMPLETED)
+    assert train_component(values=VALUES).outputs["commit"] == "c0ffee"
+
+
 def test_parameters_of_the_pipeline_are_parameters_of_the_run(
     docker: Callable[..., Containers],
     capsys: pytest.CaptureFixture[str],

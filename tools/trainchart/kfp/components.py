@@ -49,7 +49,7 @@ def train_component(
     image: str = IMAGE,
     pull_policy: str = "IfNotPresent",
 ) -> dsl.PipelineTask:
-    """A task that submits a run, follows it, and ends as it ends; to be called in a pipeline.
+    """A task that submits a run, follows it, and ends as it ends; to be called in a pipeline, or after `kfp.local.init`.
 
     Its outputs are `run` (the name of the run), `repository`, `branch`, `commit`, `metrics` (a dict), and `completed`. It is never
     cached. In the cluster, the run is stopped when the task is, belongs to the Workflow of the pipeline's run, and is followed by a
@@ -152,6 +152,8 @@ def _task(
         [Parameter(key, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind) for key, kind in {**types, **written}.items()]
     )
     task = dsl.container_component(component)(**inputs, **parameters)
+    if dsl.pipeline_context.Pipeline.get_default_pipeline() is None:
+        return task  # outside a pipeline, where the SDK has run it on this machine
     # Else a second run with equal inputs would end at once, with the outputs of the first.
     task.set_caching_options(False)
     task.set_cpu_request("50m").set_memory_request("128Mi").set_memory_limit("512Mi")
