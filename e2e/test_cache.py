@@ -1,4 +1,6 @@
-"""`trainchart cache` as whoever submits calls it, on a real volume beside real runs. The tests build on each other, in this order."""
+"""`trainchart cache` as whoever submits calls it, on a real volume beside real runs. The tests build on each other, in
+this order.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A cache that is filled before its runs, looked at while one uses it, and pruned: e2e/test_cache.py puts the runs together, for they
-name the commits that the git server has.
+"""A cache that is filled before its runs, looked at while one uses it, and pruned: e2e/test_cache.py puts the runs
+together, for they name the commits that the git server has.
 """
 
 from __future__ import annotations

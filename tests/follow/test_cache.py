@@ -1,4 +1,6 @@
-"""`trainchart cache`: a node that runs the programs of the pods on a folder, what is told of them, and what keeps them from starting."""
+"""`trainchart cache`: a node that runs the programs of the pods on a folder, what is told of them, and what keeps them
+from starting.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ class Node(Cluster):
         if kind is kinds.PODS:
             name = body["metadata"]["name"]
             status = self.waits or self._run(body["spec"]["containers"][0]["command"][3:])
-            self.pods[name] = {"metadata": {"name": name, "uid": name}, "spec": body["spec"], "status": status}
+            where = {} if "conditions" in status else {"nodeName": "n1"}  # the scheduler has no node for it
+            spec = {**body["spec"], **where}
+            self.pods[name] = {"metadata": {"name": name, "uid": name}, "spec": spec, "status": status}
         return {**body, "metadata": {**body["metadata"], "uid": body["metadata"]["name"]}}
 
     def _run(self, arguments: list[str]) -> dict[str, Any]:
@@ -484,7 +488,8 @@ def test_a_volume_that_can_only_be_read_is_listed(node: Node) -> None:
     [
         (
             RefusedError(
-                'pods "x" is forbidden: exceeded quota: tight, requested: limits.memory=4Gi, used: limits.memory=8Gi, limited: limits.memory=10Gi'
+                'pods "x" is forbidden: exceeded quota: tight, requested: limits.memory=4Gi, '
+                "used: limits.memory=8Gi, limited: limits.memory=10Gi"
             ),
             ExitCode.PROBLEM,
             "ResourceQuota tight has no room for it now: a pod needs limits.memory 4Gi, and 2Gi of 10Gi is left",
@@ -537,12 +542,9 @@ UNSCHEDULED = {
     ],
 )
 def test_a_pod_that_does_not_start_is_explained_and_removed(
-    status: dict[str, Any], words: str, node: Node, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    status: dict[str, Any], words: str, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     node.waits = status
-    monkeypatch.setattr(
-        node, "create", lambda kind, body, **_: Node.create(node, kind, {**body, "spec": {**body["spec"], "nodeName": "" if "conditions" in status else "n1"}} if kind is kinds.PODS else body)
-    )  # fmt: skip
     code, line = refused(capsys, "list", *LOOK, "--start-timeout", "0s")
     assert (code, words in line) == (ExitCode.PROBLEM, True), line
     assert len(node.deleted) == 1

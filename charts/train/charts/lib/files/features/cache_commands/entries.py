@@ -157,7 +157,10 @@ def _is_used(entry: Entry) -> Optional[bool]:
 
 
 def listed(root: Path) -> Iterator[Found]:
-    """Yield every entry with its bytes on the disk, what is wrong at first sight, and whether it is in use; no file is read."""
+    """Yield every entry with its bytes on the disk, what is wrong at first sight, and whether it is in use.
+
+    No file is read.
+    """
     for entry in entries(root):
         problem = _at_first_sight(entry) if entry.state == "complete" else ""
         more = {"state": "damaged", "problem": problem} if problem else {}
@@ -266,8 +269,8 @@ def _newest(everything: Sequence[Entry]) -> Dict[str, Entry]:
 def _wanted_by(entry: Entry, newest: Dict[str, Entry], wanted: Sequence[Found]) -> str:
     """Return that a run that has not finished needs an entry, "" if none does.
 
-    It may still wait, or only be able to read the volume. Which commit of a branch it uses is not known before it runs: the
-    one that was filled last, or the one that it has used already.
+    It may still wait, or only be able to read the volume. Which commit of a branch it uses is not known before it
+    runs: the one that was filled last, or the one that it has used already.
     """
     location = entry.source.get("location", "")
     is_newest = entry.place in [one.place for one in newest.values()]
