@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -35,6 +36,26 @@ class TrainchartError(Exception):
     """The base class; `exit_code` is that of the command: trainchart's own, or that of a runner."""
 
     exit_code: int = ExitCode.FAILED
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied without `__init__`, whose arguments differ: a pool of processes waits forever for an error that it cannot copy."""
+        return _copied, (type(self), self.args, self.__dict__)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and notebooks show of it: where it was caused, without the frames in here, and the message."""
+        import traceback
+        from pathlib import Path
+
+        inner = (str(Path(__file__).parent), "/IPython/")
+        every = traceback.extract_tb(self.__traceback__)
+        frames = [frame for frame in every if not any(part in frame.filename for part in inner)]
+        return [*map(str.rstrip, traceback.format_list(frames)), f"{type(self).__name__}: {self}"]
+
+
+def _copied(kind: type[TrainchartError], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> TrainchartError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(attributes)
+    return error
 
 
 class RenderError(TrainchartError):
