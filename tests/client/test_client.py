@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import collections
+import copy
+import dataclasses
+import datetime
+import enum
+import pickle
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +30,22 @@ from tests.follow.test_stop import obeys
 from trainchart.chart import engines
 from trainchart.chart.helm_program import HelmProgram
 from trainchart.checks import diagnosis
+from trainchart.checks.finding import problem
 from trainchart.client import progress, runs
+from trainchart.client.values import as_files
 from trainchart.cluster.errors import NotFoundError
 from trainchart.follow.outcome import RESULT_ANNOTATION
+from trainchart.install.install import InstallError
+from trainchart.values.validate import values_of
 
+
+@dataclasses.dataclass
+class Epochs:
+    epochs: int
+
+
+ITSELF: dict[str, Any] = {}
+ITSELF["train"] = ITSELF
 FILES = [ROOT / f"{name}.yaml" for name in ("values/custom", "values/accelerators/cpu", "e2e/values/custom")]
 RESULT = {"status": "completed", "branch": "sft-1", "commit": "c0ffee", "metrics": {"epochs": 2, "loss": 0.25}}
 
@@ -79,12 +98,129 @@ def test_what_is_wrong_is_said_as_validate_says_it_with_the_mapping_s_place() ->
         ([], "no values are given"),
         (3, "give a mapping"),
         ([3], "values of type int"),
-        ({"env": {"A": object()}}, "use text"),
+        ({"env": {"A": object()}}, r"env\.A: <object .*> is of type object; use text"),
+        ({"train": {"exportFormats": {"onnx"}}}, r"train\.exportFormats: \{'onnx'\} is of type set"),
+        ({"tolerations": [{"key": b"a"}]}, r"tolerations\[0\]\.key: b'a' is of type bytes"),
+        ({"train": Epochs(3)}, r"train: Epochs\(epochs=3\) .*; give dataclasses\.asdict of it"),
+        (Epochs(3), r"values of type Epochs; give dataclasses\.asdict of it"),
+        ({"env": {None: "a"}}, "env: None cannot be a key"),
+        (ITSELF, "contain themselves"),
+        ("family: custom\nreplicas: 2\n", r"of YAML, give yaml\.safe_load\(text\)"),
     ],
 )
 def test_what_is_no_value_is_refused_in_a_sentence(values: Any, words: str) -> None:
     with pytest.raises(tc.TrainchartError, match=words):
         tc.validate(values)
+
+
+@pytest.mark.parametrize(
+    "text", ["y", "N", "on", "1e3", "12e4567", "0o17", "1_000", "1:30", "2026-01-01", "~", "null", "", "<<", "="]
+)
+def test_a_text_stays_one_whatever_yaml_reads_without_quotes(text: str) -> None:
+    with as_files({"env": {"A": text}, text: ["a", {text: text}]}) as (files, _):
+        assert values_of(files) == {"env": {"A": text}, text: ["a", {text: text}]}
+
+
+def test_numbers_and_lists_of_other_packages_are_what_they_hold() -> None:
+    class Array:  # as numpy, pandas and torch have them
+        def __init__(self, held: Any) -> None:
+            self.held = held
+
+        def tolist(self) -> Any:
+            return self.held
+
+    class Text(str, enum.Enum):
+        CPU = "cpu"
+
+    class Number(enum.IntEnum):
+        ONE = 1
+
+    given = {
+        "epochs": Array(3), "formats": Array(["onnx", Path("a/b")]), "device": Text.CPU, "number": Number.ONE,
+        "deque": collections.deque([1, 2.5]), "day": datetime.date(2026, 1, 2), Text.CPU: types.MappingProxyType({"a": True, "b": None}),
+    }  # fmt: skip
+    with as_files(given) as (files, _):
+        assert values_of(files) == {
+            "epochs": 3, "formats": ["onnx", "a/b"], "device": "cpu", "number": 1,
+            "deque": [1, 2.5], "day": "2026-01-02", "cpu": {"a": True, "b": None},
+        }  # fmt: skip
+
+
+def test_a_report_is_false_and_a_notebook_shows_its_lines_if_values_are_not_valid() -> None:
+    report = tc.validate({"family": "nothing"})
+    assert not report
+    assert tc.validate(FILES)
+    shown: list[str] = []
+    report._repr_pretty_(types.SimpleNamespace(text=shown.append), False)
+    assert shown == [str(report)]
+
+
+@pytest.mark.filterwarnings("ignore:accelerator.memory")
+def test_what_a_preset_counts_is_checked() -> None:
+    assert (
+        tc.preset("yolov8", accelerator="hami", fraction=0.5)["accelerator"]
+        == (tc.preset("yolov8", accelerator="hami", fraction="50%")["accelerator"])
+    )
+    for wrong in ({"count": 0}, {"replicas": 1.5}, {"count": "2"}):
+        with pytest.raises(tc.TrainchartError, match=r"(count|replicas): .* is not a whole number of at least 1"):
+            tc.preset("yolov8", accelerator="nvidia", **wrong)
+
+
+# -- other processes, and notebooks
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        tc.InvalidValuesError(tc.validate({"family": "nothing"})),
+        tc.ClusterError("run-42", [problem("secret-missing", "Secret a", "Secret a does not exist", "create it")]),
+        tc.RunFailedError(["run-42 failed", "its loss is not a number"], 44),
+        tc.WaitTimeoutError("run-42 has not finished"),
+        InstallError("run-42", problem("exists", "run-42", "it exists")),
+        NotFoundError("run nope not found"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_and_runs_pass_between_processes(error: tc.TrainchartError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again), again.exit_code) == (
+        type(error),
+        str(error),
+        vars(error),
+        error.exit_code,
+    )
+
+
+def test_a_run_that_was_asked_for_passes_between_processes() -> None:
+    run = tc.Run(NAME, tc.Cluster("training", kubeconfig=Path("a")))
+    run.cluster.__dict__["api"] = threading.Lock()  # its connections can no more be copied
+    for again in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):
+        assert (again, again.cluster.namespace) == (run, "training")
+        assert "api" not in vars(again.cluster)
+
+
+def test_a_notebook_shows_where_an_error_was_caused_and_nothing_of_the_inside() -> None:
+    try:
+        tc.validate("nowhere.yaml")
+    except tc.TrainchartError as error:
+        place, *_, message = error._render_traceback_()
+    assert "test_client.py" in place
+    assert message == "FileError: nowhere.yaml does not exist"
+    assert len([place, *_, message]) <= 3
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: tc.Run("a", "training"), r"'training' is not a Cluster; of a namespace, give Cluster\('training'\)"),  # type: ignore[arg-type]
+        (lambda: tc.Cache({}, "training"), "is not a Cluster"),  # type: ignore[arg-type]
+        (lambda: tc.Run(""), "'' is not the name of a run"),
+        (lambda: tc.runs(states="fialed"), "'fialed' is none"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_a_sentence(make: Any, words: str) -> None:
+    with pytest.raises(tc.TrainchartError, match=words):
+        make()
 
 
 def test_a_preset_is_a_mapping_that_is_valid_when_changed(capsys: pytest.CaptureFixture[str]) -> None:

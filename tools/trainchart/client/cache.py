@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trainchart.client.errors import InvalidValuesError
 from trainchart.client.progress import Silent, console
-from trainchart.client.runs import Cluster
+from trainchart.client.runs import Cluster, check_cluster
 from trainchart.client.values import Values, as_files
 from trainchart.terminal import print_message
 
@@ -27,6 +27,10 @@ class Cache:
     values: Values
     """A mapping, the path of a values file, or several of both."""
     cluster: Cluster = field(default=Cluster(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        check_cluster(self.cluster)
 
     def fill(self, *, progress: bool = True) -> list[Filled]:
         """Fetch the sources with `cached: true`, unless they are there, and return what is there then.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import secrets
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def preset(
     variant: str | None = None,
     count: int | None = None,
     gpu_memory: str | None = None,
-    fraction: str | None = None,
+    fraction: str | float | None = None,
     replicas: int | None = None,
 ) -> dict[str, Any]:
     """Small values for a family on an accelerator, which the chart accepts. Its warnings are Python's; what else there is to say, such as the
@@ -47,7 +49,7 @@ def preset(
         variant: of the accelerator's profile, such as a MIG slice.
         count: devices per pod.
         gpu_memory: memory of a whole device, such as "24Gi".
-        fraction: share of each device, such as "50%".
+        fraction: share of each device, such as "50%" or 0.5.
         replicas: pods.
 
     Raises:
@@ -58,7 +60,9 @@ def preset(
     from trainchart.values.preset import Request, parse_fraction, parse_memory, schema_path
     from trainchart.values.preset import preset as make
 
-    request = Request(family, accelerator, variant, count, parse_memory(gpu_memory), parse_fraction(fraction), replicas)
+    share = None if fraction is None else str(fraction)
+    devices, pods = _positive("count", count), _positive("replicas", replicas)
+    request = Request(family, accelerator, variant, devices, parse_memory(gpu_memory), parse_fraction(share), pods)
     made = make(request, schema=schema_path(Path()))
     for notice in made.notices:
         sys.stderr.write(f"{notice}\n")
@@ -68,6 +72,17 @@ def preset(
     return found
 
 
+def _positive(name: str, number: int | None) -> int | None:
+    """As a plain int, also of numpy's. Raises UsageError."""
+    try:
+        whole = None if number is None else operator.index(number)
+    except TypeError:
+        whole = 0
+    if whole is not None and whole < 1:
+        raise UsageError(f"{name}: {number!r} is not a whole number of at least 1")
+    return whole
+
+
 def submit(
     values: Values,
     *,
@@ -75,7 +90,7 @@ def submit(
     prefix: str = "",
     namespace: str = "",
     context: str = "",
-    kubeconfig: str = "",
+    kubeconfig: str | os.PathLike[str] = "",
     doctor: bool = True,
 ) -> Run:
     """Validate values, check that the cluster has what the run needs, install it as `helm install` does, and return it.
@@ -126,23 +141,23 @@ def submit(
                 if finding.severity in ("warning", "waiting"):
                     sys.stderr.write(f"{finding}\n")
         release = NewRelease(name, CHART, values_of(read), labels={}, dry_run=False, arguments=[])
-    install(api, engine(), target_of(api, kubeconfig, os.environ), release, secrets.token_hex(8))
+    install(api, engine(), target_of(api, os.fspath(kubeconfig), os.environ), release, secrets.token_hex(8))
     return Run(name, cluster)
 
 
 def runs(
     *,
     family: str = "",
-    states: tuple[str, ...] = (),
+    states: str | Sequence[str] = (),
     namespace: str = "",
     context: str = "",
-    kubeconfig: str = "",
+    kubeconfig: str | os.PathLike[str] = "",
 ) -> Runs:
     """The runs of a namespace that have a Job, the newest first; a notebook shows them as a table.
 
     Args:
         family: only runs of this one.
-        states: only runs in these, such as ("failed",).
+        states: only runs in these, such as "failed".
         namespace: empty: that of the context, or of this pod.
         context: of the kubeconfig; empty: its current one.
         kubeconfig: empty: $KUBECONFIG, else ~/.kube/config, else this pod's own account.
@@ -154,6 +169,7 @@ def runs(
     from trainchart.run.state import State
 
     known = {state.value: state for state in State}
+    states = [states] if isinstance(states, str) else states
     for state in states:
         if state not in known:
             raise UsageError(f"states: {state!r} is none; there are {', '.join(known)}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from trainchart.client.errors import RunFailedError, WaitTimeoutError
 from trainchart.client.pages import Page, table
 from trainchart.client.progress import Silent, console
-from trainchart.errors import ExitCode, TrainchartError
+from trainchart.errors import ExitCode, TrainchartError, UsageError
 from trainchart.terminal import print_message
 
 if TYPE_CHECKING:
@@ -31,14 +31,24 @@ class Cluster:
 
     namespace: str = ""
     context: str = ""
-    kubeconfig: str = ""
+    kubeconfig: str | os.PathLike[str] = ""
 
     @cached_property
     def api(self) -> Api:
         """The client. Raises KubeconfigError."""
         from trainchart.cluster.connect import connect
 
-        return connect(kubeconfig=self.kubeconfig, context=self.context, namespace=self.namespace)
+        return connect(kubeconfig=os.fspath(self.kubeconfig), context=self.context, namespace=self.namespace)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the client, whose connections are of this process; the other one makes its own."""
+        return Cluster, (self.namespace, self.context, self.kubeconfig)
+
+
+def check_cluster(given: object) -> None:
+    """Raises UsageError: it is none, but probably the name of a namespace."""
+    if not isinstance(given, Cluster):
+        raise UsageError(f"{given!r} is not a Cluster; of a namespace, give Cluster({given!r})")
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,12 @@ class Run:
 
     name: str
     cluster: Cluster = field(default=Cluster(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        if not self.name or not isinstance(self.name, str):
+            raise UsageError(f"Run: {self.name!r} is not the name of a run; trainchart.runs() has them")
+        check_cluster(self.cluster)
 
     @property
     def namespace(self) -> str:
@@ -175,7 +191,7 @@ class Run:
         api = self.cluster.api
 
         def helm() -> tuple[Engine, Target]:
-            return engine(), target_of(api, self.cluster.kubeconfig, os.environ)
+            return engine(), target_of(api, os.fspath(self.cluster.kubeconfig), os.environ)
 
         def stopped(name: str) -> None:
             Run(name, self.cluster).stop()

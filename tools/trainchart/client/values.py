@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,28 +35,62 @@ def as_files(values: Values) -> Iterator[tuple[list[str], dict[str, str]]]:
                 Path(file).write_text(_text(one), encoding="utf-8")
                 called[file] = "values" if len(given) == 1 else f"values {number}"
             elif isinstance(one, (str, os.PathLike)):
-                file = os.fspath(one)
+                file = str(Path(one).expanduser()) if os.fspath(one) else ""
+                if not file or "\n" in file:
+                    raise UsageError("values: a text is the path of a values file; of YAML, give yaml.safe_load(text)")
             else:
-                raise UsageError(f"values of type {type(one).__name__}; give a mapping or the path of a values file")
+                fix = (
+                    "give dataclasses.asdict of it"
+                    if dataclasses.is_dataclass(one)
+                    else "give a mapping or the path of a values file"
+                )
+                raise UsageError(f"values of type {type(one).__name__}; {fix}")
             files.append(file)
         yield files, called
 
 
-def _text(values: Mapping[str, Any]) -> str:
+def _text(values: Any) -> str:
     """Raises UsageError: something in it is neither text, number, truth value, list nor mapping."""
     import yaml
 
+    class Writer(yaml.SafeDumper):
+        """Quotes every text: what is one to this writer may be a number to Helm's reader, such as 1e3, or a truth value, such as y."""
+
+        def ignore_aliases(self, _: Any) -> bool:
+            return True
+
+    Writer.add_representer(str, lambda writer, text: writer.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
     try:
-        return str(yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True))
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise UsageError(f"values: {problem}; use text, numbers, True or False, lists and mappings") from None
+        return yaml.dump(_plain(values, ""), Dumper=Writer, sort_keys=False, width=float("inf"))
+    except RecursionError:
+        raise UsageError("values: they contain themselves, or are nested too deep") from None
 
 
-def _plain(value: Any) -> Any:
-    """The same of dicts and lists: YAML's writer knows no other mapping, nor a path."""
+def _plain(value: Any, key: str) -> Any:
+    """The same of what YAML has, also of what is numpy's, pandas', torch's or OmegaConf's."""
+    if value is None or isinstance(value, bool):
+        return value
+    for plain in (str, int, float):  # and what is derived from them: numpy's, and enumerations
+        if isinstance(value, plain):
+            return plain.__str__(value) if plain is str else plain(value)
     if isinstance(value, Mapping):
-        return {key: _plain(below) for key, below in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(below) for below in value]
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+        return {_key(name, key): _plain(below, f"{key}.{name}".lstrip(".")) for name, below in value.items()}
+    if callable(listed := getattr(value, "tolist", None)):
+        return _plain(listed(), key)
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return [_plain(below, f"{key}[{number}]") for number, below in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, datetime.date):  # which is text to Helm's reader
+        return str(value)
+    fix = "give dataclasses.asdict of it" if dataclasses.is_dataclass(value) else _FIX
+    raise UsageError(f"values: {key}: {value!r:.100} is of type {type(value).__name__}; {fix}")
+
+
+_FIX = "use text, numbers, True or False, lists and mappings"
+
+
+def _key(name: Any, above: str) -> Any:
+    if isinstance(name, (str, int, float)):
+        return _plain(name, above)
+    raise UsageError(f"values: {above or 'top level'}: {name!r:.100} cannot be a key; use text")

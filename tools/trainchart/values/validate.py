@@ -66,6 +66,9 @@ class Report:
     def valid(self) -> bool:
         return not any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
+    def __bool__(self) -> bool:
+        return self.valid
+
     def text(self, shown: Callable[[str], str] = str) -> str:
         """A line per diagnostic, and a last line with the counts; `shown` is how the word of a severity looks."""
         lines = [diagnostic.text(shown(diagnostic.severity)) for diagnostic in self.diagnostics]
@@ -80,6 +83,10 @@ class Report:
 
     def __str__(self) -> str:
         return self.text()
+
+    def _repr_pretty_(self, printer: Any, _: bool) -> None:
+        """What IPython and notebooks show of it."""
+        printer.text(str(self))
 
 
 def validate(
