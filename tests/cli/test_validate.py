@@ -274,6 +274,28 @@ def test_gitlab_gets_a_code_quality_report(wrong: str, capsys: pytest.CaptureFix
     assert again != report
 
 
+def test_forges_get_paths_from_the_top_of_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "vision").mkdir()
+    (tmp_path / "vision/run.yaml").write_text("family: yolov5\nreplicas: 0\n")
+    (tmp_path / "base.yaml").write_text("queue: 5\n")
+    monkeypatch.chdir(tmp_path / "vision")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path))
+    for folder in ("", "./", f"{tmp_path}/vision/../vision/"):
+        assert cli.main(["validate", "../base.yaml", f"{folder}run.yaml", "-o", "github"]) == 2
+        out = capsys.readouterr().out
+        assert "::error file=vision/run.yaml,line=2," in out
+        assert "::error file=base.yaml,line=1," in out
+        assert cli.main(["validate", "../base.yaml", f"{folder}run.yaml", "-o", "gitlab"]) == 2
+        paths = {issue["location"]["path"] for issue in json.loads(capsys.readouterr().out)}
+        assert paths == {"base.yaml", "vision/run.yaml"}
+    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path / "vision"))
+    assert cli.main(["validate", "../base.yaml", "-o", "gitlab"]) == 2
+    assert json.loads(capsys.readouterr().out)[0]["location"]["path"] == "../base.yaml"
+
+
 def test_an_empty_parameter_of_another_step_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["validate", "--family", "custom", "--required-param", "MODEL_REPO_URL=https://git.example.com/a.git"]
     assert cli.main([*given, "--required-param", "MODEL_REPO_BRANCH= "]) == 2

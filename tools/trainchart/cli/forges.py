@@ -20,7 +20,8 @@ def for_github(report: Report, files: Sequence[str]) -> str:
 
 
 def _command(found: Diagnostic, files: Sequence[str]) -> str:
-    place = {"file": found.file, "line": found.line, "col": found.column} if found.file in files else {}
+    file = _in_repository(found.file, "GITHUB_WORKSPACE") if found.file in files else None
+    place = {"file": file, "line": found.line, "col": found.column} if file else {}
     listed = {**{key: value for key, value in place.items() if value}, "title": "trainchart"}
     properties = ",".join(f"{key}={_escape(str(value), ':,')}" for key, value in listed.items())
     return f"::{found.severity} {properties}::{_escape(found.text())}"
@@ -31,6 +32,14 @@ def _escape(text: str, more: str = "") -> str:
     return "".join(f"%{ord(one):02X}" if one in f"%\r\n{more}" else one for one in text)
 
 
+def _in_repository(file: str, variable: str) -> str:
+    """The path from the top of the repository, as forges show it, also of a step that runs in a folder; of a file outside, as it is."""
+    import os
+
+    path = os.path.relpath(file, os.environ.get(variable) or None)
+    return file if path.startswith("..") else path
+
+
 def for_gitlab(report: Report, files: Sequence[str]) -> str:
     """A Code Quality report of GitLab, in which everything has a line: what is of no file is told of the last one."""
     import hashlib
@@ -39,6 +48,7 @@ def for_gitlab(report: Report, files: Sequence[str]) -> str:
     issues = []
     for number, found in enumerate(report.diagnostics):
         path, line = (found.file, found.line or 1) if found.file and found.file in files else ([".", *files][-1], 1)
+        path = _in_repository(path, "CI_PROJECT_DIR")
         # GitLab compares them with those of another commit, where the lines may have moved.
         same = sum(before.text() == found.text() for before in report.diagnostics[:number])
         identity = "\0".join([path, found.key or "", found.message, str(same)])
@@ -48,7 +58,7 @@ def for_gitlab(report: Report, files: Sequence[str]) -> str:
                 "check_name": f"trainchart-{found.source}",
                 "fingerprint": hashlib.sha256(identity.encode()).hexdigest(),
                 "severity": {"error": "major", "warning": "minor"}[found.severity],
-                "location": {"path": path.removeprefix("./"), "lines": {"begin": line}},
+                "location": {"path": path, "lines": {"begin": line}},
             }
         )
     return json.dumps(issues, indent=2)
