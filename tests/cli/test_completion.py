@@ -22,6 +22,8 @@ CASES = [
     ("trainchart cache ", ["fill", "list", "prune", "verify"]),
     ("trainchart cache prune --older", ["--older-than"]),
     ("trainchart logs run-", ["run-42", "run-43"]),
+    ("trainchart docs air", ["airgapped"]),
+    ("trainchart explain train.ep", ["train.epochs"]),
     ("trainchart completion ", ["bash", "fish", "zsh"]),
 ]
 ASK = {

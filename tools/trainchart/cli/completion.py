@@ -37,9 +37,11 @@ def run(options: argparse.Namespace) -> ExitCode:
     import shtab
 
     from trainchart.chart.families import family_names, profile_names
+    from trainchart.cli import docs
     from trainchart.cli.main import make_parser
+    from trainchart.values.explain import keys
 
-    names = {"FAMILY": family_names, "PROFILE": profile_names}
+    names = {"FAMILY": family_names, "PROFILE": profile_names, "PAGE": docs.names, "KEY": keys}
     parser = make_parser()
     # The metavar of an argument says what it takes, so that commands need not know of completion.
     for action in _actions(parser):

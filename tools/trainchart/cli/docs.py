@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 
 from trainchart.chart.paths import ROOT
 from trainchart.cli.parser import Commands, exit_codes
@@ -22,11 +23,25 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("page", nargs="?", default="", metavar="PAGE", help="such as pods, or submitter.yaml")
 
 
+def names() -> list[str]:
+    """What can be printed."""
+    return [*_pages(), *_files()]
+
+
+def _pages() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(ROOT.glob("docs/*.md"))}
+
+
+def _files() -> dict[str, Path]:
+    """The files that pages name: by their names, or below a folder of deploy/ as `kubeflow/train.yaml`."""
+    manifests = {str(path.relative_to(ROOT / "deploy")): path for path in sorted(ROOT.glob("deploy/**/*.yaml"))}
+    return {**manifests, **{path.name: path for path in ROOT.glob("docs/*.ipynb")}}
+
+
 def run(options: argparse.Namespace) -> ExitCode:
     import difflib
 
-    pages = {path.stem: path for path in sorted(ROOT.glob("docs/*.md"))}
-    files = {path.name: path for path in sorted(ROOT.glob("deploy/*.yaml"))}
+    pages, files = _pages(), _files()
     known = {**pages, **files}
     name = options.page.removeprefix("docs/").removeprefix("deploy/").removesuffix(".md")
     if not name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from trainchart.chart.families import family_data
@@ -41,7 +41,7 @@ def explain(key: str, family: str = "") -> list[Explained]:
     """
     if family and family not in FAMILIES:
         raise NoSuchKeyError(f"family {family!r} is not one of {', '.join(FAMILIES)}")
-    every = [*_shared(), *_of_families([family] if family else sorted(FAMILIES))]
+    every = _every([family] if family else FAMILIES)
     if not key:
         return [one for one in every if "." not in one.path and not one.family]
     key = re.sub(r"\[\d*\]$", "", re.sub(r"\[\d+\]", "[]", key))
@@ -50,6 +50,15 @@ def explain(key: str, family: str = "") -> list[Explained]:
     if not found:
         raise NoSuchKeyError(_no_such(key, [one.path for one in every]))
     return found
+
+
+def keys() -> list[str]:
+    """All that can be explained."""
+    return list(dict.fromkeys(one.path for one in _every(FAMILIES)))
+
+
+def _every(families: Iterable[str]) -> list[Explained]:
+    return [*_shared(), *_of_families(sorted(families))]
 
 
 def _no_such(key: str, paths: Sequence[str]) -> str:
@@ -75,7 +84,7 @@ def _shared() -> Iterator[Explained]:
                 yield from map(_explained, values_in(entry, entry.model_json_schema(), None, above=f"{key}[]."))
 
 
-def _of_families(families: Sequence[str]) -> Iterator[Explained]:
+def _of_families(families: Iterable[str]) -> Iterator[Explained]:
     for name in families:
         model, own = FAMILIES[name], family_data(name).get("defaults", {}).get("train", {})
         for value in values_in(model, model.model_json_schema(), own, above="train."):
