@@ -93,6 +93,12 @@ def test_families_and_accelerators_are_listed_as_text_and_as_json(capsys: pytest
     ("arguments", "words"),
     [
         (["sbmit"], "'sbmit' is not a command; did you mean 'submit'?"),
+        (["cancel"], "'cancel' is not a command; did you mean 'stop'?"),
+        (["Version"], "'Version' is not a command; did you mean '--version'?"),
+        (["cache", "rm"], "'rm' is not a command; did you mean 'prune'?"),
+        (["help"], "'help' is not a command; `trainchart --help` lists the commands"),
+        (["doctor", "a.yaml", "b.yml"], "unrecognized arguments: a.yaml b.yml; write -f a.yaml -f b.yml"),
+        (["status", "a", "b.yaml"], "unrecognized arguments: b.yaml\n"),
         (["xyzzy"], "'xyzzy' is not a command; `trainchart --help` lists the commands"),
         (["submit", "a", "--dryrun"], "unrecognized arguments: --dryrun; did you mean --dry-run?"),
         (["logs", "a", "--folow=1"], "did you mean --follow?"),

@@ -24,6 +24,32 @@ _MEANINGS = {
 }
 
 
+_INSTEAD = {
+    "accelerators": ("profiles", "hardware", "gpus", "nodes"),
+    "delete": ("remove", "rm", "uninstall"),
+    "docs": ("man", "manual", "doc"),
+    "doctor": ("diagnose", "preflight", "debug"),
+    "exec": ("shell", "ssh", "attach"),
+    "explain": ("schema", "values", "runopts"),
+    "fill": ("add", "pull", "warm"),
+    "families": ("models", "trainers", "components"),
+    "list": ("ls", "ps", "get", "jobs", "runs", "queue"),
+    "logs": ("log", "tail"),
+    "preset": ("init", "new", "generate", "config"),
+    "prune": ("clean", "cleanup", "gc", "rm", "remove", "delete"),
+    "render": ("template", "manifest", "show", "diff"),
+    "result": ("results", "metrics", "download"),
+    "rerun": ("restart", "retry", "resume", "repeat"),
+    "status": ("describe", "info", "events", "why", "top"),
+    "stop": ("cancel", "kill", "abort", "terminate", "down"),
+    "submit": ("run", "apply", "create", "install", "launch", "start", "train", "upgrade"),
+    "validate": ("check", "lint", "verify"),
+    "wait": ("watch", "follow"),
+    "--version": ("version",),
+}
+"""What other tools call a command."""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that accepts no abbreviations of options, and answers unknown ones with its own usage.
 
@@ -52,12 +78,17 @@ class Parser(argparse.ArgumentParser):
         options = [option for option in self._option_string_actions if option.startswith("--")]
         wrong = [one.partition("=")[0] for one in unknown if one.startswith("--")]
         near = dict.fromkeys(near for one in wrong for near in difflib.get_close_matches(one, options, 1))
-        return f"; did you mean {' '.join(near)}?" if near else ""
+        if near:
+            return f"; did you mean {' '.join(near)}?"
+        values = " ".join(f"-f {one}" for one in unknown if one.endswith((".yaml", ".yml")))
+        return f"; write {values}" if values and "--values" in options else ""
 
     def _check_value(self, action, value):  # type: ignore[no-untyped-def]
         """Name the command that was meant, where argparse lists all."""
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
-            near = difflib.get_close_matches(value, action.choices, 1)
+            known = {*action.choices, "--version"}
+            near = [name for name, others in _INSTEAD.items() if name in known and value.lower() in others]
+            near = near or difflib.get_close_matches(value, action.choices, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"`{self.prog} --help` lists the commands"
             raise argparse.ArgumentError(None, f"{value!r} is not a command; {hint}")
         super()._check_value(action, value)
