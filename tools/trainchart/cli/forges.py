@@ -20,7 +20,7 @@ def for_github(report: Report, files: Sequence[str]) -> str:
 
 
 def _command(found: Diagnostic, files: Sequence[str]) -> str:
-    file = _in_repository(found.file, "GITHUB_WORKSPACE") if found.file in files else None
+    file = _in_repository(found.file, "GITHUB_WORKSPACE") if found.file and found.file in files else None
     place = {"file": file, "line": found.line, "col": found.column} if file else {}
     listed = {**{key: value for key, value in place.items() if value}, "title": "trainchart"}
     properties = ",".join(f"{key}={_escape(str(value), ':,')}" for key, value in listed.items())
