@@ -123,7 +123,7 @@ def test_the_wheel_holds_the_chart_the_schema_and_the_pages(built: Path) -> None
         *(f"charts/train/{name}" for name in chart_files()),
         *(
             path.relative_to(ROOT).as_posix()
-            for pages in ("docs/*.md", "deploy/**/*.yaml")
+            for pages in ("docs/*.md", "docs/*.ipynb", "deploy/**/*.yaml")
             for path in ROOT.glob(pages)
         ),
     }
