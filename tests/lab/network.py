@@ -64,7 +64,7 @@ def with_tls(url: str, tls: ssl.SSLContext) -> Iterator[str]:
 class ForwardProxy:
     url: str = ""
     asked: list[str] = field(default_factory=list)  # the hosts with their ports
-    refuses: int = 0  # the status that it answers every CONNECT with
+    refuses: int = 0  # the status that it answers everything with
 
 
 @contextlib.contextmanager
@@ -89,6 +89,9 @@ def forward_proxy(resolve: Callable[[str], str] = lambda host: host) -> Iterator
         def do_any(self) -> None:
             target = urlsplit(self.path)
             proxy.asked.append(target.netloc)
+            if proxy.refuses:
+                self.send_error(proxy.refuses)
+                return
             there = _connect(resolve(target.netloc))
             headers = "".join(f"{k}: {v}\r\n" for k, v in self.headers.items() if k.lower() != "connection")
             path = target.path + (f"?{target.query}" if target.query else "")

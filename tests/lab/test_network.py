@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -172,6 +173,20 @@ def test_a_proxy_that_does_not_let_the_run_through_is_named(
         use(place, f"https://{place}.example.invalid")
     assert (caught.value.exit.code, reason in caught.value.reason) == (code, True), caught.value.reason
     assert re.search(fix, caught.value.fix), caught.value.fix
+
+
+@pytest.mark.lab
+def test_a_proxy_that_may_have_answered_for_the_server_is_named(use: Use, proxy: ForwardProxy) -> None:
+    """Without a tunnel, its refusal looks like one of the server."""
+    proxy.refuses = 403
+    with pytest.raises(RunnerError) as caught:
+        use("git", "http://git.example.invalid")
+    assert caught.value.exit.code == 30
+    assert (
+        f"if the proxy {urlsplit(proxy.url).netloc.rpartition('@')[2]} on the way there has refused it, allow git."
+        in caught.value.fix
+    )
+    assert caught.value.fix.endswith("add it to proxy.noProxy")
 
 
 @pytest.mark.lab

@@ -118,6 +118,17 @@ def on_the_way(url: str) -> str:
     return f", and the proxy {proxy.netloc.rpartition('@')[2]} on the way there, or proxy.noProxy" if proxy else ""
 
 
+def perhaps_refused(url: str) -> str:
+    """Return how the advice goes on if a proxy may have answered for the server: without a tunnel, the two look alike."""
+    proxy, target = proxy_of(url), urlsplit(url)
+    if not proxy or target.scheme != "http":
+        return ""
+    return (
+        f"; if the proxy {proxy.netloc.rpartition('@')[2]} on the way there has refused it, allow {target.hostname} in "
+        "the proxy, or add it to proxy.noProxy"
+    )
+
+
 def refused_by_proxy(url: str, error: object) -> str:
     """Return the fix for an error of Python by which the proxy opens no connection to a URL; "" for any other."""
     found, host = re.match(r"Tunnel connection failed: (4(?!08|29)\d\d)", str(error)), urlsplit(url).hostname

@@ -376,6 +376,8 @@ class Remote:
             reason += f" ({elsewhere[0]}, reached by a redirect, a proxy or the repository's .lfsconfig)"
             if kind.name.startswith(("lfs-", "ssh-host-")):  # no credentials were sent there
                 fix = next(kind.fix for kind in KINDS if kind.name == "no-credentials").format(**names)
+        if kind.name in ("forbidden", "page"):
+            fix += network.perhaps_refused(lfs_url if of_lfs else self.url)
         branch = f", branch {self.branch}" if self.branch else ""
         if kind.name == "rejected":
             message = "; ".join(filter(None, (message, _server_message(text))))
