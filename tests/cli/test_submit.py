@@ -196,6 +196,7 @@ def test_no_wait_prints_the_notes(cluster: Cluster, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "NOTES: made\n"
 
 
+@pytest.mark.lab
 def test_arguments_after_two_dashes_are_passed_on_to_helm(cluster: Cluster) -> None:
     assert submit(cluster, helm_that(cluster), "--no-wait", "--", "--description", "by hand") == 0
     install = calls(cluster)[0]
@@ -315,6 +316,7 @@ def test_invalid_values_cause_no_request(
         ("values.schema.json", "{", "values.schema.json is not a JSON Schema: Expecting property name"),
     ],
 )
+@pytest.mark.lab
 def test_a_chart_of_something_else_or_with_a_broken_schema_is_named(
     cluster: Cluster, capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str, text: str, words: str
 ) -> None:

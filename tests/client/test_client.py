@@ -253,6 +253,7 @@ def test_a_run_is_submitted_as_by_the_command(helm: str, releases: Releases) -> 
         tc.submit(FILES, name="run-42")
 
 
+@pytest.mark.lab
 def test_nothing_is_installed_for_values_or_a_cluster_that_cannot_run_it(helm: str, releases: Releases) -> None:  # noqa: F811
     with pytest.raises(tc.InvalidValuesError) as invalid:
         tc.submit([*FILES, {"replicas": 0}], name="run-42")

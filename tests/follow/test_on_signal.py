@@ -62,7 +62,9 @@ def aborts(cluster: Cluster) -> list[Any]:
     return [body["target"]["uid"] for kind, body in cluster.created if kind == "commands"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.lab)]
+)
 def test_a_signal_stops_the_run(running: Cluster, kubeconfig: Path, number: int, code: int) -> None:
     process = follow(kubeconfig, "--on-signal", "stop")
     obeys(running)

@@ -200,6 +200,7 @@ def test_nothing_that_a_run_says_commands_the_terminal(
         "wait run-42 --timeout 2s",
     ),
 )
+@pytest.mark.lab
 def test_in_a_terminal_with_colours_all_of_them_are_our_own(
     command: str, run: Any, server: ApiServer, tmp_path: Path
 ) -> None:

@@ -178,6 +178,7 @@ def test_the_trainer_s_own_caches_of_labels_are_plain(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", ["token.txt", "folder"])
 @pytest.mark.parametrize("kind", ["git", "claim"])
+@pytest.mark.lab
 def test_a_source_with_a_link_to_something_outside_is_refused(
     kind: str, link: str, server: Server, secret: Path, tmp_path: Path, make_context: Callable[..., Context]
 ) -> None:

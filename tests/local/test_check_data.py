@@ -32,6 +32,7 @@ def check(folders: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran
     return run
 
 
+@pytest.mark.lab
 def test_the_runner_ends_after_the_check(check: Callable[..., Ran], engine: Engine, folders: Path) -> None:
     ran = check("-f", str(folders / "run.yaml"), "--model", str(folders / "model"), "--verbose")
     assert (ran.code, ran.out) == (0, f"ok: {folders / 'data'} is a dataset for custom\n")

@@ -37,6 +37,7 @@ def test_a_run_goes_through_all_stages_but_publish_and_leaves_nothing(call: Call
     assert engine.calls[-1][:2] == ["rm", "--force"]
 
 
+@pytest.mark.lab
 def test_what_only_a_cluster_has_is_left_out(call: Call, engine: Engine) -> None:
     named = (
         "caBundle.configMapName=company-ca", "secretEnv.KEY.secretName=a", "secretEnv.KEY.key=b", "sidecars=allow",
@@ -154,6 +155,7 @@ def test_this_python_gets_no_credentials_of_the_caller_and_what_its_libraries_ne
     assert not set(kept_back) & set(given)
 
 
+@pytest.mark.lab
 def test_a_program_is_started_by_this_python_though_its_environment_is_not_active(
     call: Call, folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -348,6 +350,7 @@ def test_working_folders_of_commands_that_were_killed_are_removed(call: Call, ca
     assert not (cache / "abandoned").exists()
 
 
+@pytest.mark.lab
 def test_containers_of_commands_that_were_killed_are_removed(call: Call, cache: Path, engine: Engine) -> None:
     (engine.state / "left").write_text("0123abcd")
     (engine.state / "says").touch()

@@ -160,6 +160,7 @@ sys.exit("cannot log in with " + os.environ["WANDB_API_KEY"])
     assert "sesame" not in (made / "settings.json").read_text()
 
 
+@pytest.mark.lab
 def test_what_the_program_imports_and_the_image_lacks_is_named_before_the_data_is_fetched(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:
@@ -233,6 +234,7 @@ def test_a_program_s_imports_are_looked_for_by_the_python_that_starts_it(
         shutil.rmtree(made.folder)
 
 
+@pytest.mark.lab
 def test_a_program_that_fails_fails_the_run_with_its_last_words(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:

@@ -279,6 +279,7 @@ def test_a_frozen_run_that_wakes_when_its_folder_is_another_s_ends_without_touch
     assert second.end().code == 0, second.end().log
 
 
+@pytest.mark.lab
 def test_a_pod_of_an_older_attempt_ends_when_a_newer_one_has_the_folder(
     home: Callable[..., Path], start: Callable[..., Process], folder: Path
 ) -> None:

@@ -130,7 +130,7 @@ HOSTILE["all of them"] = {
 
 @pytest.mark.parametrize(
     "label",
-    rows(HOSTILE, "attributes of its own at the root", "all of them"),
+    rows(HOSTILE, "attributes of its own at the root"),
 )
 def test_a_fresh_clone_is_the_artifacts_byte_by_byte(
     label: str, made: Callable[..., BranchPublisher], server: Server, tmp_path: Path
@@ -697,6 +697,7 @@ def test_wrong_credentials_for_lfs_alone_are_named_before_the_training(
     ("answer", "words"),
     [(Answer(503, JSON, b'{"message": "maintenance"}'), "maintenance"), (Answer(507), "no space left")],
 )
+@pytest.mark.lab
 def test_an_lfs_server_that_is_away_or_full_before_the_training_may_be_back_at_the_next_try(
     answer: Answer, words: str, made: Callable[..., BranchPublisher], server: Server
 ) -> None:

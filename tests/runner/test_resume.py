@@ -94,6 +94,7 @@ def logged(ended: Ended) -> list[int]:
     return [int(line.split(" epoch=")[1].split()[0]) for line in ended.events("metrics")]
 
 
+@pytest.mark.lab
 def test_a_killed_training_resumes_from_its_last_whole_checkpoint(
     home: Callable[..., Path], run: Callable[..., Ended]
 ) -> None:

@@ -188,6 +188,7 @@ def test_what_is_as_it_was_costs_no_request_for_data(context: Context, server: S
 
 
 @pytest.mark.parametrize("context", ["git"], indirect=True)
+@pytest.mark.lab
 def test_one_lost_lfs_file_is_fetched_alone(context: Context, server: Server, names: tuple[str, str]) -> None:
     push(server, names[0], {"other.bin": "o" * 3000}, lfs="*.bin")
     prepared(context)

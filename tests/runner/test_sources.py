@@ -23,6 +23,7 @@ from runner.errors import RunnerError
 from runner.git import Git
 from runner.remote import Remote, cause, classify
 from runner.workspace import Workspace
+from tests.conftest import rows
 
 from .conftest import FILES, Ended, Server, fake_family, git, push
 
@@ -97,7 +98,7 @@ def test_a_revision_is_a_branch_a_tag_a_commit_or_the_remote_s_head(
     assert "40 digits" in refused(lambda: resolver.resolve(remote(server, name), first[:10], folder)).reason
 
 
-@pytest.mark.parametrize("protocol", ["v2", "v0"])
+@pytest.mark.parametrize("protocol", rows(["v2", "v0"], "v2"))
 def test_the_pinned_commit_is_fetched_although_the_branch_moved(
     protocol: str, server: Server, name: str, context: Context
 ) -> None:

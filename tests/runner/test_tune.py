@@ -166,6 +166,7 @@ def test_two_pods_share_a_search_and_a_failed_trial_is_tolerated(
     assert zero.message["search"]["parameters"]["batchSize"] == 4
 
 
+@pytest.mark.lab
 def test_too_many_failed_trials_end_the_run(home: Callable[..., Path], quick: Callable[..., Ended]) -> None:
     ended = quick(home(trials=5, failureLimit=1, space={**SPACE, "batchSize": {"choices": [13]}}))
     assert ended.code == 40
@@ -194,6 +195,7 @@ def test_a_trial_whose_pod_died_is_run_again_and_the_search_continues(
     assert given[1] == given[2], "with the same parameters"
 
 
+@pytest.mark.lab
 def test_a_metric_that_the_trainer_does_not_tell_ends_the_run_at_once(
     home: Callable[..., Path], quick: Callable[..., Ended]
 ) -> None:

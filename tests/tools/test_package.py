@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from hack.package import CHARTS, package_chart, package_python
+from tests.conftest import rows
 from tests.tools.built import build
 from tests.values.checks import ROOT, YOLOV5
 from trainchart.chart.paths import CHART, LIB
@@ -59,7 +60,7 @@ def test_the_chart_packs_to_the_same_bytes_twice(packed: Path, tmp_path: Path, h
     assert package_chart(tmp_path, helm=helm, chart=copy).read_bytes() == packed.read_bytes()
 
 
-@pytest.mark.parametrize("version", ["helm", "helm3"])
+@pytest.mark.parametrize("version", rows(["helm", "helm3"], "helm"))
 def test_the_packed_chart_installs_as_the_folder_does(
     packed: Path, version: str, request: pytest.FixtureRequest
 ) -> None:

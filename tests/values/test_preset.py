@@ -52,7 +52,7 @@ OPTIONS = list(product((False, True), FRACTIONS, COUNTS, (None, 2)))
 Options = tuple[bool, str | None, int | None, int | None]
 
 
-@pytest.mark.parametrize("profile", rows(PROFILES, "cpu", "hami-alauda"))
+@pytest.mark.parametrize("profile", rows(PROFILES, "hami-alauda"))
 def test_a_preset_runs_or_is_refused_in_words(profile: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The property: never a traceback, and never a file that the chart refuses. Three profiles together try every pair of options."""
     rows = pairwise(list(product(FAMILIES, OPTIONS)), lambda row: (row[0], *row[1]))
