@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,9 @@ for _number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
 
-RENDERED: dict[str, dict[str, str] | RenderError] = {}
-"""What Helm's library has made of the chart in this process, which no test changes; a test that renders again clears it."""
+RENDERED: dict[str, bytes | RenderError] = {}
+"""What Helm's library has last made of the chart, which no test changes, packed; a test that renders again clears it."""
+MOST_RENDERED = 1000  # each has 80 kB
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,13 +48,17 @@ def _equal_values_are_rendered_once() -> Iterator[None]:
         key = f"{name} {namespace} {values!r}"
         if key not in RENDERED:
             try:
-                RENDERED[key] = render(self, values, chart, name=name, namespace=namespace)
+                texts = render(self, values, chart, name=name, namespace=namespace)
+                RENDERED[key] = zlib.compress(json.dumps(texts).encode(), 1)
             except RenderError as error:
                 RENDERED[key] = error
+            if len(RENDERED) > MOST_RENDERED:
+                del RENDERED[next(iter(RENDERED))]
         found = RENDERED[key]
         if isinstance(found, RenderError):
             raise RenderError(str(found))
-        return dict(found)
+        unpacked: dict[str, str] = json.loads(zlib.decompress(found))
+        return unpacked
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HelmLibrary, "render", remembered)
