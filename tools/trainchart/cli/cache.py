@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from trainchart.follow.cache import Cache, Entry, Volume
+    from trainchart.values.overrides import Overrides
 
 _CODES = (ExitCode.NOT_FOUND, ExitCode.UNREACHABLE, ExitCode.FORBIDDEN, ExitCode.RUN_FAILED)
 _ALSO = "8 the claim cannot be used, or an entry is damaged; a pod that fails has the exit code of its runner"
@@ -336,36 +337,44 @@ def _cache(options: argparse.Namespace, *, fills: bool = False) -> Cache | None:
     """
     from trainchart.checks.values import as_paths, run_spec_from
     from trainchart.cli.doctor import valid_run_spec
-    from trainchart.follow.cache import ANY_RUN, NAME, Cache, fetching_alone
-    from trainchart.follow.cache import check_values as check_values_of
+    from trainchart.follow import cache
     from trainchart.values.validate import values_of
 
-    overrides = overrides_of(options)
-    if not fills:
-        if not options.files and not overrides and not (options.claim and options.image):
-            raise UsageError(
-                f"cache {options.action}: name a values file by -f, or the claim and an image with python3 by --claim and --image"
-            )
-        if not options.files and not overrides.family:
-            overrides = replace(overrides, defaults=ANY_RUN)
-        overrides = replace(overrides, sections={**({"image": ("--image", options.image)} if options.image else {})})
+    overrides = overrides_of(options) if fills else _looking(options)
     api = connect(options)
     with as_paths(options.files) as files:
-        paths = [path for path, _ in files]
-        if not fills and options.claim:
-            cache = {"claimName": options.claim}
-            overrides = replace(overrides, sections={**overrides.sections, "cache": ("--claim", cache)})
-        spec = valid_run_spec(files, overrides, name=NAME, namespace=api.namespace)
+        spec = valid_run_spec(files, overrides, name=cache.NAME, namespace=api.namespace)
         if spec is None:
             return None
-        check_values_of(spec, fills=fills)
+        cache.check_values(spec, fills=fills)
         if fills:
-            replaced = fetching_alone(values_of(paths, overrides))
+            paths = [path for path, _ in files]
+            replaced = cache.fetching_alone(values_of(paths, overrides))
             alone = replace(overrides, sections={key: ("cache fill", value) for key, value in replaced.items()})
-            spec = run_spec_from(paths, alone, name=NAME, namespace=api.namespace)
-    return Cache(api, spec, _notify(options), options.start_timeout)
+            spec = run_spec_from(paths, alone, name=cache.NAME, namespace=api.namespace)
+    return cache.Cache(api, spec, _notify(options), options.start_timeout)
 
 
-def _notify(options: argparse.Namespace) -> Any:
-    """Where the words about the pod go: nowhere for a program that reads names or JSON from a terminal too."""
-    return print_message if sys.stderr.isatty() or options.format == "text" else (lambda _: None)
+def _looking(options: argparse.Namespace) -> Overrides:
+    """The values of the command line for a pod that only looks at a claim: those of any run will do.
+
+    Raises:
+        UsageError: they do not say at which claim, or in which image.
+    """
+    from trainchart.follow.cache import ANY_RUN
+
+    overrides = overrides_of(options)
+    if not options.files and not overrides and not (options.claim and options.image):
+        raise UsageError(
+            f"cache {options.action}: name a values file by -f, or the claim and an image with python3 by --claim and --image"
+        )
+    sections: dict[str, tuple[str, Any]] = {"image": ("--image", options.image)} if options.image else {}
+    if options.claim:
+        sections["cache"] = ("--claim", {"claimName": options.claim})
+    has_run = options.files or overrides.family
+    return replace(overrides, sections=sections, defaults={} if has_run else ANY_RUN)
+
+
+def _notify(options: argparse.Namespace) -> Callable[[str], None]:
+    """Where the words about the pod go: nowhere if a program reads the output, and nobody the standard error."""
+    return print_message if sys.stderr.isatty() or options.format == "text" else lambda _: None
