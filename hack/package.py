@@ -18,6 +18,7 @@ from hack import sbom
 
 ROOT = Path(__file__).parents[1]
 CHARTS = (ROOT / "charts/train", ROOT / "charts/platform")
+PACKED = ("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "charts", "deploy", "docs", "tools", "values")
 EPOCH = 1767225600
 """The time that packed files get where nothing else is asked for (SOURCE_DATE_EPOCH): the same bytes on every machine."""
 
@@ -104,6 +105,27 @@ def package(folder: Path, *, key: str = "", helm: str = "helm") -> list[Path]:
     return [*charts, *signatures, wheel, sdist, *sbom.write(folder, wheel, helm=helm, epoch=epoch())]
 
 
+def uncommitted(root: Path) -> list[str]:
+    """What would be packed and is in no commit, such as a token that lies in a packed folder; nothing outside git."""
+    status = [
+        "git",
+        "-C",
+        str(root),
+        "status",
+        "--porcelain",
+        "--untracked-files=all",
+        "-z",
+        "--no-renames",
+        "--",
+        *PACKED,
+    ]
+    try:
+        said = subprocess.run(status, check=True, capture_output=True, text=True).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return []
+    return [entry[3:] for entry in said.split("\0") if entry]
+
+
 def _run(command: list[str], failure: str, *, text: str = "") -> None:
     try:
         subprocess.run(command, check=True, input=text, capture_output=True, text=True)
@@ -126,6 +148,8 @@ def main() -> int:
         return 1
     for path in made:
         print(f"{path.relative_to(ROOT)}  {-(-path.stat().st_size // 1024)} KiB")
+    if files := uncommitted(ROOT):
+        print(f"warning: packed as they are here, and in no commit: {', '.join(files)}", file=sys.stderr)
     if not key:
         print(
             "The charts are not signed, and `helm install --verify` refuses them; SIGN_KEY=FINGERPRINT signs with a key of gpg."

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hack.package import CHARTS, package_chart, package_python
+from hack.package import CHARTS, package_chart, package_python, uncommitted
 from tests.conftest import rows
 from tests.tools.built import build
+from tests.tools.ci_jobs import commit
 from tests.values.checks import ROOT, YOLOV5
 from trainchart.chart.paths import CHART, LIB
 from trainchart.version import __version__
@@ -98,6 +99,16 @@ def test_charts_library_and_tools_have_one_version() -> None:
     chart, library, platform = (yaml.safe_load((folder / "Chart.yaml").read_text()) for folder in folders)
     versions = {chart["version"], chart["appVersion"], chart["dependencies"][0]["version"], library["version"]}
     assert versions | {platform["version"], platform["appVersion"]} == {__version__}
+
+
+def test_what_is_packed_without_a_commit_is_told(tmp_path: Path) -> None:
+    assert uncommitted(tmp_path) == []  # the source distribution, which has no git
+    commit(tmp_path / "new", {"docs/a.md": "a", "tests/a.py": "a", ".gitignore": "*.pyc\n"})
+    assert uncommitted(tmp_path / "new") == []
+    for name in ("docs/a.md", "deploy/my token", "tools/a/.env", "tools/a.pyc", "tests/b.py"):
+        (tmp_path / "new" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "new" / name).write_text("changed")
+    assert uncommitted(tmp_path / "new") == ["docs/a.md", "deploy/my token", "tools/a/.env"]
 
 
 def test_the_platform_chart_packs_whole(tmp_path: Path, helm: str) -> None:
