@@ -30,6 +30,7 @@ from trainchart.cluster.kinds import Kind
 from trainchart.errors import ExitCode
 from trainchart.files import load_values, overlay
 from trainchart.follow import cache_pod
+from trainchart.follow.cache import _moment
 
 CLAIM: dict[str, Any] = {
     "metadata": {"name": "models-cache"},
@@ -177,6 +178,20 @@ def test_an_empty_volume_is_no_error(node: Node, capsys: pytest.CaptureFixture[s
     assert cache("verify", *LOOK) == ExitCode.OK
     assert cache("prune", *LOOK, "--keep", "0") == ExitCode.OK
     assert "no entry on claim models-cache is due" in capsys.readouterr().out
+
+
+def test_folders_of_another_user_are_told(
+    node: Node, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(entries, "_unreadable", lambda _: 2)
+    assert cache("list", *LOOK) == ExitCode.OK
+    assert "2 folders cannot be read by this user" in capsys.readouterr().out
+    assert cache("list", *LOOK, "-o", "json") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["unreadable"] == 2
+
+
+def test_a_time_that_no_calendar_has_is_none() -> None:
+    assert _moment(2.0**40) is None  # which file systems have
 
 
 def test_verify_names_what_is_damaged_and_how_to_get_it_again(node: Node, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from .conftest import Ended, Server, fake_family, push
 FAMILY = fake_family()
 DAY = 86400.0
 URL = "https://git.example.com/team/coco.git"
+OTHER = "https://git.example.com/team/sft.git"
 
 
 @pytest.fixture(autouse=True)
@@ -238,7 +240,78 @@ def test_a_prune_that_was_killed_leaves_nothing_half_deleted_that_a_run_can_find
     assert listed(root) == []
     assert list(entries.listed(root))[-1]["removed"] > 0
     assert next(iter(entries.pruned(root)))["swept"] > 0
-    assert not (root / entries.REMOVED).exists()
+    assert list(place.parent.iterdir()) == []
+
+
+def test_a_disk_on_which_no_folder_can_be_made_any_more_is_pruned(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(root, days=40)
+
+    def full(path: str, *_: Any, dir_fd: int) -> None:
+        error = errno.EEXIST if path in os.listdir(dir_fd) else errno.ENOSPC
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("os.mkdir", full)
+    assert pruned(root, unused_seconds=30 * DAY) == {"a": "removed"}
+
+
+def test_what_was_used_by_the_clock_of_a_server_that_is_ahead_is_pruned(root: Path) -> None:
+    fill(root, days=-1)
+    assert pruned(root, unused_seconds=0) == {"a": "removed"}
+
+
+SOURCE = {"type": "git", "location": URL, "commit": "b" * 40}
+HEAD = {"version": 1, "source": SOURCE, "whole": True}
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "state"),
+    [
+        ({**HEAD, "source": {**SOURCE, "location": None}}, "", None),
+        ({**HEAD, "source": [URL]}, "", "incomplete"),
+        (HEAD, "[5, 5, 5, 5, 5]", "damaged"),
+        (HEAD, '["a.bin", null, null, null, null]', "damaged"),
+        (HEAD, '["a\\u0000b", 1, 1, 1, ""]', "damaged"),
+        (HEAD, '["../../../outside", 1, 1, 1, ""]', "damaged"),
+        (HEAD, '["a.bin", 2000, 1, 1, "of-a-later-version:00"]', "damaged"),
+        ("[" * 100000, "", "incomplete"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_keeps_nobody_from_the_other_entries(
+    header: Any, line: str, state: str | None, root: Path
+) -> None:
+    fill(root, "c" * 40, days=40, url=OTHER)
+    place = fill(root, days=50)
+    text = header if isinstance(header, str) else json.dumps(header)
+    (place / "manifest").write_text(f"{text}\n{line}\n")
+    states = {one["commit"][0]: one["state"] for one in entries.verified(root) if "problem" in one}
+    assert states == {"c": "complete", **({"a": state} if state else {})}
+    assert {one["commit"][0] for one in listed(root)} == states.keys()
+    assert pruned(root) == dict.fromkeys(states, "removed")
+
+
+def test_pipes_in_the_place_of_files_hold_nobody_up(root: Path) -> None:
+    place = fill(root)
+    for name in ("manifest", "used"):
+        (place / name).unlink()
+        os.mkfifo(place / name)
+    assert [one["state"] for one in listed(root)] == ["incomplete"]
+    assert [one["state"] for one in entries.verified(root) if "problem" in one] == ["incomplete"]
+    assert pruned(root) == {"a": "removed"}
+
+
+def test_a_file_that_nfs_keeps_for_who_has_it_open_hides_no_entry(root: Path) -> None:
+    (fill(root) / ".nfs0000000000000001").touch()
+    assert [one["state"] for one in listed(root)] == ["complete"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_another_user_alone_may_read_is_counted_and_the_rest_is_listed(root: Path) -> None:
+    fill(root, "a" * 40).chmod(0)
+    fill(root, "b" * 40)
+    fill(root, "c" * 40, url=OTHER).parent.chmod(0)
+    assert [one["commit"][0] for one in listed(root)] == ["b"]
+    assert list(entries.listed(root))[-1]["unreadable"] == 2
+    assert pruned(root) == {"b": "removed"}
 
 
 def test_a_run_that_waits_for_the_lock_of_a_pruned_entry_makes_a_new_one(root: Path) -> None:
@@ -254,7 +327,7 @@ def test_a_run_that_waits_for_the_lock_of_a_pruned_entry_makes_a_new_one(root: P
         while not re.search(rf"-> FLOCK .* {waiting.pid} ", Path("/proc/locks").read_text()):
             assert waiting.poll() is None
             time.sleep(0.01)
-        trees.move_aside(place, root, root / entries.REMOVED / "x")
+        trees.move_aside(place, root, place.with_name(".removed-" + "0" * 32))
     assert waiting.stdout
     assert waiting.stdin
     assert waiting.stdout.readline() == "held\n"

@@ -176,9 +176,8 @@ def _list(options: argparse.Namespace) -> int:
     volume = cache.entries()
     if options.format == "json":
         entries = [_as_object(entry) for entry in volume.entries]
-        print_text(
-            json.dumps({"claim": cache.claim, "size": volume.size, "free": volume.free, "entries": entries}, indent=2)
-        )
+        answer = {"claim": cache.claim, "size": volume.size, "free": volume.free, "unreadable": volume.unreadable}
+        print_text(json.dumps({**answer, "entries": entries}, indent=2))
     elif options.format == "name":
         print_text("\n".join(entry.name for entry in volume.entries))
     else:
@@ -214,6 +213,11 @@ def _table(volume: Volume, claim: str, now: datetime) -> list[str]:
     )
     if volume.leftover:
         lines.append(f"{size(volume.leftover)} are left of an interrupted prune; `trainchart cache prune` removes them")
+    if volume.unreadable:
+        folders = "1 folder" if volume.unreadable == 1 else f"{volume.unreadable} folders"
+        lines.append(
+            f"{folders} cannot be read by this user and may have more entries; use the securityContext of the runs that filled them"
+        )
     return lines
 
 

@@ -5,6 +5,7 @@ What happens in the pod is the runner's: `files/features/cache_commands`, which 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -84,6 +85,8 @@ class Volume:
     size: int = 0
     leftover: int = 0
     """Bytes of entries whose removal was interrupted."""
+    unreadable: int = 0
+    """Folders of another user, which may have more entries."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Cache:
         found = self._look("list", {}, lambda _: None)
         last = found[-1]
         entries = tuple(map(_entry, found[:-1]))
-        return Volume(entries, number(last, "free"), number(last, "size"), number(last, "removed"))
+        return Volume(entries, *(number(last, what) for what in ("free", "size", "removed", "unreadable")))
 
     def verify(self, chosen: Sequence[str], show: Callable[[Entry, bool], None]) -> None:
         """Read every file; `show` is given each entry before it is read (True), and with what is wrong with it.
@@ -308,7 +311,9 @@ def _entry(found: Object) -> Entry:
 
 
 def _moment(seconds: object) -> datetime | None:
-    return datetime.fromtimestamp(seconds, timezone.utc) if isinstance(seconds, int | float) else None
+    with contextlib.suppress(ValueError, OverflowError, OSError):  # a clock may have been anywhere
+        return datetime.fromtimestamp(seconds, timezone.utc) if isinstance(seconds, int | float) else None
+    return None
 
 
 def _programs(*folders: str) -> dict[str, str]:

@@ -202,7 +202,7 @@ def _has_digest(path: Path, recorded: Entry) -> bool:
     kind, _, wanted = recorded.digest.partition(":")
     try:
         return file_digest(path, kind) == wanted
-    except OSError:
+    except (OSError, ValueError):  # ValueError: of a kind that only later versions know
         return False
 
 
@@ -216,19 +216,25 @@ def _head(source: Source, whole: bool) -> str:
 
 def header(record: Path) -> Tuple[Optional[Source], bool]:
     """Return the source of the tree (None if unknown), and whether the tree is complete."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        if not record.is_symlink():
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        if record.is_file() and not record.is_symlink():
             with record.open(encoding="utf-8") as stream:
                 head: Dict[str, Any] = json.loads(stream.readline())
-                return dict(head["source"]), head["whole"] is True
+                source = {str(key): str(value) for key, value in dict(head["source"]).items()}
+                return source, head["whole"] is True
     return None, False
 
 
 def entries(record: Path) -> Iterator[Entry]:
-    with contextlib.suppress(OSError, ValueError, TypeError), record.open(encoding="utf-8") as stream:
+    """Yield what a manifest records, up to a line that is none of its own."""
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError), record.open(encoding="utf-8") as stream:
         stream.readline()
         for line in stream:
-            yield Entry(*json.loads(line))
+            path, size, mtime_ns, inode, digest = json.loads(line)
+            entry = Entry(str(path), int(size), int(mtime_ns), int(inode), str(digest))
+            if "\0" in entry.path or {"", ".", ".."} & set(entry.parts):
+                return  # it would lead out of the tree
+            yield entry
 
 
 def _location_of(source: Source) -> Tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The entries of a cache volume: what they are, whether they are whole, and which may go.
 
 Nothing is removed but entries as features/cache makes them, and only those whose lock `used` nobody has. An entry is
-renamed before it is removed: one that runs can find is never half there.
+renamed before it is removed: one that runs can find is never half there. It is renamed beside itself, as a full disk has
+no room for a folder. What cannot be read keeps nobody from the others.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from runner.workspace import NO_LOCKS, bytes_below, no_locks
 
 Found = Dict[str, Any]
 
-REMOVED = ".removed"  # what was pruned, until it is gone
+_REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # what was pruned, until it is gone
+_OF_PROGRAMS = (".manifest.", ".nfs")  # files that are being written, and those that NFS keeps as they are still open
 _FOLDER = re.compile(r".*-[0-9a-f]{12}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PARTS = {"content", "manifest", "lock", "state", cache.USED, cache.OLD_MARK}
@@ -72,10 +74,17 @@ class Entry:
 def entries(root: Path) -> List[Entry]:
     """Return the entries of a volume, the last used first. What is not one is left out."""
     found: List[Entry] = []
-    for folder in _folders(root):
-        if _FOLDER.fullmatch(folder.name):
-            found.extend(_entry(place) for place in _folders(folder) if _is_entry(place))
+    for place in _places(root):
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # pruned meanwhile; or another user's
+            if _is_entry(place):
+                found.append(_entry(place))
     return sorted(found, key=lambda entry: (-entry.used, entry.name))
+
+
+def _places(root: Path) -> List[Path]:
+    """Return the folders in those of sources."""
+    sources = [folder for folder in _folders(root) if _FOLDER.fullmatch(folder.name) and os.access(folder, os.R_OK)]
+    return [place for source in sources for place in _folders(source)]
 
 
 def _folders(folder: Path) -> List[Path]:
@@ -83,8 +92,15 @@ def _folders(folder: Path) -> List[Path]:
         return [Path(one.path) for one in inside if one.is_dir(follow_symlinks=False)]
 
 
+def _unreadable(root: Path) -> int:
+    """Return how many folders that entries may be in cannot be read by this user."""
+    places = [place for place in _places(root) if _COMMIT.fullmatch(place.name)]
+    sources = [folder for folder in _folders(root) if _FOLDER.fullmatch(folder.name)]
+    return sum(folder.exists() and not os.access(folder, os.R_OK | os.X_OK) for folder in [*sources, *places])
+
+
 def _is_entry(place: Path) -> bool:
-    names = {path.name for path in place.iterdir() if not path.name.startswith(".manifest.")}
+    names = {path.name for path in place.iterdir() if not path.name.startswith(_OF_PROGRAMS)}
     source, _ = manifest.header(place / "manifest")
     belongs = source is None or cache.folder_of(source.get("location", "")) == place.parent.name
     return bool(_COMMIT.fullmatch(place.name)) and names <= _PARTS and belongs
@@ -107,7 +123,7 @@ def _modified(path: Path) -> Optional[float]:
 
 def _user(place: Path) -> str:
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        handle = os.open(str(place / cache.USED), os.O_RDONLY | os.O_NOFOLLOW)
+        handle = os.open(str(place / cache.USED), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, encoding="utf-8") as stream:
             return str(json.loads(stream.read(4096))["user"])
     return ""
@@ -163,11 +179,14 @@ def listed(root: Path) -> Iterator[Found]:
     """
     for entry in entries(root):
         problem = _at_first_sight(entry) if entry.state == "complete" else ""
+        if not entry.place.exists():
+            continue  # it was pruned meanwhile
         more = {"state": "damaged", "problem": problem} if problem else {}
         size = bytes_below(entry.place)
         yield {**entry.as_object, **more, "bytes": size, "inUse": _is_used(entry)}
     usage = shutil.disk_usage(str(root))
-    yield {"done": "list", "free": usage.free, "size": usage.total, "removed": bytes_below(root / REMOVED)}
+    left = sum(map(bytes_below, _left(root)))
+    yield {"done": "list", "free": usage.free, "size": usage.total, "removed": left, "unreadable": _unreadable(root)}
 
 
 def _at_first_sight(entry: Entry) -> str:
@@ -190,10 +209,11 @@ def verified(root: Path, names: Sequence[str] = ()) -> Iterator[Found]:
     """Yield every entry twice: before all of its files are read, and with what is wrong with it."""
     chosen = _chosen(root, names)
     for entry in chosen:
-        total = sum(recorded.size for recorded in manifest.entries(entry.record))
+        is_whole = entry.state == "complete"
+        total = sum(recorded.size for recorded in manifest.entries(entry.record)) if is_whole else 0
         yield {**entry.as_object, "bytes": total, "begins": True}
         problem, unread = "", 0
-        if entry.state == "complete":
+        if is_whole:
             problem = _compared(entry)
             unread = sum(not recorded.digest for recorded in manifest.entries(entry.record))
         if not entry.place.exists():
@@ -255,7 +275,8 @@ def _due(root: Path, names: Sequence[str], unused_seconds: float, keep: int) -> 
         if entry.state != "incomplete":
             kept[folder] = kept.get(folder, 0) + 1
         is_spare = entry.state == "incomplete" or kept[folder] > keep
-        if is_spare and time.time() - entry.used >= unused_seconds:
+        unused = max(0.0, time.time() - entry.used)  # the clock of a file server may be ahead
+        if is_spare and unused >= unused_seconds:
             due.append(entry)
     return due
 
@@ -293,7 +314,7 @@ def _removed(entry: Entry, root: Path, dry_run: bool) -> str:
                 return "it has just been used"
             if dry_run:
                 return ""
-            aside = trees.move_aside(entry.place, root, root / REMOVED / uuid.uuid4().hex)
+            aside = trees.move_aside(entry.place, root, entry.place.with_name(f".removed-{uuid.uuid4().hex}"))
     except FileNotFoundError:
         return ""  # another process has removed it
     except OSError as error:
@@ -307,11 +328,15 @@ def _removed(entry: Entry, root: Path, dry_run: bool) -> str:
 
 def _swept(root: Path) -> Iterator[Found]:
     """Remove what an earlier call that was killed has left."""
-    left = bytes_below(root / REMOVED)
-    with contextlib.suppress(OSError):
-        trees.remove(root / REMOVED, root)
-    if left:
+    for place in _left(root):
+        left = bytes_below(place)
+        with contextlib.suppress(OSError):
+            trees.remove(place, root)
         yield {"swept": left}
+
+
+def _left(root: Path) -> List[Path]:
+    return [place for place in _places(root) if _REMOVED.fullmatch(place.name)]
 
 
 class UnknownEntryError(Exception):
