@@ -32,6 +32,7 @@ from trainchart.chart.helm_program import HelmProgram
 from trainchart.checks import diagnosis
 from trainchart.checks.finding import problem
 from trainchart.client import progress, runs
+from trainchart.client.arguments import seconds
 from trainchart.client.values import as_files
 from trainchart.cluster.errors import NotFoundError
 from trainchart.follow.outcome import RESULT_ANNOTATION
@@ -216,6 +217,9 @@ def test_a_notebook_shows_where_an_error_was_caused_and_nothing_of_the_inside() 
         (lambda: tc.Cache({}, "training"), "is not a Cluster"),  # type: ignore[arg-type]
         (lambda: tc.Run(""), "'' is not the name of a run"),
         (lambda: tc.runs(states="fialed"), "'fialed' is none"),
+        (lambda: list(tc.Run("a").logs(rank="0")), "rank: '0' is not a whole number of at least 0"),  # type: ignore[arg-type]
+        (lambda: list(tc.Run("a").logs(tail=-1)), "tail: -1 is not a whole number of at least 0"),
+        (lambda: tc.Run("a").wait(timeout="1h"), "timeout: '1h' is not a time; give seconds or a datetime.timedelta"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_arguments_are_refused_in_a_sentence(make: Any, words: str) -> None:
@@ -289,6 +293,21 @@ def test_a_failed_run_is_an_error_with_its_code_and_reason(live: Cluster) -> Non
     with pytest.raises(tc.RunFailedError, match="no such file") as failed:
         tc.Run(NAME).wait()
     assert failed.value.code == 40
+
+
+def test_a_log_that_cannot_be_there_is_an_error_and_not_an_empty_one(live: Cluster) -> None:
+    run = tc.Run(NAME, tc.Cluster())
+    with pytest.raises(NotFoundError, match=rf"{NAME} is pending and has no pods yet; `trainchart status {NAME} "):
+        list(run.logs())
+    live.pod(0, 0, epoch(1, 0.5))
+    assert len(list(run.logs(rank=0))) == 1
+    with pytest.raises(tc.TrainchartError, match=rf"rank: {NAME} has ranks 0 to \d"):
+        list(run.logs(rank=99))
+
+
+def test_times_are_seconds_or_a_timedelta() -> None:
+    assert seconds("timeout", datetime.timedelta(minutes=2)) == 120
+    assert seconds("timeout", 5) == 5
 
 
 def test_a_wait_that_takes_too_long_is_a_timeout_and_the_run_continues(live: Cluster) -> None:

@@ -12,7 +12,7 @@ from trainchart.errors import ExitCode
 from trainchart.terminal import print_message
 
 if TYPE_CHECKING:
-    from trainchart.run.state import Snapshot
+    pass
 
 
 def add_parser(commands: Commands) -> None:
@@ -48,7 +48,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    from trainchart.follow.logs import current_lines, follow
+    from trainchart.follow.logs import current_lines, follow, no_pods
     from trainchart.run import state
 
     api = connect(options)
@@ -80,23 +80,13 @@ def run(options: argparse.Namespace) -> ExitCode:
             return ExitCode.INTERRUPTED
         return ExitCode.OK
     if not pods:
-        print_message(_no_pods_message(snapshot, options))
+        print_message(no_pods(snapshot, lambda command: command_line(options, command)))
         return ExitCode.NOT_FOUND
     for line in current_lines(api, pods, print_message, options.tail, since):
         if printer.closed.is_set():
             break
         printer.show(line)
     return ExitCode.OK
-
-
-def _no_pods_message(snapshot: Snapshot, options: argparse.Namespace) -> str:
-    name = snapshot.name
-    if not snapshot.has_finished:
-        return f"{name} is {snapshot.state.value} and has no pods yet; `{command_line(options, 'status {}')}` says why"
-    if snapshot.job and not snapshot.workspace_claim:
-        return f"{name} has no pods any more; its log was in their workspace, and is lost"
-    saved = command_line(options, f"logs {{}} --attempt {snapshot.attempt + 1}")
-    return f"{name} has no pods any more; for the log saved in its workspace, run: {saved}"
 
 
 def _print_saved_logs(options: argparse.Namespace) -> ExitCode:

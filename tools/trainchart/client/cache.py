@@ -61,7 +61,7 @@ class Cache:
 
         Args:
             names: only these, however old they are: their `name`, or commit. Without them, one of the next two is needed.
-            older_than: seconds since the last use.
+            older_than: seconds, or a timedelta, since the last use.
             keep: how many of each source stay, the last used ones.
             dry_run: remove nothing.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import secrets
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainchart.client.arguments import whole
 from trainchart.client.errors import ClusterError, InvalidValuesError
 from trainchart.client.runs import Cluster, Run, Runs
 from trainchart.client.values import Values, as_files
@@ -61,7 +61,7 @@ def preset(
     from trainchart.values.preset import preset as make
 
     share = None if fraction is None else str(fraction)
-    devices, pods = _positive("count", count), _positive("replicas", replicas)
+    devices, pods = whole("count", count, 1), whole("replicas", replicas, 1)
     request = Request(family, accelerator, variant, devices, parse_memory(gpu_memory), parse_fraction(share), pods)
     made = make(request, schema=schema_path(Path()))
     for notice in made.notices:
@@ -70,17 +70,6 @@ def preset(
         warnings.warn(warning, stacklevel=2)
     found: dict[str, Any] = yaml.safe_load(made.text)
     return found
-
-
-def _positive(name: str, number: int | None) -> int | None:
-    """As a plain int, also of numpy's. Raises UsageError."""
-    try:
-        whole = None if number is None else operator.index(number)
-    except TypeError:
-        whole = 0
-    if whole is not None and whole < 1:
-        raise UsageError(f"{name}: {number!r} is not a whole number of at least 1")
-    return whole
 
 
 def submit(

@@ -7,10 +7,11 @@ import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
+from trainchart.client.arguments import seconds, whole
 from trainchart.client.errors import RunFailedError, WaitTimeoutError
 from trainchart.client.pages import Page, table
 from trainchart.client.progress import Silent, console
@@ -85,13 +86,17 @@ class Run:
         return [str(finding) for finding in load_status(self.cluster.api, self.name).findings]
 
     def wait(
-        self, *, progress: bool = True, timeout: float | None = None, start_timeout: float | None = None
+        self,
+        *,
+        progress: bool = True,
+        timeout: float | timedelta | None = None,
+        start_timeout: float | timedelta | None = None,
     ) -> Mapping[str, Any]:
         """Follow the run until it has finished, and return its result. Ctrl-C stops following, and not the run.
 
         Args:
             progress: print its stages, epochs and what blocks it.
-            timeout: seconds until WaitTimeoutError.
+            timeout: seconds, or a timedelta, until WaitTimeoutError.
             start_timeout: the same, for a run that has not started.
 
         Raises:
@@ -101,9 +106,10 @@ class Run:
         from trainchart.follow.outcome import result_of
         from trainchart.follow.wait import Limits, wait
 
+        limits = Limits(seconds("timeout", timeout), seconds("start_timeout", start_timeout))
         shown = console() if progress else Silent()
         try:
-            outcome = wait(self.cluster.api, self.name, shown, limits=Limits(timeout, start_timeout))
+            outcome = wait(self.cluster.api, self.name, shown, limits=limits)
         except KeyboardInterrupt:
             shown.live("")
             print_message(f"stopped following; {self.name} continues")
@@ -124,17 +130,31 @@ class Run:
             follow: go on until the run has finished.
             rank: only this one, from 0.
             tail: start with the last lines of each rank.
+
+        Raises:
+            NotFoundError: it has no pods yet, or no more, and they are not waited for.
         """
-        from trainchart.follow.logs import current_lines
+        from trainchart.cluster.errors import NotFoundError
+        from trainchart.follow.logs import current_lines, no_pods
         from trainchart.run.state import load
 
-        snapshot = load(self.cluster.api, self.name)
+        rank, tail = whole("rank", rank, 0), whole("tail", tail, 0)
+        api = self.cluster.api
+        snapshot = load(api, self.name)
+        if rank is not None and rank >= snapshot.replicas > 0 and snapshot.job:
+            raise UsageError(f"rank: {self.name} has ranks 0 to {snapshot.replicas - 1}")
         prefixed = snapshot.replicas > 1 and rank is None
         if follow and not (snapshot.has_finished and not snapshot.pods):
-            lines = _followed(self.cluster.api, snapshot, [] if rank is None else [rank], tail)
+            lines = _followed(api, snapshot, [] if rank is None else [rank], tail)
         else:
             pods = [pod for pod in snapshot.pods if rank in (None, pod.rank)]
-            lines = current_lines(self.cluster.api, pods, print_message, tail)
+            if not pods:
+                raise NotFoundError(
+                    no_pods(
+                        snapshot, lambda command: api.connection.command(f"trainchart {command} -n {api.namespace}")
+                    )
+                )
+            lines = current_lines(api, pods, print_message, tail)
         for line in lines:
             text = line.text.decode("utf-8", "replace")
             yield f"[{line.pod.rank}] {text}" if prefixed else text
@@ -163,7 +183,7 @@ class Run:
 
         return Page(page(self._record()))
 
-    def stop(self, *, timeout: float = 180) -> str:
+    def stop(self, *, timeout: float | timedelta = 180) -> str:
         """Stop it, and return the state that it ended in, once its pods are gone. Its release and its workspace stay.
 
         Raises:
@@ -172,8 +192,8 @@ class Run:
         from trainchart.follow.stop import stop
         from trainchart.run.state import load
 
-        api = self.cluster.api
-        return stop(api, load(api, self.name), print_message, show=None, seconds=timeout).snapshot.state.value
+        api, limit = self.cluster.api, seconds("timeout", timeout)
+        return stop(api, load(api, self.name), print_message, show=None, seconds=limit).snapshot.state.value
 
     def delete(self, *, stop: bool = False) -> None:
         """Remove its release and all that belongs to it; a claim with `workspace.keep` stays.

@@ -230,6 +230,17 @@ class Logs:
             self.error = error
 
 
+def no_pods(snapshot: Snapshot, command: Callable[[str], str]) -> str:
+    """Why a run has no log to print, and what to type instead; `command` is how a command of trainchart is typed for its cluster."""
+    name = snapshot.name
+    if not snapshot.has_finished:
+        return f"{name} is {snapshot.state.value} and has no pods yet; `{command(f'status {name}')}` says why"
+    if snapshot.job and not snapshot.workspace_claim:
+        return f"{name} has no pods any more; its log was in their workspace, and is lost"
+    saved = command(f"logs {name} --attempt {snapshot.attempt + 1}")
+    return f"{name} has no pods any more; for the log saved in its workspace, run: {saved}"
+
+
 def current_lines(
     api: Api, pods: Iterable[Pod], notify: Callable[[str], None], tail: int | None = None, since: str = ""
 ) -> Iterator[Line]:
