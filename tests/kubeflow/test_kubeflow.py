@@ -20,6 +20,7 @@ from trainchart.cli import main as cli
 from trainchart.cli.outputs import Outputs
 from trainchart.errors import TrainchartError, UsageError
 from trainchart.kfp import check_component, compile_pipelines, docker_runner, train_component, train_pipeline
+from trainchart.kfp.settings import parameter_names
 from trainchart.run.state import Snapshot, State
 
 pytestmark = pytest.mark.kubeflow
@@ -284,6 +285,13 @@ def test_a_failure_whose_exit_code_the_runner_has_lost_is_no_success(
         ({"settings": {"accelerator.count": 1}}, "settings: accelerator.count is set by one of NVIDIA_GPUALLOC, "),
         ({"values": "run.yaml"}, "values is the text of a values file; for a file, give Path('run.yaml')"),
         ({"values": "a: '{{$.x}}'\n"}, "values has {{$, which begins what Kubeflow replaces"),
+        ({"values": {"a": "{{$.x}}"}}, "values has {{$, which begins what Kubeflow replaces"),
+        ({"settings": {"train.model": "a{{$.x}}"}}, "settings: train.model has {{$, which begins what Kubeflow"),
+        ({"values": "runs/first"}, "values is the text of a values file; for a file, give Path('runs/first')"),
+        ({"values": Path("no-file.yaml")}, "values: no-file.yaml does not exist"),
+        ({"name": "Train_1"}, "name 'Train_1' cannot begin the name of a run; use a letter, then at most 40 of"),
+        ({"name": "a" * 42}, "cannot begin the name of a run"),
+        ({"image": None}, "image is NoneType; give text: Kubeflow has to know it when the pipeline is compiled"),
         ({"values": {"a": object()}}, "what is known when the pipeline runs is given in settings"),
         ({"values": 3}, "values is int; give a mapping, the Path of a values file, or its text"),
     ],
@@ -300,6 +308,26 @@ def test_a_list_of_the_pipeline_is_no_setting() -> None:
         @as_pipeline
         def pipeline(epochs: list[int]):  # type: ignore[no-untyped-def]
             train_component(values=VALUES, settings={"train.epochs": epochs})
+
+
+def test_a_task_in_the_place_of_its_output_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"settings: model.revision is a task; give one of its outputs, such as task"):
+
+        @as_pipeline
+        def pipeline():  # type: ignore[no-untyped-def]
+            train_component(values=VALUES, settings={"model.revision": train_component(values=VALUES)})
+
+
+def test_a_setting_without_a_value_is_not_configured_and_a_placeholder_alone_is_one(tmp_path: Path) -> None:
+    @as_pipeline
+    def pipeline():  # type: ignore[no-untyped-def]
+        settings = {"train.epochs": None, "train.model": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
+        train_component(values=VALUES, name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, settings=settings)
+
+    specification, _ = compiled(pipeline, tmp_path)
+    (task,) = specification["root"]["dag"]["tasks"].values()
+    inputs = {"values", "name", "pipeline_run", "task_name", "dag", *parameter_names(["train.model"]).values()}
+    assert task["inputs"]["parameters"].keys() == inputs
 
 
 def test_a_kubeconfig_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineChannel
 
-from trainchart.errors import UsageError
+from trainchart.errors import FileError, UsageError
+from trainchart.files import read_text
 from trainchart.kfp.settings import parameter_names
 from trainchart.version import __version__
 
@@ -20,7 +21,7 @@ IMAGE = f"trainchart/trainchart:{__version__}"
 """The image of the tools, which every task runs: build it, push it, and give its name as `image`."""
 
 Values: TypeAlias = Mapping[str, Any] | os.PathLike[str] | str | PipelineChannel
-Setting: TypeAlias = str | int | float | bool | PipelineChannel
+Setting: TypeAlias = str | int | float | bool | PipelineChannel | None
 """A channel is what is known when the pipeline runs: a parameter of the pipeline, or an output of a task."""
 
 _OUTPUTS = {"run": str, "repository": str, "branch": str, "commit": str, "metrics": dict, "completed": bool}
@@ -31,6 +32,7 @@ _STEP = {
     "task_name": dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
     "dag": dsl.PIPELINE_TASK_ID_PLACEHOLDER,
 }
+_PLACEHOLDER = re.compile(r"\{\{\$\.[a-z_]+\}\}")
 # Of what is known when the pipeline runs, by the names that the SDK has had for them.
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("STRING", "string", "str"), str),
@@ -60,14 +62,18 @@ def train_component(
         name: what the run's name begins with: at most 41 characters a-z, 0-9 and -.
         family: what to train, instead of the family of the values.
         settings: single values that lie over `values`, which parameters of the pipeline and outputs of other tasks may be: by their
-            keys, such as train.epochs, or as parameters, such as TRAIN_ARG_EPOCHS (docs/values.md). An empty one is not configured,
-            but an output that is empty fails the task.
+            keys, such as train.epochs, or as parameters, such as TRAIN_ARG_EPOCHS (docs/values.md). An empty one, or None, is not
+            configured, but an output that is empty fails the task.
         image: the image of the tools.
         pull_policy: Always, IfNotPresent or Never.
 
     Raises:
         UsageError: something that is known already is wrong.
     """
+    if isinstance(name, str) and not re.fullmatch(r"[a-z][-a-z0-9]{0,40}", name) and not _PLACEHOLDER.fullmatch(name):
+        raise UsageError(
+            f"name {name!r} cannot begin the name of a run; use a letter, then at most 40 of a-z, 0-9 and -"
+        )
     inputs = {"name": name, **_STEP, **_values(values, family)}
     parameters = _parameters(settings)
 
@@ -139,6 +145,10 @@ def _task(
     pull_policy: str,
     outputs: Mapping[str, type],
 ) -> dsl.PipelineTask:
+    if not isinstance(image, str):
+        raise UsageError(
+            f"image is {type(image).__name__}; give text: Kubeflow has to know it when the pipeline is compiled"
+        )
     types = {**dict.fromkeys(inputs, str), **{key: _type(key, value) for key, value in parameters.items()}}
     written = {what: dsl.OutputPath(kind) for what, kind in outputs.items()}
 
@@ -164,12 +174,17 @@ def _task(
 
 
 def _parameters(settings: Mapping[str, Setting]) -> dict[str, Any]:
-    return {name: _plain(key, settings[key]) for key, name in parameter_names(settings).items()}
+    given = {key: value for key, value in settings.items() if value is not None}
+    return {name: _plain(key, given[key]) for key, name in parameter_names(given).items()}
 
 
 def _plain(key: str, value: Setting) -> Any:
+    if isinstance(value, str) and not _PLACEHOLDER.fullmatch(value):
+        return _replaced_nowhere(f"settings: {key}", value)
     if isinstance(value, (PipelineChannel, str)):
         return value
+    if isinstance(value, dsl.PipelineTask):
+        raise UsageError(f"settings: {key} is a task; give one of its outputs, such as task.outputs['commit']")
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
@@ -194,16 +209,26 @@ def _text(values: Values) -> str | PipelineChannel:
         return values
     if isinstance(values, Mapping):
         try:
-            return str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+            text = str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
         except yaml.YAMLError as error:
             problem = " ".join(str(error).split())
             raise UsageError(f"values: {problem}; what is known when the pipeline runs is given in settings") from None
-    if isinstance(values, os.PathLike):
-        return _text(Path(values).read_text(encoding="utf-8"))
-    if not isinstance(values, str):
+    elif isinstance(values, os.PathLike):
+        try:
+            text = read_text(os.fspath(values))
+        except FileError as error:
+            raise UsageError(f"values: {os.fspath(values)} {error}") from None
+    elif isinstance(values, str):
+        text = values
+        if text.strip() and "\n" not in text and (text.endswith((".yaml", ".yml", ".json")) or ":" not in text):
+            raise UsageError(f"values is the text of a values file; for a file, give Path({text!r})")
+    else:
         raise UsageError(f"values is {type(values).__name__}; give a mapping, the Path of a values file, or its text")
-    if values.endswith((".yaml", ".yml")) and "\n" not in values:
-        raise UsageError(f"values is the text of a values file; for a file, give Path({values!r})")
-    if "{{$" in values:
-        raise UsageError("values has {{$, which begins what Kubeflow replaces; leave it out")
-    return values
+    return _replaced_nowhere("values", text)
+
+
+def _replaced_nowhere(what: str, text: str) -> str:
+    """Return a text without anything that Kubeflow would replace in it, or leave as it is. Raises UsageError."""
+    if "{{$" in text:
+        raise UsageError(f"{what} has {{{{$, which begins what Kubeflow replaces; leave it out")
+    return text
