@@ -67,11 +67,23 @@ def test_every_value_can_be_explained_by_its_path_and_by_that_of_its_entry() -> 
 
 
 @pytest.mark.parametrize(
+    ("key", "path"), [("env.LR", "env"), ("nodeSelector.a/b", "nodeSelector"), ("tune.space.lr0", "tune.space")]
+)
+def test_a_key_of_a_map_of_the_user_s_is_explained_by_the_map(key: str, path: str) -> None:
+    assert [one.path for one in explain(key)] == [path]
+
+
+@pytest.mark.parametrize(
     ("key", "words"),
     [
         ("epochs", "did you mean train.epochs?"),
         ("train.epoch", "did you mean train.epochs?"),
         ("git.tokenkey", "did you mean git.tokenKey?"),
+        ("lr", "did you mean train.learningRate?"),
+        ("shm", "did you mean sharedMemory?"),
+        ("seed", "did you mean tune.seed or train.seed?"),
+        ("memory", "write it into resources.requests, resources.limits or both"),
+        ("train.epochs.x", "there is no key 'train.epochs.x'"),
         ("xyzzy", "`trainchart explain` lists the keys"),
     ],
 )

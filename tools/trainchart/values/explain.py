@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trainchart.chart.families import family_data
@@ -13,6 +13,7 @@ from trainchart.values.models import Values
 from trainchart.values.models.base import entry_of
 from trainchart.values.models.families import FAMILIES
 from trainchart.values.reference import Value, defaults, parameter_names, sections, values_in
+from trainchart.values.words import INSTEAD, plain
 
 
 class NoSuchKeyError(TrainchartError):
@@ -31,10 +32,13 @@ class Explained:
     family: str = ""
     """Whose setting it is; empty for what all families share."""
     is_section: bool = False
+    also: Sequence[str] = ()
+    """What others call it."""
 
 
 def explain(key: str, family: str = "") -> list[Explained]:
-    """What a key is: one entry, or one per family that has it; of a section itself and all that is in it. "": the keys at the top.
+    """What a key is: one entry, or one per family that has it; of a section itself and all that is in it; of a key in a map of the
+    user's own, such as env.LR, that map. "": the keys at the top.
 
     Raises:
         NoSuchKeyError
@@ -47,8 +51,9 @@ def explain(key: str, family: str = "") -> list[Explained]:
     key = re.sub(r"\[\d*\]$", "", re.sub(r"\[\d+\]", "[]", key))
     found = [one for one in every if one.path == key]
     found += [one for one in every if one.path.startswith((f"{key}.", f"{key}[]."))]
+    found = found or [one for one in every if key.startswith(f"{one.path}.") and "map" in one.kind.split()]
     if not found:
-        raise NoSuchKeyError(_no_such(key, [one.path for one in every]))
+        raise NoSuchKeyError(f"there is no key {key!r}; {_hint(key, every)}")
     return found
 
 
@@ -61,13 +66,25 @@ def _every(families: Iterable[str]) -> list[Explained]:
     return [*_shared(), *_of_families(sorted(families))]
 
 
-def _no_such(key: str, paths: Sequence[str]) -> str:
-    last = {path.rpartition(".")[2].lower(): path for path in reversed(paths)}
-    near = difflib.get_close_matches(key, paths, 3, 0.75) or [
-        last[name] for name in difflib.get_close_matches(key.rpartition(".")[2].lower(), last, 3, 0.75)
-    ]
-    hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "`trainchart explain` lists the keys"
-    return f"there is no key {key!r}; {hint}"
+def _hint(key: str, every: Sequence[Explained]) -> str:
+    """The keys that are meant: of the same last word, or one that others use for it; else those that are written nearly so."""
+    word, paths = plain(key.rpartition(".")[2]), [one.path for one in every]
+    named = [one.path for one in every if word in map(plain, (one.path.rpartition(".")[2], *one.also))]
+    close = difflib.get_close_matches(key, paths, 3, 0.75)
+    if instead := "." not in key and _instead(word):
+        return instead
+    near = close or named if "." in key else named or close
+    if not near:
+        last = {plain(one.path.rpartition(".")[2]): one.path for one in reversed(every)}
+        near = [last[name] for name in difflib.get_close_matches(word, last, 3, 0.75)]
+    shown = list(dict.fromkeys(near))[:3]
+    return f"did you mean {' or '.join(shown)}?" if shown else "`trainchart explain` lists the keys"
+
+
+def _instead(word: str) -> str:
+    """What to do instead of setting it at the top level."""
+    texts: Mapping[str, str] = Values.model_json_schema().get(INSTEAD, {})
+    return next((text for name, text in texts.items() if plain(name) == word), "")
 
 
 def _shared() -> Iterator[Explained]:
@@ -100,6 +117,7 @@ def _explained(value: Value, family: str = "") -> Explained:
         [_plain(example) for example in value.examples],
         parameter_names().get(value.path, []),
         family,
+        also=value.also,
     )
 
 

@@ -27,6 +27,7 @@ from trainchart.values.models.base import (
 from trainchart.values.models.families import FAMILIES
 from trainchart.values.models.sections import SecretKey
 from trainchart.values.parameters import parameters
+from trainchart.values.words import ALSO
 
 Schema = Mapping[str, Any]
 
@@ -42,6 +43,8 @@ class Value:
     description: str
     examples: Sequence[str]
     """Those that differ from the default."""
+    also: Sequence[str] = ()
+    """What others call it."""
 
 
 def defaults(model: type[Section]) -> dict[str, Any]:
@@ -85,9 +88,10 @@ def values_in(
             default = written((defaults or {}).get(key))
         else:
             default = "required" if info.is_required() else written(info.default)
-        kind = _MAPS.get(below) or _kind(schema["properties"][key])
+        declared = schema["properties"][key]
+        kind = _MAPS.get(below) or _kind(declared)
         examples = [shown for example in info.examples or [] if (shown := written(example)) != default]
-        yield Value(path, kind, default, info.description or "", examples)
+        yield Value(path, kind, default, info.description or "", examples, declared.get(ALSO, ()))
 
 
 def written(value: Any) -> str:

@@ -25,7 +25,7 @@ from trainchart.files import Tree, overlay
 from trainchart.terminal import printable
 from trainchart.values.characters import CONTROL, LINE, LINES
 from trainchart.values.positions import Path
-from trainchart.values.words import ALSO, INSTEAD, MUST_BE, PATTERN
+from trainchart.values.words import ALSO, INSTEAD, MUST_BE, PATTERN, plain
 
 Schema = dict[str, Any]
 _Kind = jsonschema_rs.ValidationErrorKind
@@ -233,7 +233,7 @@ class _Explainer:
             return f"{found} is not {kind.expected_value}, the only value that is allowed here"
         if isinstance(kind, _Kind.Enum):
             choices = [choice for choice in self._at(where) if choice not in ("", None)]
-            if instead := self._at(where[:-1]).get(INSTEAD, {}).get(_plain(str(value))):
+            if instead := self._at(where[:-1]).get(INSTEAD, {}).get(plain(str(value))):
                 return f"{found} is not one of {', '.join(map(str, choices))}; {instead}"
             suggestion = closest(str(value), [str(choice) for choice in choices])
             meant = f"; did you mean '{suggestion}'?" if suggestion else ""
@@ -304,7 +304,7 @@ class _Explainer:
         for name, below in allowed.items():
             names.update(dict.fromkeys(below.get(ALSO, ()), name))
         suggestion = closest(key, list(names))
-        exact = suggestion and _plain(suggestion) == _plain(key)
+        exact = suggestion and plain(suggestion) == plain(key)
         elsewhere = "" if exact or (path and (suggestion or key in _COMMON)) else self._written_elsewhere(key)
         if elsewhere:
             return f"unknown key here, did you mean {elsewhere}?"
@@ -321,8 +321,8 @@ class _Explainer:
     def _instead(self, key: str, section: Schema, path: Path) -> str:
         """What people who write this key have to do instead; "" if it is simply unknown."""
         sections = [section, *(declared for declared in self._declared(path) if INSTEAD in declared)]
-        words = {_plain(name): str(text) for one in sections for name, text in one.get(INSTEAD, {}).items()}
-        return next((text for name, text in words.items() if fnmatchcase(_plain(key), name)), "")
+        words = {plain(name): str(text) for one in sections for name, text in one.get(INSTEAD, {}).items()}
+        return next((text for name, text in words.items() if fnmatchcase(plain(key), name)), "")
 
     def _written_elsewhere(self, key: str) -> str:
         """The other places for a key of this name, or for which people use it: `epochs` at the top level is `train.epochs`."""
@@ -330,7 +330,7 @@ class _Explainer:
             format_path(place): None
             for place, below in self._keys(self._schema, ())
             if place[0] not in _HELM
-            and (place[-1] == key or _plain(key) in [_plain(name) for name in below.get(ALSO, ())])
+            and (place[-1] == key or plain(key) in [plain(name) for name in below.get(ALSO, ())])
         }
         return " or ".join(f"'{place}'" for place in places) if len(places) <= _SHOWN else ""
 
@@ -506,19 +506,14 @@ def _hint(value: Any, schemas: list[Schema], option: str, written: str) -> str:
     return ""
 
 
-def _plain(word: str) -> str:
-    """A word without case, blanks, - and _."""
-    return re.sub(r"[-_ ]", "", word).lower()
-
-
 def closest(word: str, known: list[str]) -> str | None:
     """The known word that was probably meant, ignoring case, - and _: a similar one, or the only one that begins with it."""
-    plain = {_plain(name): name for name in known}
-    matches = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.7)
-    if not matches and len(_plain(word)) >= 3:
-        begun = [name for name in plain if name.startswith(_plain(word))]
+    by_word = {plain(name): name for name in known}
+    matches = difflib.get_close_matches(plain(word), by_word, n=1, cutoff=0.7)
+    if not matches and len(plain(word)) >= 3:
+        begun = [name for name in by_word if name.startswith(plain(word))]
         matches = begun if len(begun) == 1 else []
-    return plain[matches[0]] if matches else None
+    return by_word[matches[0]] if matches else None
 
 
 def _number(limit: object) -> str:

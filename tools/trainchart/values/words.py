@@ -5,6 +5,7 @@ They stand at the types and fields of the models, and the chart's own schema goe
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 PATTERN = "patternErrorMessage"
@@ -29,3 +30,8 @@ def also(*names: str) -> dict[str, Any]:
 def instead(**texts: str) -> dict[str, Any]:
     """What to do instead of setting a key that does not exist, for a section's `json_schema_extra`."""
     return {INSTEAD: texts}
+
+
+def plain(word: str) -> str:
+    """A word without case, blanks, - and _."""
+    return re.sub(r"[-_ ]", "", word).lower()
