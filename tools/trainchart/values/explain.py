@@ -68,12 +68,14 @@ def _every(families: Iterable[str]) -> list[Explained]:
 
 def _hint(key: str, every: Sequence[Explained]) -> str:
     """The keys that are meant: of the same last word, or one that others use for it; else those that are written nearly so."""
-    word, paths = plain(key.rpartition(".")[2]), [one.path for one in every]
+    above, dot, last_word = key.rpartition(".")
+    word, paths = plain(last_word), [one.path for one in every]
     named = [one.path for one in every if word in map(plain, (one.path.rpartition(".")[2], *one.also))]
     close = difflib.get_close_matches(key, paths, 3, 0.75)
-    if instead := "." not in key and _instead(word):
+    if instead := not dot and _instead(word):
         return instead
-    near = close or named if "." in key else named or close
+    beside = [path for path in named if path.startswith(f"{above}.")]
+    near = (beside or close or named) if dot else (named or close)
     if not near:
         last = {plain(one.path.rpartition(".")[2]): one.path for one in reversed(every)}
         near = [last[name] for name in difflib.get_close_matches(word, last, 3, 0.75)]
