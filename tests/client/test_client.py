@@ -288,11 +288,13 @@ def test_waiting_shows_the_run_and_returns_its_result(live: Cluster, capsys: pyt
 
 
 def test_a_failed_run_is_an_error_with_its_code_and_reason(live: Cluster) -> None:
-    failure = {"stage": "train", "code": 40, "name": "train-failed", "reason": "no such file", "fix": "add it"}
+    reason = "no such file \x1b[2J"  # of the trainer, and not of the notebook
+    failure = {"stage": "train", "code": 40, "name": "train-failed", "reason": reason, "fix": "add it"}
     finished(live, 40, {"status": "failed", "failure": failure}, phase="Failed")
     with pytest.raises(tc.RunFailedError, match="no such file") as failed:
         tc.Run(NAME).wait()
     assert failed.value.code == 40
+    assert r"no such file \x1b[2J" in str(failed.value)
 
 
 def test_a_log_that_cannot_be_there_is_an_error_and_not_an_empty_one(live: Cluster) -> None:

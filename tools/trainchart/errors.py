@@ -37,6 +37,12 @@ class TrainchartError(Exception):
 
     exit_code: int = ExitCode.FAILED
 
+    def __str__(self) -> str:
+        """The message; what a pod or a server has said in it changes no terminal or notebook."""
+        from trainchart.terminal import printable_lines
+
+        return printable_lines(super().__str__())
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied without `__init__`, whose arguments differ: a pool of processes waits forever for an error that it cannot copy."""
         return _copied, (type(self), self.args, self.__dict__)

@@ -24,7 +24,7 @@ def _escape(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]
 
 
-def _escape_lines(text: str, *, styled: bool) -> str:
+def printable_lines(text: str, *, styled: bool = False) -> str:
     """Like `printable`, but line breaks and tabs stay, and colours where the text is `styled`."""
     parts = _STYLE.split(text) if styled else [text]
     parts[::2] = ["".join(c if c in "\n\t" else _escape(c) for c in part) for part in parts[::2]]
@@ -45,7 +45,7 @@ def print_text(
     """
     stream = stream or sys.stdout
     encoding = stream.encoding or "utf-8"
-    content = prefix + _escape_lines(text, styled=styled) + end
+    content = prefix + printable_lines(text, styled=styled) + end
     try:
         stream.write(content.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()

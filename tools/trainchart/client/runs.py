@@ -16,7 +16,7 @@ from trainchart.client.errors import RunFailedError, WaitTimeoutError
 from trainchart.client.pages import Page, table
 from trainchart.client.progress import Silent, console
 from trainchart.errors import ExitCode, TrainchartError, UsageError
-from trainchart.terminal import print_message
+from trainchart.terminal import print_message, printable
 
 if TYPE_CHECKING:
     from trainchart.chart.engine import Engine, Target
@@ -83,7 +83,7 @@ class Run:
         """Why it does not go on, or has not finished well, with what to do; empty for a run that is well."""
         from trainchart.follow.status import load_status
 
-        return [str(finding) for finding in load_status(self.cluster.api, self.name).findings]
+        return [printable(str(finding)) for finding in load_status(self.cluster.api, self.name).findings]
 
     def wait(
         self,
