@@ -21,7 +21,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
-from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.component import Component, ComponentScope, ComponentType
 from cyclonedx.model.license import License
 from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
@@ -33,7 +33,6 @@ ROOT = Path(__file__).parents[1]
 SCHEMA = SchemaVersion.V1_6
 # Requirements are those of the Python in images/trainchart, whatever this program runs on.
 ENVIRONMENT = {
-    "extra": "",
     "implementation_name": "cpython",
     "os_name": "posix",
     "platform_machine": "x86_64",
@@ -63,7 +62,7 @@ def write(folder: Path, wheel: Path, *, helm: str, epoch: int) -> list[Path]:
     image = Component(name="trainchart-image", version=version, type=ComponentType.CONTAINER, description=IMAGE)
     program, modules = go_program(helm, "helm.sh/helm/v4")
     bills = {
-        tools: packages(tools, requires, ROOT / "requirements.txt"),
+        tools: packages(tools, requires, ROOT / "requirements.txt", extra="engine"),
         image: {
             image: [tools, program],
             **packages(tools, requires, ROOT / "images/trainchart/requirements.txt"),
@@ -102,27 +101,34 @@ def wheel_metadata(wheel: Path) -> tuple[list[str], str]:
         return found.requires or [], found.version
 
 
-def packages(root: Component, requires: Iterable[str], pins: Path) -> Graph:
-    """The packages of a list of pins that the requirements lead to, by what the installed ones say that they require."""
+def packages(root: Component, requires: Iterable[str], pins: Path, *, extra: str = "") -> Graph:
+    """The packages of a list of pins that the requirements lead to, by what the installed ones say that they require; those that
+    only an extra of the root leads to are optional.
+    """
     pinned = read_pins(pins)
     known: dict[str, Component] = {}
     graph: Graph = {}
 
-    def visit(component: Component, requires: Iterable[str]) -> None:
-        names = {name for name in map(required, requires) if name in pinned}
-        graph[component] = [known.setdefault(name, python_package(name, *pinned[name])) for name in sorted(names)]
+    def visit(component: Component, requires: Iterable[str], extra: str, scope: ComponentScope) -> None:
+        names = {name for one in requires if (name := required(one, extra)) in pinned}
+        graph[component] = [
+            known.setdefault(name, python_package(name, *pinned[name], scope)) for name in sorted(names)
+        ]
         for needed in graph[component]:
             if needed not in graph:
-                visit(needed, metadata.requires(needed.name) or [])
+                visit(needed, metadata.requires(needed.name) or [], "", scope)
 
-    visit(root, requires)
+    visit(root, requires, "", ComponentScope.REQUIRED)
+    if extra:
+        visit(root, requires, extra, ComponentScope.OPTIONAL)
     return graph
 
 
-def required(requirement: str) -> str:
-    """The name of the package that is required, or "" where that is on another platform or for an extra only."""
+def required(requirement: str, extra: str = "") -> str:
+    """The name of the package that is required, or "" where that is on another platform or for another extra only."""
     read = Requirement(requirement)
-    return canonicalize_name(read.name) if read.marker is None or read.marker.evaluate(ENVIRONMENT) else ""
+    environment = {**ENVIRONMENT, "extra": extra}
+    return canonicalize_name(read.name) if read.marker is None or read.marker.evaluate(environment) else ""
 
 
 def read_pins(path: Path) -> dict[str, tuple[str, list[str]]]:
@@ -135,13 +141,14 @@ def read_pins(path: Path) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def python_package(name: str, version: str, hashes: Iterable[str]) -> Component:
+def python_package(name: str, version: str, hashes: Iterable[str], scope: ComponentScope) -> Component:
     """A package with the hashes of all the files that the index has of this version: one for every platform."""
     said = metadata.metadata(name).json
     license_text = str(said.get("license_expression") or said.get("license") or "")
     return Component(
         name=name,
         version=version,
+        scope=scope,
         purl=PackageURL("pypi", name=name, version=version),
         licenses=licenses(license_text) if len(license_text) < 40 else [],
         hashes=sha256(hashes),
