@@ -314,6 +314,21 @@ def test_what_another_user_alone_may_read_is_counted_and_the_rest_is_listed(root
     assert pruned(root) == {"b": "removed"}
 
 
+@pytest.mark.parametrize(("action", "reads"), [(entries.listed, "_at_first_sight"), (entries.verified, "_compared")])
+def test_what_is_pruned_while_it_is_read_is_not_damaged(
+    action: Callable[[Path], Iterator[Any]], reads: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(root)
+    read = getattr(entries, reads)
+
+    def meanwhile(entry: entries.Entry) -> Any:
+        assert pruned(root) == {"a": "removed"}
+        return read(entry)
+
+    monkeypatch.setattr(entries, reads, meanwhile)
+    assert [one for one in action(root) if "entry" in one and "begins" not in one] == []
+
+
 def test_a_run_that_waits_for_the_lock_of_a_pruned_entry_makes_a_new_one(root: Path) -> None:
     place = fill(root)
     with entries._taken(entries._entry(place)) as free:

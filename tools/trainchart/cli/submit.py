@@ -248,7 +248,10 @@ def _check_options(options: argparse.Namespace, owner: Owner | None) -> None:
 
     options.chart = options.chart or CHART
     if not (options.chart / "Chart.yaml").exists():
-        raise UsageError(f"submit: --chart: {options.chart} has no Chart.yaml; name the folder of a chart")
+        raise UsageError(
+            f"submit: --chart: {options.chart} has no Chart.yaml; name the folder of a chart, which `helm pull --untar` makes of "
+            "one in a registry, and `tar -xf` of an archive"
+        )
     if bool(options.name) == bool(options.generate_name):
         raise UsageError("submit: give either NAME or --generate-name PREFIX")
     if options.adopt and not owner:

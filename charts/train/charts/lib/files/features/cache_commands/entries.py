@@ -115,6 +115,13 @@ def _entry(place: Path) -> Entry:
     return Entry(place, source or {}, state, None if state == "incomplete" else filled, used, _user(place))
 
 
+def _again(entry: Entry) -> Optional[Entry]:
+    """Return what an entry is now, None if it was pruned meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return _entry(entry.place)
+    return None
+
+
 def _modified(path: Path) -> Optional[float]:
     with contextlib.suppress(OSError):
         return path.lstat().st_mtime
@@ -179,11 +186,13 @@ def listed(root: Path) -> Iterator[Found]:
     """
     for entry in entries(root):
         problem = _at_first_sight(entry) if entry.state == "complete" else ""
-        if not entry.place.exists():
-            continue  # it was pruned meanwhile
-        more = {"state": "damaged", "problem": problem} if problem else {}
+        now = _again(entry)
+        if now is None:
+            continue
+        is_damaged = problem and now.filled == entry.filled  # else it is just filled again
+        more = {"state": "damaged", "problem": problem} if is_damaged else {}
         size = bytes_below(entry.place)
-        yield {**entry.as_object, **more, "bytes": size, "inUse": _is_used(entry)}
+        yield {**now.as_object, **more, "bytes": size, "inUse": _is_used(entry)}
     usage = shutil.disk_usage(str(root))
     left = sum(map(bytes_below, _left(root)))
     yield {"done": "list", "free": usage.free, "size": usage.total, "removed": left, "unreadable": _unreadable(root)}
@@ -216,9 +225,9 @@ def verified(root: Path, names: Sequence[str] = ()) -> Iterator[Found]:
         if is_whole:
             problem = _compared(entry)
             unread = sum(not recorded.digest for recorded in manifest.entries(entry.record))
-        if not entry.place.exists():
-            continue  # it was pruned meanwhile
-        now = _entry(entry.place)
+        now = _again(entry)
+        if now is None:
+            continue
         state = "damaged" if problem and now.state == "complete" else now.state  # it may just be filled again
         yield {**now.as_object, "state": state, "bytes": total, "problem": problem, "unread": unread}
     yield {"done": "verify"}
