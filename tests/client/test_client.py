@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import datetime
 import enum
+import importlib.util
 import pickle
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.checks.cluster import ROOT
 from tests.cli.test_submit import Cluster as Releases
 from tests.cli.test_submit import cluster as releases  # noqa: F401 - a fixture
 from tests.cli.test_submit import helm_that
+from tests.conftest import program
 from tests.fakes.api import FakeApi
 from tests.fakes.live import NAME, Cluster, stamped
 from tests.fakes.runs import left, put_run
@@ -190,6 +192,34 @@ def test_errors_and_runs_pass_between_processes(error: tc.TrainchartError) -> No
         vars(error),
         error.exit_code,
     )
+
+
+FORK = """\
+import multiprocessing, os, sys
+import trainchart as tc
+
+def check(path):
+    os.environ["PATH"] = path
+    return str(tc.validate(sys.argv[2:])).splitlines()[-1]
+
+print(check("/nowhere"))
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    try:
+        pool.apply_async(check, ("/nowhere",)).get(30)
+    except tc.TrainchartError as error:
+        print(error)
+    print(pool.apply_async(check, (os.path.dirname(sys.argv[1]),)).get(30))
+"""
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("helm_python"), reason="the extra engine is not installed")
+def test_a_forked_process_does_not_wait_forever_for_the_library() -> None:
+    command = [sys.executable, "-c", FORK, program("helm"), *map(str, FILES)]
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=90)
+    checked, refused, by_program = process.stdout.splitlines()
+    assert checked.startswith("valid: ")
+    assert "this process was forked from one that had used Helm's code" in refused
+    assert by_program == checked
 
 
 def test_a_run_that_was_asked_for_passes_between_processes() -> None:
