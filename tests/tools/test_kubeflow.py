@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -51,9 +52,18 @@ def test_the_values_of_the_page_are_accepted_with_their_search() -> None:
     assert is_accepted({**values, "tune": search, "train": {"model": "best.pt", "optimizer": "SGD"}})
 
 
-def test_without_its_sdk_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kfp", None)
+@pytest.mark.parametrize(
+    ("version", "says"), [("", "halted"), ("1.8.22", "kubernetes"), ("2.7.0", "this is kfp 2.7.0")]
+)
+def test_without_its_sdk_or_with_an_older_one_the_fix_is_named(
+    version: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sdk = ModuleType("kfp")
+    vars(sdk).update(__version__=version, __path__=[], dsl=ModuleType("kfp.dsl"))
+    if not version.startswith("1."):
+        vars(sdk).update(kubernetes=ModuleType("kfp.kubernetes"))
+    monkeypatch.setitem(sys.modules, "kfp", sdk if version else None)
     for name in [name for name in sys.modules if name.startswith("trainchart.kfp")]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(ImportError, match=r"pip install 'trainchart\[kfp\]'"):
+    with pytest.raises(ImportError, match=rf"2\.17 or a later 2.*{says}.*pip install 'trainchart\[kfp\]'"):
         import trainchart.kfp  # noqa: F401

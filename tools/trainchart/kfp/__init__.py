@@ -12,10 +12,14 @@ docs/kubeflow.md describes it.
 from __future__ import annotations
 
 try:
+    import kfp
     from kfp import dsl, kubernetes  # noqa: F401
+
+    if tuple(map(int, kfp.__version__.split(".")[:2])) < (2, 17):
+        raise ImportError(f"this is kfp {kfp.__version__}")
 except ImportError as error:
     raise ImportError(
-        "trainchart.kfp needs the SDK of Kubeflow Pipelines v2, with its part for Kubernetes "
+        "trainchart.kfp needs the SDK of Kubeflow Pipelines, 2.17 or a later 2, with its part for Kubernetes "
         f"({error}): pip install 'trainchart[kfp]'"
     ) from error
 
