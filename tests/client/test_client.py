@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import enum
 import importlib.util
+import os
 import pickle
 import subprocess
 import sys
@@ -47,6 +48,10 @@ class Epochs:
     epochs: int
 
 
+KUBECONFIG = """\
+{current-context: a, contexts: [{name: a, context: {cluster: a, user: a, namespace: training}}],
+ clusters: [{name: a, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: a, user: {token: a}}]}
+"""
 ITSELF: dict[str, Any] = {}
 ITSELF["train"] = ITSELF
 FILES = [ROOT / f"{name}.yaml" for name in ("values/custom", "values/accelerators/cpu", "e2e/values/custom")]
@@ -222,12 +227,25 @@ def test_a_forked_process_does_not_wait_forever_for_the_library() -> None:
     assert by_program == checked
 
 
-def test_a_run_that_was_asked_for_passes_between_processes() -> None:
-    run = tc.Run(NAME, tc.Cluster("training", kubeconfig=Path("a")))
-    run.cluster.__dict__["api"] = threading.Lock()  # its connections can no more be copied
+def test_a_client_stays_in_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "config"
+    config.write_text(KUBECONFIG)
+    run = tc.Run(NAME, tc.Cluster("training", kubeconfig=config))
+    client = run.cluster.api
+    assert run.cluster.api is client
     for again in (pickle.loads(pickle.dumps(run)), copy.deepcopy(run)):
-        assert (again, again.cluster.namespace) == (run, "training")
-        assert "api" not in vars(again.cluster)
+        assert again == run
+        assert again.cluster.api is not client
+    monkeypatch.setattr(os, "getpid", lambda: 0)  # as in a process that was forked
+    assert run.cluster.api is not client
+
+
+def test_a_run_without_a_cluster_is_where_kubeconfig_says_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for namespace in ("one", "two"):
+        config = tmp_path / namespace
+        config.write_text(KUBECONFIG.replace("training", namespace))
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        assert tc.Run(NAME).namespace == namespace
 
 
 def test_a_notebook_shows_where_an_error_was_caused_and_nothing_of_the_inside() -> None:

@@ -26,7 +26,7 @@ class Cache:
 
     values: Values
     """A mapping, the path of a values file, or several of both."""
-    cluster: Cluster = field(default=Cluster(), repr=False)
+    cluster: Cluster = field(default_factory=Cluster, repr=False)
 
     def __post_init__(self) -> None:
         """Raises UsageError."""

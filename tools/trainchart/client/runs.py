@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from trainchart.client.arguments import seconds, whole
@@ -34,12 +33,16 @@ class Cluster:
     context: str = ""
     kubeconfig: str | os.PathLike[str] = ""
 
-    @cached_property
+    @property
     def api(self) -> Api:
-        """The client. Raises KubeconfigError."""
+        """The client, of this process: one that was forked may not use the connections of the other. Raises KubeconfigError."""
         from trainchart.cluster.connect import connect
 
-        return connect(kubeconfig=os.fspath(self.kubeconfig), context=self.context, namespace=self.namespace)
+        clients: dict[int, Api] = self.__dict__.setdefault("_clients", {})
+        if (process := os.getpid()) not in clients:
+            kubeconfig = os.fspath(self.kubeconfig)
+            clients[process] = connect(kubeconfig=kubeconfig, context=self.context, namespace=self.namespace)
+        return clients[process]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the client, whose connections are of this process; the other one makes its own."""
@@ -60,7 +63,7 @@ class Run:
     """
 
     name: str
-    cluster: Cluster = field(default=Cluster(), repr=False)
+    cluster: Cluster = field(default_factory=Cluster, repr=False)
 
     def __post_init__(self) -> None:
         """Raises UsageError."""
