@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.values.checks import YOLOV5, check, found
+from trainchart.errors import FileError
+from trainchart.files import read_text
 from trainchart.values.positions import Node, locate
 from trainchart.values.validate import validate
 
@@ -195,3 +197,18 @@ def test_an_unwritten_value_is_placed_at_what_is_written_around_it() -> None:
 
 def place(top: Node, *path: str | int) -> str:
     return str(top.nearest(path))
+
+
+def test_a_mistyped_name_of_a_file_is_told_what_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    Path("runs/run.yaml").touch()
+    for path, words in {
+        "runs/run.yml": "does not exist; did you mean runs/run.yaml?",
+        "runs/other.yaml": "does not exist",
+        "run/run.yaml": "does not exist",
+        "https://example.com/run.yaml": "does not exist as a file; fetch it first, such as by curl, and give it as - from a pipe",
+    }.items():
+        with pytest.raises(FileError) as error:
+            read_text(path)
+        assert str(error.value) == words

@@ -74,7 +74,7 @@ def read_bytes(path: str, limit: int) -> bytes:
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise FileError("does not exist") from None
+        raise FileError(f"does not exist{_meant(path)}") from None
     except PermissionError:
         raise FileError("cannot be read: permission denied") from None
     except (OSError, ValueError) as error:  # ValueError: the path has a NUL character
@@ -91,3 +91,17 @@ def read_bytes(path: str, limit: int) -> bytes:
             return opened.read(limit)
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror or error}") from None
+
+
+def _meant(path: str) -> str:
+    """The file beside a path that does not exist whose name is nearly that; a URL, which Helm takes, has to be fetched."""
+    import difflib
+
+    if "://" in path:
+        return " as a file; fetch it first, such as by curl, and give it as - from a pipe"
+    try:
+        names = [beside.name for beside in Path(path).parent.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(Path(path).name, names, 1, 0.8)
+    return f"; did you mean {Path(path).with_name(near[0])}?" if near else ""
