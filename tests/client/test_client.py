@@ -39,7 +39,7 @@ from trainchart.client.arguments import seconds
 from trainchart.client.values import as_files
 from trainchart.cluster.errors import NotFoundError
 from trainchart.follow.outcome import RESULT_ANNOTATION
-from trainchart.install.install import InstallError
+from trainchart.install.install import InstallError, InterruptedInstallError
 from trainchart.values.validate import values_of
 
 
@@ -319,6 +319,21 @@ def test_nothing_is_installed_for_values_or_a_cluster_that_cannot_run_it(helm: s
     assert not list(releases.state.iterdir())
     tc.submit([*FILES, {"git": {"secretName": "nowhere"}}], name="run-42", doctor=False)
     assert [path.name for path in releases.state.iterdir()] == ["run-42"]
+
+
+def test_ctrl_c_while_a_run_is_installed_is_an_interrupt_and_no_error_of_the_run(
+    helm: str,
+    releases: Releases,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise InterruptedInstallError("run-42", " (what Helm created was removed)")
+
+    monkeypatch.setattr("trainchart.install.install.install", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tc.submit(FILES, name="run-42")
+    assert "run-42 is not installed: it was interrupted (what Helm created was removed)" in capsys.readouterr().err
 
 
 # -- a run

@@ -15,6 +15,7 @@ from trainchart.client.errors import ClusterError, InvalidValuesError
 from trainchart.client.runs import Cluster, Run, Runs
 from trainchart.client.values import Values, as_files
 from trainchart.errors import UsageError
+from trainchart.terminal import print_message
 from trainchart.values.validate import Report
 
 
@@ -97,6 +98,7 @@ def submit(
         InvalidValuesError: `error.report` says where.
         ClusterError: something would keep the run from starting.
         InstallError: Helm could not install it; what it had created is removed.
+        KeyboardInterrupt: by Ctrl-C; what had been created is removed.
     """
     from trainchart.chart.engine import NewRelease
     from trainchart.chart.engines import engine
@@ -105,7 +107,7 @@ def submit(
     from trainchart.checks.finding import has_problem
     from trainchart.checks.values import as_paths, run_spec_from, validated
     from trainchart.install.helm import target_of
-    from trainchart.install.install import install
+    from trainchart.install.install import InterruptedInstallError, install
     from trainchart.install.names import generate_name
     from trainchart.values.validate import values_of
 
@@ -130,7 +132,11 @@ def submit(
                 if finding.severity in ("warning", "waiting"):
                     sys.stderr.write(f"{finding}\n")
         release = NewRelease(name, CHART, values_of(read), labels={}, dry_run=False, arguments=[])
-    install(api, engine(), target_of(api, os.fspath(kubeconfig), os.environ), release, secrets.token_hex(8))
+    try:
+        install(api, engine(), target_of(api, os.fspath(kubeconfig), os.environ), release, secrets.token_hex(8))
+    except InterruptedInstallError as error:  # which ends a loop over several runs too
+        print_message(str(error))
+        raise KeyboardInterrupt from None
     return Run(name, cluster)
 
 
