@@ -565,6 +565,25 @@ def test_a_pod_that_does_not_start_is_explained_and_removed(
     assert len(node.deleted) == 1
 
 
+def test_a_volume_that_cannot_be_made_is_told_though_the_scheduler_says_nothing(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = 'failed to provision volume with StorageClass "standard": only ReadWriteOnce is supported'
+    node.there[kinds.CLAIMS] = [{**CLAIM, "status": {"phase": "Pending"}}]
+    about = {"kind": "PersistentVolumeClaim", "name": "models-cache"}
+    node.there[kinds.EVENTS] = [{"reason": "ProvisioningFailed", "message": why, "involvedObject": about}]
+    node.waits = {"phase": "Pending", "conditions": []}
+    code, line = refused(capsys, "list", *LOOK, "--start-timeout", "0s")
+    assert code == ExitCode.PROBLEM
+    assert f"PersistentVolumeClaim models-cache is not bound to a volume: {why}; `kubectl" in line
+
+
+def test_a_block_device_is_refused_before_any_pod(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    node.there[kinds.CLAIMS] = [{**CLAIM, "spec": {"accessModes": ["ReadWriteMany"], "volumeMode": "Block"}}]
+    code, line = refused(capsys, "list", *LOOK)
+    assert (code, "volumeMode: Block" in line, node.created) == (ExitCode.PROBLEM, True, []), line
+
+
 # from Python
 
 

@@ -68,6 +68,9 @@ def check_claim(spec: RunSpec, wanted: Claim, claim: Object | None, classes: Ite
     modes, phase = texts(claim, "spec", "accessModes"), text(claim, "status", "phase") or "Pending"
     if phase == "Lost":
         return problem("claim-lost", subject, f"{subject} has lost its volume", "create it again, or name another")
+    if text(claim, "spec", "volumeMode") == "Block":
+        text_ = f"{subject} is a block device (volumeMode: Block), which no pod can mount as a folder"
+        return problem("claim-block", subject, text_, "name one with volumeMode: Filesystem")
     if not wanted.read_only and set(modes) == {"ReadOnlyMany"}:
         text_ = f"{subject} can only be read, and the run writes to it"
         return problem("claim-access-mode", subject, text_, "name one with ReadWriteMany")

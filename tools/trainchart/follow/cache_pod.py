@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from trainchart.chart.exit_codes import runner_codes
 from trainchart.checks import names
-from trainchart.checks.claims import check_claim
+from trainchart.checks.claims import check_claim, unbound
 from trainchart.checks.containers import waiting_containers
+from trainchart.checks.events import last_message
 from trainchart.checks.facts import Facts
 from trainchart.checks.finding import Finding, waiting
 from trainchart.checks.pods import without_node
@@ -115,7 +116,7 @@ class CachePod:
             raise CacheError(str(names.missing_namespace(self.api.namespace)), ExitCode.NOT_FOUND)
         spec = replace(self.spec, namespace=self.api.namespace)
         found = check_claim(spec, Claim(self.claim, read_only=True), claim)
-        if found.key in ("claim-missing", "claim-deleting", "claim-lost"):
+        if found.key in ("claim-missing", "claim-deleting", "claim-lost", "claim-block"):
             raise CacheError(str(found), ExitCode.NOT_FOUND if claim is None else ExitCode.PROBLEM)
         modes = set(texts(claim, "spec", "accessModes"))
         if claim and text(claim, "status", "phase") == "Pending" and "ReadWriteMany" not in modes:
@@ -197,13 +198,32 @@ class CachePod:
 
     def _diagnosis(self, pod: Pod) -> Finding:
         run = Snapshot(self.spec.name, self.api.namespace, job=self.spec.job, pods=(pod,))
-        events: Iterable[Object] = ()
-        with contextlib.suppress(ForbiddenError, UnreachableError):
-            events, _ = self.api.objects(kinds.EVENTS, fields=f"involvedObject.uid={pod.uid}")
-        claim = {"metadata": {"name": self.claim}}
-        facts = Facts(now=datetime.now(timezone.utc), pod_events=tuple(events), claim=claim)
+        facts = Facts(
+            now=datetime.now(timezone.utc),
+            pod_events=self._events(f"involvedObject.uid={pod.uid}"),
+            claim={"metadata": {"name": self.claim}},
+            claim_events=self._events(
+                f"involvedObject.kind=PersistentVolumeClaim,involvedObject.name={self.claim},reason=ProvisioningFailed"
+            ),
+        )
         found = without_node(run, pod, facts) if pod.unscheduled else waiting_containers(run, facts)
-        return next(iter(found), waiting("pending", "pods", f"pod {pod.name} is pending"))
+        if first := next(iter(found), None):
+            return first
+        # While a volume is being made the scheduler says nothing of the pod, and nor does whoever cannot make it.
+        why = last_message(facts.claim_events, "ProvisioningFailed")
+        if why and not pod.node and self._is_unbound():
+            return unbound(self.claim, self.api.namespace, why)
+        return waiting("pending", "pods", f"pod {pod.name} is pending")
+
+    def _events(self, fields: str) -> tuple[Object, ...]:
+        with contextlib.suppress(ForbiddenError, UnreachableError):
+            return tuple(self.api.objects(kinds.EVENTS, fields=fields)[0])
+        return ()
+
+    def _is_unbound(self) -> bool:
+        with contextlib.suppress(ForbiddenError, UnreachableError):
+            return text(self.api.get(kinds.CLAIMS, self.claim), "status", "phase") == "Pending"
+        return False
 
     def _check_end(self, pod: Pod, name: str, purpose: str) -> None:
         """Raises CacheError: it has failed."""
