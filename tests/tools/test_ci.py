@@ -119,6 +119,29 @@ def test_the_job_fails_for_wrong_values_and_names_the_line(
 
 
 @pytest.mark.lab
+def test_a_job_in_a_folder_of_a_monorepo_compares_that_folder_and_names_files_from_the_top(
+    site: dict[str, str], tmp_path: Path
+) -> None:
+    top = tmp_path / "top"
+    values = {"vision/base.yaml": YOLOV5.read_text(), "vision/cpu.yaml": CPU.read_text()}
+    commit(top, {**values, "vision/run.yaml": RUN.format(1)})
+    commit(top, {"vision/run.yaml": RUN.format(2)})
+    (tmp_path / "runner").mkdir()
+    own = {
+        "RUNNER_TEMP": f"{tmp_path}/runner",
+        "GITHUB_STEP_SUMMARY": f"{tmp_path}/summary.md",
+        "GITHUB_WORKSPACE": str(top),
+    }
+    process = run("github", "validate", top / "vision", {**site, **own})
+    assert process.returncode == 0, process.stdout
+    assert "::warning file=vision/base.yaml" in process.stdout
+    assert re.findall(r"^[-+] .*$", (tmp_path / "summary.md").read_text(), re.MULTILINE) == [
+        '-        "epochs": 1,',
+        '+        "epochs": 2,',
+    ]
+
+
+@pytest.mark.lab
 @pytest.mark.parametrize("forge", FILES)
 def test_the_job_works_on_a_first_commit(forge: str, site: dict[str, str], tmp_path: Path) -> None:
     commit(tmp_path / "new", {"base.yaml": YOLOV5.read_text(), "cpu.yaml": CPU.read_text(), "run.yaml": RUN.format(1)})
