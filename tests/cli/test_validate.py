@@ -62,9 +62,20 @@ def test_files_and_the_namespace_are_named_as_everywhere(wrong: str, capsys: pyt
     assert "no values are given; name a values file by -f, or what to train by --family" in capsys.readouterr().err
 
 
-def test_an_empty_release_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["validate", str(YOLOV5), "--name", ""]) == 2
-    assert "validate: --name is empty; name the release, such as run-42" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["validate", "render"])
+@pytest.mark.parametrize(
+    ("option", "given", "words"),
+    [
+        ("--name", "", "argument --name: is empty; name the release, such as run-42"),
+        ("-n", "My_Team", "argument -n/--namespace: 'My_Team' is not a valid name"),
+    ],
+)
+def test_a_release_is_named_as_a_cluster_takes_it(
+    command: str, option: str, given: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([command, str(YOLOV5), option, given])
+    assert words in capsys.readouterr().err
 
 
 def test_values_of_the_command_line_are_named_by_their_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,21 @@ def overrides_of(options: argparse.Namespace) -> Overrides:
     return Overrides(options.values_text, options.family, [*options.parameters, *options.required], options.sets)
 
 
+def add_release_options(parser: argparse.ArgumentParser) -> None:
+    """Add the name and namespace of a release that is not installed."""
+    parser.add_argument(
+        "--name",
+        type=_parse_release,
+        default="run-42",
+        metavar="NAME",
+        help="name of the release (default: %(default)s)",
+    )
+    parser.add_argument(
+        "-n", "--namespace", type=parse_name, default="training", metavar="NAME",
+        help="namespace of the release (default: %(default)s)",
+    )  # fmt: skip
+
+
 def add_format_option(parser: argparse.ArgumentParser, *more: str) -> None:
     """Add `--output`, the format: text for people, JSON for programs, and `more` of the command's own."""
     parser.add_argument(
@@ -204,6 +219,13 @@ def parse_name(value: str) -> str:
     """The type of an option: the name of an object."""
     if not _NAME.fullmatch(value):
         raise argparse.ArgumentTypeError(f"{value!r} is not a valid name; use lower-case letters, digits and -")
+    return value
+
+
+def _parse_release(value: str) -> str:
+    """Not empty: the library would put a name of its own in place. Whether it is one is the chart's to say."""
+    if not value:
+        raise argparse.ArgumentTypeError("is empty; name the release, such as run-42, or leave it out")
     return value
 
 

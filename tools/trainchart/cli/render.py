@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from trainchart.cli.options import add_values_options, check_values, overrides_of
+from trainchart.cli.options import add_release_options, add_values_options, check_values, overrides_of
 from trainchart.cli.output import coloured
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode
@@ -22,8 +22,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("first", nargs="*", metavar="FILE", help="values files, as -f")
     add_values_options(parser, "values files; later ones override earlier ones; - is the standard input")
-    parser.add_argument("--name", default="run-42", help="name of the release (default: %(default)s)")
-    parser.add_argument("-n", "--namespace", default="training", help="namespace of the release (default: %(default)s)")
+    add_release_options(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:

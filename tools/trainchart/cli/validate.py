@@ -6,10 +6,16 @@ import argparse
 from typing import TYPE_CHECKING
 
 from trainchart.cli import forges
-from trainchart.cli.options import add_format_option, add_values_options, check_values, overrides_of
+from trainchart.cli.options import (
+    add_format_option,
+    add_release_options,
+    add_values_options,
+    check_values,
+    overrides_of,
+)
 from trainchart.cli.output import coloured
 from trainchart.cli.parser import Commands, exit_codes
-from trainchart.errors import ExitCode, UsageError
+from trainchart.errors import ExitCode
 from trainchart.files import STDIN
 from trainchart.terminal import print_text
 
@@ -27,16 +33,13 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("first", nargs="*", metavar="FILE", help="values files, as -f")
     add_values_options(parser, "values files; later ones override earlier ones; - is the standard input")
-    parser.add_argument("--name", default="run-42", help="name of the release (default: %(default)s)")
-    parser.add_argument("-n", "--namespace", default="training", help="namespace of the release (default: %(default)s)")
+    add_release_options(parser)
     add_format_option(parser, "github", "gitlab")
 
 
 def run(options: argparse.Namespace) -> ExitCode:
     from trainchart.values.validate import validate
 
-    if not options.name:  # the library would put a name of its own in place
-        raise UsageError("validate: --name is empty; name the release, such as run-42, or leave it out")
     files, overrides = [*options.first, *options.files], overrides_of(options)
     check_values("validate", files, overrides)
     report = validate(files, overrides, name=options.name, namespace=options.namespace)
