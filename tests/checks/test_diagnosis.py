@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.checks.cluster import requesting
 from tests.conftest import rows
+from tests.fakes.api import FakeApi
 from tests.fakes.captured import CASES, captured, cluster
 from tests.values.checks import ROOT
 from trainchart.checks import diagnosis, ended, facts
@@ -76,12 +77,26 @@ CAUSES = {
 }
 
 
-def explained(name: str, **changes: Any) -> list[Finding]:
+def explained(name: str, api: FakeApi | None = None, **changes: Any) -> list[Finding]:
     """With what the fake server has, changed as the test wants it; at the time of the capture."""
-    api = cluster(name)
+    api = api or cluster(name)
     run = state.load(api, name)  # type: ignore[arg-type]
     found = facts.gather(ClusterReader(api), run)  # type: ignore[arg-type]
     return diagnosis.explain(run, Facts(**{**vars(found), "now": NOW, **changes}))
+
+
+@pytest.mark.parametrize(("phase", "is_told"), [("Pending", True), ("Bound", False)])
+def test_a_volume_that_cannot_be_made_is_told_though_the_scheduler_says_nothing(phase: str, is_told: bool) -> None:
+    """The event outlives its reason: of a claim that has got its volume since, nothing is told."""
+    case, api = captured("unbound"), cluster("unbound")
+    (pod,), (claim,) = case["pods"], case["claims"]
+    about = {"kind": "PersistentVolumeClaim", "name": "unbound"}
+    failed = {"reason": "ProvisioningFailed", "message": "only ReadWriteOnce is supported", "involvedObject": about}
+    api.there[kinds.PODS] = [{**pod, "status": {"phase": "Pending"}}]
+    api.there[kinds.EVENTS] = [failed]
+    api.there[kinds.CLAIMS] = [{**claim, "status": {"phase": phase}}]
+    told = "PersistentVolumeClaim unbound is not bound to a volume: only ReadWriteOnce is supported"
+    assert (told in [one.text for one in explained("unbound", api)]) == is_told
 
 
 def test_every_captured_run_but_the_one_that_is_well_has_its_cause_here() -> None:

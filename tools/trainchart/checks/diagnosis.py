@@ -104,5 +104,6 @@ def _incomplete(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     """Ranks that do not run yet."""
     if run.unscheduled:
         yield from pods.without_node(run, run.unscheduled, facts)
+    yield from pods.without_volume(run, facts)
     yield from scheduler.unplaced(run, facts)
     yield from waiting_containers(run, facts)

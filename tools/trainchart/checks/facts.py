@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -11,10 +11,13 @@ from typing import Any, TypeVar
 from trainchart.checks.reader import ClusterReader, NoRightError
 from trainchart.checks.run_spec import submitted
 from trainchart.cluster import helm, kinds
-from trainchart.cluster.fields import Object, text
+from trainchart.cluster.fields import Object, items, text
 from trainchart.run.state import Pod, Snapshot, State
 
 T = TypeVar("T")
+
+
+_UNMADE = "involvedObject.kind=PersistentVolumeClaim,reason=ProvisioningFailed"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Facts:
     quotas: tuple[Object, ...] | None = None
     nodes: tuple[Object, ...] | None = None
     claim: Object | None = None
-    """The claim that the scheduler complains about."""
+    """The claim that the scheduler complains about, or whose volume could not be made."""
     claim_events: tuple[Object, ...] = ()
     secret_exists: bool | None = None
     """Of the Secret that the runner complains about."""
@@ -47,7 +50,7 @@ class Facts:
 
 
 def gather(reader: ClusterReader, run: Snapshot) -> Facts:
-    """At most nine calls, and fewer the better it is known what is wrong.
+    """At most ten calls, and fewer the better it is known what is wrong.
 
     Raises:
         UnreachableError, UnauthorizedError
@@ -65,8 +68,9 @@ def gather(reader: ClusterReader, run: Snapshot) -> Facts:
     is_active = has_job and not run.has_finished
     is_waiting = run.state in (State.PENDING, State.RESTARTING)
     has_no_culprit = run.state is State.FAILED and run.culprit is None
-    claim, secret = suspected_claim(run), suspected_secret(run)
-    events, of_kind = reader.events, reader.objects
+    events, of_kind, secret = reader.events, reader.objects, suspected_secret(run)
+    unmade = read(silent_pod(run), of_kind, kinds.EVENTS, fields=_UNMADE)
+    claim = suspected_claim(run) or _unmade_claim(run, unmade or [])
     found: dict[str, Any] = {
         "job_events": read(has_job, events, kind="Job", name=run.name, uid=run.uid),
         "groups": read(is_active, lambda: [one for one in [reader.get(kinds.POD_GROUPS, group)] if one]),
@@ -107,6 +111,17 @@ def needs_nodes(run: Snapshot) -> bool:
     if run.state in (State.PENDING, State.RESTARTING):
         return not run.pods or any(pod.unscheduled for pod in run.pods)
     return not run.has_finished and any(pod.is_cut_off for pod in run.pods)
+
+
+def silent_pod(run: Snapshot) -> Pod | None:
+    """The pod of which no scheduler has said anything: it may wait for a volume that is being made."""
+    return next((pod for pod in run.pods if not pod.node and not pod.unscheduled and not pod.has_finished), None)
+
+
+def _unmade_claim(run: Snapshot, events: Iterable[Object]) -> str:
+    """The claim of a run whose volume could not be made, by events of the namespace."""
+    names = {text(one, "persistentVolumeClaim", "claimName") for one in items(run.pod_spec, "volumes")}
+    return next((name for one in events if (name := text(one, "involvedObject", "name")) in names), "")
 
 
 def suspected_claim(run: Snapshot) -> str:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from trainchart.checks.claims import explain_unscheduled
+from trainchart.checks.claims import explain_unscheduled, unbound
 from trainchart.checks.events import last_message, latest, seconds
-from trainchart.checks.facts import Facts
+from trainchart.checks.facts import Facts, silent_pod
 from trainchart.checks.finding import Finding, count, problem, waiting
 from trainchart.checks.job import taken_away
 from trainchart.checks.nodes import check_nodes
@@ -135,6 +135,13 @@ def _no_room(run: Snapshot, facts: Facts, message: str) -> Iterator[Finding]:
         text_ = f"the cluster has not enough {what.removeprefix('of ')}: in use now, or more than it has"
         fix = "it starts when other pods finish, if a node is large enough at all"
         yield waiting("cluster-full", "nodes", text_, fix, message)
+
+
+def without_volume(run: Snapshot, facts: Facts) -> Iterator[Finding]:
+    """A volume cannot be made: meanwhile the scheduler says nothing of the pod."""
+    why, name = last_message(facts.claim_events, "ProvisioningFailed"), text(facts.claim, "metadata", "name")
+    if why and silent_pod(run) and text(facts.claim, "status", "phase") == "Pending":
+        yield unbound(name, run.namespace, why)
 
 
 def without_node(run: Snapshot, pod: Pod, facts: Facts) -> Iterator[Finding]:

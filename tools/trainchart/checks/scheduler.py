@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from trainchart.checks.events import seconds
-from trainchart.checks.facts import Facts
+from trainchart.checks.facts import Facts, silent_pod
 from trainchart.checks.finding import Finding, ok, problem, waiting, warning
 from trainchart.checks.run_spec import RunSpec, submitted
 from trainchart.cluster.fields import Object, items, mapping, text, texts
@@ -47,7 +47,7 @@ def _is_program(pod: Object, name: str) -> bool:
 def unplaced(run: Snapshot, facts: Facts) -> Iterator[Finding]:
     """Yield why pods have no node although their scheduler has not refused one: it has not looked at them."""
     spec = submitted(run)
-    pod = next((one for one in run.pods if not one.node and not one.unscheduled and not one.has_finished), None)
+    pod = silent_pod(run)
     if pod is None or not spec.is_placed_by_another:
         return
     waited, subject = seconds(pod.created, facts.now), f"scheduler {spec.scheduler}"

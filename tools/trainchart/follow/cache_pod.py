@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from trainchart.chart.exit_codes import runner_codes
 from trainchart.checks import names
-from trainchart.checks.claims import check_claim, unbound
+from trainchart.checks.claims import check_claim
 from trainchart.checks.containers import waiting_containers
-from trainchart.checks.events import last_message
 from trainchart.checks.facts import Facts
 from trainchart.checks.finding import Finding, waiting
-from trainchart.checks.pods import without_node
+from trainchart.checks.pods import without_node, without_volume
 from trainchart.checks.refusals import explain
 from trainchart.checks.run_spec import Claim, RunSpec
 from trainchart.cluster import kinds
@@ -201,29 +201,23 @@ class CachePod:
         facts = Facts(
             now=datetime.now(timezone.utc),
             pod_events=self._events(f"involvedObject.uid={pod.uid}"),
-            claim={"metadata": {"name": self.claim}},
+            claim=self._claim(),
             claim_events=self._events(
                 f"involvedObject.kind=PersistentVolumeClaim,involvedObject.name={self.claim},reason=ProvisioningFailed"
             ),
         )
         found = without_node(run, pod, facts) if pod.unscheduled else waiting_containers(run, facts)
-        if first := next(iter(found), None):
-            return first
-        # While a volume is being made the scheduler says nothing of the pod, and nor does whoever cannot make it.
-        why = last_message(facts.claim_events, "ProvisioningFailed")
-        if why and not pod.node and self._is_unbound():
-            return unbound(self.claim, self.api.namespace, why)
-        return waiting("pending", "pods", f"pod {pod.name} is pending")
+        return next(chain(found, without_volume(run, facts)), waiting("pending", "pods", f"pod {pod.name} is pending"))
 
     def _events(self, fields: str) -> tuple[Object, ...]:
         with contextlib.suppress(ForbiddenError, UnreachableError):
             return tuple(self.api.objects(kinds.EVENTS, fields=fields)[0])
         return ()
 
-    def _is_unbound(self) -> bool:
+    def _claim(self) -> Object:
         with contextlib.suppress(ForbiddenError, UnreachableError):
-            return text(self.api.get(kinds.CLAIMS, self.claim), "status", "phase") == "Pending"
-        return False
+            return self.api.get(kinds.CLAIMS, self.claim) or {}
+        return {"metadata": {"name": self.claim}}
 
     def _check_end(self, pod: Pod, name: str, purpose: str) -> None:
         """Raises CacheError: it has failed."""
