@@ -156,6 +156,17 @@ def test_an_entry_is_named_by_its_commit_or_its_whole_name_and_by_nothing_that_i
     assert [one["location"] for one in listed(root)] == ["https://git.example.com/team/other.git"]
 
 
+@pytest.mark.parametrize("repository", ["_new.git", "模型", "模型.git", "--force"])
+def test_no_name_of_an_entry_is_taken_for_an_option(repository: str, root: Path) -> None:
+    """`-new.git-...` would be the namespace `ew.git-...`."""
+    place = fill(root, url=f"https://git.example.com/team/{repository}")
+    (entry,) = listed(root)
+    assert re.match("[A-Za-z0-9.]", entry["entry"])
+    place.parent.rename(place.parent.with_name(f"-{place.parent.name}"))  # as it was called before
+    assert [one["commit"] for one in listed(root)] == ["a" * 40]
+    assert pruned(root, names=["a" * 40]) == {"a": "removed"}
+
+
 def test_prune_goes_by_the_last_use_and_keeps_the_last_commits_of_each_source(root: Path) -> None:
     for commit, days in (("a", 40), ("b", 35), ("c", 1)):
         fill(root, commit * 40, days=days)

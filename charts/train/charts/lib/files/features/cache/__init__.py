@@ -36,9 +36,9 @@ _held: List[int] = []  # locks, to the end of this process
 
 
 def folder_of(location: str) -> str:
-    """Return the name of the folder that has the entries of a source."""
+    """Return the name of the folder that has the entries of a source. No program takes it for an option."""
     name = re.sub(r"[^A-Za-z0-9.]+", "-", location.rstrip("/").rsplit("/", 1)[-1])
-    return f"{name}-{hashlib.sha256(location.encode()).hexdigest()[:12]}"
+    return f"{name}-{hashlib.sha256(location.encode()).hexdigest()[:12]}".lstrip("-")
 
 
 def entry(settings: Settings, key: str, source: manifest.Source, fill: Fill, user: Optional[str] = None) -> Path:

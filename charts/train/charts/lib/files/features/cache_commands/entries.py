@@ -29,7 +29,7 @@ Found = Dict[str, Any]
 
 _REMOVED = re.compile(r"\.removed-[0-9a-f]{32}")  # what was pruned, until it is gone
 _OF_PROGRAMS = (".manifest.", ".nfs")  # files that are being written, and those that NFS keeps as they are still open
-_FOLDER = re.compile(r".*-[0-9a-f]{12}")
+_FOLDER = re.compile(r"(.*-)?[0-9a-f]{12}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PARTS = {"content", "manifest", "lock", "state", cache.USED, cache.OLD_MARK}
 
@@ -102,7 +102,7 @@ def _unreadable(root: Path) -> int:
 def _is_entry(place: Path) -> bool:
     names = {path.name for path in place.iterdir() if not path.name.startswith(_OF_PROGRAMS)}
     source, _ = manifest.header(place / "manifest")
-    belongs = source is None or cache.folder_of(source.get("location", "")) == place.parent.name
+    belongs = source is None or cache.folder_of(source.get("location", "")) == place.parent.name.lstrip("-")
     return bool(_COMMIT.fullmatch(place.name)) and names <= _PARTS and belongs
 
 
