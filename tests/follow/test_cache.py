@@ -20,7 +20,7 @@ from features import cache as runs_cache
 from features.cache_commands import entries
 from runner import manifest
 from tests.chart.matrix import ROOT
-from tests.fakes.live import Cluster
+from tests.fakes.live import NAME, Cluster
 from tests.runner.test_cache_commands import URL, ends_with_the_test, fill, release  # noqa: F401
 from trainchart.cli import cache as command
 from trainchart.cli import main as cli
@@ -435,6 +435,24 @@ def test_pods_that_a_killed_command_has_left_are_removed_once_nobody_reads_them(
     assert node.deleted == ["cache-list-old", node.made_pod["metadata"]["name"]]
 
 
+def test_a_pod_whose_command_was_killed_before_it_sent_the_programs_holds_no_claim(node: Node) -> None:
+    """It would wait for its ConfigMap for a day, and a ReadWriteOncePod claim with it."""
+    node.there[kinds.CLAIMS] = [{**CLAIM, "spec": {"accessModes": ["ReadWriteOncePod"]}}]
+    for name, minutes, programs in (("cache-list-old", 2, "none"), ("cache-fill-waits", 20, f"{NAME}-run")):
+        volumes = [{"name": "run", "configMap": {"name": programs}}]
+        if name == "cache-list-old":
+            volumes.append({"name": "cache", "persistentVolumeClaim": {"claimName": "models-cache"}})
+        at = (datetime.now(timezone.utc) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        labels = {"app.kubernetes.io/component": "cache"}
+        node.pods[name] = {
+            "metadata": {"name": name, "labels": labels, "creationTimestamp": at},
+            "spec": {"nodeName": "n1", "volumes": volumes},
+            "status": {"phase": "Pending"},
+        }
+    assert cache("list", *LOOK) == ExitCode.OK
+    assert node.deleted == ["cache-list-old", node.made_pod["metadata"]["name"]]
+
+
 # what keeps them from starting
 
 
@@ -531,6 +549,11 @@ UNBOUND = {
         }
     ],
 }
+IN_USE = "1 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode."
+OF_ONE_POD = {
+    "phase": "Pending",
+    "conditions": [{"type": "PodScheduled", "status": "False", "message": f"0/1 nodes are available: {IN_USE}"}],
+}
 IMAGE = "Failed to pull image: registry.example.com/trainer:1: not found"
 UNSCHEDULED = {
     "phase": "Pending",
@@ -544,6 +567,7 @@ UNSCHEDULED = {
     ("status", "words"),
     [
         (UNBOUND, "PersistentVolumeClaim models-cache is not bound to a volume; `kubectl -n training describe pvc"),
+        (OF_ONE_POD, "PersistentVolumeClaim models-cache is ReadWriteOncePod, and another pod uses it; it starts when"),
         (UNSCHEDULED, "did not start in 0 s: no node takes pod cache-list-"),
         (
             {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from trainchart.checks.finding import Finding, enumerate_names, ok, problem, warning
+from trainchart.checks.finding import Finding, enumerate_names, ok, problem, waiting, warning
 from trainchart.checks.run_spec import Claim, RunSpec
 from trainchart.cluster.fields import Object, mapping, text, texts
 
@@ -142,7 +142,13 @@ def explain_unscheduled(spec: RunSpec, message: str, claim: Object | None, why: 
         return missing(found[1], spec.namespace, message)
     if found := re.search(r'storageclass\.storage\.k8s\.io "([^"]+)" not found', message):
         return missing_class(found[1], (), text(claim, "metadata", "name"), message)
+    name = text(claim, "metadata", "name") or next((one.name for one in spec.claims), "of the workspace")
+    if "ReadWriteOncePod" in message:
+        text_ = f"PersistentVolumeClaim {name} is ReadWriteOncePod, and another pod uses it"
+        fix = (
+            "it starts when that pod has ended; name a claim with another access mode where several pods are to use it"
+        )
+        return waiting("claim-access-mode", f"claim {name}", text_, fix, message)
     if re.search(r"had no pv name|unbound immediate|PersistentVolume", message, re.IGNORECASE):
-        name = text(claim, "metadata", "name") or next((one.name for one in spec.claims), "of the workspace")
         return unbound(name, spec.namespace, why, message)
     return None

@@ -40,6 +40,8 @@ START_SECONDS = 300.0
 POLL_SECONDS = 1.0
 _READ_BY_NOW = timedelta(minutes=10)
 """How long after its end somebody may still read the log of a pod."""
+_MADE_BY_NOW = timedelta(minutes=1)
+"""How long after its pod a command makes the ConfigMap of it at the latest."""
 _COMPONENT = "app.kubernetes.io/component"
 _ROLE = "cache"
 _FINAL = ("image-name", "image-missing", "image-denied", "image-runs-as-root", "claim-missing", "storage-class-missing")
@@ -150,11 +152,10 @@ class CachePod:
             pods, _ = self.api.objects(kinds.PODS)
         except ForbiddenError:
             return
-        for one in pods:
-            ended = pod_of(one).ended
-            if text(one, "metadata", "labels", _COMPONENT) == _ROLE and ended and self.api.now() - ended > _READ_BY_NOW:
-                self.api.delete(kinds.PODS, text(one, "metadata", "name"))
-        user = next((one for one in pods if self._uses(one)), None)
+        left = [one for one in pods if text(one, "metadata", "labels", _COMPONENT) == _ROLE and self._is_left(one)]
+        for one in left:
+            self.api.delete(kinds.PODS, text(one, "metadata", "name"))
+        user = next((one for one in pods if one not in left and self._uses(one)), None)
         if user is None or not modes or {"ReadWriteMany", "ReadOnlyMany"} & modes:
             return
         who, node = text(user, "metadata", "name"), text(user, "spec", "nodeName")
@@ -165,6 +166,18 @@ class CachePod:
         if text(user, "metadata", "labels", _COMPONENT) != _ROLE:
             self.notify(f"claim {self.claim} is ReadWriteOnce and used by pod {who} on node {node}: the pod goes there")
         _bind(pod["spec"], node)
+
+    def _is_left(self, pod: Object) -> bool:
+        """Whether a pod of a command ended long ago, or waits for the ConfigMap that its command, which was killed, did not make."""
+        found, now = pod_of(pod), self.api.now()
+        if found.ended:
+            return now - found.ended > _READ_BY_NOW
+        if found.phase != "Pending" or not found.created or now - found.created < _MADE_BY_NOW:
+            return False
+        mounted = {
+            text(one, "configMap", "name") for one in items(pod, "spec", "volumes") if text(one, "name") == "run"
+        }
+        return any(self.api.get(kinds.CONFIG_MAPS, name) is None for name in mounted - {""})
 
     def _uses(self, pod: Object) -> bool:
         """Whether a pod has a node, where it mounts the claim."""
