@@ -261,6 +261,11 @@ def test_verify_names_the_missing_key_of_the_secret(make_context: Callable[..., 
     (secret / "GIT_TOKEN").unlink()
     with pytest.raises(RunnerError, match=r"git.tokenKey: the secret git-credentials has no key GIT_TOKEN"):
         verify.check_mounts(context)
+    for key in secret.iterdir():
+        key.unlink()
+    (secret / "..data").mkdir()  # which the kubelet makes for a secret that does not exist, too
+    with pytest.raises(RunnerError, match=r"the secret git-credentials does not exist, or has no key GIT_TOKEN"):
+        verify.check_mounts(context)
 
 
 def test_verify_names_what_is_missing_of_the_trainers_secrets(

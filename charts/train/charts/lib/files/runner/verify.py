@@ -128,10 +128,15 @@ def find_key(where: str, secret: str, folder: str, value: str, key: str) -> Path
     """
     file = Path(folder) / key
     if not file.exists():
+        # The mount is optional, and the names that begin with dots are the kubelet's.
+        if any(not entry.name.startswith("..") for entry in Path(folder).iterdir()):
+            problem, fix = "has no key", "add the key to the secret"
+        else:
+            problem, fix = "does not exist, or has no key", "create the secret, add the key to it"
         raise RunnerError(
             "verify-failed",
-            f"{value}: the secret {secret} has no key {key}",
-            f"add the key to the secret, or correct {value}; {where} names the secret",
+            f"{value}: the secret {secret} {problem} {key}",
+            f"{fix}, or correct {value}; {where} names the secret",
         )
     return file
 
