@@ -353,6 +353,24 @@ def test_values_are_a_mapping_a_file_or_its_text(tmp_path: Path) -> None:
     assert [yaml.safe_load(text) for text in texts] == [VALUES] * 3
 
 
+def test_values_that_are_known_when_the_pipeline_runs_are_a_text_or_a_mapping(
+    docker: Callable[..., Containers],
+) -> None:
+    @as_pipeline
+    def pipeline(text: str, mapping: dict[str, Any], plain: dict):  # type: ignore[no-untyped-def, type-arg]
+        train_component(values=text)
+        train_component(values=mapping)
+        train_component(values=plain)
+
+    containers = docker(COMPLETED)
+    whole = {**VALUES, "podLabels": {"a": HOSTILE}}
+    pipeline(text=HOSTILE, mapping=whole, plain=VALUES)
+    texts = containers.option("values-text")  # of tasks that wait for nothing, in any order
+    assert HOSTILE in texts
+    found = [yaml.safe_load(text) for text in texts if text != HOSTILE]
+    assert found in ([whole, VALUES], [VALUES, whole])
+
+
 # -- the page
 
 

@@ -58,7 +58,8 @@ def train_component(
     retry of the task instead of being submitted again.
 
     Args:
-        values: of the run: a mapping, the path of a values file, or the text of one, which may be a parameter of the pipeline.
+        values: of the run: a mapping, the path of a values file, or the text of one; a mapping or a text may be a parameter of
+            the pipeline.
         name: what the run's name begins with: at most 41 characters a-z, 0-9 and -.
         family: what to train, instead of the family of the values.
         settings: single values that lie over `values`, which parameters of the pipeline and outputs of other tasks may be: by their
@@ -150,6 +151,8 @@ def _task(
             f"image is {type(image).__name__}; give text: Kubeflow has to know it when the pipeline is compiled"
         )
     types = {**dict.fromkeys(inputs, str), **{key: _type(key, value) for key, value in parameters.items()}}
+    if _is_mapping(inputs["values"]):
+        types["values"] = dict
     written = {what: dsl.OutputPath(kind) for what, kind in outputs.items()}
 
     def component(*placeholders: Any) -> dsl.ContainerSpec:
@@ -192,6 +195,11 @@ def _plain(key: str, value: Setting) -> Any:
     raise UsageError(
         f"settings: {key} is {type(value).__name__}; give text, a number, True or False, and others in values"
     )
+
+
+def _is_mapping(value: Any) -> bool:
+    """Whether it is a mapping that is known when the pipeline runs: it reaches the task as JSON, which is YAML."""
+    return isinstance(value, PipelineChannel) and str(value.channel_type).upper().startswith(("STRUCT", "DICT"))
 
 
 def _type(key: str, value: Any) -> type:
