@@ -333,6 +333,19 @@ def test_nothing_is_left_by_the_question_whether_the_key_may_write(
     assert not bucket.uploads
 
 
+def test_the_question_of_an_attempt_that_was_killed_meanwhile_leaves_nothing_beside_the_result(
+    made: Callable[..., BucketPublisher], bucket: Bucket
+) -> None:
+    bucket.faults.append(Fault("DELETE ", Answer(403)))  # as if it had died before
+    made().check_push_access()
+    assert len(bucket.uploads) == 1
+    bucket.faults.clear()
+    publisher = made()
+    publisher.check_push_access()
+    publisher.publish(FAMILY)
+    assert not bucket.uploads
+
+
 def test_helm_test_asks_it_too(
     made: Callable[..., BucketPublisher],
     bucket: Bucket,

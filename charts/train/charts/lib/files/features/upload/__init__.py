@@ -165,6 +165,8 @@ class BucketPublisher:
         # Two runs may have claimed a folder and one inside of it at the same time.
         runs = tuple(key[: -len(OWNER)] for key in found if key.endswith(f"/{OWNER}"))
         removed = [bucket.delete(key) for key in found if key not in wanted and not key.startswith(runs)]
+        for upload in bucket.uploads(MANIFEST):  # of an attempt that was killed while it checked its rights
+            bucket.abort(MANIFEST, upload)
         if not all(removed):
             reason = f"files of an earlier attempt stay in {self._store.location}: the key may not remove them"
             log.event("warning", reason=reason)
