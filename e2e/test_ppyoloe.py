@@ -42,7 +42,7 @@ def test_the_branch_holds_the_model_its_weights_and_its_configuration(session: S
     evaluated = {row["epoch"]: row["bbox/mAP"] for row in rows if "bbox/mAP" in row}
     assert evaluated  # a model that finds nothing at all tells no mAP; how much this one finds is luck
     card = yaml.safe_load((clone / "README.md").read_text().split("---\n")[1])
-    assert card["weights"] == "best_model.pdparams"
+    assert card["trainchart"]["weights"] == "best_model.pdparams"
 
 
 @pytest.mark.runs("ppyoloe-killed")

@@ -7,9 +7,11 @@ The repository has a history and large files; both are measured in the same test
 from __future__ import annotations
 
 import random
+import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,13 +77,14 @@ def watched(server: Server, folder: Path, work: Callable[[], Any]) -> Taken:
 
 
 def size(folder: Path) -> int:
-    total = 0
+    """Bytes of the files; one that is renamed while they are listed counts once."""
+    found = {}
     for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() and not path.is_symlink() else 0
-        except OSError:  # noqa: PERF203 (it went away meanwhile)
-            continue
-    return total
+        with suppress(OSError):  # it went away meanwhile
+            about = path.lstat()
+            if stat.S_ISREG(about.st_mode):
+                found[about.st_ino] = about.st_size
+    return sum(found.values())
 
 
 def clone(server: Server, repository: str, folder: Path) -> Taken:
