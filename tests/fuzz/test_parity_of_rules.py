@@ -1,4 +1,4 @@
-"""One rule, one verdict, on made-up addresses, revisions and branches: what the chart accepts, the runner accepts, and no more."""
+"""One rule, one verdict, on made-up addresses, revisions, branches and folders: what the chart accepts, the runner accepts, and no more."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_chart_and_the_runner_give_one_verdict(tmp_path: Path, place: str) -
     verdicts: set[bool] = set()
 
     @settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(text=names if place.endswith(("revision", "branch")) else urls)
+    @given(text=names if place.endswith(("revision", "branch", "folder")) else urls)
     def judged_alike(text: str) -> None:
         if not text:  # not configured
             return
