@@ -110,7 +110,8 @@ def changed_chart(session: Session, tmp_path: Path) -> Callable[[str, str, str],
 @pytest.mark.runs("unchanged")
 def test_another_runner_is_refused(session: Session, changed_chart: Callable[..., Path], helm: str) -> None:
     settled(session, "unchanged")
-    chart = changed_chart("charts/lib/files/runner/__main__.py", "def main() -> int:", "def main( ) -> int:")
+    line = "from __future__ import annotations"
+    chart = changed_chart("charts/lib/files/runner/__main__.py", line, f"{line}  # of another version")
     lines = refusal(session, "unchanged", helm=helm, chart=chart)
     (named,) = [line for line in lines if line.startswith("  - ")]
     assert named.startswith("  - the chart's programs: 1 file(s), such as runner.")
