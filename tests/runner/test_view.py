@@ -112,6 +112,14 @@ def test_what_would_let_its_reader_wait_forever_is_refused(context: Context) -> 
 
 
 @pytest.mark.parametrize("context", ["claim"], indirect=True)
+def test_the_socket_of_git_s_file_system_monitor_is_nobody_s_data(context: Context) -> None:
+    folder = Path(context.settings.mount("dataset")) / ".git"
+    folder.mkdir()
+    os.mkfifo(folder / "fsmonitor--daemon.ipc")  # a socket there; its path would be too long for one here
+    prepared(context)
+
+
+@pytest.mark.parametrize("context", ["claim"], indirect=True)
 def test_a_view_leads_to_no_file_outside_of_the_source(context: Context, tmp_path: Path) -> None:
     (tmp_path / "secret-file").write_text("secret")
     (Path(context.settings.mount("dataset")) / "images" / "b.png").symlink_to(tmp_path / "secret-file")

@@ -44,10 +44,14 @@ class Pointer:
 
 def files(tree: Path, apart: AbstractSet[Path] = frozenset()) -> Iterator[Path]:
     """Yield the regular files of a checkout, in a stable order, but not those in the folders `apart`."""
+    return (path for path in _listed(tree, apart) if path.is_file() and not path.is_symlink())
+
+
+def _listed(tree: Path, apart: AbstractSet[Path] = frozenset()) -> Iterator[Path]:
+    """Yield whatever is no folder, but nothing of git's own."""
     for folder, folders, names in os.walk(tree):
         folders[:] = sorted(name for name in folders if name != ".git" and not (apart and Path(folder, name) in apart))
-        paths = (Path(folder, name) for name in sorted(names))
-        yield from (path for path in paths if path.is_file() and not path.is_symlink())
+        yield from (Path(folder, name) for name in sorted(names))
 
 
 def pointers(tree: Path, apart: AbstractSet[Path] = frozenset()) -> List[Pointer]:
@@ -81,14 +85,13 @@ def refuse_unusable(name: str, tree: Path) -> None:
     """Raise RunnerError if a tree that git did not fetch has pointers, which nothing can replace, or what is no file and
     would let its reader wait forever, such as a FIFO.
     """
-    for folder, _, names in os.walk(tree):
-        for file in (Path(folder, one) for one in names):
-            if not (file.is_file() or file.is_symlink()):
-                raise RunnerError(
-                    "prepare-failed",
-                    f"{name}: {str(file.relative_to(tree))!r} is a FIFO, a socket or a device, and no file",
-                    "remove it, or copy the file itself there",
-                )
+    for file in _listed(tree):
+        if not (file.is_file() or file.is_symlink()):
+            raise RunnerError(
+                "prepare-failed",
+                f"{name}: {str(file.relative_to(tree))!r} is a FIFO, a socket or a device, and no file",
+                "remove it, or copy the file itself there",
+            )
     left = pointers(tree)
     if left:
         raise RunnerError(
