@@ -353,6 +353,13 @@ def test_values_are_a_mapping_a_file_or_its_text(tmp_path: Path) -> None:
     assert [yaml.safe_load(text) for text in texts] == [VALUES] * 3
 
 
+def test_a_text_of_a_mapping_stays_one_for_helm_s_reader(docker: Callable[..., Containers]) -> None:
+    containers = docker(COMPLETED)
+    train_component(values={**VALUES, "env": {"A": "1e3", "B": "y", "C": "0o17"}})
+    (text,) = containers.option("values-text")
+    assert all(f': "{one}"\n' in text for one in ("1e3", "y", "0o17")), text
+
+
 def test_values_that_are_known_when_the_pipeline_runs_are_a_text_or_a_mapping(
     docker: Callable[..., Containers],
 ) -> None:

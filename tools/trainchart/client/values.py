@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from trainchart.errors import UsageError
+from trainchart.values.from_python import yaml_of
 
 Values = Union[Mapping[str, Any], str, "os.PathLike[str]", Sequence[Union[Mapping[str, Any], str, "os.PathLike[str]"]]]
 
@@ -32,7 +32,7 @@ def as_files(values: Values) -> Iterator[tuple[list[str], dict[str, str]]]:
         for number, one in enumerate(given, 1):
             if isinstance(one, Mapping):
                 file = str(Path(folder, f"{number}.yaml"))
-                Path(file).write_text(_text(one), encoding="utf-8")
+                Path(file).write_text(yaml_of(one), encoding="utf-8")
                 called[file] = "values" if len(given) == 1 else f"values {number}"
             elif isinstance(one, (str, os.PathLike)):
                 file = str(Path(one).expanduser()) if os.fspath(one) else ""
@@ -47,50 +47,3 @@ def as_files(values: Values) -> Iterator[tuple[list[str], dict[str, str]]]:
                 raise UsageError(f"values of type {type(one).__name__}; {fix}")
             files.append(file)
         yield files, called
-
-
-def _text(values: Any) -> str:
-    """Raises UsageError: something in it is neither text, number, truth value, list nor mapping."""
-    import yaml
-
-    class Writer(yaml.SafeDumper):
-        """Quotes every text: what is one to this writer may be a number to Helm's reader, such as 1e3, or a truth value, such as y."""
-
-        def ignore_aliases(self, _: Any) -> bool:
-            return True
-
-    Writer.add_representer(str, lambda writer, text: writer.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
-    try:
-        return yaml.dump(_plain(values, ""), Dumper=Writer, sort_keys=False, width=float("inf"))
-    except RecursionError:
-        raise UsageError("values: they contain themselves, or are nested too deep") from None
-
-
-def _plain(value: Any, key: str) -> Any:
-    """The same of what YAML has, also of what is numpy's, pandas', torch's or OmegaConf's."""
-    if value is None or isinstance(value, bool):
-        return value
-    for plain in (str, int, float):  # and what is derived from them: numpy's, and enumerations
-        if isinstance(value, plain):
-            return plain.__str__(value) if plain is str else plain(value)
-    if isinstance(value, Mapping):
-        return {_key(name, key): _plain(below, f"{key}.{name}".lstrip(".")) for name, below in value.items()}
-    if callable(listed := getattr(value, "tolist", None)):
-        return _plain(listed(), key)
-    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
-        return [_plain(below, f"{key}[{number}]") for number, below in enumerate(value)]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, datetime.date):  # which is text to Helm's reader
-        return str(value)
-    fix = "give dataclasses.asdict of it" if dataclasses.is_dataclass(value) else _FIX
-    raise UsageError(f"values: {key}: {value!r:.100} is of type {type(value).__name__}; {fix}")
-
-
-_FIX = "use text, numbers, True or False, lists and mappings"
-
-
-def _key(name: Any, above: str) -> Any:
-    if isinstance(name, (str, int, float)):
-        return _plain(name, above)
-    raise UsageError(f"values: {above or 'top level'}: {name!r:.100} cannot be a key; use text")

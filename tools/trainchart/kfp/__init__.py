@@ -6,7 +6,7 @@
     def pipeline(epochs: int = 30):
         train_component(values=Path("run.yaml"), settings={"train.epochs": epochs})
 
-docs/kubeflow.md describes it.
+`trainchart docs kubeflow` describes it.
 """
 
 from __future__ import annotations

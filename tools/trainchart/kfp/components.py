@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import Any, TypeAlias
 
-import yaml
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineChannel
 
 from trainchart.errors import FileError, UsageError
 from trainchart.files import read_text
 from trainchart.kfp.settings import parameter_names
+from trainchart.values.from_python import yaml_of
 from trainchart.version import __version__
 
 IMAGE = f"trainchart/trainchart:{__version__}"
@@ -63,8 +63,8 @@ def train_component(
         name: what the run's name begins with: at most 41 characters a-z, 0-9 and -.
         family: what to train, instead of the family of the values.
         settings: single values that lie over `values`, which parameters of the pipeline and outputs of other tasks may be: by their
-            keys, such as train.epochs, or as parameters, such as TRAIN_ARG_EPOCHS (docs/values.md). An empty one, or None, is not
-            configured, but an output that is empty fails the task.
+            keys, such as train.epochs, or as parameters, such as TRAIN_ARG_EPOCHS (`trainchart docs values`). An empty one,
+            or None, is not configured, but an output that is empty fails the task.
         image: the image of the tools.
         pull_policy: Always, IfNotPresent or Never.
 
@@ -217,10 +217,9 @@ def _text(values: Values) -> str | PipelineChannel:
         return values
     if isinstance(values, Mapping):
         try:
-            text = str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
-        except yaml.YAMLError as error:
-            problem = " ".join(str(error).split())
-            raise UsageError(f"values: {problem}; what is known when the pipeline runs is given in settings") from None
+            text = yaml_of(values)
+        except UsageError as error:
+            raise UsageError(f"{error}; what is known when the pipeline runs is given in settings") from None
     elif isinstance(values, os.PathLike):
         try:
             text = read_text(os.fspath(values))
