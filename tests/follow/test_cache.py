@@ -276,9 +276,12 @@ def test_a_named_entry_is_removed_however_new_it_is(node: Node, capsys: pytest.C
     assert cache("prune", *LOOK, "aaaaaaa") == ExitCode.NOT_FOUND
     assert "the cache has no entry 'aaaaaaa'" in said(capsys)
     assert cache("prune", *LOOK, "--keep", "1", "bbbbbbb") == ExitCode.REFUSED
-    assert "--older-than and --keep choose among all entries" in said(capsys)
+    assert "an age (--older-than) or a number to keep (--keep) chooses among all entries" in said(capsys)
     assert cache("prune", *LOOK, "--dry-run") == ExitCode.REFUSED
-    assert "nothing says what to remove; name entries, or give --older-than 30d or --keep 1" in said(capsys)
+    assert (
+        "nothing says what to remove; name entries, or give an age (--older-than 30d) or a number to keep (--keep 1)"
+        in said(capsys)
+    )
     assert len(entries.entries(node.folder)) == 1
 
 
@@ -631,6 +634,9 @@ def test_the_python_api_fills_lists_verifies_and_prunes(
     file.write_bytes(b"b" * 2000)
     assert [entry.commit for entry in kept.verify()] == ["a" * 40]
     assert [entry.commit for entry in kept.prune(older_than=30 * 86400, dry_run=True)] == ["a" * 40]
+    assert [entry.commit for entry in kept.prune(older_than=timedelta(days=30), dry_run=True)] == ["a" * 40]
+    with pytest.raises(tc.TrainchartError, match="keep: -1 is not a whole number of at least 0"):
+        kept.prune(keep=-1)
     assert [entry.commit for entry in kept.prune("bbbbbbb")] == ["b" * 40]
     with pytest.raises(tc.TrainchartError, match="no entry 'bbbbbbb'"):
         kept.prune("bbbbbbb")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from trainchart.client.arguments import seconds, whole
 from trainchart.client.errors import InvalidValuesError
 from trainchart.client.progress import Silent, console
 from trainchart.client.runs import Cluster, check_cluster
@@ -55,7 +57,11 @@ class Cache:
         return [entry for entry in found if entry.state == "damaged"]
 
     def prune(
-        self, *names: str, older_than: float | None = None, keep: int | None = None, dry_run: bool = False
+        self,
+        *names: str,
+        older_than: float | timedelta | None = None,
+        keep: int | None = None,
+        dry_run: bool = False,
     ) -> list[Entry]:
         """Remove entries that no run uses or needs, and return those that are removed.
 
@@ -65,8 +71,9 @@ class Cache:
             keep: how many of each source stay, the last used ones.
             dry_run: remove nothing.
         """
+        age, least = seconds("older_than", older_than), whole("keep", keep, 0)
         found: list[Entry] = []
-        self._cache(progress=False).prune(names, found.append, unused_seconds=older_than, keep=keep, dry_run=dry_run)
+        self._cache(progress=False).prune(names, found.append, unused_seconds=age, keep=least, dry_run=dry_run)
         return [entry for entry in found if not entry.stays]
 
     def _cache(self, progress: bool, *, fills: bool = False) -> CacheOfRun:

@@ -179,11 +179,11 @@ class Cache:
         """
         if chosen and (unused_seconds is not None or keep is not None):
             raise UsageError(
-                "cache prune: --older-than and --keep choose among all entries; leave them out, or name no ENTRY"
+                "cache prune: an age (--older-than) or a number to keep (--keep) chooses among all entries; leave it out, or name no entry"
             )
         if not chosen and unused_seconds is None and keep is None:
             raise UsageError(
-                "cache prune: nothing says what to remove; name entries, or give --older-than 30d or --keep 1"
+                "cache prune: nothing says what to remove; name entries, or give an age (--older-than 30d) or a number to keep (--keep 1)"
             )
         options = {
             "names": list(chosen),
