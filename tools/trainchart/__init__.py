@@ -6,7 +6,7 @@
     run = tc.submit([values, {"train": {"epochs": 10}}], name="run-42")
     run.wait()
 
-docs/python.md describes it.
+`trainchart docs python` describes it.
 """
 
 from __future__ import annotations

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from trainchart.cli.console import LogPrinter
 from trainchart.cli.options import add_connection_options, add_run_name, command_line, connect, parse_duration
 from trainchart.cli.parser import Commands, exit_codes
 from trainchart.errors import ExitCode
 from trainchart.terminal import print_message
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_parser(commands: Commands) -> None:

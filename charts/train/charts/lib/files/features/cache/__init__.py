@@ -105,7 +105,8 @@ def entry(settings: Settings, key: str, source: manifest.Source, fill: Fill, use
 def hold(place: Path, root: Optional[Path], user: str) -> None:
     """Share the lock of an entry from here on, and record its user ("": it is only filled).
 
-    With `root` a missing entry is made. On a volume that can only be read the user is not recorded; on one without locks nothing can be pruned.
+    With `root` a missing entry is made. On a volume that can only be read the user is not recorded; on one without
+    locks nothing can be pruned.
     """
     while True:
         if root:
